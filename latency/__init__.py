@@ -1,0 +1,1 @@
+"""Measuring, tables and prediction of latency; imports nothing above it."""

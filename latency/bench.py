@@ -1,0 +1,178 @@
+"""The bench: the parent's side of the timing process, and one timer a host."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Protocol
+
+from latlas.latency import errors
+from latlas.latency.errors import CompileTimeoutError, LatlasError
+from latlas.latency.lock import timing_lock
+from latlas.latency.stopwatch import Pass, Round, StopRule
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 120.0
+"""Time a timing process may take to import and greet; generous, a cold disk is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the timing process is to build: an operator graph, or a model file with an optional input shape."""
+
+    label: str
+    graph: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    file: str = ""
+    shape: tuple[int, ...] | None = None
+
+    def request(self) -> dict[str, Any]:
+        """The worker's request for one pass of it."""
+        return {"file": self.file, "shape": self.shape} if self.file else {"graph": self.graph}
+
+
+class Timer(Protocol):
+    """Anything that times one pass of a network: the bench, or a scripted one in tests."""
+
+    rule: StopRule
+
+    def time(self, network: Network) -> Pass:
+        """One pass, compiled anew; raises `LatlasError` where it cannot be built or timed."""
+        ...
+
+
+class Bench:
+    """Times networks in a child process, which is replaced after `recycle_after` passes and whenever it hangs or dies.
+
+    Use it as a context manager: it holds the host's timing lock and the process. `options` are those of
+    `runtime.CompileOptions`.
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: str = "f32",
+        threads: int = 1,
+        streams: int = 1,
+        rule: StopRule | None = None,
+        compile_seconds: float = 60.0,
+        recycle_after: int = 100,
+        lock_seconds: float | None = None,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> None:
+        self.options = {"precision": precision, "threads": threads, "streams": streams}
+        self.rule = rule or StopRule()
+        self.openvino_version = ""
+        self.reference_id = ""
+        self._compile_seconds = compile_seconds
+        self._recycle_after = recycle_after
+        self._lock = timing_lock(lock_seconds, on_wait or log.warning)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._passes = 0
+        self._buffer = b""
+
+    def __enter__(self) -> Bench:
+        self._lock.__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        self._lock.__exit__(kind, error, trace)
+
+    def time(self, network: Network) -> Pass:
+        """One pass of a network, compiled anew.
+
+        Raises `CompileTimeoutError` where the compiler hangs or its process dies, and what the process reports else.
+        """
+        if self._process is None or self._passes >= self._recycle_after:
+            self._stop()
+            self._start()
+        self._passes += 1
+        self._send(network.request())
+        self._receive(self._compile_seconds, f"compiling {network.label}")
+        # Beyond the rule's own bound: one round may be under way, and compiling the reference comes first.
+        answer = self._receive(self.rule.max_seconds * 2 + self._compile_seconds, f"timing {network.label}")
+        return Pass(tuple(Round(*times) for times in answer["rounds"]), self.rule.bracket_tolerance)
+
+    def _start(self) -> None:
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "latlas.latency.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+            bufsize=0,
+        )
+        self._passes, self._buffer = 0, b""
+        self._send({"options": self.options, "rule": asdict(self.rule)})
+        ready = self._receive(START_SECONDS, "starting the timing process")
+        self.openvino_version, self.reference_id = ready["openvino"], ready["reference"]
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._process = None
+
+    def _send(self, record: dict[str, Any]) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(record).encode() + b"\n")
+        except BrokenPipeError:
+            self._stop()
+            raise CompileTimeoutError("the timing process died before it took a request; see its message above") from None
+
+    def _receive(self, seconds: float, doing: str) -> dict[str, Any]:
+        line = self._read_line(time.monotonic() + seconds)
+        if line is None:
+            died = self._process is not None and self._process.poll() is not None
+            self._stop()
+            what = "its process died" if died else f"nothing came back within {seconds:g} s"
+            raise CompileTimeoutError(f"{doing}: {what}; the entry is given up, the timing process is started anew")
+        answer: dict[str, Any] = json.loads(line)
+        if answer["event"] == "error":
+            kind: type[LatlasError] = getattr(errors, answer["kind"], LatlasError)
+            raise kind(answer["message"])
+        return answer
+
+    def _read_line(self, deadline: float) -> bytes | None:
+        """The next line of the process, None where it ends or the time is over."""
+        assert self._process is not None and self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    return None
+                chunk = os.read(self._process.stdout.fileno(), 1 << 16)
+                if not chunk:
+                    # The pipe closes a moment before the exit code is there.
+                    self._process.wait()
+                    return None
+                self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+
+def network_of_graph(label: str, described: Sequence[tuple[str, list[int]]]) -> Network:
+    """The network of what `OperatorLibrary.describe` gives."""
+    return Network(label, graph=tuple((path, tuple(inputs)) for path, inputs in described))

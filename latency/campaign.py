@@ -1,0 +1,145 @@
+"""A campaign: many networks measured over interleaved passes, with a journal that a killed run goes on from."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from latlas.latency.bench import Network, Timer
+from latlas.latency.errors import FileFormatError, LatlasError, UsageError
+from latlas.latency.journal import Journal
+from latlas.latency.stopwatch import Pass, Reading, Round, StopRule, combine
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Measured:
+    """What a campaign has of one network: its passes, or why there is none."""
+
+    label: str
+    passes: list[Pass] = field(default_factory=list)
+    reason: str = ""
+
+    def reading(self, rule: StopRule) -> Reading:
+        """Its ratio to the reference; only where it has not failed."""
+        return combine(self.passes, rule)
+
+    def times_ms(self) -> list[float]:
+        """The raw times of all passes."""
+        return [time for done in self.passes for time in done.times_ms()]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a campaign is: passes done of those foreseen, and seconds left at the pace so far."""
+
+    done: int
+    total: int
+    label: str
+    eta_seconds: float
+
+
+def measure_all(
+    timer: Timer,
+    networks: Sequence[Network],
+    *,
+    passes: int = 2,
+    max_passes: int = 4,
+    seed: int = 0,
+    journal: Journal | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Measured]:
+    """Every network's passes, by label.
+
+    Each pass over the networks is in another random order, so that the machine's drift does not fall on the same ones.
+    The first `passes` are for all; up to `max_passes` for those whose interval is not met. A network that cannot be
+    built or timed is kept with the reason and not tried again. Records of the journal count as done.
+    """
+    if not 1 <= passes <= max_passes:
+        raise UsageError(f"passes is {passes} and max_passes {max_passes}; at least 1, in order")
+    found = {network.label: Measured(network.label) for network in networks}
+    if len(found) != len(networks):
+        raise UsageError("two networks of a campaign have the same label")
+    if journal is not None:
+        for record in journal.records:
+            _restore(found, record, timer.rule, str(journal.path))
+    rng = np.random.default_rng(seed)
+    started, done_here = time.monotonic(), 0
+    for index in range(max_passes):
+        order = [networks[i] for i in rng.permutation(len(networks))]
+        pending = [network for network in order if _wants(found[network.label], index, passes, timer.rule)]
+        for position, network in enumerate(pending):
+            measured = found[network.label]
+            if on_progress is not None:
+                left = len(pending) - position + len(networks) * max(0, passes - index - 1)
+                total = sum(len(one.passes) for one in found.values()) + left
+                pace = (time.monotonic() - started) / done_here if done_here else 0.0
+                on_progress(Progress(total - left, total, network.label, left * pace))
+            record = _time_one(timer, network, measured)
+            done_here += 1
+            if journal is not None:
+                journal.append(record)
+    return found
+
+
+def _wants(measured: Measured, index: int, passes: int, rule: StopRule) -> bool:
+    if measured.reason or len(measured.passes) > index:
+        return False
+    return index < passes or measured.reading(rule).status == "noisy"
+
+
+def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, Any]:
+    try:
+        done = timer.time(network)
+    except LatlasError as error:
+        measured.reason = str(error)
+        log.warning("%s: %s", network.label, error)
+        return {"label": network.label, "reason": measured.reason}
+    measured.passes.append(done)
+    rounds = [[round(t, 6) for t in (r.reference_before, r.first, r.second, r.reference_after)] for r in done.rounds]
+    return {"label": network.label, "rounds": rounds}
+
+
+def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule, origin: str) -> None:
+    label, rounds, reason = record.get("label"), record.get("rounds"), record.get("reason")
+    if label not in found:
+        raise FileFormatError(f"{origin}: it has {label!r}, which this run does not measure; delete it to begin again")
+    if isinstance(reason, str):
+        found[label].reason = reason
+        return
+    try:
+        restored = tuple(Round(*(float(t) for t in times)) for times in rounds)  # type: ignore[union-attr]
+    except (TypeError, ValueError):
+        raise FileFormatError(f"{origin}: the rounds of {label!r} are broken; delete it to begin again") from None
+    if not restored or not all(t > 0 for r in restored for t in (r.first, r.second, r.reference_before)):
+        raise FileFormatError(f"{origin}: the rounds of {label!r} are not positive times; delete it to begin again")
+    found[label].passes.append(Pass(restored, rule.bracket_tolerance))
+
+
+def reference_ms(measured: Sequence[Measured]) -> float:
+    """The reference's own latency in a campaign: the median over its passes' medians.
+
+    Raises `LatlasError` where nothing could be measured.
+    """
+    values = [done.reference_ms for one in measured for done in one.passes]
+    if not values:
+        reasons = sorted({one.reason for one in measured})
+        raise LatlasError(f"nothing could be measured: {'; '.join(reasons)[:500] or 'no network was given'}")
+    return median(values)
+
+
+def noise_floor(measured: Sequence[Measured]) -> float:
+    """Mean relative disagreement of two independent passes of one network; NaN where none has two.
+
+    It is the error that no predictor of these measurements can go below when a measurement is one pass; the mean of two
+    passes has about 0.7 of it.
+    """
+    pairs = [(one.passes[0].ratio, one.passes[1].ratio) for one in measured if len(one.passes) > 1]
+    return float(np.mean([abs(a - b) / ((a + b) / 2) for a, b in pairs])) if pairs else float("nan")

@@ -1,0 +1,81 @@
+"""The exceptions of Latlas, and the exit code each one gives the command line.
+
+    LatlasError                      1  what was asked for was not achieved
+    +-- UnstableMeasurementError     1  (also RuntimeError)  the machine is too noisy for the asked error
+    +-- CompileTimeoutError          1  (also TimeoutError)  the compiler hung or died on a network
+    +-- InfeasibleBudgetError        1  (also ValueError)    no network of the space is within the budget
+    +-- UsageError                   2  (also ValueError)    an argument is wrong
+    |   +-- UnknownOperatorError     2  (also KeyError)
+    |   +-- UnknownSpaceError        2  (also KeyError)
+    |   `-- DataError                2                       images and masks are missing or do not match
+    +-- FileFormatError              3  (also ValueError)    a file is broken, hostile or of another schema
+    +-- EnvironmentMismatchError     3  (also ValueError)    made on another device, precision, thread count or space
+    +-- MissingEntryError            3  (also KeyError)      the table has no row for an operator
+    `-- InterruptedRunError          4                       stopped by the user; resumable
+
+Every message says what, the value, and what to do.
+"""
+
+
+class LatlasError(Exception):
+    """Base of everything that Latlas raises on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+    def __str__(self) -> str:
+        # KeyError's own __str__ would print the repr of the message.
+        return " ".join(str(argument) for argument in self.args)
+
+
+class UnstableMeasurementError(LatlasError, RuntimeError):
+    """The machine is too noisy to reach the asked relative error."""
+
+
+class CompileTimeoutError(LatlasError, TimeoutError):
+    """Compiling or loading a network did not end in time, or ended its process."""
+
+
+class InfeasibleBudgetError(LatlasError, ValueError):
+    """No network of the space is within the budget."""
+
+
+class UsageError(LatlasError, ValueError):
+    """An argument is wrong."""
+
+    exit_code = 2
+
+
+class UnknownOperatorError(UsageError, KeyError):
+    """An operator that no registry knows."""
+
+
+class UnknownSpaceError(UsageError, KeyError):
+    """A search space that no registry knows."""
+
+
+class DataError(UsageError):
+    """Images and masks are missing, empty or do not match."""
+
+
+class FileFormatError(LatlasError, ValueError):
+    """A file is broken, hostile or of another schema."""
+
+    exit_code = 3
+
+
+class EnvironmentMismatchError(LatlasError, ValueError):
+    """A table or predictor was made on another device, precision, thread count or space."""
+
+    exit_code = 3
+
+
+class MissingEntryError(LatlasError, KeyError):
+    """A table has no row for an operator."""
+
+    exit_code = 3
+
+
+class InterruptedRunError(LatlasError):
+    """Stopped by the user; what was finished is kept, and the same command goes on."""
+
+    exit_code = 4

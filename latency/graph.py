@@ -1,0 +1,83 @@
+"""An architecture as latency sees it: a small DAG of operator specs in topological order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from latlas.latency.errors import UsageError
+from latlas.latency.ops import OpSpec, Shape
+
+INPUT = -1
+"""The index that stands for the network's own input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An operator and the indices of the nodes that feed it, in the order of its inputs; `INPUT` is the image."""
+
+    spec: OpSpec
+    inputs: tuple[int, ...]
+
+
+Graph = tuple[Node, ...]
+
+
+def check_graph(graph: Sequence[Node]) -> Shape:
+    """The shape `(channels, height, width)` of the network's input.
+
+    Raises `UsageError` where the graph is empty, not in topological order, has a shape that does not fit, or reads its
+    input at two shapes.
+    """
+    if not graph:
+        raise UsageError("the graph has no nodes; an architecture needs at least one operator")
+    image: Shape | None = None
+    for index, node in enumerate(graph):
+        wanted = node.spec.input_shapes
+        if len(node.inputs) != len(wanted):
+            raise UsageError(f"node {index} ({node.spec}) has {len(node.inputs)} inputs; it takes {len(wanted)}")
+        for source, shape in zip(node.inputs, wanted, strict=True):
+            if source == INPUT:
+                if image not in (None, shape):
+                    raise UsageError(f"node {index} ({node.spec}) reads the image as {shape}, an earlier one as {image}")
+                image = shape
+            elif not 0 <= source < index:
+                raise UsageError(f"node {index} ({node.spec}) reads node {source}; a node reads only earlier ones")
+            elif graph[source].spec.output_shape != shape:
+                given = graph[source].spec.output_shape
+                raise UsageError(f"node {index} ({node.spec}) takes {shape}; node {source} gives {given}")
+    if image is None:
+        raise UsageError("no node reads the network's input")
+    return image
+
+
+def live_nodes(graph: Sequence[Node]) -> list[int]:
+    """Indices of the nodes that the last node depends on: those a graph runtime executes."""
+    live = {len(graph) - 1}
+    for index in range(len(graph) - 1, -1, -1):
+        if index in live:
+            live.update(source for source in graph[index].inputs if source != INPUT)
+    return sorted(live)
+
+
+def graph_macs(graph: Iterable[Node]) -> int:
+    """Multiply-adds of one inference at batch 1, by the convention of `latlas.latency.ops`."""
+    return sum(node.spec.macs for node in graph)
+
+
+def graph_params(graph: Iterable[Node]) -> int:
+    """Parameters of the network, none shared."""
+    return sum(node.spec.params for node in graph)
+
+
+def distinct_specs(graphs: Iterable[Iterable[Node]]) -> list[OpSpec]:
+    """Every operator that occurs, once each, in the order of first occurrence."""
+    return list(dict.fromkeys(node.spec for graph in graphs for node in graph))
+
+
+def graph_hash(graph: Sequence[Node]) -> str:
+    """Sixteen hexadecimal digits that depend on the graph alone: the same in every process and version of Python."""
+    record = [[node.spec.to_dict(), list(node.inputs)] for node in graph]
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]

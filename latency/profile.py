@@ -1,0 +1,164 @@
+"""`profile-ops`: every operator of a space measured in isolation, and kept as a table."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latlas.latency import campaign
+from latlas.latency.bench import Bench, Network
+from latlas.latency.campaign import Measured, Progress
+from latlas.latency.environment import Environment, detect, machine_state
+from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.latency.journal import Journal
+from latlas.latency.ops import OpSpec
+from latlas.latency.stopwatch import StopRule
+from latlas.latency.table import Manifest, Row, Table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How networks are compiled and timed, for a table, its predictor and a search alike."""
+
+    precision: str = "f32"
+    threads: int = 1
+    streams: int = 1
+    passes: int = 2
+    max_passes: int = 4
+    seed: int = 0
+    rule: StopRule = StopRule()
+
+    def bench(self) -> Bench:
+        """A bench of this setting."""
+        return Bench(precision=self.precision, threads=self.threads, streams=self.streams, rule=self.rule)
+
+    def environment(self, bench: Bench, reference_ms: float) -> Environment:
+        """The environment of what the bench measured."""
+        return detect(
+            threads=self.threads,
+            streams=self.streams,
+            precision=self.precision,
+            batch=1,
+            openvino_version=bench.openvino_version,
+            reference_id=bench.reference_id,
+            reference_ms=reference_ms,
+        )
+
+
+def profile(
+    specs: Sequence[OpSpec],
+    build_module: Callable[[OpSpec], nn.Module],
+    out: Path,
+    setting: Setting,
+    *,
+    space: str,
+    command: str,
+    force: bool = False,
+    update: bool = False,
+    on_convert: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Table:
+    """Measure each operator and write the table to `out`; the table written.
+
+    An operator that cannot be built or timed is a row of status `failed` with its reason. What is finished is kept in
+    `<out>.journal`, from which the same call goes on after a kill; interrupted, it raises `InterruptedRunError`. With
+    `update`, only operators that the table at `out` lacks are measured and added to it. Raises `UsageError` where `out`
+    exists and neither `force` nor `update` is given.
+    """
+    from latlas.latency.runtime import OperatorLibrary
+
+    if out.suffix != ".parquet":
+        raise UsageError(f"{out}: a table's name ends in .parquet")
+    if out.exists() and not (force or update):
+        raise UsageError(f"{out} exists already; choose another path, --update to add to it, or --force to replace it")
+    existing = Table.read(out) if update and out.exists() else None
+    wanted = [spec for spec in specs if existing is None or spec not in existing]
+    if existing is not None and not wanted:
+        return existing
+    header = {
+        "space": space,
+        "specs": len(wanted),
+        "setting": asdict(setting),
+        "operators": _digest(wanted),
+    }
+    with Journal(Path(f"{out}.journal"), header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
+        library = OperatorLibrary(Path(folder), build_module)
+        networks: list[Network] = []
+        for index, spec in enumerate(wanted):
+            if on_convert is not None:
+                on_convert(index, len(wanted))
+            networks.append(Network(str(spec), file=str(library.path(spec))))
+        try:
+            with setting.bench() as bench:
+                before = setting.environment(bench, 1.0)
+                found = campaign.measure_all(
+                    bench,
+                    networks,
+                    passes=setting.passes,
+                    max_passes=setting.max_passes,
+                    seed=setting.seed,
+                    journal=journal,
+                    on_progress=on_progress,
+                )
+                measured = list(found.values())
+                environment = setting.environment(bench, campaign.reference_ms(measured))
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"stopped; what is finished is in {journal.path}, and the same command goes on from there"
+            ) from None
+        floor = campaign.noise_floor(measured)
+        manifest = Manifest(
+            environment=replace(environment, started_at=before.started_at, state=before.state),
+            reference=f"{bench.reference_id}, as latency/reference.py defines it",
+            space=space,
+            command=command,
+            seed=setting.seed,
+            noise_floor=floor if np.isfinite(floor) else None,
+            end_state=machine_state(),
+        )
+        reference = environment.reference_ms
+        rows = tuple(row_of(spec, found[str(spec)], reference, setting.rule) for spec in wanted)
+        table = Table(rows, manifest, out)
+        if existing is not None:
+            table = replace(existing.merged(table), path=out)
+        table.write(out, overwrite=force or update)
+        journal.finish()
+    return table
+
+
+def row_of(spec: OpSpec, measured: Measured, reference_ms: float, rule: StopRule) -> Row:
+    """The table row of a measured operator."""
+    if not measured.passes:
+        return Row.failed(spec, measured.reason or "not measured")
+    reading = measured.reading(rule)
+    p10, p50, p90 = (float(value) for value in np.percentile(measured.times_ms(), (10, 50, 90)))
+    return Row(
+        spec=spec,
+        latency_ms=reading.ratio * reference_ms,
+        lower_ms=reading.lower * reference_ms,
+        upper_ms=reading.upper * reference_ms,
+        ratio=reading.ratio,
+        ratio_lower=reading.lower,
+        ratio_upper=reading.upper,
+        rounds=reading.rounds,
+        discarded=reading.discarded,
+        passes=reading.passes,
+        p10_ms=p10,
+        p50_ms=p50,
+        p90_ms=p90,
+        status=reading.status,
+    )
+
+
+def _digest(specs: Sequence[OpSpec]) -> str:
+    if len({str(spec) for spec in specs}) != len(specs):
+        raise LatlasError("two different operators have the same description; report this")
+    return hashlib.sha256("\n".join(sorted(str(spec) for spec in specs)).encode()).hexdigest()[:16]

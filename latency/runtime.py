@@ -1,0 +1,282 @@
+"""Everything that touches OpenVINO: convert, stitch, read, compile, run. The only file that imports it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino import opset13 as opset
+
+from latlas.latency import reference
+from latlas.latency.errors import FileFormatError, LatlasError, UsageError
+from latlas.latency.graph import INPUT, Node, check_graph
+from latlas.latency.ops import OpSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FloatArray = npt.NDArray[np.float32]
+MODEL_SUFFIXES = (".xml", ".onnx", ".tflite")
+PRECISIONS = {"f32": "f32", "bf16": "bf16"}
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """What is set on the CPU plugin, always explicitly, and read back from the compiled model."""
+
+    precision: str = "f32"
+    threads: int = 1
+    streams: int = 1
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision is {self.precision!r}; known: {', '.join(PRECISIONS)}")
+        if self.threads < 1 or self.streams < 1:
+            raise UsageError(f"threads is {self.threads} and streams {self.streams}; both must be at least 1")
+
+    def properties(self) -> dict[str, Any]:
+        """OpenVINO's property names and values."""
+        return {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+            "INFERENCE_NUM_THREADS": self.threads,
+            "NUM_STREAMS": self.streams,
+            "PERFORMANCE_HINT": "LATENCY",
+            # A model cache brings nothing on CPU and has returned wrong outputs.
+            "CACHE_DIR": "",
+        }
+
+
+def openvino_version() -> str:
+    """The version of OpenVINO that measures, as `2026.4.1`."""
+    return str(ov.__version__).split("-")[0]
+
+
+def supported_precisions() -> list[str]:
+    """Those of our precisions that this CPU has instructions for."""
+    capabilities = {str(name).lower() for name in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
+    return [ours for ours, theirs in PRECISIONS.items() if ours == "f32" or theirs in capabilities]
+
+
+def convert(module: nn.Module, spec: OpSpec) -> ov.Model:
+    """The OpenVINO model of one operator's torch module, at batch 1 and static shapes."""
+    return convert_module(module, [(1, *shape) for shape in spec.input_shapes])
+
+
+def convert_module(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -> ov.Model:
+    """The OpenVINO model of any torch module whose inputs have these shapes `(N, C, H, W)`.
+
+    The module is converted in evaluation mode and left in the mode it was in.
+    """
+    import torch
+
+    was_training = module.training
+    module.eval()
+    examples = tuple(torch.zeros(shape) for shape in input_shapes)
+    try:
+        with torch.no_grad():
+            model = ov.convert_model(module, example_input=examples, input=[list(shape) for shape in input_shapes])
+    finally:
+        module.train(was_training)
+    _require_static(model, type(module).__name__)
+    return model
+
+
+def _require_static(model: ov.Model, what: str) -> None:
+    dynamic = [str(port.get_partial_shape()) for port in (*model.inputs, *model.outputs) if port.partial_shape.is_dynamic]
+    if dynamic:
+        raise LatlasError(f"{what}: OpenVINO made dynamic shapes {dynamic}; a latency needs static ones")
+
+
+def stitch(graph: Sequence[Node], models: Sequence[ov.Model], metadata: Mapping[str, str] | None = None) -> ov.Model:
+    """One model of the graph, grafted from clones of its nodes' models; no conversion takes place.
+
+    `models[i]` is the operator of `graph[i]`, with as many inputs as the node. The result's input is the image
+    `(1, C, H, W)`, its output that of the last node. Nodes that the output does not depend on are left out, as the
+    compiler would leave them. `metadata` is kept in the model's runtime information under `latlas`.
+    """
+    check_graph(graph)
+    if len(models) != len(graph):
+        raise UsageError(f"{len(models)} models for a graph of {len(graph)} nodes; one for each is needed")
+    stitched = graft([(model, node.inputs) for model, node in zip(models, graph, strict=True)])
+    for key, value in (metadata or {}).items():
+        stitched.set_rt_info(value, ["latlas", key])
+    return stitched
+
+
+def graft(parts: Sequence[tuple[ov.Model, tuple[int, ...]]]) -> ov.Model:
+    """One model of `(operator, inputs)` in topological order, each operator cloned; see `stitch`."""
+    image: Any = None
+    outputs: list[ov.Output] = []
+    for model, inputs in parts:
+        clone = model.clone()
+        for parameter, source in zip(clone.get_parameters(), inputs, strict=True):
+            if source == INPUT and image is None:
+                image = opset.parameter(list(parameter.get_output_shape(0)), np.float32, name="image")
+            producer = image.output(0) if source == INPUT else outputs[source]
+            for target in parameter.output(0).get_target_inputs():
+                target.replace_source_output(producer)
+        # An identity's result hangs on its parameter, and so by now on the producer itself.
+        outputs.append(clone.get_results()[0].input_value(0))
+    image.output(0).get_tensor().set_names({"image"})
+    stitched = ov.Model([opset.result(outputs[-1], name="output")], [image], "latlas")
+    _require_static(stitched, "stitched network")
+    return stitched
+
+
+def reference_model() -> ov.Model:
+    """The reference network of `latlas.latency.reference`."""
+    image = opset.parameter(list(reference.INPUT_SHAPE), np.float32, name="image")
+    value: Any = image
+    for index, layer in enumerate(reference.LAYERS):
+        pad, strides, kernel = [layer.kernel_size // 2] * 2, [layer.stride] * 2, reference.weights(index)
+        if layer.depthwise:
+            grouped = opset.constant(kernel[:, None])
+            value = opset.group_convolution(value, grouped, strides, pad, pad, [1, 1])
+        else:
+            value = opset.convolution(value, opset.constant(kernel), strides, pad, pad, [1, 1])
+        value = opset.relu(value)
+    return ov.Model([opset.result(value)], [image], "latlas-reference")
+
+
+def save(model: ov.Model, path: Path) -> None:
+    """Write IR `.xml` and `.bin`, weights uncompressed; the `.xml` appears last and whole."""
+    temporary = path.with_name(f".{path.stem}.partial.xml")
+    ov.save_model(model, str(temporary), compress_to_fp16=False)
+    temporary.with_suffix(".bin").replace(path.with_suffix(".bin"))
+    temporary.replace(path)
+
+
+def read(path: Path, shape: Sequence[int] | None = None) -> ov.Model:
+    """The model of an .xml, .onnx or .tflite file, made static.
+
+    `shape` is that of its only input; without it a dynamic batch becomes 1. Raises `UsageError` for a missing file or
+    a size left dynamic, `FileFormatError` for a file that OpenVINO cannot read.
+    """
+    if path.suffix not in MODEL_SUFFIXES:
+        raise UsageError(f"{path}: not a model file; known endings: {', '.join(MODEL_SUFFIXES)}")
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    try:
+        model = ov.Core().read_model(str(path))
+    except RuntimeError as error:
+        raise FileFormatError(f"{path}: OpenVINO cannot read it: {_first_line(error)}") from None
+    if shape is not None:
+        if len(model.inputs) != 1:
+            raise UsageError(f"{path}: a shape was given, but the model has {len(model.inputs)} inputs")
+        model.reshape({model.inputs[0]: list(shape)})
+    elif model.is_dynamic():
+        fixed = {}
+        for port in model.inputs:
+            partial = port.get_partial_shape()
+            if partial.rank.is_static and len(partial) and partial[0].is_dynamic:
+                partial[0] = ov.Dimension(1)
+            fixed[port] = partial
+        model.reshape(fixed)
+    if any(port.partial_shape.is_dynamic for port in model.inputs):
+        shapes = [str(port.partial_shape) for port in model.inputs]
+        raise UsageError(f"{path}: its input has dynamic sizes {shapes}; give them with --shape 1,3,256,256")
+    return model
+
+
+def check_readable(path: Path, shape: Sequence[int] | None = None) -> None:
+    """Raises what `read` raises, before a timing process is started for nothing."""
+    read(path, shape)
+
+
+def metadata_of(model: ov.Model) -> dict[str, str]:
+    """What `stitch` kept under `latlas`, empty for a model that is not ours."""
+    if not model.has_rt_info("latlas"):
+        return {}
+    return {str(key): str(model.get_rt_info(["latlas", str(key)]).astype(str)) for key in model.rt_info["latlas"].value}
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
+
+
+class Compiled:
+    """A compiled network with inputs bound once; `run()` is one inference in milliseconds.
+
+    Inputs are seeded uniform numbers in 0..1 (whole numbers for integer inputs), never zeros.
+    """
+
+    def __init__(self, model: ov.Model, options: CompileOptions, core: ov.Core | None = None) -> None:
+        started = time.perf_counter()
+        compiled = (core or ov.Core()).compile_model(model, "CPU", options.properties())
+        self.compile_seconds = time.perf_counter() - started
+        self.options = options
+        got = {
+            "precision": _precision_name(compiled.get_property("INFERENCE_PRECISION_HINT")),
+            "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
+            "streams": int(compiled.get_property("NUM_STREAMS")),
+        }
+        if got != asdict(options):
+            raise LatlasError(f"asked OpenVINO for {asdict(options)}, it compiled for {got}; this CPU cannot do it")
+        self._compiled = compiled
+        self._request = compiled.create_infer_request()
+        rng = np.random.default_rng(0)
+        for port in compiled.inputs:
+            dtype = port.get_element_type().to_dtype()
+            values = rng.random(tuple(port.shape)) * (1 if np.issubdtype(dtype, np.floating) else 100)
+            self._request.set_tensor(port, ov.Tensor(np.ascontiguousarray(values.astype(dtype))))
+
+    def run(self) -> float:
+        """Milliseconds of one inference."""
+        started = time.perf_counter_ns()
+        # share_outputs: without it the binding copies every output, which is not the network's time.
+        self._request.infer(share_outputs=True)
+        return (time.perf_counter_ns() - started) / 1e6
+
+    def infer(self, *inputs: FloatArray) -> FloatArray:
+        """The first output for these inputs."""
+        outputs = self._request.infer(dict(enumerate(inputs)))
+        return np.array(outputs[self._compiled.output(0)])
+
+
+def _precision_name(element_type: Any) -> str:
+    return {"f32": "f32", "float32": "f32", "bf16": "bf16", "bfloat16": "bf16"}.get(
+        str(element_type.to_string() if hasattr(element_type, "to_string") else element_type).lower(), str(element_type)
+    )
+
+
+class OperatorLibrary:
+    """Each distinct operator converted once and kept as IR in a folder, where timing processes read it.
+
+    `build_module` gives the torch module of a spec, with weights fit for timing. The folder is one session's: nothing
+    in it outlives the code that converted it.
+    """
+
+    def __init__(self, folder: Path, build_module: Callable[[OpSpec], nn.Module]) -> None:
+        self._folder = folder
+        self._build_module = build_module
+        self._paths: dict[OpSpec, Path] = {}
+        self._models: dict[OpSpec, ov.Model] = {}
+
+    def path(self, spec: OpSpec) -> Path:
+        """The operator's IR file, converting it the first time."""
+        if spec not in self._paths:
+            target = self._folder / f"{len(self._paths):05d}-{spec.name}.xml"
+            save(convert(self._build_module(spec), spec), target)
+            self._paths[spec] = target
+        return self._paths[spec]
+
+    def model(self, spec: OpSpec) -> ov.Model:
+        """The operator's model, read once."""
+        if spec not in self._models:
+            self._models[spec] = ov.Core().read_model(str(self.path(spec)))
+        return self._models[spec]
+
+    def stitch(self, graph: Sequence[Node]) -> ov.Model:
+        """The network of a graph."""
+        return stitch(graph, [self.model(node.spec) for node in graph])
+
+    def describe(self, graph: Sequence[Node]) -> list[tuple[str, list[int]]]:
+        """`(operator file, inputs)` of each node, from which another process stitches the same network."""
+        return [(str(self.path(node.spec)), list(node.inputs)) for node in graph]

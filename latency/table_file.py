@@ -1,0 +1,225 @@
+"""The Parquet file of a latency table: the one place that writes it, and that reads it without believing it.
+
+A file may come from a stranger. Its size, the sizes it claims, its schema and its manifest are checked before its rows
+are built, so that a small hostile file neither runs code nor fills the memory.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from latlas.latency.environment import KEY_FIELDS, Environment
+from latlas.latency.errors import FileFormatError, UsageError
+from latlas.latency.ops import OpSpec
+from latlas.latency.record import canonical_json, one_line, parse_json
+from latlas.latency.row import COUNTS, NUMBERS, ROW_FIELDS, Manifest, Row, rows_checksum
+
+METADATA_KEY = b"latlas"
+MAX_ROWS = 100_000
+MAX_FILE_BYTES = 64 * 2**20
+MAX_DATA_BYTES = 256 * 2**20
+MAX_MANIFEST_BYTES = 2**20
+MAX_TEXT_BYTES = 16 * 2**10
+
+# What pyarrow raises on broken files; its ArrowInvalid is a ValueError, its ArrowMemoryError a MemoryError.
+_BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
+
+
+def _column_types() -> dict[str, pa.DataType]:
+    text = {"kind", "activation", "status", "reason", "cpu_model", "cpu_flags", "precision", "openvino_version"}
+    text |= {"reference_id"}
+    types = {name: pa.float64() for name in NUMBERS} | {name: pa.int64() for name in COUNTS}
+    columns = (*ROW_FIELDS, *KEY_FIELDS)
+    return {name: pa.string() if name in text else types.get(name, pa.int64()) for name in columns}
+
+
+COLUMNS: dict[str, pa.DataType] = _column_types()
+_TEXT_COLUMNS = [name for name, kind in COLUMNS.items() if kind == pa.string()]
+
+
+def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: bool = False) -> None:
+    """Write the rows and their manifest as one Parquet file, whole or not at all.
+
+    Raises `UsageError` where the file is there already and `overwrite` is false, or where it cannot be written.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{path} exists already; choose another path, or say to overwrite it")
+    schema = pa.schema(list(COLUMNS.items()))
+    metadata = {METADATA_KEY: canonical_json(manifest.to_dict()).encode()}
+    key = manifest.environment.key()
+    table = pa.Table.from_pylist([{**row.to_dict(), **key} for row in rows], schema=schema)
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            # Without Arrow's own copy of the schema there is one schema in the file, and not a second to believe.
+            options = {"compression": "zstd", "store_schema": False, "write_page_checksum": True}
+            with pq.ParquetWriter(file, schema, **options) as writer:
+                writer.write_table(table)
+                writer.add_key_value_metadata(metadata)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would keep a shared table private
+        os.replace(temporary, path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
+def read_rows(path: Path) -> tuple[list[Row], Manifest]:
+    """The rows and the manifest of a table's file, all checked.
+
+    Raises `UsageError` where there is no such file or it cannot be read, and `FileFormatError`, in one line that names
+    the file, what is wrong and the value, for anything that is not a whole and consistent table of this schema.
+    """
+    content = _read_bytes(path)
+    try:
+        # The limits keep a hostile footer from asking for gigabytes; text as dictionaries keeps one long text that a
+        # hundred thousand rows repeat at its own size.
+        file = pq.ParquetFile(
+            pa.BufferReader(content),
+            read_dictionary=_TEXT_COLUMNS,
+            thrift_string_size_limit=4 * MAX_MANIFEST_BYTES,
+            thrift_container_size_limit=MAX_ROWS,
+            page_checksum_verification=True,
+        )
+        _check_sizes(path, file.metadata)
+        manifest = _read_manifest(path, file.metadata.metadata or {})
+        _check_columns(path, file.schema_arrow)
+        table = file.read(use_threads=False)
+        records = _records(path, table)
+    except FileFormatError:
+        raise
+    except _BROKEN as error:
+        problem = one_line(str(error), 200) or type(error).__name__
+        raise FileFormatError(f"{path} is not a readable Parquet file: {problem}") from None
+    _check_environment(path, records, manifest.environment)
+    rows = [
+        Row.from_dict({name: record[name] for name in ROW_FIELDS}, f"{path}, row {number}")
+        for number, record in enumerate(records)
+    ]
+    _check_duplicates(path, (row.spec for row in rows))
+    checksum = rows_checksum(rows)
+    if checksum != manifest.rows_sha256:
+        claimed = one_line(repr(manifest.rows_sha256), 80)
+        raise FileFormatError(f"{path}: the rows were changed: their sha256 is {checksum}, the manifest says {claimed}")
+    return rows, manifest
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError(f"there is no table {path}; measure one with `latlas profile-ops`") from None
+    except OSError as error:
+        raise UsageError(f"cannot read the table {path}: {error.strerror}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise FileFormatError(f"{path} has more than {MAX_FILE_BYTES} bytes; that is no latency table")
+    return content
+
+
+def _check_sizes(path: Path, footer: pq.FileMetaData) -> None:
+    # Not column by column: pyarrow 26 ends the whole process when a broken footer is asked for a column's metadata.
+    if not 0 <= footer.num_rows <= MAX_ROWS:
+        raise FileFormatError(f"{path} claims {footer.num_rows} rows; a latency table has at most {MAX_ROWS}")
+    claimed = 0
+    for group in (footer.row_group(index) for index in range(footer.num_row_groups)):
+        if not 0 <= group.num_rows <= footer.num_rows or group.total_byte_size < 0:
+            sizes = f"{group.num_rows} rows and {group.total_byte_size} bytes"
+            raise FileFormatError(f"{path} has a row group of {sizes} among {footer.num_rows} rows")
+        claimed += group.total_byte_size
+    if claimed > MAX_DATA_BYTES:
+        raise FileFormatError(f"{path} claims {claimed} bytes of data; a latency table has at most {MAX_DATA_BYTES}")
+
+
+def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> Manifest:
+    text = metadata.get(METADATA_KEY)
+    if text is None:
+        raise FileFormatError(f"{path} is a Parquet file without a manifest of Latlas; it is no latency table")
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise FileFormatError(f"{path}: the manifest has {len(text)} bytes; at most {MAX_MANIFEST_BYTES} are read")
+    return Manifest.from_dict(parse_json(text, f"{path}: the manifest"), f"{path}: manifest")
+
+
+def _check_columns(path: Path, schema: pa.Schema) -> None:
+    names = list(schema.names)
+    problems = {
+        "missing columns": [name for name in COLUMNS if name not in names],
+        "unknown columns": [name for name in names if name not in COLUMNS],
+        "columns given twice": sorted({name for name in names if names.count(name) > 1}),
+    }
+    for problem, columns in problems.items():
+        if columns:
+            raise FileFormatError(f"{path}: {problem}: {one_line(', '.join(columns), 300)}")
+    for name, wanted in COLUMNS.items():
+        found = schema.field(name).type
+        if pa.types.is_dictionary(found):
+            found = found.value_type
+        if found != wanted:
+            raise FileFormatError(f"{path}: column {name} is of type {one_line(str(found), 80)}; it must be {wanted}")
+
+
+def _records(path: Path, table: pa.Table) -> list[dict[str, Any]]:
+    """The rows as plain records, texts looked at before they are multiplied."""
+    columns: dict[str, list[Any]] = {}
+    for name in COLUMNS:
+        values: list[Any] = []
+        for chunk in table.column(name).chunks:
+            chunk.validate(full=True)
+            if isinstance(chunk, pa.DictionaryArray):
+                texts = chunk.dictionary
+                if texts.nbytes > MAX_FILE_BYTES or any(text.as_buffer().size > MAX_TEXT_BYTES for text in texts):
+                    raise FileFormatError(f"{path}: column {name} has a text of more than {MAX_TEXT_BYTES} bytes")
+                shared = texts.to_pylist()
+                values += [None if index is None else shared[index] for index in chunk.indices.to_pylist()]
+            else:
+                values += chunk.to_pylist()
+        columns[name] = values
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _check_environment(path: Path, records: list[dict[str, Any]], environment: Environment) -> None:
+    for number, record in enumerate(records):
+        for name, value in environment.key().items():
+            if record[name] != value:
+                raise FileFormatError(
+                    f"{path}, row {number}: {name} is {one_line(repr(record[name]), 80)}; the manifest says {value!r}"
+                )
+
+
+def _check_duplicates(path: Path, specs: Iterable[OpSpec]) -> None:
+    seen: dict[OpSpec, int] = {}
+    for number, spec in enumerate(specs):
+        if spec in seen:
+            raise FileFormatError(f"{path}: rows {seen[spec]} and {number} are of one operator, {spec}")
+        seen[spec] = number
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # a rename is on the disk only when its folder is; some systems cannot say so
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,105 @@
+"""The timing process: compiles and times one network a request, and holds nothing else.
+
+`python -m latlas.latency.worker` reads one JSON object a line from standard input and answers in JSON lines on the
+standard output it was started with. It lives apart so that a compiler that hangs or dies costs one entry and not the
+run, and so that nothing but OpenVINO and numpy is in the process that times. Messages (`Bench` is the other side):
+
+    <- {"options": {...}, "rule": {...}}             once, first
+    -> {"event": "ready", "openvino": "2026.4.1", "reference": "reference-1-..."}
+    <- {"graph": [[file, [inputs]], ...]} or {"file": path, "shape": [1, 3, 256, 256] | null}
+    -> {"event": "compiled", "seconds": 0.1}
+    -> {"event": "pass", "rounds": [[ref, first, second, ref], ...]}      milliseconds
+    -> {"event": "error", "kind": "FileFormatError", "message": "..."}    in place of either
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+import openvino as ov
+
+from latlas.latency import runtime
+from latlas.latency.errors import LatlasError
+from latlas.latency.reference import reference_id
+from latlas.latency.stopwatch import StopRule, run_pass
+
+WARM_UP_SECONDS = 0.02
+WARM_UP_RUNS = 3
+BLOCK_MS = 0.25
+"""Networks faster than this are run several times a sample, so that the clock and the call cost little of it."""
+
+
+class _Operators:
+    """Operator models read once a process; each network is stitched from clones of them."""
+
+    def __init__(self, core: ov.Core) -> None:
+        self._core = core
+        self._models: dict[str, ov.Model] = {}
+
+    def network(self, request: dict[str, Any]) -> ov.Model:
+        if "file" in request:
+            return runtime.read(Path(request["file"]), request.get("shape"))
+        for path, _ in request["graph"]:
+            if path not in self._models:
+                self._models[path] = self._core.read_model(path)
+        return runtime.graft([(self._models[path], tuple(inputs)) for path, inputs in request["graph"]])
+
+
+def _sampler(compiled: runtime.Compiled) -> Callable[[], float]:
+    """A function that gives milliseconds an inference, after warming up."""
+    started, runs = time.perf_counter(), 0
+    while runs < WARM_UP_RUNS or time.perf_counter() - started < WARM_UP_SECONDS:
+        last = compiled.run()
+        runs += 1
+    repeats = max(1, min(50, round(BLOCK_MS / max(last, 1e-3))))
+    if repeats == 1:
+        return compiled.run
+    return lambda: sum(compiled.run() for _ in range(repeats)) / repeats
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Answer requests until the input ends."""
+
+    def answer(**record: Any) -> None:
+        answers.write(json.dumps(record) + "\n")
+        answers.flush()
+
+    first = json.loads(requests.readline())
+    options, rule = runtime.CompileOptions(**first["options"]), StopRule(**first["rule"])
+    core = ov.Core()
+    operators = _Operators(core)
+    answer(event="ready", openvino=runtime.openvino_version(), reference=reference_id())
+    for line in requests:
+        try:
+            candidate = runtime.Compiled(operators.network(json.loads(line)), options, core)
+            answer(event="compiled", seconds=candidate.compile_seconds)
+            # Compiled anew each pass, so that where it lies in memory is drawn anew as well.
+            reference = runtime.Compiled(runtime.reference_model(), options, core)
+            done = run_pass(_sampler(candidate), _sampler(reference), rule, time.perf_counter)
+        except LatlasError as error:
+            answer(event="error", kind=type(error).__name__, message=str(error))
+        except RuntimeError as error:
+            # What OpenVINO's binding raises for a network it cannot compile or run.
+            answer(event="error", kind="LatlasError", message=f"OpenVINO failed: {str(error)[:500]}")
+        else:
+            rounds = [[r.reference_before, r.first, r.second, r.reference_after] for r in done.rounds]
+            answer(event="pass", rounds=rounds)
+
+
+def main() -> None:
+    """Serve on a private copy of standard output, so that a library's printing cannot break the protocol."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What becomes of a finalist: trained on, exported to OpenVINO IR, measured as exported, its quality stated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latlas.latency import campaign, runtime
+from latlas.latency.bench import Bench, Network
+from latlas.latency.errors import LatlasError
+from latlas.latency.profile import Setting
+from latlas.search.constraint import Interval
+from latlas.supernet.checkpoint import save_weights
+from latlas.supernet.network import Subnet
+from latlas.supernet.space import Architecture
+
+PARITY_TOLERANCE = 1e-3
+"""Largest difference of a probability between torch and the exported network in f32; seen: 4e-6."""
+INPUT_DESCRIPTION = "RGB image, float32 NCHW, values 0..1"
+OUTPUT_DESCRIPTION = "probability of person, float32 N1HW"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported network: its IR file (weights beside it), and the architecture file."""
+
+    architecture: Architecture
+    model: Path
+    description: Path
+    weights: Path
+
+
+def export(architecture: Architecture, subnet: Subnet, folder: Path, name: str) -> Exported:
+    """Write `<name>.xml` and `.bin`, `<name>.json` and `<name>.safetensors`; the IR is checked against torch.
+
+    The IR's input is `(1, 3, H, W)` RGB in 0..1, its output the probability `(1, classes, H, W)`; both are described,
+    with the architecture, in its runtime information under `latlas`. Raises `LatlasError` where the exported network's
+    output is not torch's.
+    """
+    subnet = subnet.cpu().eval()
+    modules = [runtime.convert(module, node.spec) for module, node in zip(subnet.nodes, subnet.graph, strict=True)]
+    metadata = {
+        "architecture": str(architecture),
+        "hash": architecture.hash,
+        "input": INPUT_DESCRIPTION,
+        "output": OUTPUT_DESCRIPTION,
+    }
+    model = runtime.stitch(subnet.graph, modules, metadata)
+    check_parity(model, subnet)
+    files = Exported(architecture, folder / f"{name}.xml", folder / f"{name}.json", folder / f"{name}.safetensors")
+    runtime.save(model, files.model)
+    files.description.write_text(json.dumps(architecture.to_json(), indent=1) + "\n", encoding="utf-8")
+    save_weights(subnet, files.weights, {"architecture": str(architecture)})
+    return files
+
+
+def check_parity(model: Any, subnet: Subnet) -> float:
+    """The largest difference between the OpenVINO model's and the subnet's probabilities on a seeded random image."""
+    shape = subnet.graph[0].spec.input_shapes[0]
+    image = torch.rand((1, *shape), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = subnet(image).numpy()
+    got = runtime.Compiled(model, runtime.CompileOptions()).infer(image.numpy())
+    difference = float(abs(got - expected).max())
+    if not difference <= PARITY_TOLERANCE:
+        raise LatlasError(f"the exported network differs from torch's by {difference:.2e} in probability; report this")
+    return difference
+
+
+def measure_exported(
+    bench: Bench, exported: Sequence[Exported], setting: Setting, reference_ms: float
+) -> dict[Architecture, Interval]:
+    """Milliseconds of the exported files at this session's `reference_ms`, measured in turn."""
+    networks = [Network(str(one.architecture), file=str(one.model.resolve())) for one in exported]
+    found = campaign.measure_all(
+        bench, networks, passes=setting.passes, max_passes=setting.max_passes, seed=setting.seed
+    )
+    return {one.architecture: interval_of(found[str(one.architecture)], reference_ms, setting) for one in exported}
+
+
+def interval_of(measured: campaign.Measured, reference_ms: float, setting: Setting) -> Interval:
+    """Milliseconds with bounds; raises `LatlasError` where measuring failed."""
+    if not measured.passes:
+        raise LatlasError(f"{measured.label} could not be measured: {measured.reason}")
+    reading = measured.reading(setting.rule)
+    return Interval(reading.ratio * reference_ms, reading.lower * reference_ms, reading.upper * reference_ms)
+
+
+def calibration_images(images: Tensor, batch_size: int = 16, count: int = 64) -> list[Tensor]:
+    """The first `count` images `(N, 3, H, W)` uint8 as float batches in 0..1, channels last: what BN is set from."""
+    chosen = images[:count].float().div_(255).contiguous(memory_format=torch.channels_last)
+    return list(chosen.split(batch_size))
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record whole or not at all."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

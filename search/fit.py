@@ -1,0 +1,209 @@
+"""`fit-predictor`: measured subnets of a space -> a predictor, with its figures on subnets it did not learn from."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+from latlas.latency import campaign
+from latlas.latency.bench import Bench, network_of_graph
+from latlas.latency.campaign import Measured, Progress
+from latlas.latency.environment import Environment, require_same
+from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.latency.graph import live_nodes
+from latlas.latency.journal import Journal
+from latlas.latency.predictor import LatencyPredictor
+from latlas.latency.predictor_file import CostList, SavedPredictor
+from latlas.latency.profile import Setting
+from latlas.latency.runtime import OperatorLibrary
+from latlas.latency.table import Table
+from latlas.supernet.operators import timing_operator
+from latlas.supernet.space import Architecture, SearchSpace
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A measured subnet: milliseconds with the interval, and the two passes it was measured in."""
+
+    architecture: Architecture
+    latency_ms: float
+    lower_ms: float
+    upper_ms: float
+    ratio: float
+    status: str
+    pass_ratios: tuple[float, ...]
+
+
+def draw(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
+    """`count` different architectures, spread over the space's latencies.
+
+    Half are uniform; these crowd round the mean latency, because a sum of many independent layers does. The others draw
+    each layer from a random subset of the operators, which reaches the fast and the slow end that a search goes to.
+    """
+    found: dict[Architecture, None] = {}
+    names = sorted({name for options in space.choices for name in options})
+    attempts = 0
+    while len(found) < min(count, space.size) and attempts < 1000 * count:
+        attempts += 1
+        if len(found) % 2 == 0:
+            found[space.random(rng)] = None
+            continue
+        subset = set(rng.choice(names, size=rng.integers(1, len(names)), replace=False))
+        layers = [[name for name in options if name in subset] or list(options) for options in space.choices]
+        found[space.architecture([options[rng.integers(len(options))] for options in layers])] = None
+    return list(found)
+
+
+def measure_architectures(
+    bench: Bench,
+    library: OperatorLibrary,
+    architectures: Sequence[Architecture],
+    setting: Setting,
+    *,
+    journal: Journal | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[Architecture, Measured]:
+    """The passes of each architecture, in turn over the passes."""
+    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in architectures]
+    found = campaign.measure_all(
+        bench,
+        networks,
+        passes=setting.passes,
+        max_passes=setting.max_passes,
+        seed=setting.seed,
+        journal=journal,
+        on_progress=on_progress,
+    )
+    return {architecture: found[str(architecture)] for architecture in architectures}
+
+
+def sample_of(architecture: Architecture, measured: Measured, reference_ms: float, setting: Setting) -> Sample:
+    """The sample of a measured architecture; raises `LatlasError` where measuring it failed."""
+    if not measured.passes:
+        raise LatlasError(f"{architecture} could not be measured: {measured.reason}")
+    reading = measured.reading(setting.rule)
+    return Sample(
+        architecture,
+        reading.ratio * reference_ms,
+        reading.lower * reference_ms,
+        reading.upper * reference_ms,
+        reading.ratio,
+        reading.status,
+        tuple(done.ratio for done in measured.passes),
+    )
+
+
+def collect(
+    space: SearchSpace,
+    count: int,
+    setting: Setting,
+    journal_path: Path,
+    *,
+    on_note: Notify | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> tuple[list[Sample], Environment]:
+    """`count` measured subnets and their environment.
+
+    Goes on from the journal of a killed run; raises `InterruptedRunError` when interrupted.
+    """
+    architectures = draw(space, count, np.random.default_rng(setting.seed))
+    header = {"space": space.text, "subnets": count, "setting": asdict(setting)}
+    with Journal(journal_path, header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
+        library = OperatorLibrary(Path(folder), timing_operator)
+        if on_note is not None:
+            on_note(f"converting the operators of {len(architectures)} subnets")
+        try:
+            with setting.bench() as bench:
+                found = measure_architectures(
+                    bench, library, architectures, setting, journal=journal, on_progress=on_progress
+                )
+                measured = list(found.values())
+                environment = setting.environment(bench, campaign.reference_ms(measured))
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"stopped; what is finished is in {journal.path}, and the same command goes on from there"
+            ) from None
+        samples = [
+            sample_of(architecture, one, environment.reference_ms, setting)
+            for architecture, one in found.items()
+            if one.passes
+        ]
+        journal.finish()
+    return samples, environment
+
+
+def fit_predictor(
+    space: SearchSpace,
+    table: Table | None,
+    train: Sequence[Sample],
+    test: Sequence[Sample],
+    environment: Environment,
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> SavedPredictor:
+    """A predictor learnt from `train`, with figures from `test`.
+
+    With a table its environment must be that of the samples (`EnvironmentMismatchError`); its ratios to the reference
+    are taken at the reference's latency in the samples' session.
+    """
+    if not test:
+        raise UsageError("no subnets to test on; a predictor without an error on unseen subnets is not a measurement")
+    started = time.monotonic()
+    costs = None
+    if table is not None:
+        require_same(table.manifest.environment, environment, f"learn with table {table.name} from these subnets")
+        costs = CostList({row.spec: row.ratio * environment.reference_ms for row in table if row.ratio is not None})
+    predictor = LatencyPredictor(cost_of=costs, seed=seed)
+    predictor.fit([s.architecture.graph() for s in train], [s.latency_ms for s in train])
+    measured = np.array([s.latency_ms for s in test])
+    bounds = predictor.predict_interval([s.architecture.graph() for s in test], confidence)
+    predicted = np.array([b.latency_ms for b in bounds])
+    figures: dict[str, Any] = {
+        "train": len(train),
+        "test": len(test),
+        **accuracy(predicted, measured),
+        "noise_floor": repeat_error(test),
+        "coverage": float(np.mean([b.lower_ms <= m <= b.upper_ms for b, m in zip(bounds, measured, strict=True)])),
+        "confidence": confidence,
+        "margin": predictor.margin(confidence),
+        "cv_mape": predictor.cv_mape_,
+        "additive_mape": None if costs is None else accuracy(_plain_sums(costs, test), measured)["mape"],
+        "lightgbm": predictor.booster_ is not None,
+        "fit_seconds": time.monotonic() - started,
+    }
+    return SavedPredictor(predictor, environment, space.text, figures)
+
+
+def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64]) -> dict[str, float]:
+    """MAPE, the shares within 1, 5 and 10 % of the measured value, and Spearman's rank correlation."""
+    errors = np.abs(predicted - measured) / measured
+    ranked = float(spearmanr(predicted, measured).statistic) if len(measured) > 2 else float("nan")
+    return {
+        "mape": float(errors.mean()),
+        "within_1": float(np.mean(errors <= 0.01)),
+        "within_5": float(np.mean(errors <= 0.05)),
+        "within_10": float(np.mean(errors <= 0.10)),
+        "spearman": ranked,
+    }
+
+
+def repeat_error(samples: Sequence[Sample]) -> float | None:
+    """Mean relative disagreement of the first two passes of each subnet: measured twice, what one says of the other."""
+    pairs = [s.pass_ratios[:2] for s in samples if len(s.pass_ratios) > 1]
+    return float(np.mean([abs(a - b) / b for a, b in pairs])) if pairs else None
+
+
+def _plain_sums(costs: CostList, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
+    graphs = [sample.architecture.graph() for sample in samples]
+    return np.array([sum(costs(graph[i].spec) for i in live_nodes(graph)) for graph in graphs])

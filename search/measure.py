@@ -1,0 +1,79 @@
+"""`measure`: architectures and model files, end to end, in turn."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from latlas.latency import campaign
+from latlas.latency.bench import Network, network_of_graph
+from latlas.latency.campaign import Progress
+from latlas.latency.errors import LatlasError
+from latlas.latency.profile import Setting
+from latlas.latency.runtime import OperatorLibrary, check_readable
+from latlas.supernet.operators import timing_operator
+from latlas.supernet.space import Architecture
+
+
+def measure_targets(
+    targets: Sequence[Architecture | Path],
+    setting: Setting,
+    *,
+    shape: tuple[int, ...] | None = None,
+    reference_ms: float | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[dict[str, Any]]:
+    """A record for each target: milliseconds with interval, ratio to the reference, rounds, status, environment.
+
+    Milliseconds are at the reference's latency in this session, or at `reference_ms` where it is given. Raises
+    `LatlasError` where a target cannot be built or timed.
+    """
+    with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
+        library = OperatorLibrary(Path(folder), timing_operator)
+        networks = []
+        for index, target in enumerate(targets):
+            label = f"{index + 1}. {target}"
+            if isinstance(target, Architecture):
+                networks.append(network_of_graph(label, library.describe(target.graph())))
+            else:
+                check_readable(target, shape)
+                networks.append(Network(label, file=str(target.resolve()), shape=shape))
+        careful = replace(setting, passes=min(3, setting.max_passes))
+        with careful.bench() as bench:
+            found = campaign.measure_all(
+                bench,
+                networks,
+                passes=careful.passes,
+                max_passes=careful.max_passes,
+                seed=careful.seed,
+                on_progress=on_progress,
+            )
+            session_ms = campaign.reference_ms(list(found.values()))
+            environment = careful.environment(bench, session_ms)
+    stated = reference_ms or session_ms
+    records = []
+    for target, network in zip(targets, networks, strict=True):
+        measured = found[network.label]
+        if not measured.passes:
+            raise LatlasError(f"{target} could not be measured: {measured.reason}")
+        reading = measured.reading(setting.rule)
+        records.append(
+            {
+                "target": str(target),
+                "latency_ms": reading.ratio * stated,
+                "lower_ms": reading.lower * stated,
+                "upper_ms": reading.upper * stated,
+                "ratio": reading.ratio,
+                "reference_ms": stated,
+                "session_reference_ms": session_ms,
+                "rounds": reading.rounds,
+                "discarded": reading.discarded,
+                "passes": reading.passes,
+                "status": reading.status,
+                "environment": environment.to_dict(),
+            }
+        )
+    return records

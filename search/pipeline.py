@@ -1,0 +1,308 @@
+"""`search`: supernet, predictor and budget -> a measured, trained, exported network and its comparison with a baseline."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latlas.latency import campaign
+from latlas.latency.bench import Bench, network_of_graph
+from latlas.latency.environment import require_same
+from latlas.latency.errors import InfeasibleBudgetError, LatlasError, UsageError
+from latlas.latency.predictor_file import SavedPredictor
+from latlas.latency.profile import Setting
+from latlas.latency.runtime import OperatorLibrary
+from latlas.search.constraint import HasGraph, Interval, LatencyConstraint, extremes
+from latlas.search.finish import Exported, calibration_images, export, interval_of, measure_exported, write_json
+from latlas.search.loop import Candidate, History, run_search
+from latlas.search.report import write_report
+from latlas.search.strategy import make_strategy
+from latlas.supernet.augment import Augmentation
+from latlas.supernet.data import Dataset
+from latlas.supernet.network import Subnet, Supernet
+from latlas.supernet.operators import timing_operator
+from latlas.supernet.quality import Quality
+from latlas.supernet.recalibrate import recalibrate
+from latlas.supernet.score import score, score_subnet
+from latlas.supernet.space import Architecture
+from latlas.supernet.train import TrainConfig, TrainProgress, train_subnet
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 0.3
+"""Between training threads and the stopwatch: torch's thread pool spins for a while after its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """What a search is asked for.
+
+    `budget_ms` None is the baseline's measured latency. `supernet_steps` is how long the supernet was trained: the
+    baseline, which has no weights to start from, is trained that much longer than the winner, so that both networks
+    have seen as many images.
+    """
+
+    budget_ms: float | None = None
+    baseline: str = "mobilenetv3_large"
+    strategy: str = "evolution"
+    evaluations: int = 60
+    finalists: int = 5
+    max_measurements: int = 30
+    confidence: float = 0.95
+    seed: int = 0
+    score_images: int = 64
+    supernet_steps: int = 0
+    from_scratch: bool = False
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=400))
+    time_limit_s: float | None = None
+
+
+@dataclass(slots=True)
+class Listener:
+    """Where a search tells what it does; each may be left out."""
+
+    on_note: Callable[[str], None] = lambda note: None
+    on_candidate: Callable[[History, LatencyConstraint], None] = lambda history, constraint: None
+    on_training: Callable[[str, TrainProgress], None] = lambda name, progress: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """The measuring side of one search: every latency in it is at one reference latency."""
+
+    bench: Bench
+    library: OperatorLibrary
+    setting: Setting
+    reference_ms: float
+
+    def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval]:
+        """Milliseconds of each, measured in turn."""
+        time.sleep(SETTLE_SECONDS)
+        networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
+        found = campaign.measure_all(
+            self.bench, networks, passes=passes, max_passes=self.setting.max_passes, seed=self.setting.seed
+        )
+        return [interval_of(found[str(a)], self.reference_ms, self.setting) for a in architectures]
+
+
+def search(
+    saved: SavedPredictor,
+    supernet: Supernet,
+    training: Dataset,
+    validation: Dataset,
+    out: Path,
+    setting: Setting,
+    config: SearchConfig,
+    augmentation: Augmentation | None = None,
+    listener: Listener | None = None,
+) -> dict[str, Any]:
+    """Run a search into the folder `out` and return its result, which is also `out/result.json`.
+
+    The winner's exported IR has been measured and is within the budget. Raises `InfeasibleBudgetError` with the fastest
+    and the slowest latency there is where the budget is impossible, before anything is searched; `LatlasError` where no
+    network held the budget when measured.
+    """
+    listener, space = listener or Listener(), supernet.space
+    started = time.monotonic()
+    saved.require(space.text, precision=setting.precision, threads=setting.threads, streams=setting.streams)
+    baseline = space.baseline(config.baseline) if space.is_baseline(config.baseline) else None
+    if baseline is None:
+        raise UsageError(f"{space.name} has no baseline {config.baseline!r}; it has {', '.join(space.baselines)}")
+    scored = _score_set(validation, config)
+    calibration = calibration_images(training.images)
+
+    with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
+        library = OperatorLibrary(Path(folder), timing_operator)
+        with setting.bench() as bench:
+            constraint, session, fastest, anchors = _open(
+                saved, bench, library, setting, config, baseline, listener.on_note
+            )
+            history = run_search(
+                make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations),
+                constraint,
+                lambda architecture: score(supernet, architecture, calibration, scored).miou,
+                config.evaluations,
+                start=(fastest,),
+                on_candidate=lambda history: listener.on_candidate(history, constraint),
+                stop=lambda: config.time_limit_s is not None and time.monotonic() - started > config.time_limit_s,
+            )
+            winner = _elect(history, constraint, session, config, listener.on_note)
+
+    listener.on_note(f"training {winner.architecture}")
+    subnet = Subnet(winner.architecture.graph()) if config.from_scratch else supernet.extract(winner.architecture)
+    trained = [(winner.architecture, "winner", subnet, config.train)]
+    longer = 0 if config.from_scratch else config.supernet_steps
+    baseline_config = replace(config.train, steps=config.train.steps + longer)
+    trained.append((baseline, "baseline", Subnet(baseline.graph()), baseline_config))
+    exported: list[Exported] = []
+    qualities: list[Quality] = []
+    networks: list[Subnet] = []
+    for architecture, name, network, train_config in trained:
+        done = train_subnet(
+            network, training, train_config, augmentation, on_progress=lambda p, name=name: listener.on_training(name, p)
+        )
+        done = recalibrate(done.cpu(), calibration)
+        networks.append(done)
+        qualities.append(score_subnet(done, validation))
+        exported.append(export(architecture, done, out, name))
+
+    time.sleep(SETTLE_SECONDS)
+    listener.on_note("measuring the exported networks")
+    with setting.bench() as bench:
+        final = measure_exported(bench, exported, replace(setting, passes=setting.max_passes), session.reference_ms)
+    interval = final[winner.architecture]
+    constraint.confirm(winner.architecture, interval)
+    result = _result(winner, interval, constraint, history, exported[0], qualities[0], space_size=space.size)
+    result["baseline"] = _network_record(baseline, final[baseline], exported[1], qualities[1]) | {
+        "train_steps": baseline_config.steps,
+    }
+    result |= {
+        "train_steps": config.train.steps,
+        "supernet_steps": config.supernet_steps,
+        "reference_ms": session.reference_ms,
+        "fastest_ms": anchors[0].latency_ms,
+        "environment": saved.environment.to_dict(),
+        "report": str(out / "report.html"),
+        "seconds": time.monotonic() - started,
+    }
+    write_report(out / "report.html", result, history, validation, networks)
+    write_json(out / "result.json", result)
+    if interval.latency_ms > constraint.budget_ms:
+        raise LatlasError(
+            f"{winner.architecture} takes {interval.latency_ms:.3f} ms as exported, above the budget of "
+            f"{constraint.budget_ms:.3f} ms; the machine is unsteady, see `latlas doctor`, and search again"
+        )
+    return result
+
+
+def _score_set(validation: Dataset, config: SearchConfig) -> Dataset:
+    from latlas.supernet.data import subset
+
+    return subset(validation, min(config.score_images, len(validation.images)), config.seed)
+
+
+def _open(
+    saved: SavedPredictor,
+    bench: Bench,
+    library: OperatorLibrary,
+    setting: Setting,
+    config: SearchConfig,
+    baseline: Architecture,
+    on_note: Callable[[str], None],
+) -> tuple[LatencyConstraint, _Session, Architecture, tuple[Interval, Interval]]:
+    """The constraint and session of this search, the space's fastest architecture, and its and the baseline's latency."""
+    space = baseline.space
+    predictor = saved.predictor
+
+    def latencies(rows: Sequence[tuple[str, ...]]) -> list[float]:
+        return [float(v) for v in predictor.predict([space.architecture(row).graph() for row in rows])]
+
+    fastest = space.architecture(extremes(space.choices, latencies)[0])
+    _, slowest_ms = extremes(space.choices, latencies, sign=-1)
+    on_note("measuring the baseline and the fastest network of the space")
+    anchors = [baseline, fastest]
+    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in anchors]
+    found = campaign.measure_all(
+        bench, networks, passes=setting.max_passes, max_passes=setting.max_passes, seed=config.seed
+    )
+    reference_ms = campaign.reference_ms(list(found.values()))
+    require_same(saved.environment, setting.environment(bench, reference_ms), "search with this predictor here")
+    scale = reference_ms / saved.environment.reference_ms
+    if abs(math.log(scale)) > 0.05:
+        log.warning(
+            "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",
+            scale,
+        )
+    baseline_interval, fastest_interval = (interval_of(found[str(a)], reference_ms, setting) for a in anchors)
+    budget_ms = config.budget_ms if config.budget_ms is not None else baseline_interval.latency_ms
+    if fastest_interval.lower_ms > budget_ms:
+        raise InfeasibleBudgetError(
+            f"no network of {space.text} is within {budget_ms:.3f} ms on this machine: the fastest, {fastest}, takes "
+            f"{fastest_interval.latency_ms:.3f} ms (measured), the slowest {slowest_ms * scale:.3f} ms (predicted); "
+            "raise the budget, or search a leaner space"
+        )
+    session = _Session(bench, library, setting, reference_ms)
+    constraint = LatencyConstraint(
+        predictor,
+        budget_ms,
+        measure=lambda architecture: session.measure([architecture], setting.passes)[0],
+        confidence=config.confidence,
+        max_measurements=config.max_measurements,
+        scale=scale,
+    )
+    constraint.confirm(fastest, fastest_interval)
+    on_note(f"budget {budget_ms:.3f} ms; fastest {fastest_interval.latency_ms:.3f} ms")
+    return constraint, session, fastest, (fastest_interval, baseline_interval)
+
+
+def _elect(
+    history: History,
+    constraint: LatencyConstraint,
+    session: _Session,
+    config: SearchConfig,
+    on_note: Callable[[str], None],
+) -> Candidate:
+    """The best candidate that is within the budget when measured: the finalists first, then further down the ranking."""
+    ranked = history.ranked()
+    for first in range(0, len(ranked), config.finalists):
+        finalists = ranked[first : first + config.finalists]
+        on_note(f"measuring {len(finalists)} finalists")
+        intervals = session.measure([one.architecture for one in finalists], session.setting.max_passes)
+        for candidate, interval in zip(finalists, intervals, strict=True):
+            verdict = constraint.confirm(candidate.architecture, interval)
+            if verdict.feasible:
+                return replace(candidate, verdict=verdict)
+    raise LatlasError(
+        f"none of the {len(ranked)} candidates held {constraint.budget_ms:.3f} ms when measured; "
+        "raise the budget a little, or measure on a quieter machine"
+    )
+
+
+def _network_record(
+    architecture: Architecture, interval: Interval, exported: Exported, quality: Quality
+) -> dict[str, Any]:
+    return {
+        "architecture": str(architecture),
+        "latency_ms": interval.latency_ms,
+        "lower_ms": interval.lower_ms,
+        "upper_ms": interval.upper_ms,
+        "miou": quality.miou,
+        "person_iou": quality.person_iou,
+        "boundary_f": quality.boundary_f,
+        "miou_by_source": {name: one.miou for name, one in quality.by_source.items()},
+        "macs": architecture.macs,
+        "params": architecture.params,
+        "model": str(exported.model),
+    }
+
+
+def _result(
+    winner: Candidate,
+    interval: Interval,
+    constraint: LatencyConstraint,
+    history: History,
+    exported: Exported,
+    quality: Quality,
+    space_size: int,
+) -> dict[str, Any]:
+    counts = asdict(constraint.counts)
+    return {
+        **_network_record(winner.architecture, interval, exported, quality),
+        "budget_ms": constraint.budget_ms,
+        "supernet_miou": winner.quality,
+        "predicted_ms": constraint.predict([winner.architecture])[0].latency_ms,
+        "evaluated": len(history.candidates),
+        "filtered": history.filtered,
+        "measured": counts["measured"],
+        "false_accepts": counts["false_accepts"],
+        "constraint": counts,
+        "space_size": space_size,
+    }

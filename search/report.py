@@ -1,0 +1,131 @@
+"""The report of a search: one HTML file with the comparison, the candidates' plot and pictures, and their CSV beside it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from PIL import Image
+
+from latlas.search.loop import History
+from latlas.supernet.data import Dataset
+from latlas.supernet.network import Subnet
+
+EXAMPLES = 8
+COMPARED: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("latency_ms", "latency, ms (measured)", "{:.3f}".format),
+    ("lower_ms", "interval from, ms", "{:.3f}".format),
+    ("upper_ms", "interval to, ms", "{:.3f}".format),
+    ("miou", "mIoU, %", lambda v: f"{100 * v:.2f}"),
+    ("person_iou", "person IoU, %", lambda v: f"{100 * v:.2f}"),
+    ("boundary_f", "boundary F, %", lambda v: f"{100 * v:.2f}"),
+    ("params", "parameters", "{:,}".format),
+    ("macs", "multiply-adds", "{:,}".format),
+    ("train_steps", "own training steps", "{:,}".format),
+)
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
+table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .9rem; border-bottom: 1px solid #d5dce3 }
+td { text-align: right; font-variant-numeric: tabular-nums } td:first-child, th:first-child { text-align: left }
+img { max-width: 100% } code { word-break: break-all }
+"""
+
+
+def comparison_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """`(what, searched, baseline)` as text: what the report and the command line print."""
+    baseline = result["baseline"]
+    return [(label, show(result[key]), show(baseline[key])) for key, label, show in COMPARED]
+
+
+def write_report(
+    path: Path, result: Mapping[str, Any], history: History, validation: Dataset, networks: Sequence[Subnet]
+) -> None:
+    """Write the report and `candidates.csv` beside it; `networks` are the winner and the baseline, trained."""
+    frame = pd.DataFrame(
+        [
+            {
+                "architecture": str(candidate.architecture),
+                "supernet_miou": candidate.quality,
+                "latency_ms": candidate.verdict.latency_ms,
+                "lower_ms": candidate.verdict.lower_ms,
+                "upper_ms": candidate.verdict.upper_ms,
+                "measured": candidate.verdict.measured,
+            }
+            for candidate in history.candidates
+        ]
+    )
+    frame.to_csv(path.with_name("candidates.csv"), index=False)
+    rows = "".join(
+        f"<tr><td>{html.escape(what)}</td><td>{ours}</td><td>{theirs}</td></tr>"
+        for what, ours, theirs in comparison_rows(result)
+    )
+    constraint = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in result["constraint"].items())
+    environment = result["environment"]
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Latlas search</title><style>{_STYLE}</style></head><body>
+<h1>Searched within {result["budget_ms"]:.3f} ms</h1>
+<p><code>{html.escape(result["architecture"])}</code></p>
+<table><tr><th></th><th>searched</th><th>{html.escape(result["baseline"]["architecture"].rsplit("/", 1)[-1])}</th></tr>
+{rows}</table>
+<p>{html.escape(environment["cpu_model"])}, OpenVINO {html.escape(environment["openvino_version"])},
+{environment["precision"]}, {environment["threads"]} thread(s). {result["evaluated"]} candidates were evaluated,
+{result["filtered"]} dropped by the constraint ({constraint}).</p>
+<h2>Candidates</h2><img alt="supernet mIoU against latency" src="{_plot(frame, result)}">
+<h2>Examples</h2><p>Image, mask, searched, baseline.</p>
+<img alt="examples" src="{_data_url(_examples(validation, networks))}">
+</body></html>
+"""
+    path.write_text(page, encoding="utf-8")
+
+
+def _plot(frame: pd.DataFrame, result: Mapping[str, Any]) -> str:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.scatter(frame["latency_ms"], 100 * frame["supernet_miou"], s=14, alpha=0.6, label="candidates")
+    axes.scatter(result["latency_ms"], 100 * result["supernet_miou"], s=90, marker="*", label="winner")
+    axes.axvline(result["budget_ms"], color="black", linestyle="--", linewidth=1, label="budget")
+    axes.set_xlabel("latency, ms")
+    axes.set_ylabel("supernet mIoU, %")
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return _data_url(buffer.getvalue())
+
+
+def _examples(validation: Dataset, networks: Sequence[Subnet]) -> bytes:
+    """A PNG of rows `image | mask | each network's mask over the image`."""
+    count = min(EXAMPLES, len(validation.images))
+    chosen = np.linspace(0, len(validation.images) - 1, count).astype(int)
+    images = validation.images[chosen].float() / 255
+    masks = [validation.masks[chosen].float()]
+    with torch.inference_mode():
+        masks += [network.eval()(images)[:, 0] for network in networks]
+    rows = []
+    for index in range(count):
+        image = images[index].permute(1, 2, 0).numpy()
+        truth = np.repeat(masks[0][index].numpy()[..., None], 3, axis=2)
+        rows.append(np.hstack([image, truth, *(_over(image, mask[index].numpy()) for mask in masks[1:])]))
+    buffer = io.BytesIO()
+    Image.fromarray((np.vstack(rows) * 255).round().astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _over(image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    green = np.array([0.1, 0.75, 0.35], dtype=np.float32)
+    return image * mask[..., None] + (0.25 * image + 0.75 * green) * (1 - mask[..., None])
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

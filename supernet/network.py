@@ -1,0 +1,92 @@
+"""The torch side of an architecture: the standalone subnet, and the supernet that shares weights between all of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from latlas.latency.errors import UsageError
+from latlas.latency.graph import INPUT, Graph, Node
+from latlas.supernet.operators import build_operator
+from latlas.supernet.space import Architecture, SearchSpace
+
+
+def run_graph(graph: Sequence[Node], modules: Callable[[int], nn.Module], image: Tensor) -> Tensor:
+    """The last node's output for an image `(N, C, H, W)`; `modules(i)` is the module of node i."""
+    outputs: list[Tensor] = []
+    for index, node in enumerate(graph):
+        inputs = [image if source == INPUT else outputs[source] for source in node.inputs]
+        outputs.append(modules(index)(*inputs))
+    return outputs[-1]
+
+
+def logits_graph(graph: Graph) -> Graph:
+    """The graph without the closing `probability`, whose output a loss takes."""
+    return graph[:-1] if graph[-1].spec.kind == "probability" else graph
+
+
+class Subnet(nn.Module):
+    """A standalone network of an architecture's graph.
+
+    `forward` gives probabilities `(N, classes, H, W)`, what is exported and timed; `logits` what a loss takes.
+    """
+
+    def __init__(self, graph: Graph, modules: Sequence[nn.Module] | None = None) -> None:
+        super().__init__()
+        self.graph = graph
+        self.nodes = nn.ModuleList(modules if modules is not None else [build_operator(node.spec) for node in graph])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Probabilities `(N, classes, H, W)` of an image `(N, 3, H, W)` in 0..1."""
+        return run_graph(self.graph, self.nodes.__getitem__, image)
+
+    def logits(self, image: Tensor) -> Tensor:
+        """Logits `(N, classes, H, W)` of an image `(N, 3, H, W)` in 0..1."""
+        return run_graph(logits_graph(self.graph), self.nodes.__getitem__, image)
+
+
+class Supernet(nn.Module):
+    """All architectures of a space with shared weights; only the path of the architecture asked for runs.
+
+    It keeps no active architecture: that is an argument of each call. Weights are shared by (node, operator).
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+        self.operators = nn.ModuleDict()
+        for architecture in space.cover():
+            for index, node in enumerate(architecture.graph()):
+                key = self._key(index, node)
+                if key not in self.operators:
+                    self.operators[key] = build_operator(node.spec)
+
+    @staticmethod
+    def _key(index: int, node: Node) -> str:
+        return f"{index:02d}_{node.spec.name}"
+
+    def _module_of(self, architecture: Architecture) -> Callable[[int], nn.Module]:
+        if architecture.space != self.space:
+            raise UsageError(f"{architecture} is not of the supernet's space {self.space.text}")
+        if architecture.is_baseline:
+            raise UsageError(f"{architecture} is a baseline; the supernet of {self.space.text} has no weights for it")
+        graph = architecture.graph()
+        return lambda index: self.operators[self._key(index, graph[index])]
+
+    def forward(self, image: Tensor, architecture: Architecture) -> Tensor:
+        """Probabilities `(N, classes, H, W)` of an image `(N, 3, H, W)` in 0..1 along one architecture's path."""
+        return run_graph(architecture.graph(), self._module_of(architecture), image)
+
+    def logits(self, image: Tensor, architecture: Architecture) -> Tensor:
+        """Logits `(N, classes, H, W)` along one architecture's path."""
+        return run_graph(logits_graph(architecture.graph()), self._module_of(architecture), image)
+
+    def extract(self, architecture: Architecture) -> Subnet:
+        """A standalone copy of one architecture, with the shared weights as they are now."""
+        module_of, graph = self._module_of(architecture), architecture.graph()
+        modules = [copy.deepcopy(module_of(index)) for index in range(len(graph))]
+        subnet = Subnet(graph, cast(Sequence[nn.Module], modules))
+        return subnet.train(self.training)

@@ -1,0 +1,270 @@
+"""Every operator kind in torch, built from its `OpSpec`.
+
+Shapes are `(N, C, H, W)`. Padding keeps the size, so only stride and scale change it. Definitions: MobileNetV3 (Howard
+et al. 2019), DARTS (Liu et al. 2019), ShuffleNetV2 (Ma et al. 2018), DeepLabv3+ (Chen et al. 2018).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latlas.latency.errors import UnknownOperatorError, UsageError
+from latlas.latency.ops import OpSpec
+
+Builder = Callable[[OpSpec], nn.Module]
+_BUILDERS: dict[str, Builder] = {}
+
+
+def register_builder(kind: str, builder: Builder) -> None:
+    """Say what builds a kind; raises `UsageError` if it is taken."""
+    if kind in _BUILDERS:
+        raise UsageError(f"operator kind {kind!r} has a torch builder already")
+    _BUILDERS[kind] = builder
+
+
+def build_operator(spec: OpSpec) -> nn.Module:
+    """The operator's module, initialised anew from torch's global generator."""
+    try:
+        builder = _BUILDERS[spec.kind]
+    except KeyError:
+        raise UnknownOperatorError(
+            f"operator kind {spec.kind!r} has no torch builder; known: {', '.join(sorted(_BUILDERS))}"
+        ) from None
+    return builder(spec)
+
+
+def built_kinds() -> tuple[str, ...]:
+    """Kinds that have a builder, sorted."""
+    return tuple(sorted(_BUILDERS))
+
+
+def timing_operator(spec: OpSpec) -> nn.Module:
+    """The operator in evaluation mode with seeded weights that keep activations at unit scale: what is timed.
+
+    The weights depend on the spec alone. Normalised activations keep denormal numbers, which are slow, out of a timing.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(str(spec).encode()))
+        module = build_operator(spec)
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+            elif isinstance(part, nn.BatchNorm2d):
+                nn.init.uniform_(cast(Tensor, part.running_mean), -0.1, 0.1)
+                nn.init.uniform_(part.bias, -0.1, 0.1)
+    return module.eval()
+
+
+def activation(name: str) -> nn.Module:
+    """The activation of that name in `latlas.latency.ops.ACTIVATIONS`."""
+    match name:
+        case "none":
+            return nn.Identity()
+        case "relu":
+            return nn.ReLU(inplace=True)
+        case "hswish":
+            return nn.Hardswish(inplace=True)
+        case "sigmoid":
+            return nn.Sigmoid()
+        case _:
+            return nn.Softmax(dim=1)
+
+
+def conv(in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """A same-padded convolution without bias."""
+    padding = dilation * (kernel_size // 2)
+    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=False)
+
+
+def depthwise(channels: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """A same-padded depthwise convolution without bias."""
+    padding = dilation * (kernel_size // 2)
+    return nn.Conv2d(channels, channels, kernel_size, stride, padding, dilation, groups=channels, bias=False)
+
+
+def conv_block(
+    in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, act: str = "relu"
+) -> list[nn.Module]:
+    """Convolution, batch normalisation, activation."""
+    return [conv(in_channels, out_channels, kernel_size, stride), nn.BatchNorm2d(out_channels), activation(act)]
+
+
+class SqueezeExcite(nn.Module):
+    """Global mean, 1x1, ReLU, 1x1, hard-sigmoid, multiply."""
+
+    def __init__(self, channels: int, squeeze_channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, squeeze_channels, 1)
+        self.expand = nn.Conv2d(squeeze_channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = F.relu(self.reduce(x.mean(dim=(2, 3), keepdim=True)))
+        return x * F.hardsigmoid(self.expand(gate))
+
+
+class MBConv(nn.Module):
+    """MobileNetV3's inverted bottleneck; expansion left out where it would not widen."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        super().__init__()
+        hidden = spec.hidden_channels
+        layers = conv_block(spec.in_channels, hidden, act=spec.activation) if hidden != spec.in_channels else []
+        layers += [depthwise(hidden, spec.kernel_size, spec.stride, spec.dilation), nn.BatchNorm2d(hidden)]
+        layers += [activation(spec.activation)]
+        if spec.squeeze_channels:
+            layers.append(SqueezeExcite(hidden, spec.squeeze_channels))
+        self.layers = nn.Sequential(*layers, *conv_block(hidden, spec.out_channels, act="none"))
+        self.residual = spec.stride == 1 and spec.in_channels == spec.out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = cast(Tensor, self.layers(x))
+        return x + y if self.residual else y
+
+
+class SepConv(nn.Sequential):
+    """DARTS' separable convolution: [ReLU, depthwise, 1x1, BN] twice, the first with the stride."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        c_in, c_out, kernel = spec.in_channels, spec.out_channels, spec.kernel_size
+        super().__init__(
+            nn.ReLU(),
+            depthwise(c_in, kernel, spec.stride),
+            conv(c_in, c_in),
+            nn.BatchNorm2d(c_in),
+            nn.ReLU(inplace=True),
+            depthwise(c_in, kernel),
+            conv(c_in, c_out),
+            nn.BatchNorm2d(c_out),
+        )
+
+
+class DilConv(nn.Sequential):
+    """DARTS' dilated convolution: ReLU, dilated depthwise, 1x1, BN."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        super().__init__(
+            nn.ReLU(),
+            depthwise(spec.in_channels, spec.kernel_size, spec.stride, spec.dilation),
+            conv(spec.in_channels, spec.out_channels),
+            nn.BatchNorm2d(spec.out_channels),
+        )
+
+
+class DwSep(nn.Sequential):
+    """MobileNetV1's separable convolution: depthwise, BN, ReLU, 1x1, BN, ReLU."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        super().__init__(
+            depthwise(spec.in_channels, spec.kernel_size, spec.stride, spec.dilation),
+            nn.BatchNorm2d(spec.in_channels),
+            nn.ReLU(inplace=True),
+            *conv_block(spec.in_channels, spec.out_channels),
+        )
+
+
+class Shuffle(nn.Module):
+    """ShuffleNetV2's unit: splits where shape is kept, else a projection beside the main branch."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        super().__init__()
+        self.splits = spec.stride == 1 and spec.in_channels == spec.out_channels
+        half = spec.out_channels // 2
+        c_in = half if self.splits else spec.in_channels
+        self.main = nn.Sequential(
+            *conv_block(c_in, half),
+            depthwise(half, 3, spec.stride),
+            nn.BatchNorm2d(half),
+            *conv_block(half, half),
+        )
+        self.projection = nn.Identity() if self.splits else nn.Sequential(
+            depthwise(c_in, 3, spec.stride), nn.BatchNorm2d(c_in), *conv_block(c_in, half)
+        )
+        self.half = half
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept, worked = (x[:, : self.half], x[:, self.half :]) if self.splits else (x, x)
+        return F.channel_shuffle(torch.cat((self.projection(kept), self.main(worked)), dim=1), 2)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling with separable branches at dilation d, 2d and 3d, a 1x1 and a global mean."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        super().__init__()
+        c_in, hidden = spec.in_channels, spec.hidden_channels
+        self.point = nn.Sequential(*conv_block(c_in, hidden))
+        self.atrous = nn.ModuleList(
+            nn.Sequential(
+                depthwise(c_in, 3, dilation=spec.dilation * times),
+                nn.BatchNorm2d(c_in),
+                nn.ReLU(inplace=True),
+                *conv_block(c_in, hidden),
+            )
+            for times in (1, 2, 3)
+        )
+        # No batch normalisation here: one value a channel and image makes poor statistics.
+        self.pooled = nn.Conv2d(c_in, hidden, 1)
+        self.project = nn.Sequential(*conv_block(5 * hidden, spec.out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = F.relu(self.pooled(x.mean(dim=(2, 3), keepdim=True)))
+        branches = [self.point(x), *(branch(x) for branch in self.atrous), mean.expand(-1, -1, *x.shape[2:])]
+        return cast(Tensor, self.project(torch.cat(branches, dim=1)))
+
+
+class UpsampleAdd(nn.Module):
+    """The first input, bilinearly enlarged, plus the second: a decoder that adds encoder features."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        super().__init__()
+        self.scale = spec.scale
+
+    def forward(self, x: Tensor, encoder: Tensor) -> Tensor:
+        return enlarge(x, self.scale) + encoder
+
+
+class Head(nn.Module):
+    """1x1 to the classes, then bilinear enlargement; logits."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        super().__init__()
+        self.classify = nn.Conv2d(spec.in_channels, spec.out_channels, 1)
+        self.scale = spec.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return enlarge(self.classify(x), self.scale)
+
+
+def enlarge(x: Tensor, scale: int) -> Tensor:
+    """Bilinear enlargement of `(N, C, H, W)` by a whole factor, pixel centres aligned at half."""
+    return F.interpolate(x, scale_factor=float(scale), mode="bilinear", align_corners=False) if scale > 1 else x
+
+
+def _conv(spec: OpSpec) -> nn.Module:
+    return nn.Sequential(
+        conv(spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, spec.dilation),
+        nn.BatchNorm2d(spec.out_channels),
+        activation(spec.activation),
+    )
+
+
+for _kind, _builder in {
+    "conv": _conv,
+    "mbconv": MBConv,
+    "sepconv": SepConv,
+    "dilconv": DilConv,
+    "dwsep": DwSep,
+    "shuffle": Shuffle,
+    "skip": lambda spec: nn.Identity(),
+    "aspp": ASPP,
+    "upsample_add": UpsampleAdd,
+    "head": Head,
+    "probability": lambda spec: activation("sigmoid" if spec.out_channels == 1 else "softmax"),
+}.items():
+    register_builder(_kind, _builder)

@@ -1,0 +1,228 @@
+"""The `portrait` space after DeepLabv3+, and MobileNetV3 as a baseline in the same macro.
+
+    image -> stem S2 -> searchable chain S4, S8, S16, S32 -> ASPP -> decoder that adds encoder features -> head
+
+Each decoder step enlarges by two, adds a 1x1 of the encoder's feature at that stride, and refines with a separable
+convolution; the head classifies at S4 and enlarges by four.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from latlas.latency.errors import UsageError
+from latlas.latency.graph import INPUT, Graph, Node, check_graph
+from latlas.latency.ops import OpSpec, make_divisible
+from latlas.supernet.space import SearchSpace, register_space
+
+SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
+
+# kernel, expanded channels, out channels, squeeze-and-excite, activation, stride (Howard et al. 2019, tables 1 and 2).
+_Block = tuple[int, int, int, bool, str, int]
+MOBILENETV3: dict[str, tuple[_Block, ...]] = {
+    "mobilenetv3_large": (
+        (3, 16, 16, False, "relu", 1),
+        (3, 64, 24, False, "relu", 2),
+        (3, 72, 24, False, "relu", 1),
+        (5, 72, 40, True, "relu", 2),
+        (5, 120, 40, True, "relu", 1),
+        (5, 120, 40, True, "relu", 1),
+        (3, 240, 80, False, "hswish", 2),
+        (3, 200, 80, False, "hswish", 1),
+        (3, 184, 80, False, "hswish", 1),
+        (3, 184, 80, False, "hswish", 1),
+        (3, 480, 112, True, "hswish", 1),
+        (3, 672, 112, True, "hswish", 1),
+        (5, 672, 160, True, "hswish", 2),
+        (5, 960, 160, True, "hswish", 1),
+        (5, 960, 160, True, "hswish", 1),
+    ),
+    "mobilenetv3_small": (
+        (3, 16, 16, True, "relu", 2),
+        (3, 72, 24, False, "relu", 2),
+        (3, 88, 24, False, "relu", 1),
+        (5, 96, 40, True, "hswish", 2),
+        (5, 240, 40, True, "hswish", 1),
+        (5, 240, 40, True, "hswish", 1),
+        (5, 120, 48, True, "hswish", 1),
+        (5, 144, 48, True, "hswish", 1),
+        (5, 288, 96, True, "hswish", 2),
+        (5, 576, 96, True, "hswish", 1),
+        (5, 576, 96, True, "hswish", 1),
+    ),
+}
+_BASELINE = re.compile(r"(mobilenetv3_large|mobilenetv3_small)(?:_x(\d(?:\.\d{1,3})?))?")
+
+
+@register_space
+@dataclass(frozen=True)
+class PortraitSpace(SearchSpace):
+    """Seven operators in 14 layers at the default widths; every size is a field.
+
+    `widths` and `depths` are the channels and searchable layers of S4, S8, S16 and S32. `skip` adds the identity where
+    a layer keeps its shape. `num_classes` of 1 is person or not, with a sigmoid.
+    """
+
+    name: ClassVar[str] = "portrait"
+    codes: ClassVar[dict[str, str]] = {
+        "mbconv_k3": "m3",
+        "mbconv_k5": "m5",
+        "dilconv_k3": "d3",
+        "dilconv_k5": "d5",
+        "sepconv_k3": "s3",
+        "sepconv_k5": "s5",
+        "shuffle": "sh",
+        "skip": "id",
+    }
+
+    height: int = 256
+    width: int = 256
+    stem_channels: int = 16
+    widths: tuple[int, ...] = (24, 40, 80, 160)
+    depths: tuple[int, ...] = (2, 4, 4, 4)
+    expand_ratio: int = 6
+    skip: bool = False
+    aspp_channels: int = 64
+    aspp_dilation: int = 2
+    decoder_channels: int = 32
+    num_classes: int = 1
+
+    def __post_init__(self) -> None:
+        for field in ("height", "width"):
+            value = getattr(self, field)
+            if value < 32 or value % 32:
+                raise UsageError(f"{field} is {value}; portrait needs a multiple of 32, for five halvings")
+        if len(self.widths) != 4 or len(self.depths) != 4:
+            raise UsageError(f"widths {self.widths} and depths {self.depths} must each have four values, S4 to S32")
+        for field in ("stem_channels", "expand_ratio", "aspp_channels", "aspp_dilation", "decoder_channels"):
+            if getattr(self, field) < 1:
+                raise UsageError(f"{field} is {getattr(self, field)}; it must be at least 1")
+        if min(self.depths) < 1 or self.num_classes < 1:
+            raise UsageError(f"depths {self.depths} and num_classes {self.num_classes} must be at least 1")
+        if any(width < 4 or width % 4 for width in self.widths):
+            raise UsageError(f"widths are {self.widths}; shuffle needs multiples of 4")
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        return self.depths
+
+    @property
+    def choices(self) -> tuple[tuple[str, ...], ...]:
+        keeps = (*SPACE_OPERATORS, "skip") if self.skip else SPACE_OPERATORS
+        return tuple(keeps if layer else SPACE_OPERATORS for depth in self.depths for layer in range(depth))
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        return tuple(MOBILENETV3)
+
+    def is_baseline(self, name: str) -> bool:
+        return _BASELINE.fullmatch(name) is not None
+
+    def graph(self, operators: tuple[str, ...]) -> Graph:
+        if len(operators) == 1 and self.is_baseline(operators[0]):
+            stem, blocks = self._mobilenetv3(operators[0])
+        else:
+            stem, blocks = self.stem_channels, self._chain(operators)
+        return self._macro(stem, blocks)
+
+    def _chain(self, operators: tuple[str, ...]) -> list[OpSpec]:
+        specs: list[OpSpec] = []
+        channels, stride_total = self.stem_channels, 2
+        names = iter(operators)
+        for out_channels, depth in zip(self.widths, self.depths, strict=True):
+            for layer in range(depth):
+                stride = 2 if layer == 0 else 1
+                place = {
+                    "in_channels": channels,
+                    "out_channels": out_channels,
+                    "height": self.height // stride_total,
+                    "width": self.width // stride_total,
+                    "stride": stride,
+                }
+                channels, stride_total = out_channels, stride_total * stride
+                specs.append(self._operator(next(names), place, "hswish" if stride_total >= 16 else "relu"))
+        return specs
+
+    def _operator(self, name: str, place: dict[str, int], activation: str) -> OpSpec:
+        kind, _, kernel = name.partition("_k")
+        if kind == "mbconv":
+            hidden = place["in_channels"] * self.expand_ratio
+            squeeze = make_divisible(hidden / 4)
+            kernel_size = int(kernel)
+            return OpSpec(
+                kind,
+                **place,
+                kernel_size=kernel_size,
+                hidden_channels=hidden,
+                squeeze_channels=squeeze,
+                activation=activation,
+            )
+        if kind in ("sepconv", "dilconv"):
+            return OpSpec(kind, **place, kernel_size=int(kernel), dilation=2 if kind == "dilconv" else 1)
+        return OpSpec(kind, **place)
+
+    def _mobilenetv3(self, name: str) -> tuple[int, list[OpSpec]]:
+        match = _BASELINE.fullmatch(name)
+        assert match is not None
+        multiplier = float(match[2] or 1)
+        if multiplier == 0:
+            raise UsageError(f"{name}: a width multiplier must be above 0")
+        specs: list[OpSpec] = []
+        stem = channels = make_divisible(16 * multiplier)
+        stride_total = 2
+        for kernel, expanded, out, squeeze, activation, stride in MOBILENETV3[match[1]]:
+            hidden, out_channels = make_divisible(expanded * multiplier), make_divisible(out * multiplier)
+            spec = OpSpec(
+                "mbconv",
+                channels,
+                out_channels,
+                self.height // stride_total,
+                self.width // stride_total,
+                stride,
+                kernel,
+                hidden_channels=hidden,
+                squeeze_channels=make_divisible(hidden / 4) if squeeze else 0,
+                activation=activation,
+            )
+            specs.append(spec)
+            channels, stride_total = out_channels, stride_total * stride
+        return stem, specs
+
+    def _macro(self, stem_channels: int, blocks: list[OpSpec]) -> Graph:
+        nodes = [
+            Node(
+                OpSpec("conv", 3, stem_channels, self.height, self.width, 2, 3, activation="hswish"),
+                (INPUT,),
+            )
+        ]
+        last_at: dict[int, int] = {}
+        for spec in blocks:
+            nodes.append(Node(spec, (len(nodes) - 1,)))
+            last_at[self.height // spec.output_size[0]] = len(nodes) - 1
+        decoder = self.decoder_channels
+        aspp = OpSpec(
+            "aspp",
+            nodes[-1].spec.out_channels,
+            decoder,
+            *nodes[-1].spec.output_size,
+            hidden_channels=self.aspp_channels,
+            dilation=self.aspp_dilation,
+        )
+        nodes.append(Node(aspp, (len(nodes) - 1,)))
+        for stride in (16, 8, 4):
+            deep, size = len(nodes) - 1, (self.height // stride, self.width // stride)
+            encoder = last_at[stride]
+            lateral = OpSpec("conv", nodes[encoder].spec.out_channels, decoder, *size)
+            add = OpSpec("upsample_add", decoder, decoder, *nodes[deep].spec.output_size, scale=2)
+            nodes.append(Node(lateral, (encoder,)))
+            nodes.append(Node(add, (deep, len(nodes) - 1)))
+            nodes.append(Node(OpSpec("dwsep", decoder, decoder, *size, kernel_size=3), (len(nodes) - 1,)))
+        head = OpSpec("head", decoder, self.num_classes, self.height // 4, self.width // 4, scale=4)
+        nodes.append(Node(head, (len(nodes) - 1,)))
+        probability = OpSpec("probability", self.num_classes, self.num_classes, self.height, self.width)
+        nodes.append(Node(probability, (len(nodes) - 1,)))
+        graph = tuple(nodes)
+        check_graph(graph)
+        return graph

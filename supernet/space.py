@@ -1,0 +1,288 @@
+"""Search spaces and architectures: which networks there are, how they are written, and the graph of each."""
+
+from __future__ import annotations
+
+import abc
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from latlas.latency.errors import FileFormatError, UnknownOperatorError, UnknownSpaceError, UsageError
+from latlas.latency.graph import Graph, check_graph, distinct_specs, graph_hash, graph_macs, graph_params
+from latlas.latency.ops import OpSpec
+
+JSON_LIMIT_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class SearchSpace(abc.ABC):
+    """A set of architectures with a common macro; a frozen dataclass whose fields are its configuration.
+
+    An architecture is one operator name for each searchable layer, or the name of a baseline, a fixed network in the
+    same macro. Node i of every architecture's graph is the same place, so that (i, operator) names shared weights.
+    """
+
+    name: ClassVar[str]
+    codes: ClassVar[dict[str, str]]
+    """Operator name to its short code in an architecture's text."""
+
+    @property
+    @abc.abstractmethod
+    def choices(self) -> tuple[tuple[str, ...], ...]:
+        """Operator names of each searchable layer, in order."""
+
+    @property
+    @abc.abstractmethod
+    def stages(self) -> tuple[int, ...]:
+        """How many searchable layers each stage has; only the text form groups by it."""
+
+    @abc.abstractmethod
+    def is_baseline(self, name: str) -> bool:
+        """Whether a baseline of this name can be built."""
+
+    @property
+    @abc.abstractmethod
+    def baselines(self) -> tuple[str, ...]:
+        """Baselines that are profiled and compared with by default."""
+
+    @abc.abstractmethod
+    def graph(self, operators: tuple[str, ...]) -> Graph:
+        """The graph of these operators, already checked to be of the space."""
+
+    @property
+    def size(self) -> int:
+        """How many architectures there are, baselines not counted."""
+        total = 1
+        for options in self.choices:
+            total *= len(options)
+        return total
+
+    @property
+    def text(self) -> str:
+        """The space's name, and what differs from its defaults: `portrait:height=192,widths=16.24.40.80`."""
+        changed = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                changed.append(f"{field.name}={'.'.join(map(str, value)) if isinstance(value, tuple) else value}")
+        return self.name + (":" + ",".join(changed) if changed else "")
+
+    def architecture(self, operators: Sequence[str]) -> Architecture:
+        """The architecture of these operators; raises `UsageError` or `UnknownOperatorError` where it is not one."""
+        return Architecture(self, tuple(operators))
+
+    def baseline(self, name: str) -> Architecture:
+        """The baseline of that name."""
+        return Architecture(self, (name,))
+
+    def random(self, rng: np.random.Generator) -> Architecture:
+        """An architecture drawn uniformly."""
+        return self.architecture([options[rng.integers(len(options))] for options in self.choices])
+
+    def sample(self, count: int, rng: np.random.Generator) -> list[Architecture]:
+        """`count` different architectures drawn uniformly, all of them where the space has no more."""
+        if count < 1:
+            raise UsageError(f"count is {count}; it must be at least 1")
+        count = min(count, self.size)
+        found: dict[Architecture, None] = {}
+        while len(found) < count:
+            found[self.random(rng)] = None
+        return list(found)
+
+    def cover(self) -> list[Architecture]:
+        """Few architectures in which every operator of every layer occurs."""
+        rounds = max(len(options) for options in self.choices)
+        return [self.architecture([options[k % len(options)] for options in self.choices]) for k in range(rounds)]
+
+    def specs(self) -> list[OpSpec]:
+        """Every distinct operator of the space and its baselines, fixed parts included: the rows of its table."""
+        graphs = [architecture.graph() for architecture in self.cover()]
+        graphs += [self.baseline(name).graph() for name in self.baselines]
+        return distinct_specs(graphs)
+
+    def input_shape(self) -> tuple[int, int, int]:
+        """`(channels, height, width)` of the image."""
+        return check_graph(self.cover()[0].graph())
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One choice in a search space; `graph()` is its single description."""
+
+    space: SearchSpace
+    operators: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.is_baseline:
+            return
+        choices = self.space.choices
+        if len(self.operators) != len(choices):
+            raise UsageError(
+                f"architecture {'-'.join(self.operators)!r} has {len(self.operators)} operators; "
+                f"{self.space.text} has {len(choices)} searchable layers"
+            )
+        for layer, (operator, options) in enumerate(zip(self.operators, choices, strict=True)):
+            if operator not in options:
+                raise UnknownOperatorError(
+                    f"layer {layer} of {self.space.text} has no operator {operator!r}; it has {', '.join(options)}"
+                )
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is a fixed network of the macro."""
+        return len(self.operators) == 1 and self.space.is_baseline(self.operators[0])
+
+    def graph(self) -> Graph:
+        """Its operators and what feeds them, in topological order."""
+        return self._graph
+
+    @cached_property
+    def _graph(self) -> Graph:
+        return self.space.graph(self.operators)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one inference."""
+        return graph_macs(self.graph())
+
+    @property
+    def params(self) -> int:
+        """Parameters."""
+        return graph_params(self.graph())
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of its graph, the same everywhere."""
+        return graph_hash(self.graph())
+
+    def __str__(self) -> str:
+        """Compact text: `portrait/m3-s5/d3-d3-sh-m5/...`, or `portrait/mobilenetv3_large`."""
+        if self.is_baseline:
+            return f"{self.space.text}/{self.operators[0]}"
+        codes, groups, start = [self.space.codes[name] for name in self.operators], [], 0
+        for length in self.space.stages:
+            groups.append("-".join(codes[start : start + length]))
+            start += length
+        return f"{self.space.text}/{'/'.join(groups)}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Architecture, (self.space, self.operators))
+
+    def to_json(self) -> dict[str, Any]:
+        """A record that `architecture_from_json` reads; text, hash, MACs and parameters are for its readers."""
+        return {
+            "space": self.space.text,
+            "operators": list(self.operators),
+            "text": str(self),
+            "hash": self.hash,
+            "macs": self.macs,
+            "params": self.params,
+        }
+
+
+_SPACES: dict[str, type[SearchSpace]] = {}
+
+
+def register_space(space: type[SearchSpace]) -> type[SearchSpace]:
+    """Class decorator that makes a space known by its name."""
+    _SPACES[space.name] = space
+    return space
+
+
+def space_names() -> tuple[str, ...]:
+    """Names of all known spaces."""
+    return tuple(sorted(_SPACES))
+
+
+def parse_space(text: str) -> SearchSpace:
+    """The space of a text such as `portrait` or `portrait:resolution=192x256,decoder_channels=24`.
+
+    `resolution=N` or `HxW` stands for height and width. Raises `UnknownSpaceError` or `UsageError`.
+    """
+    name, _, settings = text.partition(":")
+    if name not in _SPACES:
+        raise UnknownSpaceError(f"unknown space {name!r}; known: {', '.join(space_names())}")
+    kind = _SPACES[name]
+    defaults = {field.name: field.default for field in fields(kind)}
+    values: dict[str, Any] = {}
+    for setting in settings.split(",") if settings else ():
+        key, equals, value = setting.partition("=")
+        if key == "resolution" and equals:
+            height, _, width = value.partition("x")
+            values |= {"height": _parse(height, 0, setting), "width": _parse(width or height, 0, setting)}
+        elif key in defaults and equals:
+            values[key] = _parse(value, defaults[key], setting)
+        else:
+            raise UsageError(f"space setting {setting!r} is not known; {name} has resolution, {', '.join(defaults)}")
+    return kind(**values)
+
+
+def _parse(value: str, default: object, setting: str) -> object:
+    try:
+        if isinstance(default, tuple):
+            return tuple(type(default[0])(part) for part in value.split("."))
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[value.lower()]
+        return type(default)(value)
+    except (ValueError, KeyError):
+        raise UsageError(f"space setting {setting!r}: {value!r} is not such as {default!r}") from None
+
+
+def parse_architecture(text: str, space: SearchSpace | None = None) -> Architecture:
+    """The architecture of its text form; without a space in front it is of `space`."""
+    head, slash, body = text.strip().partition("/")
+    if slash and head.partition(":")[0] in _SPACES:
+        named = parse_space(head)
+        if space is not None and named != space:
+            raise UsageError(f"architecture {text!r} is of {named.text}, not of {space.text}")
+        space = named
+    elif space is None:
+        raise UsageError(f"architecture {text!r} names no space; write portrait/..., or give the space")
+    else:
+        body = text.strip()
+    if space.is_baseline(body):
+        return space.baseline(body)
+    names = {code: name for name, code in space.codes.items()}
+    return space.architecture([names.get(part, part) for part in body.replace("/", "-").split("-")])
+
+
+def architecture_from_json(record: object, origin: str = "architecture") -> Architecture:
+    """The architecture of a `to_json` record; raises `FileFormatError` where the record is not one."""
+    if not isinstance(record, dict) or not isinstance(record.get("space"), str):
+        raise FileFormatError(f"{origin}: not an architecture; it needs a 'space' and 'operators'")
+    operators = record.get("operators")
+    if not isinstance(operators, list) or not all(isinstance(name, str) for name in operators):
+        raise FileFormatError(f"{origin}: 'operators' is {operators!r}; it must be a list of operator names")
+    architecture = parse_space(record["space"]).architecture(operators)
+    if record.get("hash", architecture.hash) != architecture.hash:
+        raise FileFormatError(
+            f"{origin}: hash {record['hash']} is recorded, the graph's is {architecture.hash}; "
+            "the space has changed since, or the file was edited"
+        )
+    return architecture
+
+
+def read_architecture(path: Path) -> Architecture:
+    """The architecture in a JSON file."""
+    try:
+        if path.stat().st_size > JSON_LIMIT_BYTES:
+            raise FileFormatError(f"{path}: larger than {JSON_LIMIT_BYTES} bytes; not an architecture file")
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise FileFormatError(f"{path}: not JSON") from None
+    return architecture_from_json(record, str(path))
+
+
+def enumerate_space(space: SearchSpace) -> Iterator[Architecture]:
+    """Every architecture, in lexicographic order of the choices; for small spaces."""
+    from itertools import product
+
+    for operators in product(*space.choices):
+        yield space.architecture(operators)

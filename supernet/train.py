@@ -1,0 +1,328 @@
+"""Training of a supernet by uniform single-path sampling (Guo et al. 2020, arXiv 1904.00420), and of one subnet alike."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.latency.graph import Graph, check_graph, graph_hash
+from latlas.supernet.augment import Augmentation
+from latlas.supernet.checkpoint import load_training, save_training
+from latlas.supernet.data import Dataset
+from latlas.supernet.network import Subnet, Supernet
+from latlas.supernet.space import SearchSpace
+
+_FREE_ON_RESUME = ("device", "log_every", "checkpoint_every_s")
+"""Fields of `TrainConfig` that do not change what is computed."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is trained.
+
+    AdamW; the learning rate rises over `warmup_steps` (at most a tenth of all) and falls as a cosine to
+    `min_learning_rate_share` of itself. `clip_norm` bounds the gradient's norm. `height` and `width` are those of the
+    training crops, None for the data set's own. `ema_decay` averages the weights. `device` is cpu, cuda or auto.
+    """
+
+    steps: int = 2000
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    min_learning_rate_share: float = 0.01
+    weight_decay: float = 1e-4
+    warmup_steps: int = 50
+    clip_norm: float = 5.0
+    ema_decay: float | None = None
+    height: int | None = None
+    width: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    log_every: int = 20
+    checkpoint_every_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "log_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("weight_decay", "warmup_steps", "seed", "checkpoint_every_s"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 0")
+        if not 0 <= self.min_learning_rate_share <= 1:
+            raise UsageError(f"min_learning_rate_share is {self.min_learning_rate_share}; it must be within 0..1")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise UsageError(f"ema_decay is {self.ema_decay}; it must be between 0 and 1, or None")
+        if self.device not in ("cpu", "cuda", "auto"):
+            raise UsageError(f"device is {self.device!r}; known: cpu, cuda, auto")
+
+    def learning_rate_at(self, step: int, done: float) -> float:
+        """The learning rate of a step, counted from 0, when the share `done` of the training is over."""
+        warmup_steps = min(self.warmup_steps, self.steps // 10)
+        warmth = min(1.0, (step + 1) / (warmup_steps + 1))
+        cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+        floor = self.min_learning_rate_share
+        return self.learning_rate * warmth * (floor + (1.0 - floor) * cosine)
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """Where a training stands: `loss` is the mean since the last report, `seconds` since the start, resumed parts in."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    eta_s: float
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What `train_supernet` and `train_subnet` share of their arguments."""
+
+    dataset: Dataset
+    config: TrainConfig
+    augmentation: Augmentation | None
+    checkpoint: Path | None
+    resume: bool
+    on_progress: Callable[[TrainProgress], None] | None
+    time_limit_s: float | None
+    stop: Callable[[], bool] | None
+
+
+def train_supernet(
+    space: SearchSpace,
+    dataset: Dataset,
+    config: TrainConfig,
+    augmentation: Augmentation | None = None,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = True,
+    on_progress: Callable[[TrainProgress], None] | None = None,
+    time_limit_s: float | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Supernet:
+    """A supernet of the space, trained on one random architecture a step; in inference mode, on the training's device.
+
+    The same arguments give the same weights, interrupted or not, unless `time_limit_s` cuts the steps short.
+
+    Args:
+        space: Its graphs have one class.
+        dataset: Images and their person masks.
+        config: See there.
+        augmentation: None for images as they are.
+        checkpoint: Where the run is saved every `checkpoint_every_s` seconds and at its end.
+        resume: Goes on from `checkpoint` where there is one; else it is overwritten.
+        on_progress: Called every `log_every` steps and after the last.
+        time_limit_s: Ends the training, annealed, after so many seconds, resumed parts counted.
+        stop: Asked after each step; true interrupts the training as Ctrl-C does.
+
+    Raises:
+        UsageError: Space, data and config do not fit each other.
+        LatlasError: The loss is not finite.
+        InterruptedRunError: Ctrl-C or `stop`; the checkpoint is written.
+        FileFormatError: The checkpoint is broken.
+        EnvironmentMismatchError: The checkpoint is of another run.
+
+    Example:
+        >>> supernet = train_supernet(PortraitSpace(), dataset, TrainConfig(steps=4000), Augmentation())
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        supernet = Supernet(space)
+    run = _Run(dataset, config, augmentation, checkpoint, resume, on_progress, time_limit_s, stop)
+
+    def logits(images: Tensor, rng: np.random.Generator) -> Tensor:
+        return supernet.logits(images, space.random(rng))
+
+    _train(supernet, logits, space.cover()[0].graph(), f"supernet {space.text}", run)
+    return supernet
+
+
+def train_subnet(
+    subnet: Subnet,
+    dataset: Dataset,
+    config: TrainConfig,
+    augmentation: Augmentation | None = None,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = True,
+    on_progress: Callable[[TrainProgress], None] | None = None,
+    time_limit_s: float | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Subnet:
+    """The same subnet, trained in place from the weights it has; arguments and errors as `train_supernet`."""
+    run = _Run(dataset, config, augmentation, checkpoint, resume, on_progress, time_limit_s, stop)
+
+    def logits(images: Tensor, rng: np.random.Generator) -> Tensor:
+        return subnet.logits(images)
+
+    _train(subnet, logits, subnet.graph, f"subnet {graph_hash(subnet.graph)}", run)
+    return subnet
+
+
+def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy plus soft Dice over the batch, of logits and masks in 0..1, both `(N, 1, H, W)`."""
+    probability = logits.sigmoid()
+    overlap = 2.0 * (probability * masks).sum() + 1.0
+    dice = 1.0 - overlap / (probability.sum() + masks.sum() + 1.0)
+    return F.binary_cross_entropy_with_logits(logits, masks) + dice
+
+
+def _train(
+    model: nn.Module,
+    logits: Callable[[Tensor, np.random.Generator], Tensor],
+    graph: Graph,
+    name: str,
+    run: _Run,
+) -> None:
+    """Train a model in place and leave it in inference mode; `logits(images, rng)` is its forward pass."""
+    config, checkpoint = run.config, run.checkpoint
+    size = _check_run(graph, run)
+    device = _device(config.device)
+    model.to(device, memory_format=torch.channels_last).train()
+    optimizer = _optimizer(model, config)
+    average = _Average(model, config.ema_decay)
+    settings = {key: value for key, value in asdict(config).items() if key not in _FREE_ON_RESUME}
+    identity = {"network": name, "data": _describe(run), **settings}
+    step, seconds_before = 0, 0.0
+    if checkpoint is not None and run.resume and checkpoint.exists():
+        position = load_training(checkpoint, model, optimizer, average.state, identity)
+        step, seconds_before = int(position["step"]), float(position["seconds"])
+    started = saved = time.monotonic()
+    limit_s = math.inf if run.time_limit_s is None else run.time_limit_s
+    losses: list[float] = []
+
+    def seconds() -> float:
+        return seconds_before + time.monotonic() - started
+
+    def save() -> None:
+        if checkpoint is not None:
+            position = {"step": step, "seconds": seconds()}
+            save_training(checkpoint, model, optimizer, average.state, identity, position)
+
+    first = step
+    with _deferred_interrupt() as interrupted:
+        while step < config.steps and seconds() < limit_s:
+            done = max(step / config.steps, seconds() / limit_s)
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate_at(step, done)
+            # All chance of a step comes from the seed and the step's number, so that a resumed run needs no other state.
+            rng = np.random.default_rng([config.seed, step])
+            images, masks = _batch(run, size, step, rng)
+            loss = segmentation_loss(logits(_to(images, device), rng), _to(masks, device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+            if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+                raise LatlasError(
+                    f"{name}: at step {step} the loss is {loss.item()} and its gradient's norm {norm.item()}; "
+                    f"use a lower learning_rate than {config.learning_rate}, or a lower clip_norm"
+                )
+            optimizer.step()
+            step += 1
+            average.update(step)
+            losses.append(loss.item())
+            if run.on_progress is not None and (step % config.log_every == 0 or step == config.steps):
+                run.on_progress(_progress(step, first, config.steps, losses, seconds(), seconds_before, limit_s))
+                losses.clear()
+            if interrupted() or (run.stop is not None and run.stop()):
+                save()
+                raise InterruptedRunError(_farewell(name, step, config.steps, checkpoint))
+            if checkpoint is not None and time.monotonic() - saved > config.checkpoint_every_s:
+                save()
+                saved = time.monotonic()
+        if step > first:
+            save()
+    optimizer.zero_grad(set_to_none=True)
+    average.apply()
+    model.eval()
+
+
+class _Average:
+    """An exponential moving average of all floating-point state, batch statistics included, as those must fit the weights.
+
+    Bias-corrected: after n updates the weights of the n states are those of the plain average, scaled to sum to 1, so
+    that the random start does not linger.
+    """
+
+    def __init__(self, model: nn.Module, decay: float | None) -> None:
+        self.decay = decay
+        live = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+        self.live = list(live.values()) if decay is not None else []
+        self.state = {name: tensor.clone() for name, tensor in live.items()} if decay is not None else {}
+
+    @torch.no_grad()
+    def update(self, count: int) -> None:
+        """Take in the model's state after update `count`, counted from 1."""
+        if self.decay is not None:
+            share = (1.0 - self.decay) / (1.0 - self.decay**count)
+            torch._foreach_lerp_(list(self.state.values()), self.live, share)
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Give the model the averaged state."""
+        for live, averaged in zip(self.live, self.state.values(), strict=True):
+            live.copy_(averaged)
+
+
+def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    # Parameters off the sampled path have no gradient, and AdamW passes over them: neither step, decay nor moments.
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed: it waits for the end of the step, from where the run resumes exactly; a second does not."""
+    caught: list[int] = []
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
+        yield lambda: False
+        return
+
+    def note(number: int, frame: object) -> None:
+        caught.append(number)
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(caught)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _device(name: str) -> torch.device:
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UsageError("device is cuda; torch finds no CUDA device here, use cpu or auto")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and available) else "cpu")
+
+
+def _progress(step: int, first: int, steps: int, losses: list[float], seconds: float, before: float, limit_s: float) -> TrainProgress:
+    left_s = (steps - step) * (seconds - before) / (step - first)
+    eta_s = max(0.0, min(left_s, limit_s - seconds))
+    return TrainProgress(step, steps, sum(losses) / len(losses), seconds, eta_s)
+
+
+def _farewell(name: str, step: int, steps: int, checkpoint: Path | None) -> str:
+    after = f"{name}: interrupted after step {step} of {steps}; "
+    if checkpoint is None:
+        return after + "nothing is kept, as no checkpoint was named"
+    return after + f"saved in {checkpoint}, from where the same command goes on"

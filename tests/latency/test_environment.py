@@ -1,0 +1,221 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from latlas.latency.environment import (
+    KEY_FIELDS,
+    Environment,
+    MachineState,
+    StealMeter,
+    cpu_quota,
+    detect,
+    device_slug,
+    differing_fields,
+    machine_state,
+    require_same,
+)
+from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, UsageError
+
+I7 = Environment(
+    cpu_model="Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz",
+    cpu_flags="avx avx2 f16c fma sse4_2",
+    logical_cpus=12,
+    physical_cores=6,
+    threads=1,
+    streams=1,
+    precision="f32",
+    batch=1,
+    openvino_version="2026.4.1",
+    reference_id="ref-1",
+    reference_ms=2.5,
+    kernel="Linux 6.1",
+    python_version="3.11.7",
+    latlas_version="0.1.0",
+    started_at="2026-01-02T03:04:05+00:00",
+    state=MachineState(governor="performance", turbo=True, smt=True, hypervisor=False, affinity_cpus=12, load_1m=0.25),
+)
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_environment_of_this_machine_goes_through_json():
+    found = detect(
+        threads=2,
+        streams=1,
+        precision="bf16",
+        batch=1,
+        openvino_version="2026.4.1",
+        reference_id="ref-1",
+        reference_ms=3,
+    )
+    assert Environment.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert (found.threads, found.precision, found.reference_ms) == (2, "bf16", 3.0)
+    assert found.logical_cpus >= 1
+    assert found.cpu_flags.split() == sorted(set(found.cpu_flags.split()))
+
+
+def test_host_name_is_not_kept(monkeypatch):
+    import platform
+
+    monkeypatch.setattr(platform, "node", lambda: pytest.fail("the host's name was asked for"))
+    names = set(I7.to_dict())
+    assert not any("host" in name or "node" in name for name in names)
+    machine_state()
+
+
+def test_key_fields_are_fields_and_the_session_is_not_among_them():
+    assert set(KEY_FIELDS) < set(I7.to_dict())
+    later = replace(
+        I7, reference_ms=2.9, started_at="2026-02-02T00:00:00+00:00", state=MachineState(governor="powersave")
+    )
+    assert differing_fields(I7, later) == {}
+    require_same(I7, later, "merge")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cpu_model", "AMD EPYC 7763 64-Core Processor"),
+        ("cpu_flags", "avx"),
+        ("threads", 2),
+        ("streams", 2),
+        ("precision", "bf16"),
+        ("batch", 4),
+        ("openvino_version", "2026.5.0"),
+        ("reference_id", "ref-2"),
+    ],
+)
+def test_mismatch_names_field_and_both_values(field, value):
+    other = replace(I7, **{field: value})
+    assert differing_fields(I7, other) == {field: (getattr(I7, field), value)}
+    with pytest.raises(EnvironmentMismatchError) as caught:
+        require_same(I7, other, "merge a.parquet with b.parquet")
+    for part in ("merge a.parquet with b.parquet", field, repr(getattr(I7, field)), repr(value)):
+        assert part in str(caught.value)
+
+
+def test_every_differing_field_is_named():
+    with pytest.raises(EnvironmentMismatchError, match=r"threads is 1 and 2; precision is 'f32' and 'bf16'"):
+        require_same(I7, replace(I7, threads=2, precision="bf16"), "merge")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"turboo": 1}, "unknown fields turboo"),
+        ({"threads": "1"}, "field threads is '1'; it must be int"),
+        ({"threads": True}, "field threads is True; it must be int"),
+        ({"threads": 1.0}, "field threads is 1.0; it must be int"),
+        ({"threads": 0}, "threads is 0; it must be a whole number of at least 1"),
+        ({"reference_ms": 0}, "reference_ms is 0.0; it must be finite and positive"),
+        ({"reference_ms": -1.0}, "reference_ms is -1.0"),
+        ({"reference_ms": float("nan")}, "reference_ms is nan"),
+        ({"reference_ms": float("inf")}, "reference_ms is inf"),
+        ({"reference_ms": 10**400}, "reference_ms is 1000"),
+        ({"reference_ms": None}, "reference_ms is None; it must be float"),
+        ({"precision": ""}, "precision is ''"),
+        ({"cpu_model": "a\x1b[31mred"}, "cpu_model is 'a.x1b"),
+        ({"started_at": "yesterday"}, "started_at is 'yesterday'"),
+        ({"physical_cores": "six"}, "physical_cores is 'six'; it must be int or nothing"),
+        ({"state": []}, "field state is"),
+        ({"state": {"governor": 1}}, "field state has missing fields turbo"),
+    ],
+)
+def test_record_is_read_strictly(change, message):
+    with pytest.raises(FileFormatError, match=message):
+        Environment.from_dict(I7.to_dict() | change, "t.parquet")
+
+
+def test_missing_field_and_other_types_are_named():
+    record = I7.to_dict()
+    del record["precision"]
+    with pytest.raises(FileFormatError, match=r"^t\.parquet has missing fields precision$"):
+        Environment.from_dict(record, "t.parquet")
+    with pytest.raises(FileFormatError, match="environment is list"):
+        Environment.from_dict([])
+
+
+def test_impossible_argument_is_a_usage_error():
+    with pytest.raises(UsageError, match="batch is 0"):
+        replace(I7, batch=0)
+
+
+@pytest.mark.parametrize(
+    ("model", "slug"),
+    [
+        ("Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz", "intel-core-i7-8700"),
+        ("12th Gen Intel(R) Core(TM) i7-12700K", "intel-core-i7-12700k"),
+        ("Intel(R) Xeon(R) Platinum 8370C CPU @ 2.80GHz", "intel-xeon-platinum-8370c"),
+        ("Intel(R) Xeon(R) Processor", "intel-xeon"),
+        ("AMD Ryzen 7 5700G with Radeon Graphics", "amd-ryzen-7-5700g"),
+        ("AMD EPYC 7763 64-Core Processor", "amd-epyc-7763"),
+        ("../../etc", "etc"),
+        ("", "unknown-cpu"),
+    ],
+)
+def test_device_slug(model, slug):
+    assert device_slug(model) == slug
+
+
+def test_machine_state_of_a_described_machine(tmp_path):
+    cpus = "sys/devices/system/cpu"
+    root = write(
+        tmp_path,
+        {
+            f"{cpus}/cpu0/cpufreq/scaling_governor": "powersave\n",
+            f"{cpus}/cpu1/cpufreq/scaling_governor": "performance\n",
+            f"{cpus}/intel_pstate/no_turbo": "1\n",
+            f"{cpus}/smt/active": "1\n",
+            "proc/cpuinfo": "model name\t: Some CPU\nflags\t\t: fpu avx2 hypervisor\n\nmodel name\t: Other\n",
+            "proc/stat": "cpu  50 0 20 20 0 0 0 10 0 0\n",
+            "proc/self/cgroup": "0::/a/b\n",
+            "sys/fs/cgroup/a/cpu.max": "150000 100000\n",
+            "sys/fs/cgroup/a/b/cpu.max": "max 100000\n",
+        },
+    )
+    state = machine_state(root)
+    assert (state.governor, state.turbo, state.smt, state.hypervisor) == ("performance powersave", False, True, True)
+    assert (state.cpu_quota, state.steal_share) == (1.5, 0.1)
+
+
+def test_boost_of_amd_and_an_empty_machine(tmp_path):
+    empty = machine_state(tmp_path)
+    assert (empty.governor, empty.turbo, empty.smt, empty.hypervisor, empty.cpu_quota, empty.steal_share) == (None,) * 6
+    assert machine_state(write(tmp_path, {"sys/devices/system/cpu/cpufreq/boost": "1"})).turbo is True
+
+
+def test_cpu_quota_of_cgroup_v1_is_the_least_up_the_tree(tmp_path):
+    root = write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "3:cpuset:/\n2:cpu,cpuacct:/box\n1:name=systemd:/\n",
+            "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us": "50000",
+            "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us": "100000",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+        },
+    )
+    assert cpu_quota(root) == 0.5
+
+
+def test_cpu_quota_of_garbage_is_no_limit(tmp_path):
+    assert cpu_quota(write(tmp_path, {"proc/self/cgroup": "0::/\n\nx\n", "sys/fs/cgroup/cpu.max": "many"})) is None
+
+
+def test_steal_meter_counts_from_the_last_read(tmp_path):
+    write(tmp_path, {"proc/stat": "cpu 100 0 0 100 0 0 0 10 0 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n"})
+    meter = StealMeter(tmp_path)
+    write(tmp_path, {"proc/stat": "cpu 130 0 0 150 0 0 0 30 5 0\n"})
+    assert meter.read() == 0.2
+    assert meter.read() is None or meter.read() == 0.0
+    write(tmp_path, {"proc/stat": "cpu 130 0 0 250 0 0 0 30 5 0\n"})
+    assert meter.read() == 0.0
+    assert StealMeter(tmp_path / "nowhere").read() is None
