@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shlex
@@ -10,8 +9,9 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "Exit codes: 0 ok; 1 not achieved; 2 usage; 3 incompatible or invalid file; 4 interrupted, resumable. "
-    "Every option may be set by an environment variable, LATLAS_<COMMAND>_<OPTION>, or in latlas.toml, [command] option = value."
+    "Every option may be set by an environment variable, LATLAS_<COMMAND>_<OPTION>, "
+    "or in latlas.toml, \\[command] option = value."
 )
 app = typer.Typer(
     help="Latlas: a latency atlas for neural architecture search on CPUs.",
@@ -37,12 +38,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "LATLAS"},
 )
+SIGINT_CODE = 130
+"""What typer returns for Ctrl-C."""
 tables_app = typer.Typer(help="List, show, check, compare and join latency tables.", no_args_is_help=True)
 app.add_typer(tables_app, name="tables")
 log = logging.getLogger("latlas")
 
-SpaceOption = Annotated[str, typer.Option("--space", help="Search space, such as portrait or portrait:decoder_channels=24.")]
-ResolutionOption = Annotated[str, typer.Option("--resolution", help="Input size N or HxW; sets the space's height and width.")]
+SpaceOption = Annotated[
+    str, typer.Option("--space", help="Search space, such as portrait or portrait:decoder_channels=24.")
+]
+ResolutionOption = Annotated[
+    str, typer.Option("--resolution", help="Input size N or HxW; sets the space's height and width.")
+]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="f32 or bf16; always set, never left to OpenVINO.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Inference threads.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that chance decides.")]
@@ -58,13 +65,13 @@ def doctor(
     precision: PrecisionOption = "f32",
     threads: ThreadsOption = 1,
     rounds: Annotated[int, typer.Option(help="Measurements of the A/A run.", min=4)] = 12,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Say whether this machine can measure now: its state, and the reference measured against itself."""
     from latlas.latency.doctor import examine
 
     record = examine(_setting(precision, threads), rounds)
-    _print(record, as_json, lambda: [f"{k}: {v}" for k, v in record.items()])
+    _print(record, json, lambda: [f"{k}: {v}" for k, v in record.items()])
     if not record["verdict"].startswith("ok"):
         raise typer.Exit(1)
 
@@ -75,20 +82,22 @@ def profile_ops(
     resolution: ResolutionOption = "",
     precision: PrecisionOption = "f32",
     threads: ThreadsOption = 1,
-    out: Annotated[Path | None, typer.Option(help="Table; default tables/<device>/<space>-<precision>-t<threads>.parquet.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Table; default tables/<device>/<space>-<precision>-t<threads>.parquet.")
+    ] = None,
     relative_error: ErrorOption = 0.01,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be measured.")] = False,
     update: Annotated[bool, typer.Option("--update", help="Measure only what the table lacks, and add it.")] = False,
     force: ForceOption = False,
     seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure every operator of a space by itself, and keep the result as a table."""
     started = time.monotonic()
     chosen = _space(space, resolution)
     specs = chosen.specs()
     if dry_run:
-        _print([s.to_dict() for s in specs], as_json, lambda: [str(s) for s in specs] + [f"{len(specs)} operators"])
+        _print([s.to_dict() for s in specs], json, lambda: [str(s) for s in specs] + [f"{len(specs)} operators"])
         return
     from latlas.latency.profile import profile
     from latlas.supernet.operators import timing_operator
@@ -120,7 +129,7 @@ def profile_ops(
     }
     _print(
         record,
-        as_json,
+        json,
         lambda: [
             f"{target}: {len(table)} operators ({record['noisy']} noisy, {record['failed']} failed) "
             f"in {record['seconds']:.0f} s; noise floor {100 * (manifest.noise_floor or 0):.2f} %"
@@ -141,13 +150,14 @@ def fit_predictor(
     relative_error: ErrorOption = 0.01,
     force: ForceOption = False,
     seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure random subnets and learn their latency; the figures are of subnets that were not learnt from."""
     from latlas.latency.environment import require_same
     from latlas.latency.predictor_file import save_predictor
     from latlas.latency.table import Table
-    from latlas.search.fit import collect, fit_predictor as fit
+    from latlas.search.fit import collect
+    from latlas.search.fit import fit_predictor as fit
 
     started = time.monotonic()
     if out.exists() and not force:
@@ -159,7 +169,9 @@ def fit_predictor(
         environment = operators.manifest.environment
         for name, asked in (("precision", precision), ("threads", threads)):
             if getattr(environment, name) != asked:
-                raise UsageError(f"table {table} is of {name} {getattr(environment, name)}, asked for {asked}; give the same")
+                raise UsageError(
+                    f"table {table} is of {name} {getattr(environment, name)}, asked for {asked}; give the same"
+                )
         with setting.bench() as bench:
             # Before an hour of measuring, not after it.
             require_same(environment, setting.environment(bench, 1.0), f"learn with table {table} on this machine")
@@ -193,11 +205,11 @@ def fit_predictor(
     record = {"predictor": str(out), **saved.figures}
     _print(
         record,
-        as_json,
+        json,
         lambda: [
             f"{out}: learnt from {record['train']} subnets; on {record['test']} others MAPE {100 * record['mape']:.2f} % "
-            f"(noise floor {100 * record['noise_floor']:.2f} %), within 5 %: {100 * record['within_5']:.0f} %, "
-            f"Spearman {record['spearman']:.3f}, 95 % interval +-{100 * record['margin']:.1f} % "
+            f"(noise floor {_shown(record['noise_floor'], 100, 2)} %), within 5 %: {100 * record['within_5']:.0f} %, "
+            f"Spearman {_shown(record['spearman'], 1, 3)}, 95 % interval +-{100 * record['margin']:.1f} % "
             f"holds {100 * record['coverage']:.0f} %"
         ],
     )
@@ -210,7 +222,7 @@ def predict(
     random: Annotated[int, typer.Option(help="Predict this many random architectures.", min=0)] = 0,
     confidence: Annotated[float, typer.Option(help="Of the interval.")] = 0.95,
     seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Predict end-to-end latency with an interval."""
     import numpy as np
@@ -230,8 +242,10 @@ def predict(
     ]
     _print(
         record,
-        as_json,
-        lambda: [f"{r['latency_ms']:.3f} ms [{r['lower_ms']:.3f}, {r['upper_ms']:.3f}]  {r['architecture']}" for r in record],
+        json,
+        lambda: [
+            f"{r['latency_ms']:.3f} ms [{r['lower_ms']:.3f}, {r['upper_ms']:.3f}]  {r['architecture']}" for r in record
+        ],
     )
 
 
@@ -242,10 +256,12 @@ def measure(
     precision: PrecisionOption = "f32",
     threads: ThreadsOption = 1,
     shape: Annotated[str, typer.Option(help="Input shape of a dynamic model file, as 1,3,256,256.")] = "",
-    reference_ms: Annotated[float | None, typer.Option(help="State milliseconds at this reference latency, an earlier session's.")] = None,
+    reference_ms: Annotated[
+        float | None, typer.Option(help="State milliseconds at this reference latency, an earlier session's.")
+    ] = None,
     relative_error: ErrorOption = 0.01,
     seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure networks end to end, in turn; one object as JSON for one target, a list for several."""
     from latlas.search.measure import measure_targets
@@ -263,7 +279,7 @@ def measure(
         )
     _print(
         records[0] if len(records) == 1 else records,
-        as_json,
+        json,
         lambda: [
             f"{r['latency_ms']:.3f} ms [{r['lower_ms']:.3f}, {r['upper_ms']:.3f}] {r['status']}, "
             f"{r['ratio']:.3f} x reference ({r['reference_ms']:.3f} ms), {r['rounds']} rounds  {r['target']}"
@@ -272,7 +288,9 @@ def measure(
     )
 
 
-@app.command(epilog="Example: latlas train-supernet --data photos --steps 8000 --train-resolution 192 --out supernet.safetensors")
+@app.command(
+    epilog="Example: latlas train-supernet --data photos --steps 8000 --train-resolution 192 --out supernet.safetensors"
+)
 def train_supernet(
     space: SpaceOption = "portrait",
     resolution: ResolutionOption = "",
@@ -287,21 +305,20 @@ def train_supernet(
     device: DeviceOption = "auto",
     force: ForceOption = False,
     seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Train a supernet by uniform single-path sampling; stopped, the same command goes on."""
     from latlas.supernet.augment import Augmentation
     from latlas.supernet.checkpoint import save_weights
-    from latlas.supernet.train import TrainConfig, train_supernet as train
+    from latlas.supernet.train import TrainConfig
+    from latlas.supernet.train import train_supernet as train
 
     if out.exists() and not force:
         raise UsageError(f"{out} exists already; choose another path, or --force to replace it")
     chosen = _space(space, resolution)
     height, width = _size(train_resolution, (chosen.input_shape()[1], chosen.input_shape()[2]))
     dataset = _data(data, "train", height, width, images, seed)
-    config = TrainConfig(
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device
-    )
+    config = TrainConfig(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device)
     started = time.monotonic()
     last: dict[str, float] = {}
 
@@ -317,21 +334,33 @@ def train_supernet(
         supernet = train(
             chosen, dataset, config, Augmentation(), checkpoint=journal, on_progress=show(bar), time_limit_s=time_limit
         )
-    metadata = {"steps": int(last["step"]), "images": len(dataset.images), "data": data, "height": height, "width": width}
+    metadata = {
+        "steps": int(last["step"]),
+        "images": len(dataset.images),
+        "data": data,
+        "height": height,
+        "width": width,
+    }
     save_weights(supernet, out, metadata)
     journal.unlink(missing_ok=True)
     record = {"supernet": str(out), **metadata, "loss": last["loss"], "seconds": time.monotonic() - started}
-    _print(record, as_json, lambda: [f"{out}: {record['steps']} steps, loss {record['loss']:.3f}, {record['seconds']:.0f} s"])
+    _print(
+        record, json, lambda: [f"{out}: {record['steps']} steps, loss {record['loss']:.3f}, {record['seconds']:.0f} s"]
+    )
 
 
-@app.command(epilog="Example: latlas search --predictor predictor --supernet supernet.safetensors --budget-ms auto --out runs/first")
+@app.command(
+    epilog="Example: latlas search --predictor predictor --supernet supernet.safetensors --budget-ms auto --out runs/first"
+)
 def search(
     predictor: Annotated[Path, typer.Option(help="Folder of a predictor.")] = Path("predictor"),
     supernet: Annotated[Path, typer.Option(help="Supernet checkpoint.")] = Path("supernet.safetensors"),
     data: DataOption = "synthetic",
     images: Annotated[int, typer.Option(help="How many synthetic training images.", min=16)] = 2000,
     budget_ms: Annotated[str, typer.Option(help="Milliseconds, or auto: the baseline's measured latency.")] = "auto",
-    baseline: Annotated[str, typer.Option(help="mobilenetv3_large, mobilenetv3_small, or narrowed: ..._x0.75.")] = "mobilenetv3_large",
+    baseline: Annotated[
+        str, typer.Option(help="mobilenetv3_large, mobilenetv3_small, or narrowed: ..._x0.75.")
+    ] = "mobilenetv3_large",
     strategy: Annotated[str, typer.Option(help="random or evolution.")] = "evolution",
     evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
     finalists: Annotated[int, typer.Option(help="Best candidates to measure.", min=1)] = 5,
@@ -340,7 +369,9 @@ def search(
     train_steps: Annotated[int, typer.Option(help="Steps that the winner is trained on.", min=1)] = 1500,
     batch_size: Annotated[int, typer.Option(min=2)] = 16,
     learning_rate: Annotated[float, typer.Option()] = 2e-3,
-    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Train winner and baseline from nothing, equally long.")] = False,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Train winner and baseline from nothing, equally long.")
+    ] = False,
     train_resolution: Annotated[str, typer.Option(help="Size of training images N or HxW; default the space's.")] = "",
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/search"),
     time_limit: Annotated[float | None, typer.Option(help="Seconds after which no more candidates are scored.")] = None,
@@ -348,12 +379,14 @@ def search(
     device: DeviceOption = "auto",
     force: ForceOption = False,
     seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Search a supernet under a hard latency budget; the winner is measured, trained on, exported and compared."""
+    import latlas.supernet.portrait  # noqa: F401  (registers the space)
     from latlas.latency.predictor_file import load_predictor
     from latlas.search.loop import History
-    from latlas.search.pipeline import Listener, SearchConfig, search as run
+    from latlas.search.pipeline import Listener, SearchConfig
+    from latlas.search.pipeline import search as run
     from latlas.search.report import comparison_rows
     from latlas.supernet.augment import Augmentation
     from latlas.supernet.checkpoint import load_supernet, read_metadata
@@ -365,6 +398,8 @@ def search(
     saved, weights = load_predictor(predictor), load_supernet(supernet)
     environment = saved.environment
     space = weights.space
+    saved.require(space.text)
+    _writable(out)
     height, width = space.input_shape()[1:]
     config = SearchConfig(
         budget_ms=budget,
@@ -384,7 +419,6 @@ def search(
     )
     training = _data(data, "train", *_size(train_resolution, (height, width)), images, seed)
     validation = _data(data, "val", height, width, max(64, images // 10), seed + 1, keep_native=True)
-    _writable(out)
     with _bar("search") as bar:
 
         def on_candidate(history: History, constraint: Any) -> None:
@@ -413,7 +447,7 @@ def search(
     name = result["baseline"]["architecture"].rsplit("/", 1)[-1]
     _print(
         result,
-        as_json,
+        json,
         lambda: [
             f"{result['architecture']}",
             f"budget {result['budget_ms']:.3f} ms, {result['evaluated']} candidates, {result['filtered']} dropped, "
@@ -457,7 +491,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("r
 
 @tables_app.command("list", epilog="Example: latlas tables list tables")
 def tables_list(
-    folder: Annotated[Path, typer.Argument(help="Folder of tables.")] = Path("tables"), as_json: JsonOption = False
+    folder: Annotated[Path, typer.Argument(help="Folder of tables.")] = Path("tables"), json: JsonOption = False
 ) -> None:
     """List the tables below a folder."""
     from latlas.latency.table import Table
@@ -469,39 +503,43 @@ def tables_list(
         table = Table.read(path)
         environment = table.manifest.environment
         records.append({"table": str(path), "space": table.manifest.space, "entries": len(table), **environment.key()})
-    _print(records, as_json, lambda: [f"{r['table']}: {r['space']}, {r['entries']} operators, {r['cpu_model']}" for r in records])
+    _print(
+        records,
+        json,
+        lambda: [f"{r['table']}: {r['space']}, {r['entries']} operators, {r['cpu_model']}" for r in records],
+    )
 
 
 @tables_app.command("show", epilog="Example: latlas tables show table.parquet")
-def tables_show(path: Annotated[Path, typer.Argument()], as_json: JsonOption = False) -> None:
+def tables_show(path: Annotated[Path, typer.Argument()], json: JsonOption = False) -> None:
     """Show a table: where it comes from, and its rows."""
     from latlas.latency.table import Table
 
     table = Table.read(path)
     manifest = table.manifest.to_dict()
     rows = [row.to_dict() for row in table]
-    _print({"manifest": manifest, "rows": rows}, as_json, lambda: _table_lines(table))
+    _print({"manifest": manifest, "rows": rows}, json, lambda: _table_lines(table))
 
 
 @tables_app.command("validate", epilog="Example: latlas tables validate table.parquet")
-def tables_validate(paths: Annotated[list[Path], typer.Argument()], as_json: JsonOption = False) -> None:
+def tables_validate(paths: Annotated[list[Path], typer.Argument()], json: JsonOption = False) -> None:
     """Check tables from top to bottom; exit code 3 for a broken one."""
     from latlas.latency.table import Table
 
     records = [{"table": str(path), "entries": len(Table.read(path)), "valid": True} for path in paths]
-    _print(records, as_json, lambda: [f"{r['table']}: valid, {r['entries']} operators" for r in records])
+    _print(records, json, lambda: [f"{r['table']}: valid, {r['entries']} operators" for r in records])
 
 
 @tables_app.command("diff", epilog="Example: latlas tables diff before.parquet after.parquet")
 def tables_diff(
-    before: Annotated[Path, typer.Argument()], after: Annotated[Path, typer.Argument()], as_json: JsonOption = False
+    before: Annotated[Path, typer.Argument()], after: Annotated[Path, typer.Argument()], json: JsonOption = False
 ) -> None:
     """Operators that changed beyond both intervals, largest first; exit code 1 where there are any."""
     from latlas.latency.table import Table, diff
 
     changes = diff(Table.read(before), Table.read(after))
     records = [{"operator": str(change.spec), "ratio": change.ratio} for change in changes]
-    _print(records, as_json, lambda: [f"{r['ratio']:.3f} x  {r['operator']}" for r in records] or ["no operator changed"])
+    _print(records, json, lambda: [f"{r['ratio']:.3f} x  {r['operator']}" for r in records] or ["no operator changed"])
     if changes:
         raise typer.Exit(1)
 
@@ -511,7 +549,7 @@ def tables_merge(
     paths: Annotated[list[Path], typer.Argument()],
     out: Annotated[Path, typer.Option(help="The joined table.")],
     force: ForceOption = False,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Join tables of one environment; rows are kept as they are, and those that disagree are an error."""
     from latlas.latency.table import Table
@@ -521,7 +559,7 @@ def tables_merge(
         merged = merged.merged(Table.read(path))
     merged.write(out, overwrite=force)
     record = {"table": str(out), "entries": len(merged)}
-    _print(record, as_json, lambda: [f"{out}: {len(merged)} operators"])
+    _print(record, json, lambda: [f"{out}: {len(merged)} operators"])
 
 
 def _table_lines(table: Table) -> list[str]:
@@ -576,9 +614,7 @@ def _default_table(space: SearchSpace, precision: str, threads: int) -> Path:
     return Path("tables") / device_slug(cpu_model()) / f"{name}-{precision}-t{threads}.parquet"
 
 
-def _data(
-    data: str, split: str, height: int, width: int, images: int, seed: int, keep_native: bool = False
-) -> Dataset:
+def _data(data: str, split: str, height: int, width: int, images: int, seed: int, keep_native: bool = False) -> Dataset:
     from latlas.supernet.data import load_folder, synthetic
 
     _note(f"loading the {split} images of {data} at {height}x{width}")
@@ -622,8 +658,12 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _shown(value: float | None, times: float, digits: int) -> str:
+    return "unknown" if value is None else f"{times * value:.{digits}f}"
+
+
 def _print(record: Any, as_json: bool, lines: Callable[[], list[str]]) -> None:
-    typer.echo(json.dumps(record, indent=1) if as_json else "\n".join(lines()))
+    typer.echo(dumps(record, indent=1, allow_nan=False) if as_json else "\n".join(lines()))
 
 
 @contextmanager
@@ -644,7 +684,11 @@ def _bar(title: str) -> Iterator[Callable[..., None]]:
 
         yield speak
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[more]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} {task.fields[more]}"),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=None, more="")
 
@@ -655,36 +699,63 @@ def _bar(title: str) -> Iterator[Callable[..., None]]:
         yield show
 
 
-def _config() -> dict[str, Any]:
-    """`latlas.toml` as click's default map: a table a command, dashes or underscores in names."""
-    path = Path("latlas.toml")
+def _config(path: Path = Path("latlas.toml")) -> dict[str, Any]:
+    """`latlas.toml` as the commands' defaults: a table a command, dashes or underscores in names."""
     if not path.is_file():
         return {}
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"latlas.toml cannot be read: {error}") from None
-    flat: dict[str, Any] = {}
-    for name, section in sections.items():
-        if not isinstance(section, dict):
-            raise UsageError(f"latlas.toml: {name!r} stands outside a table; write it under [profile-ops], [search], ...")
-        flat[name.replace("_", "-")] = {
-            {"json": "as_json"}.get(key, key.replace("-", "_")): value for key, value in section.items()
-        }
-    return flat
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    return _defaults(sections, typer.main.get_command(app), str(path))
+
+
+def _defaults(section: dict[str, Any], command: Any, where: str) -> dict[str, Any]:
+    """The section's values by the names of the command's parameters; an unknown name is an error, not a silence."""
+    group = hasattr(command, "commands")
+    known = command.commands if group else {parameter.name: parameter for parameter in command.params}
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        name = key.replace("_", "-") if group else key.replace("-", "_")
+        if name not in known or isinstance(value, dict) != group:
+            what = "commands" if group else "options"
+            raise UsageError(f"{where}: {key!r} is not known there; {what} are {', '.join(known)}")
+        found[name] = _defaults(value, known[name], f"{where}, [{name}]") if group else value
+    return found
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line, and return its documented exit code; an error is one line on standard error."""
+    try:
+        code = app(args=list(arguments), prog_name="latlas", default_map=_config(), standalone_mode=False)
+    except LatlasError as error:
+        _note(f"error: {error}")
+        return error.exit_code
+    except typer.TyperException as error:
+        if error.format_message():  # a command that was given nothing has printed its help already
+            _note(_usage(error))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = SIGINT_CODE
+    if code == SIGINT_CODE:
+        _note("interrupted; the same command begins again")
+        return InterruptedRunError.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: typer.TyperException) -> str:
+    """A line for a command line that could not be parsed, with the value that typer leaves out of a number's range."""
+    context, cause = getattr(error, "ctx", None), error.__cause__
+    message = error.format_message().rstrip(".")
+    errors = getattr(cause, "errors", None)
+    given = f", not {errors()[0]['input']!r}" if errors else ""
+    return f"error: {message}{given}; see `{context.command_path if context else 'latlas'} --help`"
 
 
 def main() -> None:
     """Run the command line and leave with its documented exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    try:
-        app(default_map=_config())
-    except LatlasError as error:
-        _note(f"error: {error}")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _note("interrupted")
-        sys.exit(InterruptedRunError.exit_code)
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

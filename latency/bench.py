@@ -139,7 +139,9 @@ class Bench:
             self._process.stdin.write(json.dumps(record).encode() + b"\n")
         except BrokenPipeError:
             self._stop()
-            raise CompileTimeoutError("the timing process died before it took a request; see its message above") from None
+            raise CompileTimeoutError(
+                "the timing process died before it took a request; see its message above"
+            ) from None
 
     def _receive(self, seconds: float, doing: str) -> dict[str, Any]:
         line = self._read_line(time.monotonic() + seconds)

@@ -60,13 +60,19 @@ def examine(setting: Setting, measurements: int) -> dict[str, Any]:
 def _warnings(state: MachineState, stolen: float | None, setting: Setting, precisions: list[str]) -> list[str]:
     warnings = []
     if state.governor not in (None, "performance"):
-        warnings.append(f"the CPU governor is {state.governor}: set performance, `cpupower frequency-set -g performance`")
+        warnings.append(
+            f"the CPU governor is {state.governor}: set performance, `cpupower frequency-set -g performance`"
+        )
     if state.turbo:
         warnings.append("turbo is on: clock and latency depend on temperature and on the other cores' load")
     if stolen is not None and stolen > STEAL_WARNING:
-        warnings.append(f"{100 * stolen:.0f} % of CPU time is taken by other virtual machines: measure at a quieter time")
+        warnings.append(
+            f"{100 * stolen:.0f} % of CPU time is taken by other virtual machines: measure at a quieter time"
+        )
     if state.cpu_quota is not None and state.cpu_quota < setting.threads:
-        warnings.append(f"the container may use {state.cpu_quota:g} CPUs, {setting.threads} threads are asked: raise cpu.max")
+        warnings.append(
+            f"the container may use {state.cpu_quota:g} CPUs, {setting.threads} threads are asked: raise cpu.max"
+        )
     if state.affinity_cpus is not None and state.affinity_cpus < setting.threads:
         warnings.append(f"this process may use {state.affinity_cpus} CPUs, {setting.threads} threads are asked")
     if state.load_1m is not None and state.load_1m > 1:

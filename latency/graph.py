@@ -41,7 +41,9 @@ def check_graph(graph: Sequence[Node]) -> Shape:
         for source, shape in zip(node.inputs, wanted, strict=True):
             if source == INPUT:
                 if image not in (None, shape):
-                    raise UsageError(f"node {index} ({node.spec}) reads the image as {shape}, an earlier one as {image}")
+                    raise UsageError(
+                        f"node {index} ({node.spec}) reads the image as {shape}, an earlier one as {image}"
+                    )
                 image = shape
             elif not 0 <= source < index:
                 raise UsageError(f"node {index} ({node.spec}) reads node {source}; a node reads only earlier ones")

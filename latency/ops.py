@@ -11,7 +11,7 @@ parameters a channel of each batch normalisation are in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from math import prod
 
@@ -112,7 +112,7 @@ class OpSpec:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def from_dict(cls, record: dict[str, object]) -> OpSpec:
+    def from_dict(cls, record: Mapping[str, object]) -> OpSpec:
         """The spec of a record; raises `UsageError` for unknown or missing fields or impossible values."""
         unknown = sorted(set(record) - set(SPEC_FIELDS))
         missing = [name for name in ("kind", "in_channels", "out_channels", "height", "width") if name not in record]

@@ -59,7 +59,7 @@ class Prediction:
     upper_ms: float
 
 
-class LatencyPredictor(RegressorMixin, BaseEstimator):
+class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Predicts milliseconds from graphs.
 
     `cost_of` gives an operator's isolated milliseconds, as `table.latency_ms` does; None predicts from the graph alone.
@@ -85,7 +85,9 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):
         """Learn from graphs and their measured milliseconds; raises `UsageError` for too few or impossible samples."""
         latencies = np.asarray(y, dtype=float)
         if len(X) != len(latencies) or len(X) < MIN_SAMPLES:
-            raise UsageError(f"{len(X)} graphs and {len(latencies)} latencies; at least {MIN_SAMPLES} of each are needed")
+            raise UsageError(
+                f"{len(X)} graphs and {len(latencies)} latencies; at least {MIN_SAMPLES} of each are needed"
+            )
         if not np.all(np.isfinite(latencies) & (latencies > 0)):
             raise UsageError("a latency to learn from is not positive and finite")
         records = [self._features(graph) for graph in X]

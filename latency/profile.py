@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,13 @@ from latlas.latency.environment import Environment, detect, machine_state
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.latency.journal import Journal
 from latlas.latency.ops import OpSpec
+from latlas.latency.reference import reference_id
 from latlas.latency.stopwatch import StopRule
 from latlas.latency.table import Manifest, Row, Table
 
 if TYPE_CHECKING:
     from torch import nn
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -34,7 +36,7 @@ class Setting:
     passes: int = 2
     max_passes: int = 4
     seed: int = 0
-    rule: StopRule = StopRule()
+    rule: StopRule = field(default_factory=StopRule)
 
     def bench(self) -> Bench:
         """A bench of this setting."""
@@ -42,13 +44,22 @@ class Setting:
 
     def environment(self, bench: Bench, reference_ms: float) -> Environment:
         """The environment of what the bench measured."""
+        return self._environment(bench.openvino_version, bench.reference_id, reference_ms)
+
+    def key(self) -> dict[str, str | int]:
+        """The key fields of the environment of what a bench here would measure: what a journal is of."""
+        from latlas.latency.runtime import openvino_version
+
+        return self._environment(openvino_version(), reference_id(), 1.0).key()
+
+    def _environment(self, openvino_version: str, reference_id: str, reference_ms: float) -> Environment:
         return detect(
             threads=self.threads,
             streams=self.streams,
             precision=self.precision,
             batch=1,
-            openvino_version=bench.openvino_version,
-            reference_id=bench.reference_id,
+            openvino_version=openvino_version,
+            reference_id=reference_id,
             reference_ms=reference_ms,
         )
 
@@ -88,6 +99,7 @@ def profile(
         "specs": len(wanted),
         "setting": asdict(setting),
         "operators": _digest(wanted),
+        "environment": setting.key(),
     }
     with Journal(Path(f"{out}.journal"), header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), build_module)

@@ -88,7 +88,9 @@ def convert_module(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -
 
 
 def _require_static(model: ov.Model, what: str) -> None:
-    dynamic = [str(port.get_partial_shape()) for port in (*model.inputs, *model.outputs) if port.partial_shape.is_dynamic]
+    dynamic = [
+        str(port.get_partial_shape()) for port in (*model.inputs, *model.outputs) if port.partial_shape.is_dynamic
+    ]
     if dynamic:
         raise LatlasError(f"{what}: OpenVINO made dynamic shapes {dynamic}; a latency needs static ones")
 
@@ -193,7 +195,8 @@ def metadata_of(model: ov.Model) -> dict[str, str]:
     """What `stitch` kept under `latlas`, empty for a model that is not ours."""
     if not model.has_rt_info("latlas"):
         return {}
-    return {str(key): str(model.get_rt_info(["latlas", str(key)]).astype(str)) for key in model.rt_info["latlas"].value}
+    kept = model.get_rt_info(["latlas"])
+    return {str(key): str(getattr(value, "value", value)) for key, value in getattr(kept, "value", kept).items()}
 
 
 def _first_line(error: BaseException) -> str:
@@ -280,3 +283,25 @@ class OperatorLibrary:
     def describe(self, graph: Sequence[Node]) -> list[tuple[str, list[int]]]:
         """`(operator file, inputs)` of each node, from which another process stitches the same network."""
         return [(str(self.path(node.spec)), list(node.inputs)) for node in graph]
+
+
+class Host:
+    """One OpenVINO core with fixed options, for a process that compiles many networks; operator files are read once."""
+
+    def __init__(self, options: CompileOptions) -> None:
+        self._core = ov.Core()
+        self._options = options
+        self._operators: dict[str, ov.Model] = {}
+
+    def compile(self, model: ov.Model) -> Compiled:
+        """The compiled model."""
+        return Compiled(model, self._options, self._core)
+
+    def compile_request(self, request: Mapping[str, Any]) -> Compiled:
+        """The compiled network of a `Network.request()`: a model file, or operator files to be stitched."""
+        if "file" in request:
+            return self.compile(read(Path(request["file"]), request.get("shape")))
+        for path, _ in request["graph"]:
+            if path not in self._operators:
+                self._operators[path] = self._core.read_model(path)
+        return self.compile(graft([(self._operators[path], tuple(inputs)) for path, inputs in request["graph"]]))

@@ -25,6 +25,8 @@ LAYOUT_SD = 0.006
 """Relative standard deviation between compiles of one network, as a prior: `benchmarks/repeatability.py` measures it."""
 LAYOUT_DF = 8
 """How many passes' worth of belief the prior carries."""
+PASS_SHARE = 0.6
+"""A pass aims at this share of the asked error: two passes' rounds and their layouts together then meet it."""
 QUIET_QUANTILE = 0.2
 """The reference's quiet level is this quantile of its own times within the pass."""
 
@@ -152,7 +154,7 @@ def median_interval(values: Sequence[float], confidence: float) -> tuple[float, 
 def run_pass(
     candidate: Callable[[], float], reference: Callable[[], float], rule: StopRule, clock: Callable[[], float]
 ) -> Pass:
-    """Rounds until the interval of the median ratio is within the asked error, bounded in rounds and time.
+    """Rounds until the interval of the median ratio is within `PASS_SHARE` of the asked error, bounded in time.
 
     `candidate` and `reference` run once and return milliseconds; `clock` returns seconds. Contaminated rounds do not
     count towards `min_rounds`, so a burst is waited out while there is time.
@@ -169,7 +171,7 @@ def run_pass(
         so_far = Pass(tuple(rounds), rule.bracket_tolerance)
         if len(so_far.accepted) < rule.min_rounds:
             continue
-        if so_far.half_width(rule.confidence) <= rule.relative_error * so_far.ratio:
+        if so_far.half_width(rule.confidence) <= PASS_SHARE * rule.relative_error * so_far.ratio:
             break
     return Pass(tuple(rounds), rule.bracket_tolerance)
 

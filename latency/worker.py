@@ -20,10 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TextIO
-
-import openvino as ov
 
 from latlas.latency import runtime
 from latlas.latency.errors import LatlasError
@@ -36,23 +33,7 @@ BLOCK_MS = 0.25
 """Networks faster than this are run several times a sample, so that the clock and the call cost little of it."""
 
 
-class _Operators:
-    """Operator models read once a process; each network is stitched from clones of them."""
-
-    def __init__(self, core: ov.Core) -> None:
-        self._core = core
-        self._models: dict[str, ov.Model] = {}
-
-    def network(self, request: dict[str, Any]) -> ov.Model:
-        if "file" in request:
-            return runtime.read(Path(request["file"]), request.get("shape"))
-        for path, _ in request["graph"]:
-            if path not in self._models:
-                self._models[path] = self._core.read_model(path)
-        return runtime.graft([(self._models[path], tuple(inputs)) for path, inputs in request["graph"]])
-
-
-def _sampler(compiled: runtime.Compiled) -> Callable[[], float]:
+def sampler(compiled: runtime.Compiled) -> Callable[[], float]:
     """A function that gives milliseconds an inference, after warming up."""
     started, runs = time.perf_counter(), 0
     while runs < WARM_UP_RUNS or time.perf_counter() - started < WARM_UP_SECONDS:
@@ -73,16 +54,15 @@ def serve(requests: TextIO, answers: TextIO) -> None:
 
     first = json.loads(requests.readline())
     options, rule = runtime.CompileOptions(**first["options"]), StopRule(**first["rule"])
-    core = ov.Core()
-    operators = _Operators(core)
+    host = runtime.Host(options)
     answer(event="ready", openvino=runtime.openvino_version(), reference=reference_id())
     for line in requests:
         try:
-            candidate = runtime.Compiled(operators.network(json.loads(line)), options, core)
+            candidate = host.compile_request(json.loads(line))
             answer(event="compiled", seconds=candidate.compile_seconds)
             # Compiled anew each pass, so that where it lies in memory is drawn anew as well.
-            reference = runtime.Compiled(runtime.reference_model(), options, core)
-            done = run_pass(_sampler(candidate), _sampler(reference), rule, time.perf_counter)
+            reference = host.compile(runtime.reference_model())
+            done = run_pass(sampler(candidate), sampler(reference), rule, time.perf_counter)
         except LatlasError as error:
             answer(event="error", kind=type(error).__name__, message=str(error))
         except RuntimeError as error:

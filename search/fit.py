@@ -117,7 +117,7 @@ def collect(
     Goes on from the journal of a killed run; raises `InterruptedRunError` when interrupted.
     """
     architectures = draw(space, count, np.random.default_rng(setting.seed))
-    header = {"space": space.text, "subnets": count, "setting": asdict(setting)}
+    header = {"space": space.text, "subnets": count, "setting": asdict(setting), "environment": setting.key()}
     with Journal(journal_path, header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), timing_operator)
         if on_note is not None:
@@ -185,10 +185,14 @@ def fit_predictor(
     return SavedPredictor(predictor, environment, space.text, figures)
 
 
-def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64]) -> dict[str, float]:
-    """MAPE, the shares within 1, 5 and 10 % of the measured value, and Spearman's rank correlation."""
+def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64]) -> dict[str, float | None]:
+    """MAPE, the shares within 1, 5 and 10 % of the measured value, and Spearman's rank correlation.
+
+    The correlation is None where it is undefined: for fewer than three values, and where all are equal.
+    """
     errors = np.abs(predicted - measured) / measured
-    ranked = float(spearmanr(predicted, measured).statistic) if len(measured) > 2 else float("nan")
+    defined = len(measured) > 2 and np.ptp(predicted) > 0 and np.ptp(measured) > 0
+    ranked = float(spearmanr(predicted, measured).statistic) if defined else None
     return {
         "mape": float(errors.mean()),
         "within_1": float(np.mean(errors <= 0.01)),

@@ -8,10 +8,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from latlas.latency import campaign
 from latlas.latency.bench import Bench, network_of_graph
@@ -26,7 +28,7 @@ from latlas.search.loop import Candidate, History, run_search
 from latlas.search.report import write_report
 from latlas.search.strategy import make_strategy
 from latlas.supernet.augment import Augmentation
-from latlas.supernet.data import Dataset
+from latlas.supernet.data import Dataset, subset
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.quality import Quality
@@ -137,17 +139,21 @@ def search(
             winner = _elect(history, constraint, session, config, listener.on_note)
 
     listener.on_note(f"training {winner.architecture}")
-    subnet = Subnet(winner.architecture.graph()) if config.from_scratch else supernet.extract(winner.architecture)
+    subnet = _fresh(winner.architecture, config.seed) if config.from_scratch else supernet.extract(winner.architecture)
     trained = [(winner.architecture, "winner", subnet, config.train)]
     longer = 0 if config.from_scratch else config.supernet_steps
     baseline_config = replace(config.train, steps=config.train.steps + longer)
-    trained.append((baseline, "baseline", Subnet(baseline.graph()), baseline_config))
+    trained.append((baseline, "baseline", _fresh(baseline, config.seed), baseline_config))
     exported: list[Exported] = []
     qualities: list[Quality] = []
     networks: list[Subnet] = []
     for architecture, name, network, train_config in trained:
         done = train_subnet(
-            network, training, train_config, augmentation, on_progress=lambda p, name=name: listener.on_training(name, p)
+            network,
+            training,
+            train_config,
+            augmentation,
+            on_progress=partial(listener.on_training, name),
         )
         done = recalibrate(done.cpu(), calibration)
         networks.append(done)
@@ -183,9 +189,14 @@ def search(
     return result
 
 
-def _score_set(validation: Dataset, config: SearchConfig) -> Dataset:
-    from latlas.supernet.data import subset
+def _fresh(architecture: Architecture, seed: int) -> Subnet:
+    """The architecture's subnet, initialised from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Subnet(architecture.graph())
 
+
+def _score_set(validation: Dataset, config: SearchConfig) -> Dataset:
     return subset(validation, min(config.score_images, len(validation.images)), config.seed)
 
 

@@ -124,7 +124,8 @@ def _examples(validation: Dataset, networks: Sequence[Subnet]) -> bytes:
 
 def _over(image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     green = np.array([0.1, 0.75, 0.35], dtype=np.float32)
-    return image * mask[..., None] + (0.25 * image + 0.75 * green) * (1 - mask[..., None])
+    share = mask[..., None]
+    return (image * share + (0.25 * image + 0.75 * green) * (1 - share)).astype(np.float32)
 
 
 def _data_url(png: bytes) -> str:

@@ -87,7 +87,7 @@ class Evolution:
         self._elite = dict(ranked[: self.population])
 
     def _mutant(self, parents: Sequence[Architecture]) -> Architecture:
-        parent = parents[self.rng.integers(len(parents))].operators
+        parent = parents[int(self.rng.integers(len(parents)))].operators
         changed = self.rng.random(len(parent)) < self.mutation_rate
         changed[self.rng.integers(len(parent))] = True
         genes = [
@@ -97,7 +97,7 @@ class Evolution:
         return self.space.architecture(genes)
 
     def _crossover(self, parents: Sequence[Architecture]) -> Architecture:
-        mother, father = (parents[self.rng.integers(len(parents))].operators for _ in range(2))
+        mother, father = (parents[int(self.rng.integers(len(parents)))].operators for _ in range(2))
         return self.space.architecture(
             [a if self.rng.random() < 0.5 else b for a, b in zip(mother, father, strict=True)]
         )

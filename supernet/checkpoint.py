@@ -7,6 +7,7 @@ and `record`, JSON that says what the tensors belong to.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
     except UsageError as error:
         raise FileFormatError(f"{path}: {error}") from None
     if space is not None and stored != space:
-        raise EnvironmentMismatchError(f"{path}: weights of {text}, not of {space.text}; train a supernet of that space")
+        raise EnvironmentMismatchError(f"{path}: weights of {text}, not of {space.text}; train one of that space")
     if sum(stored.stages) > len(tensors):
         raise FileFormatError(f"{path}: {len(tensors)} tensors are too few for {sum(stored.stages)} layers of {text}")
     with _without_memory(path):
@@ -106,7 +107,8 @@ def save_training(
     optimizer: torch.optim.Optimizer,
     average: Mapping[str, Tensor],
     run: Mapping[str, Any],
-    position: Mapping[str, Any],
+    step: int,
+    seconds: float,
 ) -> None:
     """Write all that a training run needs to go on exactly.
 
@@ -116,7 +118,8 @@ def save_training(
         optimizer: An Adam over the model's parameters.
         average: Averaged state by the model's names; empty where none is kept.
         run: What must be equal when the run goes on, as JSON.
-        position: Where it stands, as JSON.
+        step: How many steps are done.
+        seconds: How long they took.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
@@ -125,7 +128,7 @@ def save_training(
         if parameter in optimizer.state:
             state = optimizer.state[parameter]
             tensors |= {f"optimizer.{key}.{name}": state[key] for key in _ADAM_TENSORS}
-    _write(path, "training", tensors, {"run": dict(run), "position": dict(position)})
+    _write(path, "training", tensors, {"run": dict(run), "step": step, "seconds": seconds})
 
 
 def load_training(
@@ -134,8 +137,8 @@ def load_training(
     optimizer: torch.optim.Optimizer,
     average: Mapping[str, Tensor],
     run: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The position of a `save_training` file, after its tensors were copied into model, optimiser and average.
+) -> tuple[int, float]:
+    """Step and seconds of a `save_training` file, after its tensors were copied into model, optimiser and average.
 
     Raises:
         UsageError: The file cannot be read.
@@ -143,9 +146,11 @@ def load_training(
         EnvironmentMismatchError: It is of another run than `run`; the message names what differs.
     """
     tensors, record = _read(path, "training")
-    stored, position = record.get("run"), record.get("position")
-    if not isinstance(stored, dict) or not isinstance(position, dict):
+    stored, step, seconds = record.get("run"), record.get("step"), record.get("seconds")
+    if not isinstance(stored, dict):
         raise FileFormatError(f"{path}: does not say which run it is of")
+    if type(step) is not int or type(seconds) is not float or step < 0 or not 0 <= seconds < math.inf:
+        raise FileFormatError(f"{path}: stands at step {step!r} after {seconds!r} seconds, which cannot be")
     # Through JSON, so that a tuple equals the list that it was written as.
     wanted = json.loads(json.dumps(dict(run)))
     for key in sorted(wanted.keys() | stored.keys()):
@@ -173,7 +178,7 @@ def load_training(
         for name, moment in moments.items():
             key, _, parameter = name.partition(".")
             optimizer.state[parameters[parameter]][key] = moment.copy_(groups["optimizer"][name])
-    return position
+    return step, seconds
 
 
 def _moments(stored: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

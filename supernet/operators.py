@@ -182,13 +182,15 @@ class Shuffle(nn.Module):
             nn.BatchNorm2d(half),
             *conv_block(half, half),
         )
-        self.projection = nn.Identity() if self.splits else nn.Sequential(
-            depthwise(c_in, 3, spec.stride), nn.BatchNorm2d(c_in), *conv_block(c_in, half)
+        self.projection = (
+            nn.Identity()
+            if self.splits
+            else nn.Sequential(depthwise(c_in, 3, spec.stride), nn.BatchNorm2d(c_in), *conv_block(c_in, half))
         )
-        self.half = half
+        self.channels = half
 
     def forward(self, x: Tensor) -> Tensor:
-        kept, worked = (x[:, : self.half], x[:, self.half :]) if self.splits else (x, x)
+        kept, worked = (x[:, : self.channels], x[:, self.channels :]) if self.splits else (x, x)
         return F.channel_shuffle(torch.cat((self.projection(kept), self.main(worked)), dim=1), 2)
 
 

@@ -134,34 +134,28 @@ class PortraitSpace(SearchSpace):
         for out_channels, depth in zip(self.widths, self.depths, strict=True):
             for layer in range(depth):
                 stride = 2 if layer == 0 else 1
-                place = {
-                    "in_channels": channels,
-                    "out_channels": out_channels,
-                    "height": self.height // stride_total,
-                    "width": self.width // stride_total,
-                    "stride": stride,
-                }
+                size = self.height // stride_total, self.width // stride_total
+                place = (channels, out_channels, *size, stride)
                 channels, stride_total = out_channels, stride_total * stride
                 specs.append(self._operator(next(names), place, "hswish" if stride_total >= 16 else "relu"))
         return specs
 
-    def _operator(self, name: str, place: dict[str, int], activation: str) -> OpSpec:
+    def _operator(self, name: str, place: tuple[int, int, int, int, int], activation: str) -> OpSpec:
+        """The spec of an operator at `(in_channels, out_channels, height, width, stride)`."""
         kind, _, kernel = name.partition("_k")
+        kernel_size = int(kernel or 1)
         if kind == "mbconv":
-            hidden = place["in_channels"] * self.expand_ratio
+            hidden = place[0] * self.expand_ratio
             squeeze = make_divisible(hidden / 4)
-            kernel_size = int(kernel)
             return OpSpec(
                 kind,
-                **place,
-                kernel_size=kernel_size,
+                *place,
+                kernel_size,
                 hidden_channels=hidden,
                 squeeze_channels=squeeze,
                 activation=activation,
             )
-        if kind in ("sepconv", "dilconv"):
-            return OpSpec(kind, **place, kernel_size=int(kernel), dilation=2 if kind == "dilconv" else 1)
-        return OpSpec(kind, **place)
+        return OpSpec(kind, *place, kernel_size, dilation=2 if kind == "dilconv" else 1)
 
     def _mobilenetv3(self, name: str) -> tuple[int, list[OpSpec]]:
         match = _BASELINE.fullmatch(name)

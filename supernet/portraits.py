@@ -1,212 +1,32 @@
 """A procedural portrait generator: persons among things, drawn so that only shape tells them apart.
 
-Clothes, skin, hair, walls and objects take their textures from one pool, so colour says nothing of what is a person; lamps, balls, armchairs
-and bottles share a person's ellipses and boxes, so no single part does either. Everything is drawn at twice the size and reduced.
+Clothes, skin, hair, walls and objects take their textures from one pool, so colour says nothing of what is a person;
+lamps, balls, armchairs and bottles share a person's ellipses and boxes, so no single part does either. Everything is
+drawn at twice the size and reduced.
 """
 
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from latlas.latency.errors import UsageError
-
-Points = NDArray[np.float64]
-Colour = tuple[int, int, int]
-Fill = Image.Image | Colour
-Point = tuple[float, float]
-
-_SUPERSAMPLING = 2
-_TURN = np.linspace(0.0, 2.0 * math.pi, 36, endpoint=False)
+from latlas.supernet.drawing import SUPERSAMPLING, Fill, Pen, Point, Scene, chance, rotation, solid
 
 
-@dataclass
-class _Scene:
-    """The picture under construction, (height, width) supersampled pixels."""
-
-    rng: np.random.Generator
-    height: int
-    width: int
-    image: Image.Image = field(init=False)
-    mask: Image.Image = field(init=False)
-    pool: list[Image.Image] = field(init=False)
-    ramps: list[Image.Image] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.mask = Image.new("L", (self.width, self.height))
-        self.pool = [_texture(self.rng, self.height, self.width) for _ in range(7)]
-        self.image = self.pool[0].copy()
-        self.ramps = [Image.linear_gradient("L").rotate(angle) for angle in (90, 270)]
-
-    def pick(self) -> Image.Image:
-        """Any texture of the pool."""
-        return self.pool[int(self.rng.integers(len(self.pool)))]
-
-
-@dataclass
-class _Pen:
-    """Draws in local coordinates on a scene; `person` says what the mask becomes under the pen."""
-
-    scene: _Scene
-    matrix: Points
-    origin: Points
-    person: bool
-    light: float = 0.0
-
-    def moved(self, centre: Point, angle: float) -> "_Pen":
-        """The pen, turned by `angle` radians about a local point."""
-        turn = _rotation(angle)
-        pivot = np.asarray(centre)
-        origin = self.origin + (pivot - pivot @ turn.T) @ self.matrix.T
-        return _Pen(self.scene, self.matrix @ turn, origin, self.person, self.light)
-
-    def polygon(self, points: Points | Sequence[Point], fill: Fill, shade: bool = True) -> None:
-        """Fills a polygon, (n, 2) local points."""
-        scene = self.scene
-        pixels = np.asarray(points) @ self.matrix.T + self.origin
-        left, top = np.floor(pixels.min(axis=0)).astype(int)
-        right, bottom = np.ceil(pixels.max(axis=0)).astype(int) + 1
-        box = (max(left, 0), max(top, 0), min(right, scene.width), min(bottom, scene.height))
-        if box[2] <= box[0] or box[3] <= box[1]:
-            return
-        stencil = Image.new("L", (box[2] - box[0], box[3] - box[1]))
-        flat = (pixels - (box[0], box[1])).ravel().tolist()
-        ImageDraw.Draw(stencil).polygon(flat, fill=255)
-        if isinstance(fill, Image.Image):
-            scene.image.paste(fill.crop(box), box, stencil)
-            if shade and self.light:
-                ramp = scene.ramps[int(self.light > 0)].resize(stencil.size, Image.Resampling.NEAREST)
-                shadow = ImageChops.multiply(ramp, stencil).point([round(i * abs(self.light)) for i in range(256)])
-                scene.image.paste((0, 0, 0), box, shadow)
-        else:
-            scene.image.paste(fill, box, stencil)
-        scene.mask.paste(255 if self.person else 0, box, stencil)
-
-    def ellipse(self, centre: Point, radii: Point, fill: Fill, wobble: float = 0.0) -> None:
-        """Fills an ellipse, whose rim `wobble` makes uneven."""
-        rim = np.ones_like(_TURN)
-        if wobble:
-            for waves in (2, 3, 5):
-                rim += self.scene.rng.normal(0.0, wobble / waves) * np.cos(waves * _TURN + self.scene.rng.uniform(0, 7))
-        self.polygon(np.stack([np.cos(_TURN) * rim * radii[0], np.sin(_TURN) * rim * radii[1]], 1) + centre, fill)
-
-    def arc(self, centre: Point, radii: Point, fill: Fill, start: float, end: float) -> None:
-        """Fills the segment of an ellipse between two angles, in turns clockwise from the right."""
-        turn = np.linspace(start, end, 24) * 2.0 * math.pi
-        self.polygon(np.stack([np.cos(turn) * radii[0], np.sin(turn) * radii[1]], 1) + centre, fill)
-
-    def limb(self, joints: Sequence[Point], radii: Sequence[float], fill: Fill) -> None:
-        """Fills a chain of tapering capsules."""
-        for (start, end), (first, last) in zip(
-            zip(joints, joints[1:], strict=False), zip(radii, radii[1:], strict=False), strict=True
-        ):
-            angle = math.atan2(end[1] - start[1], end[0] - start[0])
-            half = np.linspace(-math.pi / 2, math.pi / 2, 9)
-            cap = np.stack([np.cos(half + angle), np.sin(half + angle)], 1)
-            self.polygon(np.concatenate([cap * last + end, -cap * first + start]), fill)
-
-    def curve(self, points: Sequence[Point], fill: Fill) -> None:
-        """Fills a closed curve that rounds the corners of a polygon (Chaikin, two rounds)."""
-        corners = np.asarray(points, dtype=np.float64)
-        for _ in range(2):
-            following = np.roll(corners, -1, axis=0)
-            corners = np.stack([0.75 * corners + 0.25 * following, 0.25 * corners + 0.75 * following], 1).reshape(-1, 2)
-        self.polygon(corners, fill)
-
-    def box(self, left: float, top: float, right: float, bottom: float, fill: Fill) -> None:
-        """Fills a rectangle."""
-        self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], fill)
-
-
-def _rotation(angle: float) -> Points:
-    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-
-
-def _chance(rng: np.random.Generator, probability: float) -> bool:
-    return bool(rng.random() < probability)
-
-
-def _colour(rng: np.random.Generator) -> Points:
-    """A colour, (3,) of 0..255: natural, warm as skin and wood are, or grey."""
-    kind = rng.random()
-    value = rng.uniform(0.08, 1.0)
-    if kind < 0.3:
-        hue, saturation, value = rng.uniform(0.01, 0.12), rng.uniform(0.2, 0.65), rng.uniform(0.2, 0.97)
-    elif kind < 0.5:
-        hue, saturation = rng.random(), rng.uniform(0.0, 0.08)
-    else:
-        hue, saturation = rng.random(), rng.beta(1.6, 2.2)
-    wheel = np.clip(np.abs((hue * 6.0 - np.array([0.0, 2.0, 4.0]) + 3.0) % 6.0 - 3.0) * -1.0 + 2.0, 0.0, 1.0)
-    return np.asarray(255.0 * value * (1.0 - saturation * (1.0 - wheel)))
-
-
-def _solid(rng: np.random.Generator, dark: float = 1.0) -> Colour:
-    red, green, blue = (int(channel * dark) for channel in _colour(rng))
-    return red, green, blue
-
-
-def _noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Image.Image:
-    grid = rng.integers(0, 256, (cells, cells), dtype=np.uint8)
-    return Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)
-
-
-def _pattern(rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A grey pattern, (height, width) of 0..255."""
-    kind = rng.choice(["plain", "gradient", "stripes", "checks", "noise", "blobs", "speckle", "bricks"])
-    size = (width, height)
-    if kind == "plain":
-        return Image.new("L", size, 60)
-    if kind in ("noise", "blobs"):
-        field_ = _noise(rng, size, int(rng.integers(3, 9)))
-        if kind == "blobs":
-            return field_.point([0] * 125 + [255] * 131)
-        return Image.blend(field_, _noise(rng, size, int(rng.integers(16, 48))), rng.uniform(0.1, 0.6))
-    if kind == "speckle":
-        return _noise(rng, size, int(rng.integers(40, 90))).point([0] * 170 + [255] * 86)
-    angle = rng.uniform(0.0, math.pi) if _chance(rng, 0.5) else rng.integers(2) * math.pi / 2
-    down, along = np.ogrid[0:height, 0:width]
-    first = (along * math.cos(angle) + down * math.sin(angle)).astype(np.float32)
-    second = (down * math.cos(angle) - along * math.sin(angle)).astype(np.float32)
-    period = rng.uniform(0.03, 0.2) * max(size)
-    if kind == "gradient":
-        values = (first - first.min()) / (np.ptp(first) + 1e-6)
-    elif kind == "stripes":
-        values = first % period < period * rng.uniform(0.15, 0.7)
-    elif kind == "checks":
-        values = (first % period < period / 2) ^ (second % period < period / 2)
-    else:
-        row = np.floor(first / period)
-        values = (first % period < 0.88 * period) & ((second + row % 2 * period) % (2 * period) < 1.88 * period)
-    return Image.fromarray((values * 255).astype(np.uint8))
-
-
-def _texture(rng: np.random.Generator, height: int, width: int) -> Image.Image:
-    """A texture, RGB: two colours of random contrast mixed by a pattern, the same law for persons and for things."""
-    small = (max(width // _SUPERSAMPLING, 1), max(height // _SUPERSAMPLING, 1))
-    base = _colour(rng)
-    other = base + (_colour(rng) - base) * rng.uniform(0.1, 0.8)
-    grey = _pattern(rng, *small)
-    ramp = np.linspace(0.0, 1.0, 256)[:, None]
-    table = (base * (1.0 - ramp) + other * ramp).astype(int)
-    bands = [grey.point(table[:, channel].tolist()) for channel in range(3)]
-    return Image.merge("RGB", bands).resize((width, height), Image.Resampling.BILINEAR)
-
-
-def _person(scene: _Scene, unit: float, centre: Point) -> None:
+def _person(scene: Scene, unit: float, centre: Point) -> None:
     """Draws a person whose head is `unit` pixels high and centred at `centre`; local unit: one head."""
     rng = scene.rng
-    lean = rng.normal(0.0, 0.08) if _chance(rng, 0.85) else rng.uniform(-0.45, 0.45)
+    lean = rng.normal(0.0, 0.08) if chance(rng, 0.85) else rng.uniform(-0.45, 0.45)
     stretch = np.diag([rng.uniform(0.85, 1.15), 1.0]) * unit
-    body = _Pen(scene, _rotation(lean) @ stretch, np.asarray(centre), True, rng.uniform(0.15, 0.5) * rng.choice([-1, 1]))
+    body = Pen(scene, rotation(lean) @ stretch, np.asarray(centre), True, rng.uniform(0.15, 0.5) * rng.choice([-1, 1]))
     head = body.moved((0.0, 0.55), rng.normal(0.0, 0.12))
     # Neighbouring parts differ in texture, or the silhouette would not show; things around take any of them.
     order = [scene.pool[i] for i in rng.permutation(np.arange(1, len(scene.pool)))]
     skin, hair, cloth, trousers, extra = order[0], order[1], order[2], order[3], order[4]
-    sleeve = skin if _chance(rng, 0.25) else cloth
+    sleeve = skin if chance(rng, 0.25) else cloth
     yaw = rng.uniform(-1.0, 1.0)
     width = rng.uniform(0.8, 1.15) * (1.0 - 0.3 * abs(yaw))
     jaw = rng.uniform(0.34, 0.42)
@@ -226,7 +46,7 @@ def _person(scene: _Scene, unit: float, centre: Point) -> None:
             _draw_arm(body, joints, sleeve, skin)
 
 
-def _legs_and_torso(pen: _Pen, width: float, cloth: Fill, trousers: Fill, skin: Fill, extra: Fill) -> None:
+def _legs_and_torso(pen: Pen, width: float, cloth: Fill, trousers: Fill, skin: Fill, extra: Fill) -> None:
     rng = pen.scene.rng
     stance = rng.uniform(0.1, 0.45)
     waist = width * rng.uniform(0.6, 0.95)
@@ -235,10 +55,17 @@ def _legs_and_torso(pen: _Pen, width: float, cloth: Fill, trousers: Fill, skin: 
         knee, ankle = (side * (0.25 + stance * 0.5), 4.9), (side * (0.22 + stance + rng.uniform(-0.1, 0.1)), 6.7)
         pen.limb([(side * 0.32, 3.1), knee, ankle], [0.42, 0.28, 0.17], trousers)
         pen.ellipse((ankle[0] + side * 0.15, 6.85), (0.32, 0.16), extra)
-    if _chance(rng, 0.3):
+    if chance(rng, 0.3):
         hem = rng.uniform(0.7, 1.3)
         pen.polygon([(-waist * 0.9, 2.3), (waist * 0.9, 2.3), (hem, rng.uniform(4.2, 6.0)), (-hem, 5.0)], cloth)
-    half = [(0.2, 0.62), (width * 0.75, shoulder), (width, shoulder + 0.12), (width * 1.02, 1.5), (waist, 2.4), (waist * 1.08, 3.4)]
+    half = [
+        (0.2, 0.62),
+        (width * 0.75, shoulder),
+        (width, shoulder + 0.12),
+        (width * 1.02, 1.5),
+        (waist, 2.4),
+        (waist * 1.08, 3.4),
+    ]
     pen.curve(half + [(-x, y) for x, y in reversed(half)], cloth)
     neckline = rng.random()
     if neckline < 0.35:
@@ -270,7 +97,7 @@ def _arm(rng: np.random.Generator, side: float, width: float) -> tuple[list[Poin
     return joints, pose not in ("down", "hip")
 
 
-def _draw_arm(pen: _Pen, joints: list[Point], sleeve: Fill, skin: Fill) -> None:
+def _draw_arm(pen: Pen, joints: list[Point], sleeve: Fill, skin: Fill) -> None:
     pen.limb(joints, [0.26, 0.2, 0.13], sleeve)
     (elbow_x, elbow_y), (x, y) = joints[1:]
     reach = 0.2 / (math.hypot(x - elbow_x, y - elbow_y) + 1e-6)
@@ -278,11 +105,21 @@ def _draw_arm(pen: _Pen, joints: list[Point], sleeve: Fill, skin: Fill) -> None:
     pen.limb([joints[2], tip], [0.13, 0.17], skin)
 
 
-def _back_hair(pen: _Pen, style: str, hair: Fill, jaw: float) -> None:
+def _back_hair(pen: Pen, style: str, hair: Fill, jaw: float) -> None:
     rng = pen.scene.rng
     if style == "long":
         drop = rng.uniform(0.9, 1.8)
-        pen.curve([(-jaw * 1.2, -0.5), (jaw * 1.2, -0.5), (jaw * 1.6, drop * 0.6), (jaw * 1.3, drop), (-jaw * 1.3, drop), (-jaw * 1.6, drop * 0.6)], hair)
+        pen.curve(
+            [
+                (-jaw * 1.2, -0.5),
+                (jaw * 1.2, -0.5),
+                (jaw * 1.6, drop * 0.6),
+                (jaw * 1.3, drop),
+                (-jaw * 1.3, drop),
+                (-jaw * 1.6, drop * 0.6),
+            ],
+            hair,
+        )
     elif style == "bob":
         pen.curve([(-jaw * 1.1, -0.65), (jaw * 1.1, -0.65), (jaw * 1.6, 0.6), (-jaw * 1.6, 0.6)], hair)
     elif style == "afro":
@@ -294,15 +131,26 @@ def _back_hair(pen: _Pen, style: str, hair: Fill, jaw: float) -> None:
         pen.limb([(side * 0.25, -0.4), (side * 0.62, -0.2), (side * 0.6, 0.7)], [0.12, 0.18, 0.05], hair)
 
 
-def _face(pen: _Pen, skin: Fill, yaw: float, jaw: float) -> None:
+def _face(pen: Pen, skin: Fill, yaw: float, jaw: float) -> None:
     rng = pen.scene.rng
     for side in (-1.0, 1.0):
         pen.ellipse((side * jaw - yaw * 0.1, 0.02), (0.08, 0.13), skin)
-    pen.curve([(-jaw, -0.5), (jaw, -0.5), (jaw * 1.12, 0.05), (jaw * 0.75, 0.48), (0.0, 0.6), (-jaw * 0.75, 0.48), (-jaw * 1.12, 0.05)], skin)
-    if _chance(rng, 0.12):
+    pen.curve(
+        [
+            (-jaw, -0.5),
+            (jaw, -0.5),
+            (jaw * 1.12, 0.05),
+            (jaw * 0.75, 0.48),
+            (0.0, 0.6),
+            (-jaw * 0.75, 0.48),
+            (-jaw * 1.12, 0.05),
+        ],
+        skin,
+    )
+    if chance(rng, 0.12):
         return  # seen from behind
     shift = yaw * 0.16
-    dark, lips = _solid(rng, 0.35), _solid(rng, 0.7)
+    dark, lips = solid(rng, 0.35), solid(rng, 0.7)
     for side in (-1.0, 1.0):
         x = side * 0.16 * (1.0 - 0.2 * abs(yaw)) + shift
         pen.ellipse((x, -0.04), (0.075, 0.04), (235, 235, 230))
@@ -312,7 +160,7 @@ def _face(pen: _Pen, skin: Fill, yaw: float, jaw: float) -> None:
     pen.ellipse((shift, 0.31), (rng.uniform(0.08, 0.15), rng.uniform(0.02, 0.06)), lips)
 
 
-def _front_hair(pen: _Pen, style: str, hair: Fill, jaw: float, yaw: float) -> None:
+def _front_hair(pen: Pen, style: str, hair: Fill, jaw: float, yaw: float) -> None:
     rng = pen.scene.rng
     if style == "curly":
         for angle in np.linspace(-math.pi * 1.05, 0.05 * math.pi, 9):
@@ -320,17 +168,24 @@ def _front_hair(pen: _Pen, style: str, hair: Fill, jaw: float, yaw: float) -> No
     elif style != "bald":
         fringe = rng.uniform(-0.35, -0.15)
         part = yaw * 0.2
-        cap = [(-jaw * 1.15, 0.0), (-jaw * 1.15, -0.45), (-jaw * 0.6, -0.68), (jaw * 0.6, -0.68), (jaw * 1.15, -0.45), (jaw * 1.15, 0.0)]
+        cap = [
+            (-jaw * 1.15, 0.0),
+            (-jaw * 1.15, -0.45),
+            (-jaw * 0.6, -0.68),
+            (jaw * 0.6, -0.68),
+            (jaw * 1.15, -0.45),
+            (jaw * 1.15, 0.0),
+        ]
         pen.curve([*cap, (jaw * 0.85, fringe), (part, fringe - 0.12), (-jaw * 0.85, fringe)], hair)
-    if _chance(rng, 0.15):
+    if chance(rng, 0.15):
         pen.arc((yaw * 0.05, 0.25), (jaw * 0.95, 0.38), hair, 0.04, 0.46)
 
 
-def _accessories(pen: _Pen, extra: Fill, jaw: float, yaw: float) -> None:
+def _accessories(pen: Pen, extra: Fill, jaw: float, yaw: float) -> None:
     """Glasses and hats: they belong to the person."""
     rng = pen.scene.rng
-    if _chance(rng, 0.2):
-        frame = _solid(rng, 0.5)
+    if chance(rng, 0.2):
+        frame = solid(rng, 0.5)
         for side in (-1.0, 1.0):
             pen.ellipse((side * 0.17 + yaw * 0.16, -0.04), (0.13, 0.1), frame)
         pen.limb([(-jaw, -0.06), (jaw, -0.06)], [0.02, 0.02], frame)
@@ -345,14 +200,16 @@ def _accessories(pen: _Pen, extra: Fill, jaw: float, yaw: float) -> None:
         pen.curve([(-jaw * 1.25, -0.2), (-jaw * 1.1, -0.75), (jaw * 1.1, -0.75), (jaw * 1.25, -0.2)], extra)
 
 
-def _thing(scene: _Scene, unit: float, centre: Point) -> None:
+def _thing(scene: Scene, unit: float, centre: Point) -> None:
     """Draws an object that is no person, about two local units across; it clears the mask it covers."""
     rng = scene.rng
-    angle = rng.normal(0.0, 0.1) if _chance(rng, 0.7) else rng.uniform(0.0, 6.3)
+    angle = rng.normal(0.0, 0.1) if chance(rng, 0.7) else rng.uniform(0.0, 6.3)
     light = rng.uniform(0.0, 0.5) * rng.choice([-1, 1])
-    pen = _Pen(scene, _rotation(angle) * unit, np.asarray(centre), False, light)
+    pen = Pen(scene, rotation(angle) * unit, np.asarray(centre), False, light)
     first, second = scene.pick(), scene.pick()
-    kind = rng.choice(["ball", "box", "lamp", "tree", "bottle", "frame", "chair", "shelf", "plant", "arch", "cone", "pole"])
+    kind = rng.choice(
+        ["ball", "box", "lamp", "tree", "bottle", "frame", "chair", "shelf", "plant", "arch", "cone", "pole"]
+    )
     if kind == "ball":
         pen.ellipse((0, 0), (rng.uniform(0.4, 1.0), rng.uniform(0.4, 1.0)), first, 0.08 * rng.random())
     elif kind == "box":
@@ -360,7 +217,7 @@ def _thing(scene: _Scene, unit: float, centre: Point) -> None:
     elif kind == "lamp":
         pen.limb([(0, -0.2), (0, 1.6)], [0.06, 0.06], second)
         pen.ellipse((0, 1.6), (0.45, 0.12), second)
-        if _chance(rng, 0.5):
+        if chance(rng, 0.5):
             pen.ellipse((0, -0.4), (0.5, 0.5), first)
         else:
             pen.polygon([(-0.3, -0.9), (0.3, -0.9), (0.6, 0.0), (-0.6, 0.0)], first)
@@ -369,7 +226,19 @@ def _thing(scene: _Scene, unit: float, centre: Point) -> None:
         for _ in range(4):
             pen.ellipse((rng.uniform(-0.5, 0.5), rng.uniform(-0.9, 0)), (0.5, 0.45), first, 0.15)
     elif kind == "bottle":
-        pen.curve([(-0.12, -1), (0.12, -1), (0.14, -0.4), (0.45, 0.0), (0.45, 1.1), (-0.45, 1.1), (-0.45, 0.0), (-0.14, -0.4)], first)
+        pen.curve(
+            [
+                (-0.12, -1),
+                (0.12, -1),
+                (0.14, -0.4),
+                (0.45, 0.0),
+                (0.45, 1.1),
+                (-0.45, 1.1),
+                (-0.45, 0.0),
+                (-0.14, -0.4),
+            ],
+            first,
+        )
         pen.box(-0.42, 0.3, 0.42, 0.75, second)
     elif kind == "frame":
         pen.box(-0.8, -1, 0.8, 1, first)
@@ -396,32 +265,39 @@ def _thing(scene: _Scene, unit: float, centre: Point) -> None:
         pen.limb([(-0.1, -3), (0.1, 3)], [0.12, 0.12], first)
 
 
-def _backdrop(scene: _Scene) -> None:
+def _backdrop(scene: Scene) -> None:
     """Draws a room, a landscape or nothing over the base texture."""
     rng, width, height = scene.rng, scene.width, scene.height
-    pen = _Pen(scene, np.eye(2), np.zeros(2), False)
+    pen = Pen(scene, np.eye(2), np.zeros(2), False)
     kind = rng.random()
     horizon = rng.uniform(0.35, 0.9) * height
     if kind < 0.35:
-        pen.polygon([(0, horizon), (width, horizon + rng.normal(0, 0.08) * height), (width, height), (0, height)], scene.pick())
-        if _chance(rng, 0.5):
+        pen.polygon(
+            [(0, horizon), (width, horizon + rng.normal(0, 0.08) * height), (width, height), (0, height)], scene.pick()
+        )
+        if chance(rng, 0.5):
             corner = rng.uniform(0.0, 1.0) * width
             pen.polygon([(corner, 0), (width, 0), (width, horizon * 1.1), (corner, horizon)], scene.pick())
-        if _chance(rng, 0.5):
+        if chance(rng, 0.5):
             left, top = rng.uniform(0, 0.7) * width, rng.uniform(0, 0.2) * height
             right, bottom = left + rng.uniform(0.2, 0.5) * width, top + rng.uniform(0.3, 0.5) * height
             pen.box(left, top, right, bottom, scene.pick())
-            pen.limb([((left + right) / 2, top), ((left + right) / 2, bottom)], [2, 2], _solid(rng))
+            pen.limb([((left + right) / 2, top), ((left + right) / 2, bottom)], [2, 2], solid(rng))
     elif kind < 0.6:
         for _ in range(int(rng.integers(1, 4))):
-            pen.ellipse((rng.uniform(0, width), horizon + 0.3 * height), (rng.uniform(0.4, 1) * width, 0.4 * height), scene.pick(), 0.1)
+            pen.ellipse(
+                (rng.uniform(0, width), horizon + 0.3 * height),
+                (rng.uniform(0.4, 1) * width, 0.4 * height),
+                scene.pick(),
+                0.1,
+            )
 
 
-def _finish(scene: _Scene, height: int, width: int) -> NDArray[np.uint8]:
+def _finish(scene: Scene, height: int, width: int) -> NDArray[np.uint8]:
     """The picture after lens, light, sensor and JPEG, uint8 (height, width, 3)."""
     rng = scene.rng
-    image = scene.image.reduce(_SUPERSAMPLING)
-    if _chance(rng, 0.25):
+    image = scene.image.reduce(SUPERSAMPLING)
+    if chance(rng, 0.25):
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.3) * min(height, width) / 128))
     down, along = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     light = np.exp(rng.normal(0, 0.2) * along + rng.normal(0, 0.2) * down + rng.normal(-0.05, 0.15))
@@ -429,7 +305,7 @@ def _finish(scene: _Scene, height: int, width: int) -> NDArray[np.uint8]:
     pixels *= np.exp(rng.normal(0.0, 0.06, 3)).astype(np.float32)
     pixels += rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(rng.exponential(4.0))
     finished = np.clip(pixels, 0, 255).astype(np.uint8)
-    if _chance(rng, 0.5):
+    if chance(rng, 0.5):
         buffer = io.BytesIO()
         Image.fromarray(finished).save(buffer, "JPEG", quality=int(rng.integers(30, 95)))
         finished = np.asarray(Image.open(buffer)).copy()
@@ -439,7 +315,7 @@ def _finish(scene: _Scene, height: int, width: int) -> NDArray[np.uint8]:
 def generate_portrait(rng: np.random.Generator, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A picture, uint8 (height, width, 3) RGB, and its person mask, uint8 (height, width) of 0 and 1.
 
-    One person mostly, two at times, none in about 4 % of the pictures; from close-up to the whole body. All chance comes from `rng`.
+    One person mostly, two at times, none in about 4 % of the pictures; close-up to whole body. All chance comes from `rng`.
 
     Raises:
         UsageError: `height` or `width` is below 16.
@@ -451,13 +327,13 @@ def generate_portrait(rng: np.random.Generator, height: int, width: int) -> tupl
     """
     if min(height, width) < 16:
         raise UsageError(f"a portrait of {height}x{width} pixels is too small to draw: ask for at least 16x16")
-    scene = _Scene(rng, height * _SUPERSAMPLING, width * _SUPERSAMPLING)
+    scene = Scene(rng, height * SUPERSAMPLING, width * SUPERSAMPLING)
     tall, wide = scene.height, scene.width
     side = min(tall, wide)
     _backdrop(scene)
     for _ in range(int(rng.integers(0, 8))):
         _thing(scene, rng.uniform(0.05, 0.28) * side, (rng.uniform(0, wide), rng.uniform(0, tall)))
-    if _chance(rng, 0.3):
+    if chance(rng, 0.3):
         scene.image = scene.image.filter(ImageFilter.BoxBlur(rng.uniform(1, 5) * side / 256))
     persons = int(rng.choice([0, 1, 2], p=[0.04, 0.81, 0.15]))
     shot = rng.choice(["close", "portrait", "half", "full"], p=[0.28, 0.4, 0.2, 0.12])
@@ -471,8 +347,8 @@ def generate_portrait(rng: np.random.Generator, height: int, width: int) -> tupl
     for index in range(persons):
         unit = rng.uniform(*size) * min(tall, wide * 1.2) * (0.85 if persons == 2 else 1.0)
         _person(scene, unit, ((place + index * rng.uniform(0.3, 0.5)) * wide, rng.uniform(*top) * tall))
-    if _chance(rng, 0.3):
+    if chance(rng, 0.25):
         for _ in range(int(rng.integers(1, 3))):
-            _thing(scene, rng.uniform(0.06, 0.16) * side, (rng.uniform(0, wide), rng.uniform(0.6, 1.0) * tall))
-    mask = (np.asarray(scene.mask.reduce(_SUPERSAMPLING)) > 127).astype(np.uint8)
+            _thing(scene, rng.uniform(0.06, 0.16) * side, (rng.uniform(0, wide), rng.uniform(0.7, 1.05) * tall))
+    mask = (np.asarray(scene.mask.reduce(SUPERSAMPLING)) > 127).astype(np.uint8)
     return _finish(scene, height, width), mask

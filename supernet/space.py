@@ -228,7 +228,7 @@ def _parse(value: str, default: object, setting: str) -> object:
             return tuple(type(default[0])(part) for part in value.split("."))
         if isinstance(default, bool):
             return {"true": True, "false": False}[value.lower()]
-        return type(default)(value)
+        return type(default)(value)  # type: ignore[call-arg]  # fields of the subclass
     except (ValueError, KeyError):
         raise UsageError(f"space setting {setting!r}: {value!r} is not such as {default!r}") from None
 

@@ -1,4 +1,4 @@
-"""Training of a supernet by uniform single-path sampling (Guo et al. 2020, arXiv 1904.00420), and of one subnet alike."""
+"""Training of a supernet by uniform single-path sampling (Guo et al. 2020, arXiv 1904.00420), and of a subnet alike."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.latency.graph import Graph, check_graph, graph_hash
-from latlas.supernet.augment import Augmentation
+from latlas.supernet.augment import Augmentation, augment
 from latlas.supernet.checkpoint import load_training, save_training
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet, Supernet
@@ -81,7 +81,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """Where a training stands: `loss` is the mean since the last report, `seconds` since the start, resumed parts in."""
+    """Where a training stands; `loss` is the mean since the last report, `seconds` are those of all its parts."""
 
     step: int
     steps: int
@@ -165,7 +165,13 @@ def train_subnet(
     time_limit_s: float | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Subnet:
-    """The same subnet, trained in place from the weights it has; arguments and errors as `train_supernet`."""
+    """The same subnet, trained in place from the weights it has, or on from the checkpoint's.
+
+    Arguments and errors are as those of `train_supernet`.
+
+    Example:
+        >>> subnet = train_subnet(supernet.extract(best), dataset, TrainConfig(steps=2000, ema_decay=0.99))
+    """
     run = _Run(dataset, config, augmentation, checkpoint, resume, on_progress, time_limit_s, stop)
 
     def logits(images: Tensor, rng: np.random.Generator) -> Tensor:
@@ -192,17 +198,17 @@ def _train(
 ) -> None:
     """Train a model in place and leave it in inference mode; `logits(images, rng)` is its forward pass."""
     config, checkpoint = run.config, run.checkpoint
-    size = _check_run(graph, run)
+    size = _crop_size(graph, run)
     device = _device(config.device)
-    model.to(device, memory_format=torch.channels_last).train()
+    model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stub
     optimizer = _optimizer(model, config)
     average = _Average(model, config.ema_decay)
     settings = {key: value for key, value in asdict(config).items() if key not in _FREE_ON_RESUME}
-    identity = {"network": name, "data": _describe(run), **settings}
+    identity = {"network": name, "data": _describe(run.dataset), "augmentation": repr(run.augmentation), **settings}
     step, seconds_before = 0, 0.0
     if checkpoint is not None and run.resume and checkpoint.exists():
-        position = load_training(checkpoint, model, optimizer, average.state, identity)
-        step, seconds_before = int(position["step"]), float(position["seconds"])
+        step, seconds_before = load_training(checkpoint, model, optimizer, average.state, identity)
+    first = step
     started = saved = time.monotonic()
     limit_s = math.inf if run.time_limit_s is None else run.time_limit_s
     losses: list[float] = []
@@ -212,19 +218,26 @@ def _train(
 
     def save() -> None:
         if checkpoint is not None:
-            position = {"step": step, "seconds": seconds()}
-            save_training(checkpoint, model, optimizer, average.state, identity, position)
+            save_training(checkpoint, model, optimizer, average.state, identity, step, seconds())
 
-    first = step
+    def report() -> None:
+        if run.on_progress is not None and losses:
+            left_s = (config.steps - step) * (seconds() - seconds_before) / (step - first)
+            eta_s = max(0.0, min(left_s, limit_s - seconds()))
+            run.on_progress(TrainProgress(step, config.steps, sum(losses) / len(losses), seconds(), eta_s))
+        losses.clear()
+
+    if not first:
+        save()  # A path that cannot be written is better known now than in a minute.
     with _deferred_interrupt() as interrupted:
         while step < config.steps and seconds() < limit_s:
             done = max(step / config.steps, seconds() / limit_s)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate_at(step, done)
-            # All chance of a step comes from the seed and the step's number, so that a resumed run needs no other state.
-            rng = np.random.default_rng([config.seed, step])
-            images, masks = _batch(run, size, step, rng)
-            loss = segmentation_loss(logits(_to(images, device), rng), _to(masks, device))
+            # All chance of a step comes from the seed and the step's number: a resumed run needs no generator's state.
+            rng = np.random.default_rng([config.seed, 1, step])
+            images, masks = _batch(run, size, step, rng, device)
+            loss = segmentation_loss(logits(images, rng), masks)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -237,15 +250,15 @@ def _train(
             step += 1
             average.update(step)
             losses.append(loss.item())
-            if run.on_progress is not None and (step % config.log_every == 0 or step == config.steps):
-                run.on_progress(_progress(step, first, config.steps, losses, seconds(), seconds_before, limit_s))
-                losses.clear()
+            if step % config.log_every == 0:
+                report()
             if interrupted() or (run.stop is not None and run.stop()):
                 save()
                 raise InterruptedRunError(_farewell(name, step, config.steps, checkpoint))
             if checkpoint is not None and time.monotonic() - saved > config.checkpoint_every_s:
                 save()
                 saved = time.monotonic()
+        report()
         if step > first:
             save()
     optimizer.zero_grad(set_to_none=True)
@@ -254,7 +267,7 @@ def _train(
 
 
 class _Average:
-    """An exponential moving average of all floating-point state, batch statistics included, as those must fit the weights.
+    """An exponential moving average of weights and of batch statistics, which must fit the weights.
 
     Bias-corrected: after n updates the weights of the n states are those of the plain average, scaled to sum to 1, so
     that the random start does not linger.
@@ -290,7 +303,7 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed: it waits for the end of the step, from where the run resumes exactly; a second does not."""
+    """Whether Ctrl-C was pressed; it waits for the end of the step, where a run resumes exactly; a second does not."""
     caught: list[int] = []
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
@@ -315,14 +328,44 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and available) else "cpu")
 
 
-def _progress(step: int, first: int, steps: int, losses: list[float], seconds: float, before: float, limit_s: float) -> TrainProgress:
-    left_s = (steps - step) * (seconds - before) / (step - first)
-    eta_s = max(0.0, min(left_s, limit_s - seconds))
-    return TrainProgress(step, steps, sum(losses) / len(losses), seconds, eta_s)
-
-
 def _farewell(name: str, step: int, steps: int, checkpoint: Path | None) -> str:
     after = f"{name}: interrupted after step {step} of {steps}; "
     if checkpoint is None:
         return after + "nothing is kept, as no checkpoint was named"
     return after + f"saved in {checkpoint}, from where the same command goes on"
+
+
+def _crop_size(graph: Graph, run: _Run) -> tuple[int, int]:
+    """Height and width of the training crops, after a check that network, data and limits fit each other."""
+    config, (count, _, height, width) = run.config, run.dataset.images.shape
+    size = (config.height or height, config.width or width)
+    if not count:
+        raise UsageError("the data set has no images; training needs at least one")
+    classes = graph[-1].spec.out_channels
+    if classes != 1:
+        raise UsageError(f"the network has {classes} classes; masks of persons have one, so train num_classes=1")
+    multiple = check_graph(graph)[1] // min(node.spec.height for node in graph)
+    if min(size) < multiple or size[0] % multiple or size[1] % multiple:
+        raise UsageError(f"training crops are {size[0]}x{size[1]}; the network needs multiples of {multiple}")
+    if run.time_limit_s is not None and not run.time_limit_s > 0:
+        raise UsageError(f"time_limit_s is {run.time_limit_s}; it must be above 0")
+    return size
+
+
+def _describe(dataset: Dataset) -> str:
+    """What tells data sets apart; the masks stand for their images."""
+    count, _, height, width = dataset.images.shape
+    return f"{count} images of {height}x{width}, masks crc32 {zlib.crc32(dataset.masks.contiguous().numpy().data):08x}"
+
+
+def _batch(
+    run: _Run, size: tuple[int, int], step: int, rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The step's images `(N, 3, h, w)` and masks `(N, 1, h, w)`, in 0..1; an epoch goes over the data once."""
+    dataset, batch_size = run.dataset, run.config.batch_size
+    epoch, place = divmod(step, max(1, len(dataset) // batch_size))
+    order = np.random.default_rng([run.config.seed, 0, epoch]).permutation(len(dataset))
+    chosen = np.resize(order[place * batch_size : (place + 1) * batch_size], batch_size)
+    images = dataset.images[chosen].to(device).float().div_(255)
+    masks = dataset.masks[chosen].to(device).float()[:, None]
+    return augment(images, masks, run.augmentation, rng, size)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,15 +13,16 @@ from latlas.supernet.checkpoint import load_subnet, load_supernet, read_metadata
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.portrait import PortraitSpace
 
-SIZES = {"widths": (8, 8, 8, 8), "stem_channels": 8, "decoder_channels": 8, "aspp_channels": 8}
-TINY = PortraitSpace(height=32, width=32, depths=(1, 1, 1, 1), **SIZES)
-TINY_LONGER = PortraitSpace(height=32, width=32, depths=(1, 1, 1, 2), **SIZES)
+TINY = PortraitSpace(
+    height=32, width=32, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), stem_channels=8, decoder_channels=8, aspp_channels=8
+)
+TINY_LONGER = replace(TINY, depths=(1, 1, 1, 2))
 
 
 @pytest.fixture(scope="module")
 def supernet():
     torch.manual_seed(0)
-    return Supernet(TINY).to(memory_format=torch.channels_last)
+    return Supernet(TINY).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_loading_draws_no_random_numbers(saved):
 
 
 def test_another_space_or_architecture_is_refused(supernet, saved, tmp_path):
-    with pytest.raises(EnvironmentMismatchError, match=r"supernet\.safetensors: weights of portrait:height=32.*not of p"):
+    with pytest.raises(EnvironmentMismatchError, match=r"supernet\.safetensors: weights of portrait:height=32.*not of"):
         load_supernet(saved, PortraitSpace())
     path = tmp_path / "subnet.safetensors"
     first, second = TINY.cover()[:2]

@@ -104,7 +104,8 @@ def test_a_baseline_runs_as_a_subnet(name, images):
     with torch.no_grad():
         probability = subnet(images)
     assert probability.shape == (3, 1, 64, 32)
-    assert probability.min() >= 0 and probability.max() <= 1
+    assert probability.min() >= 0
+    assert probability.max() <= 1
 
 
 def test_probabilities_are_the_sigmoid_of_the_logits(supernet, images):

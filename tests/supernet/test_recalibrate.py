@@ -17,7 +17,7 @@ TINY = PortraitSpace(
 def one_layer():
     """A 1x1 convolution that passes its one channel on, doubled, and its batch normalisation."""
     subnet = Subnet((Node(OpSpec("conv", 1, 1, 1, 2), (INPUT,)),))
-    torch.nn.init.constant_(subnet.nodes[0][0].weight, 2.0)
+    torch.nn.init.constant_(next(subnet.parameters()), 2.0)
     return subnet
 
 

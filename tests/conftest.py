@@ -1,0 +1,19 @@
+import pytest
+
+import latlas.supernet.portrait  # noqa: F401  (registers the space)
+from latlas.supernet.portrait import PortraitSpace
+
+
+@pytest.fixture(scope="session")
+def tiny_space():
+    """A portrait space small enough to convert and train in a test."""
+    return PortraitSpace(
+        height=32,
+        width=32,
+        stem_channels=8,
+        widths=(8, 8, 16, 16),
+        depths=(1, 2, 1, 1),
+        decoder_channels=8,
+        aspp_channels=8,
+        skip=True,
+    )

@@ -1,0 +1,118 @@
+import json
+
+import numpy as np
+import pytest
+
+from latlas.latency import campaign
+from latlas.latency.bench import Network
+from latlas.latency.errors import CompileTimeoutError, FileFormatError, LatlasError, UsageError
+from latlas.latency.journal import Journal
+from latlas.latency.stopwatch import Pass, Round, StopRule
+
+
+class ScriptedTimer:
+    """A timer whose networks have the ratio that their label says, `hang` ones do not compile."""
+
+    def __init__(self, spread=0.0, die_after=None):
+        self.rule = StopRule()
+        self.order: list[str] = []
+        self._spread, self._die_after = spread, die_after
+        self._rng = np.random.default_rng(0)
+
+    def time(self, network: Network) -> Pass:
+        if self._die_after is not None and len(self.order) >= self._die_after:
+            raise KeyboardInterrupt
+        self.order.append(network.label)
+        if network.label == "hang":
+            raise CompileTimeoutError("compiling hang: nothing came back within 60 s")
+        ratio = float(network.label) * (1 + self._spread * self._rng.normal())
+        return Pass(tuple(Round(0.5, 0.5 * ratio, 0.5 * ratio, 0.5) for _ in range(12)))
+
+
+NETWORKS = [Network(label) for label in ("1", "2", "3", "4", "5")]
+
+
+def test_every_network_is_measured_in_each_pass_in_another_order():
+    timer = ScriptedTimer()
+    found = campaign.measure_all(timer, NETWORKS, passes=2, max_passes=4, seed=1)
+    assert {label: one.reading(timer.rule).ratio for label, one in found.items()} == {
+        "1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0,
+    }  # fmt: skip
+    first, second = timer.order[:5], timer.order[5:]
+    assert sorted(first) == sorted(second) == ["1", "2", "3", "4", "5"]
+    assert first != second
+    again = ScriptedTimer()
+    campaign.measure_all(again, NETWORKS, passes=2, max_passes=4, seed=1)
+    assert again.order == timer.order
+
+
+def test_further_passes_are_for_those_whose_interval_is_not_met():
+    timer = ScriptedTimer(spread=0.03)
+    found = campaign.measure_all(timer, NETWORKS, passes=2, max_passes=4)
+    counts = {label: len(one.passes) for label, one in found.items()}
+    assert max(counts.values()) > 2
+    for label, one in found.items():
+        assert len(one.passes) == 4 or one.reading(timer.rule).status == "ok", label
+
+
+def test_a_network_that_hangs_is_kept_with_its_reason_and_not_tried_again():
+    timer = ScriptedTimer()
+    found = campaign.measure_all(timer, [*NETWORKS, Network("hang")], passes=3, max_passes=3)
+    assert timer.order.count("hang") == 1
+    assert "nothing came back" in found["hang"].reason
+    assert len(found["1"].passes) == 3
+
+
+def test_an_interrupted_campaign_goes_on_from_its_journal(tmp_path):
+    path, header = tmp_path / "run.journal", {"what": "test"}
+    with Journal(path, header) as journal, pytest.raises(KeyboardInterrupt):
+        campaign.measure_all(ScriptedTimer(die_after=7), NETWORKS, passes=2, max_passes=2, journal=journal)
+    rest = ScriptedTimer()
+    with Journal(path, header) as journal:
+        found = campaign.measure_all(rest, NETWORKS, passes=2, max_passes=2, journal=journal)
+    assert len(rest.order) == 3
+    assert all(len(one.passes) == 2 for one in found.values())
+    assert found["4"].reading(rest.rule).ratio == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"label": "9", "rounds": [[1, 1, 1, 1]]}, "'9', which this run does not measure"),
+        ({"label": "1", "rounds": [[1, 1, 1]]}, "rounds of '1' are broken"),
+        ({"label": "1", "rounds": [[1, -1, 1, 1]]}, "not positive"),
+        ({"label": "1"}, "broken"),
+    ],
+)
+def test_a_strange_journal_is_refused(tmp_path, record, message):
+    path = tmp_path / "run.journal"
+    Journal(path, {"a": 1}).close()
+    with path.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    with Journal(path, {"a": 1}) as journal, pytest.raises(FileFormatError, match=message):
+        campaign.measure_all(ScriptedTimer(), NETWORKS, journal=journal)
+
+
+def test_progress_counts_to_the_end():
+    seen: list[campaign.Progress] = []
+    campaign.measure_all(ScriptedTimer(), NETWORKS, passes=2, max_passes=2, on_progress=seen.append)
+    assert [p.done for p in seen] == list(range(10))
+    assert {p.total for p in seen} == {10}
+
+
+def test_the_noise_floor_is_the_disagreement_of_two_passes():
+    def measured(*ratios):
+        return campaign.Measured("x", [Pass((Round(1, r, r, 1),) * 12) for r in ratios])
+
+    # |1.98 - 2.02| / 2 = 2 %, and 0: one per cent on average.
+    assert campaign.noise_floor([measured(1.98, 2.02), measured(3.0, 3.0, 9.0)]) == pytest.approx(0.01)
+    assert np.isnan(campaign.noise_floor([measured(1.0)]))
+
+
+def test_impossible_campaigns_are_refused():
+    with pytest.raises(UsageError, match="passes is 3 and max_passes 2"):
+        campaign.measure_all(ScriptedTimer(), NETWORKS, passes=3, max_passes=2)
+    with pytest.raises(UsageError, match="same label"):
+        campaign.measure_all(ScriptedTimer(), [Network("1"), Network("1")])
+    with pytest.raises(LatlasError, match="nothing could be measured: it hung"):
+        campaign.reference_ms([campaign.Measured("x", reason="it hung")])
