@@ -105,12 +105,25 @@ def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False)
             (temporary / BOOSTER).write_text(booster, encoding="utf-8")
         (temporary / MANIFEST).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
         temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
+        _replace(temporary, folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another path") from None
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """Rename the new folder into place; the old one goes only when the new one is there."""
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    old = temporary.with_name(temporary.name + ".old")
+    folder.rename(old)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def load_predictor(folder: Path) -> SavedPredictor:
@@ -131,9 +144,10 @@ def load_predictor(folder: Path) -> SavedPredictor:
     try:
         predictor = _rebuild(record)
         space, figures = str(record["space"]), dict(record["figures"])
+        sha256 = record["lightgbm_sha256"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileFormatError(f"{what}: {error!s:.200}; it was damaged or edited, fit it again") from None
-    predictor.booster_ = _load_booster(folder / BOOSTER, record["lightgbm_sha256"], len(predictor.names_))
+    predictor.booster_ = _load_booster(folder / BOOSTER, sha256, len(predictor.names_))
     return SavedPredictor(predictor, environment, space, figures)
 
 

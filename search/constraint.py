@@ -171,14 +171,22 @@ def extremes(
     """
     names = dict.fromkeys(name for options in choices for name in options)
     starts = [tuple(name if name in options else options[0] for options in choices) for name in names]
-    latencies = [sign * value for value in latency_of(starts)]
-    best_value, best = min(zip(latencies, starts, strict=True))
-    changed = True
+    best = min(_descend(choices, start, lambda rows: [sign * value for value in latency_of(rows)]) for start in starts)
+    return best[1], sign * best[0]
+
+
+def _descend(
+    choices: Sequence[Sequence[str]],
+    best: tuple[str, ...],
+    value_of: Callable[[Sequence[tuple[str, ...]]], Sequence[float]],
+) -> tuple[float, tuple[str, ...]]:
+    """The least value that changing one layer at a time reaches, and its operators."""
+    best_value, changed = value_of([best])[0], True
     while changed:
         changed = False
         for layer, options in enumerate(choices):
             rows = [(*best[:layer], name, *best[layer + 1 :]) for name in options]
-            value, row = min(zip((sign * v for v in latency_of(rows)), rows, strict=True))
+            value, row = min(zip(value_of(rows), rows, strict=True))
             if value < best_value:
                 best_value, best, changed = value, row, True
-    return best, sign * best_value
+    return best_value, best

@@ -55,10 +55,10 @@ def draw(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Archi
     attempts = 0
     while len(found) < min(count, space.size) and attempts < 1000 * count:
         attempts += 1
-        if len(found) % 2 == 0:
+        if attempts % 2:
             found[space.random(rng)] = None
             continue
-        subset = set(rng.choice(names, size=rng.integers(1, len(names)), replace=False))
+        subset = set(rng.choice(names, size=rng.integers(1, max(2, len(names))), replace=False))
         layers = [[name for name in options if name in subset] or list(options) for options in space.choices]
         found[space.architecture([options[rng.integers(len(options))] for options in layers])] = None
     return list(found)

@@ -13,7 +13,7 @@ from latlas.supernet.space import Architecture
 
 log = logging.getLogger(__name__)
 
-MAX_DRAWS_AN_EVALUATION = 2000
+MAX_DRAWS_AN_EVALUATION = 5000
 """How many suggestions in a row may be repeats or infeasible before the search stops."""
 
 

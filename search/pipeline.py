@@ -47,9 +47,10 @@ SETTLE_SECONDS = 0.3
 class SearchConfig:
     """What a search is asked for.
 
-    `budget_ms` None is the baseline's measured latency. `supernet_steps` is how long the supernet was trained: the
-    baseline, which has no weights to start from, is trained that much longer than the winner, so that both networks
-    have seen as many images.
+    `budget_ms` None is the baseline's measured latency. `supernet_steps` is how long the supernet was trained. The winner
+    goes on from the supernet's weights, of which each searchable one was updated in a step out of as many as a layer
+    has operators; the baseline, which starts from nothing, is trained so many steps longer. With `from_scratch` both
+    start from nothing and are trained equally long.
     """
 
     budget_ms: float | None = None
@@ -141,7 +142,8 @@ def search(
     listener.on_note(f"training {winner.architecture}")
     subnet = _fresh(winner.architecture, config.seed) if config.from_scratch else supernet.extract(winner.architecture)
     trained = [(winner.architecture, "winner", subnet, config.train)]
-    longer = 0 if config.from_scratch else config.supernet_steps
+    options = sum(map(len, space.choices)) / len(space.choices)
+    longer = 0 if config.from_scratch else round(config.supernet_steps / options)
     baseline_config = replace(config.train, steps=config.train.steps + longer)
     trained.append((baseline, "baseline", _fresh(baseline, config.seed), baseline_config))
     exported: list[Exported] = []

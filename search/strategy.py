@@ -74,9 +74,17 @@ class Evolution:
             )
 
     def suggest(self, count: int) -> list[Architecture]:
-        """Uniform draws until the first population is evaluated, then children of the best."""
+        """Uniform draws until the first population is evaluated, then children of the best.
+
+        One in four of the first draws mutates what there is: where the budget is so tight that uniform draws never hold
+        it, the population grows from the one architecture that does.
+        """
         if len(self._elite) < self.population:
-            return [self.space.random(self.rng) for _ in range(count)]
+            known = list(self._elite)
+            return [
+                self._mutant(known) if known and self.rng.random() < 0.25 else self.space.random(self.rng)
+                for _ in range(count)
+            ]
         parents = list(self._elite)[: max(2, round(self.population * self.parent_share))]
         return [self._mutant(parents) if self.rng.random() < 0.5 else self._crossover(parents) for _ in range(count)]
 

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from latlas.latency.errors import DataError, UsageError
 from latlas.supernet.augment import Augmentation, augment
+from latlas.supernet.images import Mask, read_image, read_mask
 from latlas.supernet.portraits import generate_portrait
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MASK_SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
-MAX_PIXELS = 64_000_000
+MANIFEST_COLUMNS = ("split", "image", "mask")
 VALIDATION_SHARE = 0.1
 SPLITS = ("train", "val")
-
-Mask = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Dataset:
 
 def subset(dataset: Dataset, count: int, seed: int = 0) -> Dataset:
     """`count` samples at random, in their order; all where there are no more."""
+    if count < 1:
+        raise UsageError(f"a subset of {count} samples was asked for; it must be at least 1")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset))[:count])
     return Dataset(
         dataset.images[chosen],
@@ -61,24 +64,30 @@ def synthetic(count: int, height: int, width: int, seed: int = 0, keep_native: b
     """`count` procedural portraits; the same for the same arguments, everywhere."""
     if count < 1:
         raise UsageError(f"count is {count}; it must be at least 1")
-    images, masks = torch.empty(count, 3, height, width, dtype=torch.uint8), torch.empty(count, height, width)
+    images, masks = _empty(count, height, width)
     for index in range(count):
         image, mask = generate_portrait(np.random.default_rng((seed, index)), height, width)
         images[index], masks[index] = torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask)
     names = tuple(f"portrait-{seed}-{index}" for index in range(count))
-    whole = masks.to(torch.uint8)
-    native = tuple(mask.numpy() for mask in whole) if keep_native else ()
-    return Dataset(images, whole, ("synthetic",) * count, names, native)
+    native = tuple(mask.numpy() for mask in masks) if keep_native else ()
+    return Dataset(images, masks, ("synthetic",) * count, names, native)
 
 
-def load_folder(folder: Path, split: str, height: int, width: int, keep_native: bool = False) -> Dataset:
+def load_folder(folder: str | Path, split: str, height: int, width: int, keep_native: bool = False) -> Dataset:
     """The samples of one split, `train` or `val`, resized to `(height, width)`.
 
-    Three layouts are known: `folder/manifest.csv` with columns split, source, image and mask (paths within the folder);
-    `folder/<split>/images` and `masks`; or `folder/images` and `masks`, of which every tenth name by its hash is `val`.
-    A mask has its image's stem and size. Its values above half of 255 are person; where none is above 1, ones are.
-    Raises `DataError` that names the file.
+    Three layouts are known: `folder/manifest.csv` with columns split, image, mask and, if you like, source (paths are
+    within the folder); `folder/<split>/images` and `masks`; or `folder/images` and `masks`, of which every tenth name by
+    its hash, at least one, is `val`. A mask has its image's stem and size; `images.read_mask` says how it is read.
+
+    Raises:
+        UsageError: Another split, or a size below 1.
+        DataError: Names the file that is missing, broken or does not match, or says that there is no person at all.
+
+    Example:
+        >>> validation = load_folder("photos", "val", 256, 256, keep_native=True)
     """
+    folder = Path(folder)
     if split not in SPLITS:
         raise UsageError(f"split is {split!r}; known: {', '.join(SPLITS)}")
     if not folder.is_dir():
@@ -86,28 +95,47 @@ def load_folder(folder: Path, split: str, height: int, width: int, keep_native: 
     pairs = _pairs(folder, split)
     if not pairs:
         raise DataError(f"{folder} has no images for {split}; put them in {split}/images and {split}/masks")
-    images = torch.empty(len(pairs), 3, height, width, dtype=torch.uint8)
-    masks = torch.empty(len(pairs), height, width, dtype=torch.uint8)
-    native: list[Mask] = []
-    for index, (image_path, mask_path, _) in enumerate(pairs):
-        image = _open(image_path).convert("RGB")
-        mask = _mask(mask_path)
-        if (image.height, image.width) != mask.shape:
-            raise DataError(
-                f"{mask_path} is {mask.shape[1]}x{mask.shape[0]}, its image {image.width}x{image.height}; "
-                "a mask has its image's size"
-            )
-        resized = image.resize((width, height), Image.Resampling.BILINEAR)
-        images[index] = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
-        share = Image.fromarray(mask * 255).resize((width, height), Image.Resampling.BOX)
-        masks[index] = torch.from_numpy(np.array(share) > 127)
-        if keep_native:
-            native.append(mask)
+    images, masks = _empty(len(pairs), height, width)
+
+    def read(index: int) -> Mask:
+        image, native, mask = _sample(*pairs[index][:2], height, width)
+        images[index], masks[index] = torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask)
+        return native if keep_native else mask[:0]
+
+    # Pillow decodes and resizes without Python's lock. The first broken file ends the reading.
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore")  # Pillow's, on odd metadata and on sizes: what matters of them is an error here
+        try:
+            native = tuple(pool.map(read, range(len(pairs))))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     if not bool(masks.any()):
         raise DataError(f"{folder}: no mask of {split} has a person pixel; white (255 or 1) is person")
-    return Dataset(
-        images, masks, tuple(source for _, _, source in pairs), tuple(path.stem for path, _, _ in pairs), tuple(native)
+    names, sources = tuple(image.stem for image, _, _ in pairs), tuple(source for _, _, source in pairs)
+    return Dataset(images, masks, sources, names, native if keep_native else ())
+
+
+def _empty(count: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    if min(height, width) < 1:
+        raise UsageError(f"images of {height}x{width} were asked for; height and width must be at least 1")
+    return (
+        torch.empty(count, 3, height, width, dtype=torch.uint8),
+        torch.empty(count, height, width, dtype=torch.uint8),
     )
+
+
+def _sample(image_path: Path, mask_path: Path, height: int, width: int) -> tuple[Mask, Mask, Mask]:
+    """Image `(height, width, 3)`, mask at its own size, and mask `(height, width)`."""
+    image, mask = read_image(image_path), read_mask(mask_path)
+    if (image.height, image.width) != mask.shape:
+        raise DataError(
+            f"{mask_path} is {mask.shape[1]}x{mask.shape[0]}, its image {image.width}x{image.height}"
+            " (as its EXIF turns it); a mask has its image's size"
+        )
+    share = Image.fromarray(mask * 255).resize((width, height), Image.Resampling.BOX)
+    resized = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+    return resized, mask, (np.asarray(share) > 127).astype(np.uint8)
 
 
 def _pairs(folder: Path, split: str) -> list[tuple[Path, Path, str]]:
@@ -118,75 +146,74 @@ def _pairs(folder: Path, split: str) -> list[tuple[Path, Path, str]]:
     if (folder / split / "images").is_dir():
         return _folder_pairs(folder / split)
     if (folder / "images").is_dir():
-        held_out = split == "val"
-        return [pair for pair in _folder_pairs(folder) if _is_validation(pair[0].stem) == held_out]
+        pairs = _folder_pairs(folder)
+        if len(pairs) == 1:
+            raise DataError(f"{folder / 'images'} has one image; at least two are needed to keep one for validation")
+        hashes = {name: _share_of_hash(name) for name in (image.stem for image, _, _ in pairs)}
+        # Adding images moves none between the splits, but for a handful of which no hash, or every one, is small.
+        limit = max(VALIDATION_SHARE, min(hashes.values(), default=0.0))
+        if max(hashes.values(), default=1.0) <= limit:
+            limit = min(hashes.values())
+        return [pair for pair in pairs if (hashes[pair[0].stem] <= limit) == (split == "val")]
     raise DataError(f"{folder} has neither manifest.csv, nor {split}/images, nor images; see README, Data")
 
 
-def _is_validation(name: str) -> bool:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") < VALIDATION_SHARE * 2**32
+def _share_of_hash(name: str) -> float:
+    """A number in 0..1 that the name alone decides."""
+    return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:4], "big") / 2**32
 
 
 def _folder_pairs(folder: Path) -> list[tuple[Path, Path, str]]:
-    masks = {path.stem: path for path in sorted((folder / "masks").glob("*")) if path.suffix.lower() in MASK_SUFFIXES}
-    pairs = []
-    for image in sorted((folder / "images").glob("*")):
-        if image.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        if image.stem not in masks:
-            raise DataError(f"{image} has no mask; {folder / 'masks' / (image.stem + '.png')} is looked for")
-        pairs.append((image, masks[image.stem], "folder"))
-    return pairs
+    images, masks = _by_stem(folder / "images", IMAGE_SUFFIXES), _by_stem(folder / "masks", MASK_SUFFIXES)
+    for stem, image in images.items():
+        if stem not in masks:
+            raise DataError(f"{image} has no mask; {folder / 'masks' / (stem + '.png')} is looked for")
+    return [(image, masks[stem], "folder") for stem, image in images.items()]
+
+
+def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*")):
+        if path.suffix.lower() in suffixes and not path.name.startswith("."):
+            if path.stem in found:
+                raise DataError(f"{path} and {found[path.stem].name} have one name; rename or remove one of them")
+            found[path.stem] = path
+    return found
 
 
 def _manifest_pairs(folder: Path, manifest: Path, split: str) -> list[tuple[Path, Path, str]]:
-    pairs = []
     try:
-        with manifest.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{manifest} cannot be read: {error}") from None
+    missing = [column for column in MANIFEST_COLUMNS if column not in columns]
+    if missing:
+        raise DataError(f"{manifest} has no column {', '.join(missing)}; it has {', '.join(columns)!r:.120}")
+    pairs = []
     for number, row in enumerate(rows, start=2):
-        if not row.get("split") or not row.get("image") or not row.get("mask"):
-            raise DataError(f"{manifest}, line {number}: split, image and mask are needed, it has {dict(row)!r:.120}")
-        if row["split"] != split:
-            continue
-        paths = [folder / row["image"], folder / row["mask"]]
-        for path in paths:
-            if not path.resolve().is_relative_to(folder.resolve()):
-                raise DataError(f"{manifest}, line {number}: {path} lies outside {folder}")
-            if not path.is_file():
-                raise DataError(f"{manifest}, line {number}: {path}: no such file")
-        pairs.append((paths[0], paths[1], row.get("source") or "folder"))
+        where = f"{manifest}, row {number}"
+        if not all(row[column] for column in MANIFEST_COLUMNS):
+            raise DataError(f"{where}: split, image and mask are needed, it has {dict(row)!r:.120}")
+        if row["split"] == split:
+            image, mask = (_inside(folder, row[column], where) for column in ("image", "mask"))
+            pairs.append((image, mask, row.get("source") or "folder"))
     return sorted(pairs)
 
 
-def _open(path: Path) -> Image.Image:
-    """The decoded image, upright."""
+def _inside(folder: Path, name: str, where: str) -> Path:
+    """The file of that name, which may not lie outside the folder, not even through a link."""
+    path = folder / name
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(
-                    f"{path} claims {image.width}x{image.height} pixels; more than {MAX_PIXELS} are not read"
-                )
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except UnidentifiedImageError:
-        raise DataError(f"{path} is not an image; take it out of the folder") from None
-    except Image.DecompressionBombError:
-        raise DataError(f"{path} claims more pixels than are read ({MAX_PIXELS}); take it out of the folder") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be decoded ({error}); take it out of the folder") from None
-
-
-def _mask(path: Path) -> Mask:
-    """0 and 1, `(h, w)`; transparency counts where there is no other content."""
-    image = _open(path)
-    values = np.array(
-        image.getchannel("A") if image.mode in ("LA", "RGBA") else image if image.mode == "P" else image.convert("L")
-    )
-    limit = 0 if values.max(initial=0) <= 1 else 127
-    return (values > limit).astype(np.uint8)
+        inside, exists = path.resolve().is_relative_to(folder.resolve()), path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"{where}: {name!r:.120} is no path ({error})") from None
+    if not inside:
+        raise DataError(f"{where}: {path} lies outside {folder}")
+    if not exists:
+        raise DataError(f"{where}: {path}: no such file")
+    return path
 
 
 def batches(
@@ -202,6 +229,8 @@ def batches(
 
     Every epoch is shuffled by `rng`; a batch may span two. `height` and `width` default to the data set's.
     """
+    if batch_size < 1 or not len(dataset):
+        raise UsageError(f"batches of {batch_size} from {len(dataset)} images; both must be at least 1")
     size = (height or dataset.images.shape[2], width or dataset.images.shape[3])
     order: list[int] = []
     while True:

@@ -1,4 +1,4 @@
-"""Drawing for the portrait generator: a scene with its pool of textures, and pens that paint picture and mask at once."""
+"""Drawing for the portrait generator: a scene with its pool of textures; pens that paint picture and mask at once."""
 
 import math
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,12 @@ from latlas.supernet.augment import Augmentation, augment
 from latlas.supernet.checkpoint import load_training, save_training
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet, Supernet
+from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.space import SearchSpace
 
 _FREE_ON_RESUME = ("device", "log_every", "checkpoint_every_s")
 """Fields of `TrainConfig` that do not change what is computed."""
+_CALIBRATION_BATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class TrainConfig:
 
     AdamW; the learning rate rises over `warmup_steps` (at most a tenth of all) and falls as a cosine to
     `min_learning_rate_share` of itself. `clip_norm` bounds the gradient's norm. `height` and `width` are those of the
-    training crops, None for the data set's own. `ema_decay` averages the weights. `device` is cpu, cuda or auto.
+    training crops, None for the data set's own. `ema_decay` averages the weights, and a subnet's batch
+    statistics are then recalibrated for them. `device` is cpu, cuda or auto.
     """
 
     steps: int = 2000
@@ -177,7 +180,12 @@ def train_subnet(
     def logits(images: Tensor, rng: np.random.Generator) -> Tensor:
         return subnet.logits(images)
 
-    _train(subnet, logits, subnet.graph, f"subnet {graph_hash(subnet.graph)}", run)
+    device = _train(subnet, logits, subnet.graph, f"subnet {graph_hash(subnet.graph)}", run)
+    if config.ema_decay is not None:
+        # Running statistics are the last weights'; averaged ones fit the averaged weights no better (measured: mIoU 0.40
+        # against 0.59 with statistics taken anew).
+        plain, size, rng = replace(run, augmentation=None), _crop_size(subnet.graph, run), np.random.default_rng(0)
+        recalibrate(subnet, (_batch(plain, size, step, rng, device)[0] for step in range(_CALIBRATION_BATCHES)))
     return subnet
 
 
@@ -195,8 +203,8 @@ def _train(
     graph: Graph,
     name: str,
     run: _Run,
-) -> None:
-    """Train a model in place and leave it in inference mode; `logits(images, rng)` is its forward pass."""
+) -> torch.device:
+    """Train a model in place, leave it in inference mode on the device; `logits(images, rng)` is its forward pass."""
     config, checkpoint = run.config, run.checkpoint
     size = _crop_size(graph, run)
     device = _device(config.device)
@@ -264,10 +272,11 @@ def _train(
     optimizer.zero_grad(set_to_none=True)
     average.apply()
     model.eval()
+    return device
 
 
 class _Average:
-    """An exponential moving average of weights and of batch statistics, which must fit the weights.
+    """An exponential moving average of the parameters; batch statistics are not averaged but have to be taken anew.
 
     Bias-corrected: after n updates the weights of the n states are those of the plain average, scaled to sum to 1, so
     that the random start does not linger.
@@ -275,7 +284,7 @@ class _Average:
 
     def __init__(self, model: nn.Module, decay: float | None) -> None:
         self.decay = decay
-        live = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+        live = {name: parameter.detach() for name, parameter in model.named_parameters()}
         self.live = list(live.values()) if decay is not None else []
         self.state = {name: tensor.clone() for name, tensor in live.items()} if decay is not None else {}
 

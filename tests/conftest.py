@@ -1,4 +1,9 @@
+import os
+
 import pytest
+
+# As cli.main does, before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import latlas.supernet.portrait  # noqa: F401  (registers the space)
 from latlas.supernet.portrait import PortraitSpace

@@ -21,6 +21,7 @@ from latlas.supernet.checkpoint import save_weights
 from latlas.supernet.data import synthetic
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.portrait import PortraitSpace
+from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.train import TrainConfig, TrainProgress, segmentation_loss, train_subnet, train_supernet
 
 TINY = PortraitSpace(
@@ -224,21 +225,28 @@ def test_a_time_limit_ends_the_training_annealed(dataset, monkeypatch):
 
 
 def test_averaged_weights_are_the_bias_corrected_mean(dataset):
-    states = []
-
     def train(ema_decay, steps):
         # The schedule is flat, so that shorter runs are the beginning of longer ones.
         config = TrainConfig(
             steps=steps, batch_size=4, min_learning_rate_share=1.0, warmup_steps=0, ema_decay=ema_decay, device="cpu"
         )
-        return train_subnet(fresh_subnet(), dataset, config).state_dict()
+        return dict(train_subnet(fresh_subnet(), dataset, config).named_parameters())
 
     states = [train(None, steps) for steps in (1, 2, 3)]
     averaged = train(0.5, 3)
-    for name, tensor in averaged.items():
-        if tensor.is_floating_point():
-            first, second, third = (state[name] for state in states)
-            torch.testing.assert_close(tensor, (first + 2 * second + 4 * third) / 7)
+    for name, parameter in averaged.items():
+        first, second, third = (state[name] for state in states)
+        torch.testing.assert_close(parameter, (first + 2 * second + 4 * third) / 7)
+
+
+def test_averaged_weights_get_statistics_of_their_own(dataset):
+    config = TrainConfig(steps=3, batch_size=5, ema_decay=0.5, device="cpu")
+    subnet = train_subnet(fresh_subnet(), dataset, config, Augmentation())
+    before = {name: buffer.clone() for name, buffer in subnet.named_buffers() if "running" in name}
+    # Two batches are an epoch here, and the first layer's mean does not depend on how an epoch is shuffled.
+    recalibrate(subnet, (dataset.images.float() / 255).split(5))
+    first = next(name for name in before if "running_mean" in name)
+    torch.testing.assert_close(subnet.get_buffer(first), before[first])
 
 
 def test_what_is_not_finite_ends_the_training(dataset):

@@ -1,0 +1,299 @@
+"""A saved predictor: the same predictions anywhere, and no broken, edited or foreign one is believed."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latlas.latency import predictor as predictor_module
+from latlas.latency.environment import detect
+from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, MissingEntryError, UsageError
+from latlas.latency.ops import OpSpec
+from latlas.latency.predictor import LatencyPredictor
+from latlas.latency.predictor_file import (
+    BOOSTER,
+    MANIFEST,
+    CostList,
+    SavedPredictor,
+    load_predictor,
+    save_predictor,
+)
+from latlas.latency.record import canonical_json
+
+CONFIDENCE = 0.9
+
+
+@pytest.fixture(scope="module")
+def graphs(tiny_space):
+    return [one.graph() for one in tiny_space.sample(70, np.random.default_rng(0))]
+
+
+@pytest.fixture(scope="module")
+def saved(tiny_space, graphs):
+    """A predictor with operator costs and, whatever cross-validation says, a LightGBM part."""
+    costs = CostList({spec: 0.01 + spec.macs / 1e7 for spec in tiny_space.specs()})
+    rng = np.random.default_rng(1)
+    latencies = [sum(costs(n.spec) for n in graph) * (1 + 0.02 * rng.normal()) for graph in graphs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictor_module, "LIGHTGBM_GAIN", float("inf"))
+        predictor = LatencyPredictor(cost_of=costs).fit(graphs[:50], latencies[:50])
+    assert predictor.booster_ is not None
+    environment = detect(
+        threads=1,
+        streams=1,
+        precision="f32",
+        batch=1,
+        openvino_version="2026.4.1",
+        reference_id="reference-1",
+        reference_ms=0.5,
+    )
+    return SavedPredictor(predictor, environment, tiny_space.text, {"mape": 0.02, "spearman": None})
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_space, graphs, saved):
+    """A predictor without table and without LightGBM."""
+    latencies = [sum(n.spec.macs for n in graph) / 1e7 + 0.1 for graph in graphs]
+    predictor = LatencyPredictor(use_lightgbm=False).fit(graphs[:20], latencies[:20])
+    return replace(saved, predictor=predictor)
+
+
+@pytest.fixture
+def folder(tmp_path, saved):
+    save_predictor(tmp_path / "predictor", saved)
+    return tmp_path / "predictor"
+
+
+def bounds(one, graphs):
+    return one.predictor.predict_interval(graphs, CONFIDENCE)
+
+
+OTHER_PROCESS = """
+import json, sys
+from pathlib import Path
+import numpy as np
+import latlas.supernet.portrait
+from latlas.latency.predictor_file import load_predictor
+from latlas.supernet.space import parse_space
+saved = load_predictor(Path(sys.argv[1]))
+graphs = [one.graph() for one in parse_space(saved.space).sample(70, np.random.default_rng(0))]
+bounds = saved.predictor.predict_interval(graphs, float(sys.argv[2]))
+print(json.dumps([[b.latency_ms, b.lower_ms, b.upper_ms] for b in bounds]))
+"""
+
+
+def test_it_predicts_the_very_same_in_another_process(folder, saved, graphs):
+    command = [sys.executable, "-P", "-c", OTHER_PROCESS, str(folder), str(CONFIDENCE)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert json.loads(done.stdout) == [[b.latency_ms, b.lower_ms, b.upper_ms] for b in bounds(saved, graphs)]
+
+
+def test_all_of_it_comes_back(folder, saved, graphs):
+    loaded = load_predictor(folder)
+    assert (loaded.environment, loaded.space, loaded.figures) == (saved.environment, saved.space, saved.figures)
+    assert bounds(loaded, graphs) == bounds(saved, graphs)
+    assert loaded.predictor.cost_of is not None
+    assert loaded.predictor.cv_mape_ == saved.predictor.cv_mape_
+
+
+def test_it_may_have_neither_costs_nor_lightgbm(tmp_path, plain, graphs):
+    save_predictor(tmp_path / "plain", plain)
+    assert sorted(path.name for path in (tmp_path / "plain").iterdir()) == [MANIFEST]
+    loaded = load_predictor(tmp_path / "plain")
+    assert loaded.predictor.cost_of is None
+    assert bounds(loaded, graphs) == bounds(plain, graphs)
+
+
+def test_saving_what_was_loaded_gives_the_same_files(folder, tmp_path):
+    save_predictor(tmp_path / "again", load_predictor(folder))
+    for name in (MANIFEST, BOOSTER):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_an_operator_without_a_latency_is_an_error_that_names_it(folder):
+    lookup = load_predictor(folder).predictor.cost_of
+    assert lookup is not None
+    with pytest.raises(MissingEntryError, match=r"no latency of conv_k7 3->5.*profile-ops --update"):
+        lookup(OpSpec("conv", 3, 5, 64, 64, 1, 7))
+
+
+class TestBroken:
+    def resealed(self, folder, **changed):
+        """The folder with fields changed and its checksum made anew, as a stranger would."""
+        record = json.loads((folder / MANIFEST).read_text()) | changed
+        record = {name: value for name, value in record.items() if value is not ...}
+        record.pop("sha256")
+        record["sha256"] = hashlib.sha256(canonical_json(record).encode()).hexdigest()
+        (folder / MANIFEST).write_text(json.dumps(record))
+
+    def test_an_edited_number_is_noticed(self, folder):
+        text = (folder / MANIFEST).read_text()
+        (folder / MANIFEST).write_text(text.replace('"mape": 0.02', '"mape": 0.01'))
+        with pytest.raises(FileFormatError, match=r"predictor\.json: its checksum does not match"):
+            load_predictor(folder)
+
+    def test_edited_lightgbm_is_noticed(self, folder):
+        text = (folder / BOOSTER).read_text()
+        assert "leaf_value=" in text
+        (folder / BOOSTER).write_text(text.replace("leaf_value=", "leaf_value=9", 1))
+        with pytest.raises(FileFormatError, match=r"lightgbm\.txt: its checksum does not match"):
+            load_predictor(folder)
+
+    def test_a_missing_lightgbm_is_noticed(self, folder):
+        (folder / BOOSTER).unlink()
+        with pytest.raises(FileFormatError, match=r"lightgbm\.txt: missing"):
+            load_predictor(folder)
+
+    @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+    @pytest.mark.parametrize("name", [MANIFEST, BOOSTER])
+    def test_a_truncated_file_is_noticed(self, folder, name, share):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: int(share * len(content))])
+        with pytest.raises(FileFormatError, match=name):
+            load_predictor(folder)
+
+    @pytest.mark.parametrize(
+        "text", ["[]", "null", '"text"', "{}", "\x00\x01", "[" * 100_000, '{"schema_version": NaN}']
+    )
+    def test_json_that_is_no_predictor_is_refused(self, folder, text):
+        (folder / MANIFEST).write_text(text)
+        with pytest.raises(FileFormatError, match=MANIFEST):
+            load_predictor(folder)
+
+    @pytest.mark.parametrize("version", [0, 2, "1", None])
+    def test_another_schema_is_refused_by_its_number(self, folder, version):
+        self.resealed(folder, schema_version=version)
+        with pytest.raises(FileFormatError, match=f"schema version {version!r}; this Latlas reads 1"):
+            load_predictor(folder)
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"environment": None},
+            {"environment": {"cpu_model": "x"}},
+            {"coef": [1.0]},
+            {"coef": "text"},
+            {"coef": ...},
+            {"names": None},
+            {"residuals": []},
+            {"residuals": [[1.0], [2.0, 3.0]]},
+            {"intercept": "much"},
+            {"range_ms": [0.0, 1.0]},
+            {"range_ms": [1.0]},
+            {"costs": [["spec", 1.0]]},
+            {"costs": [[{"kind": "no such kind"}, 1.0]]},
+            {"costs": 5},
+            {"space": ...},
+            {"figures": None},
+            {"lightgbm_sha256": ...},
+        ],
+        ids=str,
+    )
+    def test_fields_that_make_no_sense_are_refused_even_with_a_right_checksum(self, folder, changed):
+        self.resealed(folder, **changed)
+        with pytest.raises(FileFormatError, match=MANIFEST) as caught:
+            load_predictor(folder)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("text", ["no model", "tree\nversion=v4\nnum_class=1\n"])
+    def test_lightgbm_text_that_is_no_model_is_refused_even_with_a_right_checksum(self, folder, text):
+        (folder / BOOSTER).write_text(text)
+        self.resealed(folder, lightgbm_sha256=hashlib.sha256(text.encode()).hexdigest())
+        with pytest.raises(FileFormatError, match=r"lightgbm\.txt: LightGBM cannot read it"):
+            load_predictor(folder)
+
+    def test_lightgbm_of_other_features_is_refused(self, folder):
+        record = json.loads((folder / MANIFEST).read_text())
+        self.resealed(folder, names=record["names"][1:], coef=record["coef"][1:])
+        with pytest.raises(FileFormatError, match=r"lightgbm\.txt: it has \d+ features, the predictor \d+"):
+            load_predictor(folder)
+
+    def test_none_at_all_names_the_command(self, tmp_path):
+        with pytest.raises(UsageError, match=r"gone has no predictor\.json.*latlas fit-predictor --out"):
+            load_predictor(tmp_path / "gone")
+
+
+class TestForeign:
+    def test_its_own_space_and_options_are_accepted(self, saved):
+        saved.require(saved.space, precision="f32", threads=1, streams=1)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"threads": 2}, "threads is 1, asked for 2"),
+            ({"precision": "bf16"}, "precision is 'f32', asked for 'bf16'"),
+            ({"threads": 2, "streams": 3}, "threads is 1, asked for 2; streams is 1, asked for 3"),
+        ],
+    )
+    def test_other_options_are_refused_by_name(self, saved, options, message):
+        with pytest.raises(EnvironmentMismatchError, match=message):
+            saved.require(saved.space, **options)
+
+    def test_another_space_is_refused_by_name(self, saved):
+        with pytest.raises(EnvironmentMismatchError, match=r"space is 'portrait:height=32.*asked for 'portrait'"):
+            saved.require("portrait")
+
+
+class TestWriting:
+    def test_what_is_there_stays_unless_it_is_to_be_replaced(self, folder, plain, graphs):
+        before = (folder / MANIFEST).read_bytes()
+        with pytest.raises(UsageError, match="exists already"):
+            save_predictor(folder, plain)
+        assert (folder / MANIFEST).read_bytes() == before
+        save_predictor(folder, plain, overwrite=True)
+        assert bounds(load_predictor(folder), graphs) == bounds(plain, graphs)
+        assert not (folder / BOOSTER).exists()
+        assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+    @pytest.mark.parametrize("kind", ["folder", "file"])
+    def test_what_is_no_predictor_is_never_replaced(self, tmp_path, saved, kind):
+        target = tmp_path / "mine"
+        if kind == "folder":
+            target.mkdir()
+            (target / "thesis.txt").write_text("years of work")
+        else:
+            target.write_text("years of work")
+        with pytest.raises(UsageError, match="mine exists and is no predictor"):
+            save_predictor(target, saved, overwrite=True)
+        assert (target / "thesis.txt" if kind == "folder" else target).read_text() == "years of work"
+
+    def test_a_path_below_a_file_is_refused(self, tmp_path, saved):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UsageError, match="cannot be written"):
+            save_predictor(tmp_path / "file" / "predictor", saved)
+
+    @pytest.mark.parametrize("replacing", [False, True])
+    @pytest.mark.parametrize("failing", ["write_text", "rename"])
+    def test_a_write_that_fails_leaves_nothing_and_what_was_there(
+        self, tmp_path, saved, plain, graphs, monkeypatch, failing, replacing
+    ):
+        target = tmp_path / "predictor"
+        if replacing:
+            save_predictor(target, plain)
+        original = getattr(Path, failing)
+
+        def fail(self, *arguments, **options):
+            # The second file of the two, and the rename that puts the new folder in its place (not that of the old back).
+            if self.name == MANIFEST or (arguments[:1] == (target,) and not self.name.endswith(".old")):
+                raise OSError(28, "No space left on device")
+            return original(self, *arguments, **options)
+
+        monkeypatch.setattr(Path, failing, fail)
+        with pytest.raises(UsageError, match=r"predictor: cannot be written \(No space left on device\)"):
+            save_predictor(target, saved, overwrite=replacing)
+        monkeypatch.undo()
+        assert [path.name for path in tmp_path.iterdir()] == (["predictor"] if replacing else [])
+        if replacing:
+            assert bounds(load_predictor(target), graphs) == bounds(plain, graphs)
+
+    def test_a_predictor_whose_costs_cannot_be_saved_is_refused(self, tmp_path, saved, graphs):
+        predictor = LatencyPredictor(cost_of=lambda spec: 1.0, use_lightgbm=False)
+        predictor.fit(graphs[:12], [1.0 + 0.01 * index for index in range(12)])
+        with pytest.raises(UsageError, match="CostList"):
+            save_predictor(tmp_path / "predictor", replace(saved, predictor=predictor))
+        assert not list(tmp_path.iterdir())
