@@ -169,7 +169,7 @@ def fit_predictor(
         environment = operators.manifest.environment
         for name, asked in (("precision", precision), ("threads", threads)):
             if getattr(environment, name) != asked:
-                raise UsageError(
+                raise EnvironmentMismatchError(
                     f"table {table} is of {name} {getattr(environment, name)}, asked for {asked}; give the same"
                 )
         with setting.bench() as bench:
@@ -345,7 +345,9 @@ def train_supernet(
     journal.unlink(missing_ok=True)
     record = {"supernet": str(out), **metadata, "loss": last.get("loss"), "seconds": time.monotonic() - started}
     _print(
-        record, json, lambda: [f"{out}: {record['steps']} steps, loss {_shown(record['loss'], 1, 3)}, {record['seconds']:.0f} s"]
+        record,
+        json,
+        lambda: [f"{out}: {record['steps']} steps, loss {_shown(last.get('loss'), 1, 3)}, {record['seconds']:.0f} s"],
     )
 
 

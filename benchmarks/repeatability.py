@@ -23,7 +23,7 @@ from latlas.latency import runtime
 from latlas.latency.environment import StealMeter, machine_state
 from latlas.latency.lock import timing_lock
 from latlas.latency.stopwatch import StopRule, run_pass
-from latlas.latency.worker import sampler
+from latlas.latency.worker import CANDIDATE_BLOCK_MS, REFERENCE_BLOCK_MS, sampler
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
 
@@ -52,12 +52,12 @@ def main() -> None:
             for index in rng.permutation(len(models)):
                 candidate = runtime.Compiled(models[index], options)
                 reference = runtime.Compiled(runtime.reference_model(), options)
-                run, run_reference = sampler(candidate), sampler(reference)
+                run, run_reference = sampler(candidate, CANDIDATE_BLOCK_MS), sampler(reference, REFERENCE_BLOCK_MS)
                 begun = time.perf_counter()
                 done = run_pass(run, run_reference, rule, time.perf_counter)
                 seconds = time.perf_counter() - begun
                 again = runtime.Compiled(models[index], options)
-                run, times, begun = sampler(again), [], time.perf_counter()
+                run, times, begun = sampler(again, CANDIDATE_BLOCK_MS), [], time.perf_counter()
                 while time.perf_counter() - begun < seconds:
                     times.append(run())
                 paired[index].append(done.ratio)

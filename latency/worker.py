@@ -29,20 +29,31 @@ from latlas.latency.stopwatch import StopRule, run_pass
 
 WARM_UP_SECONDS = 0.02
 WARM_UP_RUNS = 3
-BLOCK_MS = 0.25
-"""Networks faster than this are run several times a sample, so that the clock and the call cost little of it."""
+CANDIDATE_BLOCK_MS = 0.25
+REFERENCE_BLOCK_MS = 1.5
+"""Networks faster than this are run several times a sample, so that the clock and the call cost little of it. The
+reference's block is longer: behind a candidate that has emptied the caches its first runs took up to 1.3 times as long,
+which made nearly every round look contaminated."""
 
 
-def sampler(compiled: runtime.Compiled) -> Callable[[], float]:
-    """A function that gives milliseconds an inference, after warming up."""
+def sampler(compiled: runtime.Compiled, block_ms: float) -> Callable[[], float]:
+    """A function that gives milliseconds an inference, after warming up.
+
+    Where a sample has several runs, one before them brings the network back into the caches and is not counted.
+    """
     started, runs = time.perf_counter(), 0
     while runs < WARM_UP_RUNS or time.perf_counter() - started < WARM_UP_SECONDS:
         last = compiled.run()
         runs += 1
-    repeats = max(1, min(50, round(BLOCK_MS / max(last, 1e-3))))
+    repeats = max(1, min(50, round(block_ms / max(last, 1e-3))))
     if repeats == 1:
         return compiled.run
-    return lambda: sum(compiled.run() for _ in range(repeats)) / repeats
+
+    def sample() -> float:
+        compiled.run()
+        return sum(compiled.run() for _ in range(repeats)) / repeats
+
+    return sample
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
@@ -62,7 +73,9 @@ def serve(requests: TextIO, answers: TextIO) -> None:
             answer(event="compiled", seconds=candidate.compile_seconds)
             # Compiled anew each pass, so that where it lies in memory is drawn anew as well.
             reference = host.compile(runtime.reference_model())
-            done = run_pass(sampler(candidate), sampler(reference), rule, time.perf_counter)
+            done = run_pass(
+                sampler(candidate, CANDIDATE_BLOCK_MS), sampler(reference, REFERENCE_BLOCK_MS), rule, time.perf_counter
+            )
         except LatlasError as error:
             answer(event="error", kind=type(error).__name__, message=str(error))
         except RuntimeError as error:

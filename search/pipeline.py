@@ -119,6 +119,7 @@ def search(
     baseline = space.baseline(config.baseline) if space.is_baseline(config.baseline) else None
     if baseline is None:
         raise UsageError(f"{space.name} has no baseline {config.baseline!r}; it has {', '.join(space.baselines)}")
+    strategy = make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations)
     scored = _score_set(validation, config)
     calibration = calibration_images(training.images)
 
@@ -129,7 +130,7 @@ def search(
                 saved, bench, library, setting, config, baseline, listener.on_note
             )
             history = run_search(
-                make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations),
+                strategy,
                 constraint,
                 lambda architecture: score(supernet, architecture, calibration, scored).miou,
                 config.evaluations,

@@ -40,6 +40,7 @@ pytestmark = pytest.mark.timeout(600)
 SPACE = "portrait:height=32,width=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,aspp_channels=8,decoder_channels=8"
 ARCHITECTURE = f"{SPACE}/m3/m5/s3/sh"
 QUICK = ("--relative-error", "0.2")
+IN_A_PROCESS = "import sys\nfrom latlas import cli"
 TRAIN = ("--images", "16", "--batch-size", "2", "--device", "cpu")
 
 
@@ -64,10 +65,23 @@ def latlas(*words: object, in_folder: Path | None = None) -> Done:
     return Done(code, out.getvalue(), err.getvalue())
 
 
+def hasten(patch: pytest.MonkeyPatch) -> None:
+    """Passes of few rounds, none discarded, and conversions that report to nobody, which takes most of their time."""
+    setting_of = cli._setting
+
+    def hasty(*arguments: Any) -> Setting:
+        setting = setting_of(*arguments)
+        rule = replace(setting.rule, min_rounds=8, max_rounds=12, max_seconds=1.0, bracket_tolerance=100.0)
+        return replace(setting, passes=2, max_passes=2, rule=rule)
+
+    patch.setattr(cli, "_setting", hasty)
+    patch.setattr("openvino_telemetry.Telemetry.send_event", lambda *arguments, **options: None)
+
+
 def in_a_process(*words: object, prelude: str = "", **options: Any) -> Done:
-    program = f"import sys\nfrom latlas import cli\n{prelude}\nsys.exit(cli.main())"
-    command = [sys.executable, "-P", "-c", program, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    """Run a command in a fresh process, where only what the command imports is there; the prelude's code comes before."""
+    command = [sys.executable, "-P", "-c", f"{IN_A_PROCESS}\n{prelude}\nsys.exit(cli.main())", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
     return Done(done.returncode, done.stdout, done.stderr)
 
 
@@ -94,7 +108,8 @@ def _surroundings(tmp_path_factory):
         patch.setattr(tempfile, "tempdir", str(folder))
         patch.setenv("TMPDIR", str(folder))
         patch.setattr(OperatorLibrary, "path", lambda self, spec: path(shared, spec))
-        patch.setattr(PortraitSpace, "baselines", ("mobilenetv3_small",))
+        hasten(patch)
+        patch.setattr(PortraitSpace, "baselines", ("mobilenetv3_large",))
         for name in [name for name in os.environ if name.startswith("LATLAS_")]:
             patch.delenv(name)
         yield
@@ -161,7 +176,7 @@ def searched(predictor, supernet, work):
             "--budget-ms",
             "auto",
             "--baseline",
-            "mobilenetv3_small",
+            "mobilenetv3_large",
             "--evaluations",
             4,
             "--finalists",
@@ -224,7 +239,7 @@ class TestMainJob:
         assert record["latency_ms"] <= record["budget_ms"]
         assert record["evaluated"] == 4
         assert 0 <= record["miou"] <= 1
-        assert record["baseline"]["architecture"] == f"{SPACE}/mobilenetv3_small"
+        assert record["baseline"]["architecture"] == f"{SPACE}/mobilenetv3_large"
         assert Path(record["model"]).is_file()
         assert Path(record["report"]).is_file()
         assert "budget" in searched.err
@@ -537,7 +552,7 @@ class TestErrors:
         monkeypatch.setattr("latlas.search.pipeline.score", never)
         done = refuses(
             *(1, "0.000 ms", "search", "--predictor", predictor, "--supernet", supernet, *TRAIN, *QUICK),
-            *("--budget-ms", "0.0001", "--baseline", "mobilenetv3_small", "--out", "run"),
+            *("--budget-ms", "0.0001", "--baseline", "mobilenetv3_large", "--out", "run"),
         )
         line = done.err.splitlines()[-1]
         assert "the fastest, portrait:" in line
@@ -637,8 +652,10 @@ class TestSettings:
         refuses(2, "latlas.toml", "profile-ops", "--dry-run")
 
 
-# Three operators, and after the third finished pass Ctrl-C, as a terminal sends it: to the whole process group.
+# Quick conversions, three operators; and after the third finished pass Ctrl-C, as a terminal sends it: to the group.
 FEW = """
+import openvino_telemetry
+openvino_telemetry.Telemetry.send_event = lambda *arguments, **options: None
 from latlas.supernet.space import SearchSpace
 specs = SearchSpace.specs
 SearchSpace.specs = lambda self: specs(self)[:3]
@@ -688,7 +705,7 @@ class TestInterrupted:
 COMMANDS = [
     (*path, name)
     for path, group in (((), cli.app), (("tables",), cli.tables_app))
-    for name in typer.main.get_command(group).commands  # type: ignore[attr-defined]
+    for name in typer.main.get_command(group).commands
 ]
 
 
