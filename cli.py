@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shlex
 import subprocess
@@ -52,7 +53,9 @@ ResolutionOption = Annotated[
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="f32 or bf16; always set, never left to OpenVINO.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Inference threads.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that chance decides.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything that chance decides.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 ErrorOption = Annotated[float, typer.Option("--relative-error", help="Asked half width of the 95 % interval.")]
@@ -154,7 +157,7 @@ def fit_predictor(
 ) -> None:
     """Measure random subnets and learn their latency; the figures are of subnets that were not learnt from."""
     from latlas.latency.environment import require_same
-    from latlas.latency.predictor_file import save_predictor
+    from latlas.latency.predictor_file import check_replaceable, save_predictor
     from latlas.latency.table import Table
     from latlas.search.fit import collect
     from latlas.search.fit import fit_predictor as fit
@@ -162,6 +165,7 @@ def fit_predictor(
     started = time.monotonic()
     if out.exists() and not force:
         raise UsageError(f"{out} exists already; choose another path, or --force to replace it")
+    check_replaceable(out)
     operators = Table.read(table) if table is not None else None
     chosen = _space(space or (operators.manifest.space if operators else "portrait"), resolution)
     setting = _setting(precision, threads, relative_error, seed)
@@ -178,12 +182,13 @@ def fit_predictor(
         missing = [spec for a in chosen.cover() for spec in (n.spec for n in a.graph()) if spec not in operators]
         if missing:
             operators.latency_ms(missing[0])
+    journal = out.with_name(out.name + ".journal")
     with _bar("measuring subnets") as bar:
         samples, environment = collect(
             chosen,
             subnets + test,
             setting,
-            out.with_name(out.name + ".journal"),
+            journal,
             on_note=_note,
             on_progress=lambda p: bar(p.done, p.total, "", p.eta_seconds),
         )
@@ -202,6 +207,7 @@ def fit_predictor(
     )
     saved.figures["seconds"] = time.monotonic() - started
     save_predictor(out, saved, overwrite=force)
+    journal.unlink(missing_ok=True)
     record = {"predictor": str(out), **saved.figures}
     _print(
         record,
@@ -332,7 +338,14 @@ def train_supernet(
     journal = out.with_name(out.name + ".training")
     with _bar("training the supernet") as bar:
         supernet = train(
-            chosen, dataset, config, Augmentation(), checkpoint=journal, on_progress=show(bar), time_limit_s=time_limit
+            chosen,
+            dataset,
+            config,
+            Augmentation(),
+            checkpoint=journal,
+            resume=not force,
+            on_progress=show(bar),
+            time_limit_s=time_limit,
         )
     metadata = {
         "steps": int(last.get("step", steps)),
@@ -420,7 +433,7 @@ def search(
         time_limit_s=time_limit,
     )
     training = _data(data, "train", *_size(train_resolution, (height, width)), images, seed)
-    validation = _data(data, "val", height, width, max(64, images // 10), seed + 1, keep_native=True)
+    validation = _data(data, "val", height, width, max(64, images // 10), seed, keep_native=True)
     with _bar("search") as bar:
 
         def on_candidate(history: History, constraint: Any) -> None:
@@ -445,6 +458,7 @@ def search(
             config,
             Augmentation(),
             listener,
+            data,
         )
     name = result["baseline"]["architecture"].rsplit("/", 1)[-1]
     _print(
@@ -462,30 +476,28 @@ def search(
 
 @app.command(epilog="Example: latlas demo --out runs/demo")
 def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo")) -> None:
-    """The main job from nothing, in a few minutes, on synthetic portraits; what is finished is not done again."""
+    """The main job from nothing, in about ten minutes, on drawn portraits; what is finished is not done again."""
+    if len(str(out).split()) != 1:
+        raise UsageError(f"--out is {str(out)!r}; the demo needs a path without blanks")
     _writable(out)
+    table, predictor, supernet = out / "table.parquet", out / "predictor", out / "supernet.safetensors"
+    # At 128x128 and 2 % all of it takes about ten minutes on two cores; the commands' defaults are 256x256 and 1 %.
     steps = (
-        (out / "table.parquet", ["profile-ops", "--space", "portrait", "--out", str(out / "table.parquet")]),
-        (out / "predictor", [
-            "fit-predictor", "--table", str(out / "table.parquet"), "--subnets", "120", "--test", "40",
-            "--out", str(out / "predictor"),
-        ]),
-        (out / "supernet.safetensors", [
-            "train-supernet", "--steps", "900", "--train-resolution", "128", "--images", "1500",
-            "--out", str(out / "supernet.safetensors"),
-        ]),
-        (out / "result.json", [
-            "search", "--predictor", str(out / "predictor"), "--supernet", str(out / "supernet.safetensors"),
-            "--budget-ms", "auto", "--evaluations", "40", "--score-images", "48", "--images", "1500",
-            "--train-resolution", "128", "--train-steps", "300", "--out", str(out),
-        ]),
-    )  # fmt: skip
+        (table, f"profile-ops --space portrait --resolution 128 --relative-error 0.02 --out {table}"),
+        (predictor, f"fit-predictor --table {table} --subnets 120 --test 40 --relative-error 0.02 --out {predictor}"),
+        (supernet, f"train-supernet --resolution 128 --images 1500 --steps 1200 --out {supernet}"),
+        (
+            out / "result.json",
+            f"search --predictor {predictor} --supernet {supernet} --images 1500 --budget-ms auto --evaluations 50 "
+            f"--train-steps 500 --out {out}",
+        ),
+    )
     for product, command in steps:
         if product.exists():
             _note(f"{product} is there already, kept; delete it to make it anew")
             continue
-        _note("$ latlas " + shlex.join(command))
-        code = subprocess.run([sys.executable, "-m", "latlas.cli", *command], check=False).returncode
+        _note(f"$ latlas {command}")
+        code = subprocess.run([sys.executable, "-P", "-m", "latlas.cli", *command.split()], check=False).returncode
         if code:
             raise typer.Exit(code)
     typer.echo(f"{out / 'result.json'}, {out / 'report.html'}")
@@ -584,13 +596,16 @@ def _table_lines(table: Table) -> list[str]:
 def _setting(precision: str, threads: int, relative_error: float = 0.01, seed: int = 0) -> Setting:
     from latlas.latency.profile import Setting
     from latlas.latency.runtime import CompileOptions
-    from latlas.latency.stopwatch import StopRule
+    from latlas.latency.stopwatch import LAYOUT_SD, StopRule
 
     CompileOptions(precision=precision, threads=threads)
     cores = os.cpu_count() or 1
     if threads > cores:
         raise UsageError(f"--threads is {threads}; this machine has {cores} CPUs")
-    return Setting(precision=precision, threads=threads, seed=seed, rule=StopRule(relative_error=relative_error))
+    rule = StopRule(relative_error=relative_error)
+    # The scatter between compiles alone asks for so many passes; the rounds within them for the rest of the error.
+    passes = math.ceil((1.96 * LAYOUT_SD / (0.85 * relative_error)) ** 2)
+    return Setting(precision=precision, threads=threads, seed=seed, rule=rule, max_passes=max(4, 2 * passes))
 
 
 def _space(text: str, resolution: str) -> SearchSpace:
@@ -606,7 +621,12 @@ def _architecture(text: str, space: SearchSpace | None) -> Architecture:
     import latlas.supernet.portrait  # noqa: F401  (registers the space)
     from latlas.supernet.space import parse_architecture, read_architecture
 
-    return read_architecture(Path(text)) if text.endswith(".json") else parse_architecture(text, space)
+    if not text.endswith(".json"):
+        return parse_architecture(text, space)
+    architecture = read_architecture(Path(text))
+    if space is not None and architecture.space != space:
+        raise EnvironmentMismatchError(f"{text} is of {architecture.space.text}, not of {space.text}")
+    return architecture
 
 
 def _default_table(space: SearchSpace, precision: str, threads: int) -> Path:
@@ -621,7 +641,8 @@ def _data(data: str, split: str, height: int, width: int, images: int, seed: int
 
     _note(f"loading the {split} images of {data} at {height}x{width}")
     if data == "synthetic":
-        return synthetic(images, height, width, seed, keep_native=keep_native)
+        # Even seeds train and odd ones validate, so that no two seeds mix the splits.
+        return synthetic(images, height, width, 2 * seed + (split == "val"), keep_native=keep_native)
     return load_folder(Path(data), split, height, width, keep_native=keep_native)
 
 
@@ -733,6 +754,9 @@ def run(arguments: Sequence[str]) -> int:
     except LatlasError as error:
         _note(f"error: {error}")
         return error.exit_code
+    except OSError as error:  # a full disk, a file taken away: what the operating system says of it is the message
+        _note(f"error: {error}")
+        return UsageError.exit_code
     except typer.TyperException as error:
         if error.format_message():  # a command that was given nothing has printed its help already
             _note(_usage(error))
@@ -740,7 +764,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = SIGINT_CODE
     if code == SIGINT_CODE:
-        _note("interrupted; the same command begins again")
+        _note("interrupted")
         return InterruptedRunError.exit_code
     return code if isinstance(code, int) else 0
 

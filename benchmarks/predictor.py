@@ -53,7 +53,7 @@ def main() -> None:
         return np.array([value(row.architecture) for row in rows], dtype=float)
 
     def table_sum(architecture: Any) -> float:
-        return sum(table.latency_ms(node.spec) for node in architecture.graph())
+        return sum((table[node.spec].ratio or 0.0) * now.reference_ms for node in architecture.graph())
 
     names = sorted({name for options in space.choices for name in options})
 

@@ -23,7 +23,7 @@ from latlas.latency import runtime
 from latlas.latency.environment import StealMeter, machine_state
 from latlas.latency.lock import timing_lock
 from latlas.latency.stopwatch import StopRule, run_pass
-from latlas.latency.worker import CANDIDATE_BLOCK_MS, REFERENCE_BLOCK_MS, sampler
+from latlas.latency.worker import CANDIDATE_BLOCK_MS, reference_sampler, sampler
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
 
@@ -47,14 +47,14 @@ def main() -> None:
     steal, started, spent, discarded, rounds = StealMeter(), time.perf_counter(), [], 0, 0
     with timing_lock(), tempfile.TemporaryDirectory() as folder:
         library = runtime.OperatorLibrary(Path(folder), timing_operator)
+        reference = reference_sampler(runtime.Host(options))
         models = [library.stitch(graph) for graph in graphs]
         for _ in range(arguments.passes):
             for index in rng.permutation(len(models)):
                 candidate = runtime.Compiled(models[index], options)
-                reference = runtime.Compiled(runtime.reference_model(), options)
-                run, run_reference = sampler(candidate, CANDIDATE_BLOCK_MS), sampler(reference, REFERENCE_BLOCK_MS)
+                run = sampler(candidate, CANDIDATE_BLOCK_MS)
                 begun = time.perf_counter()
-                done = run_pass(run, run_reference, rule, time.perf_counter)
+                done = run_pass(run, reference, rule, time.perf_counter)
                 seconds = time.perf_counter() - begun
                 again = runtime.Compiled(models[index], options)
                 run, times, begun = sampler(again, CANDIDATE_BLOCK_MS), [], time.perf_counter()

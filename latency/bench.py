@@ -112,7 +112,7 @@ class Bench:
     def _start(self) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "latlas.latency.worker"],
+            [sys.executable, "-P", "-m", "latlas.latency.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

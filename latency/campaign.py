@@ -118,7 +118,9 @@ def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule,
         restored = tuple(Round(*(float(t) for t in times)) for times in rounds)  # type: ignore[union-attr]
     except (TypeError, ValueError):
         raise FileFormatError(f"{origin}: the rounds of {label!r} are broken; delete it to begin again") from None
-    if not restored or not all(t > 0 for r in restored for t in (r.first, r.second, r.reference_before)):
+    if not restored or not all(
+        t > 0 for r in restored for t in (r.first, r.second, r.reference_before, r.reference_after)
+    ):
         raise FileFormatError(f"{origin}: the rounds of {label!r} are not positive times; delete it to begin again")
     found[label].passes.append(Pass(restored, rule.bracket_tolerance))
 

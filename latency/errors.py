@@ -1,7 +1,6 @@
 """The exceptions of Latlas, and the exit code each one gives the command line.
 
     LatlasError                      1  what was asked for was not achieved
-    +-- UnstableMeasurementError     1  (also RuntimeError)  the machine is too noisy for the asked error
     +-- CompileTimeoutError          1  (also TimeoutError)  the compiler hung or died on a network
     +-- InfeasibleBudgetError        1  (also ValueError)    no network of the space is within the budget
     +-- UsageError                   2  (also ValueError)    an argument is wrong
@@ -25,10 +24,6 @@ class LatlasError(Exception):
     def __str__(self) -> str:
         # KeyError's own __str__ would print the repr of the message.
         return " ".join(str(argument) for argument in self.args)
-
-
-class UnstableMeasurementError(LatlasError, RuntimeError):
-    """The machine is too noisy to reach the asked relative error."""
 
 
 class CompileTimeoutError(LatlasError, TimeoutError):

@@ -2,8 +2,9 @@
 
 A ridge regression on the additive features of `latlas.latency.features`, in relative error (each sample is divided by
 its latency), each group of features with a prior scale of its own; a LightGBM model of what is left over is added where
-cross-validation says that it helps. Intervals are conformal: quantiles of the relative residuals that cross-validation
-left (CV+ of Barber et al. 2021, symmetric form), so they hold without assuming a distribution.
+cross-validation says that it helps. Intervals are conformal in form: quantiles of the relative residuals that cross-validation
+left, at the finite-sample rank of split conformal prediction, put about the fit to all samples. No distribution is assumed;
+how often they hold on subnets that were not learnt from is measured and stored as `coverage`.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         scaled = np.hstack([matrix * prior, np.full((len(matrix), 1), BASE_SCALE)]) / latencies[:, None]
         # The cost's coefficient is expected to be near one, not near nothing.
         base = matrix[:, self.names_.index("base cost")] / latencies
-        model = Ridge(alpha=noise**2, fit_intercept=False, solver="svd").fit(scaled, 1 - base)
+        model = Ridge(alpha=noise**2, fit_intercept=False, solver="cholesky").fit(scaled, 1 - base)
         coef = model.coef_[:-1] * prior
         coef[self.names_.index("base cost")] += 1
         return coef, float(model.coef_[-1] * BASE_SCALE)

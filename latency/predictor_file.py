@@ -73,8 +73,7 @@ def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False)
     """Write the folder, whole or not at all; raises `UsageError` where it exists or cannot be written."""
     if os.path.lexists(folder) and not overwrite:
         raise UsageError(f"{folder} exists already; choose another path, or say --force to replace it")
-    if folder.exists() and not (folder / MANIFEST).is_file():
-        raise UsageError(f"{folder} exists and is no predictor; choose another path")
+    check_replaceable(folder)
     predictor = saved.predictor
     booster = predictor.booster_.model_to_string() if predictor.booster_ is not None else None
     costs = predictor.cost_of
@@ -109,6 +108,17 @@ def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another path") from None
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raises `UsageError` where the folder holds anything but a predictor, which replacing it would delete."""
+    if folder.is_dir():
+        strange = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, BOOSTER))
+        if strange or not (folder / MANIFEST).is_file():
+            held = f"holds {', '.join(strange[:3])}" if strange else "is no predictor"
+            raise UsageError(f"{folder} exists and {held}; choose another path")
+    elif os.path.lexists(folder):
+        raise UsageError(f"{folder} exists and is no folder; choose another path")
 
 
 def _replace(temporary: Path, folder: Path) -> None:

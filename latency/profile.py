@@ -14,7 +14,7 @@ import numpy as np
 from latlas.latency import campaign
 from latlas.latency.bench import Bench, Network
 from latlas.latency.campaign import Measured, Progress
-from latlas.latency.environment import Environment, detect, machine_state
+from latlas.latency.environment import Environment, detect, machine_state, require_same
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.latency.journal import Journal
 from latlas.latency.ops import OpSpec
@@ -104,13 +104,19 @@ def profile(
     with Journal(Path(f"{out}.journal"), header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), build_module)
         networks: list[Network] = []
+        unbuilt: dict[OpSpec, str] = {}
         for index, spec in enumerate(wanted):
             if on_convert is not None:
                 on_convert(index, len(wanted))
-            networks.append(Network(str(spec), file=str(library.path(spec))))
+            try:
+                networks.append(Network(str(spec), file=str(library.path(spec))))
+            except (LatlasError, RuntimeError) as error:
+                unbuilt[spec] = f"cannot be converted: {error}"
         try:
             with setting.bench() as bench:
                 before = setting.environment(bench, 1.0)
+                if existing is not None:
+                    require_same(existing.manifest.environment, before, f"add to {out} what is measured here")
                 found = campaign.measure_all(
                     bench,
                     networks,
@@ -137,7 +143,12 @@ def profile(
             end_state=machine_state(),
         )
         reference = environment.reference_ms
-        rows = tuple(row_of(spec, found[str(spec)], reference, setting.rule) for spec in wanted)
+        rows = tuple(
+            Row.failed(spec, unbuilt[spec])
+            if spec in unbuilt
+            else row_of(spec, found[str(spec)], reference, setting.rule)
+            for spec in wanted
+        )
         table = Table(rows, manifest, out)
         if existing is not None:
             table = replace(existing.merged(table), path=out)

@@ -96,7 +96,9 @@ class Table:
         if row is not None and row.status != "failed":
             return row
         path = "PATH" if self.path is None else shlex.quote(str(self.path))
-        command = f"`latlas profile-ops --space {shlex.quote(self.manifest.space)} --update --out {path}`"
+        environment = self.manifest.environment
+        options = f"--precision {environment.precision} --threads {environment.threads} --update --out {path}"
+        command = f"`latlas profile-ops --space {shlex.quote(self.manifest.space)} {options}`"
         if row is None:
             raise MissingEntryError(f"table {self.name} has no {spec}; measure it with {command}")
         raise MissingEntryError(

@@ -69,7 +69,8 @@ class LatencyConstraint:
     Args:
         predictor: fitted; its milliseconds times `scale` are those of this session.
         budget_ms: the limit in milliseconds of this session.
-        measure: measures an architecture for real; None to decide by prediction alone, rejecting what is in between.
+        measure: measures an architecture for real, and gives None for one that cannot be compiled or timed; without it
+            predictions alone decide, and what is in between is rejected.
         confidence: of the predictor's interval.
         max_measurements: how many real measurements a search may spend on deciding.
         scale: this session's reference latency over the predictor's.
@@ -84,7 +85,7 @@ class LatencyConstraint:
         predictor: LatencyPredictor,
         budget_ms: float,
         *,
-        measure: Callable[[HasGraph], Interval] | None = None,
+        measure: Callable[[HasGraph], Interval | None] | None = None,
         confidence: float = 0.95,
         max_measurements: int = 50,
         scale: float = 1.0,
@@ -103,6 +104,7 @@ class LatencyConstraint:
         self._margin = predictor.margin(confidence)
         self._log_errors: list[float] = []
         self._measured: dict[Graph, Interval] = {}
+        self._predicted: dict[Graph, bool] = {}
 
     @property
     def bias(self) -> float:
@@ -122,24 +124,30 @@ class LatencyConstraint:
             return self._verdict(known)
         predicted = self.predict([architecture])[0]
         if predicted.upper_ms <= self.budget_ms:
+            self._predicted[architecture.graph()] = True
             return self._count(Verdict(True, predicted.latency_ms, predicted.lower_ms, predicted.upper_ms, False))
         surely_not = predicted.lower_ms > self.budget_ms
+        if surely_not:
+            self._predicted[architecture.graph()] = False
         if not surely_not and self._measure is not None and self.counts.measured < self.max_measurements:
             self.counts.measured += 1
-            return self._count(self._verdict(self._learn(architecture, self._measure(architecture))))
+            interval = self._measure(architecture)
+            if interval is not None:
+                return self._count(self._verdict(self._learn(architecture, interval)))
         self.counts.undecided += not surely_not
         return self._count(Verdict(False, predicted.latency_ms, predicted.lower_ms, predicted.upper_ms, False))
 
     def confirm(self, architecture: HasGraph, interval: Interval) -> Verdict:
         """The verdict of a measurement made elsewhere, such as that of a finalist; predictions that it refutes count."""
-        if architecture.graph() not in self._measured:
-            predicted = self.predict([architecture])[0]
-            if predicted.upper_ms <= self.budget_ms < interval.lower_ms:
-                self.counts.false_accepts += 1
-            elif predicted.lower_ms > self.budget_ms >= interval.upper_ms:
-                self.counts.false_rejects += 1
+        graph = architecture.graph()
+        # As it was decided then, not as the predictor, corrected by measurements since, would decide now.
+        accepted = self._predicted.pop(graph, None)
+        if accepted is not None:
+            self.counts.false_accepts += accepted and interval.latency_ms > self.budget_ms
+            self.counts.false_rejects += not accepted and interval.latency_ms <= self.budget_ms
+        if graph not in self._measured:
             self._learn(architecture, interval)
-        self._measured[architecture.graph()] = interval
+        self._measured[graph] = interval
         return self._verdict(interval)
 
     def _learn(self, architecture: HasGraph, interval: Interval) -> Interval:

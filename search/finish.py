@@ -92,9 +92,9 @@ def interval_of(measured: campaign.Measured, reference_ms: float, setting: Setti
     return Interval(reading.ratio * reference_ms, reading.lower * reference_ms, reading.upper * reference_ms)
 
 
-def calibration_images(images: Tensor, batch_size: int = 16, count: int = 64) -> list[Tensor]:
-    """The first `count` images `(N, 3, H, W)` uint8 as float batches in 0..1, channels last: what BN is set from."""
-    chosen = images[:count].float().div_(255).contiguous(memory_format=torch.channels_last)
+def calibration_images(images: Tensor, batch_size: int = 16) -> list[Tensor]:
+    """Images `(N, 3, H, W)` uint8 as float batches in 0..1, channels last: what BN is set from."""
+    chosen = images.float().div_(255).contiguous(memory_format=torch.channels_last)
     return list(chosen.split(batch_size))
 
 

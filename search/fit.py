@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,8 @@ def collect(
 ) -> tuple[list[Sample], Environment]:
     """`count` measured subnets and their environment.
 
-    Goes on from the journal of a killed run; raises `InterruptedRunError` when interrupted.
+    Goes on from the journal of a killed run; raises `InterruptedRunError` when interrupted. The journal is left for the
+    caller to delete when what it measured is safe.
     """
     architectures = draw(space, count, np.random.default_rng(setting.seed))
     header = {"space": space.text, "subnets": count, "setting": asdict(setting), "environment": setting.key()}
@@ -124,8 +125,10 @@ def collect(
             on_note(f"converting the operators of {len(architectures)} subnets")
         try:
             with setting.bench() as bench:
+                # Time is better spent on another subnet than on a further pass over a noisy one: the fit averages.
+                once = replace(setting, max_passes=setting.passes)
                 found = measure_architectures(
-                    bench, library, architectures, setting, journal=journal, on_progress=on_progress
+                    bench, library, architectures, once, journal=journal, on_progress=on_progress
                 )
                 measured = list(found.values())
                 environment = setting.environment(bench, campaign.reference_ms(measured))
@@ -138,7 +141,6 @@ def collect(
             for architecture, one in found.items()
             if one.passes
         ]
-        journal.finish()
     return samples, environment
 
 
@@ -205,7 +207,7 @@ def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float6
 def repeat_error(samples: Sequence[Sample]) -> float | None:
     """Mean relative disagreement of the first two passes of each subnet: measured twice, what one says of the other."""
     pairs = [s.pass_ratios[:2] for s in samples if len(s.pass_ratios) > 1]
-    return float(np.mean([abs(a - b) / b for a, b in pairs])) if pairs else None
+    return float(np.mean([abs(a - b) / ((a + b) / 2) for a, b in pairs])) if pairs else None
 
 
 def _plain_sums(costs: CostList, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:

@@ -64,6 +64,8 @@ def run_search(
     while len(history.candidates) < evaluations and dry < max_draws and not stop():
         if not queue:
             queue = strategy.suggest(batch)
+            if not queue:
+                break
         architecture = queue.pop(0)
         dry += 1
         if architecture in seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 from latlas.latency import campaign
 from latlas.latency.bench import Network, network_of_graph
 from latlas.latency.campaign import Progress
-from latlas.latency.errors import LatlasError
+from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary, check_readable
 from latlas.supernet.operators import timing_operator
@@ -31,6 +32,8 @@ def measure_targets(
     Milliseconds are at the reference's latency in this session, or at `reference_ms` where it is given. Raises
     `LatlasError` where a target cannot be built or timed.
     """
+    if reference_ms is not None and not 0 < reference_ms < math.inf:
+        raise UsageError(f"reference_ms is {reference_ms}; it must be a positive number of milliseconds")
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), timing_operator)
         networks = []
@@ -53,7 +56,7 @@ def measure_targets(
             )
             session_ms = campaign.reference_ms(list(found.values()))
             environment = careful.environment(bench, session_ms)
-    stated = reference_ms or session_ms
+    stated = reference_ms if reference_ms is not None else session_ms
     records = []
     for target, network in zip(targets, networks, strict=True):
         measured = found[network.label]

@@ -17,7 +17,7 @@ import torch
 
 from latlas.latency import campaign
 from latlas.latency.bench import Bench, network_of_graph
-from latlas.latency.environment import require_same
+from latlas.latency.environment import Environment, require_same
 from latlas.latency.errors import InfeasibleBudgetError, LatlasError, UsageError
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
@@ -35,10 +35,12 @@ from latlas.supernet.quality import Quality
 from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.score import score, score_subnet
 from latlas.supernet.space import Architecture
-from latlas.supernet.train import TrainConfig, TrainProgress, train_subnet
+from latlas.supernet.train import TrainConfig, TrainProgress, train_subnet, training_device
 
 log = logging.getLogger(__name__)
 
+CALIBRATION_IMAGES = 64
+"""Training images from which batch normalisation's statistics are set."""
 SETTLE_SECONDS = 0.3
 """Between training threads and the stopwatch: torch's thread pool spins for a while after its work."""
 
@@ -84,16 +86,24 @@ class _Session:
     bench: Bench
     library: OperatorLibrary
     setting: Setting
-    reference_ms: float
+    environment: Environment
 
-    def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval]:
-        """Milliseconds of each, measured in turn."""
+    @property
+    def reference_ms(self) -> float:
+        """The reference's latency in this session."""
+        return self.environment.reference_ms
+
+    def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval | None]:
+        """Milliseconds of each, measured in turn; None of one that could not be compiled or timed."""
         time.sleep(SETTLE_SECONDS)
         networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
         found = campaign.measure_all(
             self.bench, networks, passes=passes, max_passes=self.setting.max_passes, seed=self.setting.seed
         )
-        return [interval_of(found[str(a)], self.reference_ms, self.setting) for a in architectures]
+        return [
+            interval_of(found[str(a)], self.reference_ms, self.setting) if found[str(a)].passes else None
+            for a in architectures
+        ]
 
 
 def search(
@@ -106,8 +116,11 @@ def search(
     config: SearchConfig,
     augmentation: Augmentation | None = None,
     listener: Listener | None = None,
+    data: str = "",
 ) -> dict[str, Any]:
     """Run a search into the folder `out` and return its result, which is also `out/result.json`.
+
+    `data` is what the data sets are called in it.
 
     The winner's exported IR has been measured and is within the budget. Raises `InfeasibleBudgetError` with the fastest
     and the slowest latency there is where the budget is impossible, before anything is searched; `LatlasError` where no
@@ -120,8 +133,10 @@ def search(
     if baseline is None:
         raise UsageError(f"{space.name} has no baseline {config.baseline!r}; it has {', '.join(space.baselines)}")
     strategy = make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations)
-    scored = _score_set(validation, config)
-    calibration = calibration_images(training.images)
+    training_device(config.train.device)
+    # Candidates are compared on training images: what is reported is of images that chose nothing.
+    scored = subset(training, config.score_images, config.seed)
+    calibration = calibration_images(subset(training, CALIBRATION_IMAGES, config.seed + 1).images)
 
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), timing_operator)
@@ -129,6 +144,7 @@ def search(
             constraint, session, fastest, anchors = _open(
                 saved, bench, library, setting, config, baseline, listener.on_note
             )
+            searching = time.monotonic()
             history = run_search(
                 strategy,
                 constraint,
@@ -136,7 +152,7 @@ def search(
                 config.evaluations,
                 start=(fastest,),
                 on_candidate=lambda history: listener.on_candidate(history, constraint),
-                stop=lambda: config.time_limit_s is not None and time.monotonic() - started > config.time_limit_s,
+                stop=lambda: config.time_limit_s is not None and time.monotonic() - searching > config.time_limit_s,
             )
             winner = _elect(history, constraint, session, config, listener.on_note)
 
@@ -178,17 +194,20 @@ def search(
         "supernet_steps": config.supernet_steps,
         "reference_ms": session.reference_ms,
         "fastest_ms": anchors[0].latency_ms,
-        "environment": saved.environment.to_dict(),
+        "environment": session.environment.to_dict(),
+        "config": {**asdict(config), "setting": asdict(setting), "data": data},
         "report": str(out / "report.html"),
         "seconds": time.monotonic() - started,
     }
-    write_report(out / "report.html", result, history, validation, networks)
-    write_json(out / "result.json", result)
     if interval.latency_ms > constraint.budget_ms:
+        for file in out.glob("winner.*"):
+            file.unlink()
         raise LatlasError(
             f"{winner.architecture} takes {interval.latency_ms:.3f} ms as exported, above the budget of "
             f"{constraint.budget_ms:.3f} ms; the machine is unsteady, see `latlas doctor`, and search again"
         )
+    write_report(out / "report.html", result, history, validation, networks)
+    write_json(out / "result.json", result)
     return result
 
 
@@ -197,10 +216,6 @@ def _fresh(architecture: Architecture, seed: int) -> Subnet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Subnet(architecture.graph())
-
-
-def _score_set(validation: Dataset, config: SearchConfig) -> Dataset:
-    return subset(validation, min(config.score_images, len(validation.images)), config.seed)
 
 
 def _open(
@@ -228,7 +243,8 @@ def _open(
         bench, networks, passes=setting.max_passes, max_passes=setting.max_passes, seed=config.seed
     )
     reference_ms = campaign.reference_ms(list(found.values()))
-    require_same(saved.environment, setting.environment(bench, reference_ms), "search with this predictor here")
+    environment = setting.environment(bench, reference_ms)
+    require_same(saved.environment, environment, "search with this predictor here")
     scale = reference_ms / saved.environment.reference_ms
     if abs(math.log(scale)) > 0.05:
         log.warning(
@@ -243,7 +259,7 @@ def _open(
             f"{fastest_interval.latency_ms:.3f} ms (measured), the slowest {slowest_ms * scale:.3f} ms (predicted); "
             "raise the budget, or search a leaner space"
         )
-    session = _Session(bench, library, setting, reference_ms)
+    session = _Session(bench, library, setting, environment)
     constraint = LatencyConstraint(
         predictor,
         budget_ms,
@@ -270,8 +286,14 @@ def _elect(
         finalists = ranked[first : first + config.finalists]
         on_note(f"measuring {len(finalists)} finalists")
         intervals = session.measure([one.architecture for one in finalists], session.setting.max_passes)
-        for candidate, interval in zip(finalists, intervals, strict=True):
-            verdict = constraint.confirm(candidate.architecture, interval)
+        # All of them, not only up to the winner: each is a prediction that was put to the test.
+        verdicts = [
+            constraint.confirm(one.architecture, interval)
+            for one, interval in zip(finalists, intervals, strict=True)
+            if interval is not None
+        ]
+        measured = [one for one, interval in zip(finalists, intervals, strict=True) if interval is not None]
+        for candidate, verdict in zip(measured, verdicts, strict=True):
             if verdict.feasible:
                 return replace(candidate, verdict=verdict)
     raise LatlasError(

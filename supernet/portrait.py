@@ -99,6 +99,10 @@ class PortraitSpace(SearchSpace):
         for field in ("stem_channels", "expand_ratio", "aspp_channels", "aspp_dilation", "decoder_channels"):
             if getattr(self, field) < 1:
                 raise UsageError(f"{field} is {getattr(self, field)}; it must be at least 1")
+        if max(*self.depths, *self.widths, self.height, self.width, self.decoder_channels, self.aspp_channels) > 8192:
+            raise UsageError("a size of the space is above 8192; that is no network for a CPU")
+        if max(self.depths) > 64:
+            raise UsageError(f"depths are {self.depths}; at most 64 layers a stage")
         if min(self.depths) < 1 or self.num_classes < 1:
             raise UsageError(f"depths {self.depths} and num_classes {self.num_classes} must be at least 1")
         if any(width < 4 or width % 4 for width in self.widths):

@@ -39,15 +39,15 @@ def score(
         >>> score(supernet, space.random(rng), [torch.rand(16, 3, 256, 256)], validation).miou
     """
     subnet = recalibrate(supernet.extract(architecture), calibration_images)
-    return score_subnet(subnet, validation, batch_size)
+    return score_subnet(subnet, validation, batch_size, boundary=False)
 
 
-def score_subnet(subnet: Subnet, validation: Dataset, batch_size: int = 32) -> Quality:
-    """The quality of a standalone network as it is; its mode is left as it was."""
+def score_subnet(subnet: Subnet, validation: Dataset, batch_size: int = 32, boundary: bool = True) -> Quality:
+    """The quality of a standalone network as it is; its mode is left as it was. `boundary` False leaves out that score."""
     device = next((parameter.device for parameter in subnet.parameters()), torch.device("cpu"))
     training = subnet.training
     subnet.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stub
     try:
-        return evaluate(lambda images: subnet(images.to(device)), validation, batch_size)
+        return evaluate(lambda images: subnet(images.to(device)), validation, batch_size, boundary)
     finally:
         subnet.train(training)

@@ -207,7 +207,7 @@ def _train(
     """Train a model in place, leave it in inference mode on the device; `logits(images, rng)` is its forward pass."""
     config, checkpoint = run.config, run.checkpoint
     size = _crop_size(graph, run)
-    device = _device(config.device)
+    device = training_device(config.device)
     model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stub
     optimizer = _optimizer(model, config)
     average = _Average(model, config.ema_decay)
@@ -330,7 +330,8 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _device(name: str) -> torch.device:
+def training_device(name: str) -> torch.device:
+    """The device of `cpu`, `cuda` or `auto`; raises `UsageError` where there is no CUDA and it is asked for."""
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UsageError("device is cuda; torch finds no CUDA device here, use cpu or auto")
