@@ -109,10 +109,13 @@ def test_predictions_are_brought_to_the_milliseconds_of_this_session():
 
 def test_confirm_counts_what_prediction_got_wrong():
     constraint = constraint_of(10.0)
-    assert not constraint.confirm(Net(8.0), exactly(10.5)).feasible  # predicted up to 8.8
-    assert constraint.confirm(Net(20.0), exactly(9.5)).feasible  # predicted from 18
-    constraint.confirm(Net(8.5), exactly(9.0))  # right
-    constraint.confirm(Net(9.9), exactly(10.5))  # the prediction had left it open
+    decided = [constraint.check(Net(ms)).feasible for ms in (8.0, 20.0, 8.5, 9.9)]
+    assert decided == [True, False, True, False]  # up to 8.8; from 18; up to 9.35; left open, and not to be measured
+    assert not constraint.confirm(Net(8.0), exactly(10.5)).feasible
+    assert constraint.confirm(Net(20.0), exactly(9.5)).feasible
+    constraint.confirm(Net(8.5), exactly(9.0))
+    constraint.confirm(Net(9.9), exactly(10.5))
+    constraint.confirm(Net(7.0), exactly(10.5))  # it was never decided on
     assert (constraint.counts.false_accepts, constraint.counts.false_rejects) == (1, 1)
 
 

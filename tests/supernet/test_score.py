@@ -27,7 +27,8 @@ def test_a_score_is_that_of_the_recalibrated_subnet(supernet):
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     found = score(supernet, architecture, images, validation, batch_size=4)
     subnet = recalibrate(supernet.extract(architecture), images)
-    assert found == evaluate(subnet, validation, 4) == score_subnet(subnet, validation, batch_size=4)
+    assert found == evaluate(subnet, validation, 4, boundary=False)
+    assert found.miou == score_subnet(subnet, validation, batch_size=4).miou
     assert 0 <= found.miou <= 1
     assert all(torch.equal(before[name], tensor) for name, tensor in supernet.state_dict().items())
     with pytest.raises(UsageError, match="given no images"):
