@@ -258,7 +258,7 @@ class TestWriting:
             (target / "thesis.txt").write_text("years of work")
         else:
             target.write_text("years of work")
-        with pytest.raises(UsageError, match="mine exists and holds|mine exists and is no"):
+        with pytest.raises(UsageError, match=r"mine exists and (holds|is no)"):
             save_predictor(target, saved, overwrite=True)
         assert (target / "thesis.txt" if kind == "folder" else target).read_text() == "years of work"
 
