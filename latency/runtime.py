@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -261,6 +263,7 @@ class Compiled:
             dtype = port.get_element_type().to_dtype()
             values = rng.random(tuple(port.shape)) * (1 if np.issubdtype(dtype, np.floating) else 100)
             self._request.set_tensor(port, ov.Tensor(np.ascontiguousarray(values.astype(dtype))))
+        _keep_interrupt_handler()
 
     def run(self) -> float:
         """Milliseconds of one inference."""
@@ -272,7 +275,19 @@ class Compiled:
     def infer(self, *inputs: FloatArray) -> FloatArray:
         """The first output for these inputs."""
         outputs = self._request.infer(dict(enumerate(inputs)))
+        _keep_interrupt_handler()
         return np.array(outputs[self._compiled.output(0)])
+
+
+def _keep_interrupt_handler() -> None:
+    """Put Python's handler of Ctrl-C back, which OpenVINO's CPU plugin replaces when it compiles.
+
+    Its own is left behind when the plugin is unloaded, and a Ctrl-C later, in a training say, then ends the process with
+    a segmentation fault (seen with 2026.4.1) where it should end it cleanly.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
 
 
 def _precision_name(element_type: Any) -> str:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -156,3 +159,21 @@ def test_a_dynamic_file_needs_its_shape(tmp_path):
 
 def test_supported_precisions_hold_f32():
     assert "f32" in runtime.supported_precisions()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_is_pythons_after_a_network_was_compiled(threads):
+    """In a process of its own: where it is not, the process dies of it."""
+    program = f"""
+import signal
+from latlas.latency import runtime
+compiled = runtime.Compiled(runtime.reference_model(), runtime.CompileOptions(threads={threads}))
+compiled.run()
+del compiled
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr

@@ -176,7 +176,7 @@ def test_look_up():
 def test_miss_names_operator_table_and_command(path, look_up):
     with pytest.raises(MissingEntryError) as caught:
         look_up(Table.read(path), OpSpec("skip", 24, 24, 8, 8))
-    command = f"latlas profile-ops --space portrait --update --out {path}"
+    command = f"latlas profile-ops --space portrait --precision f32 --threads 1 --update --out {path}"
     assert str(caught.value) == f"table {path} has no skip 24->24 at 8x8; measure it with `{command}`"
 
 
@@ -190,7 +190,10 @@ def test_failed_row_is_a_miss_with_its_reason(look_up):
 
 def test_command_in_the_message_can_be_pasted():
     table = Table((), replace(MANIFEST, space="portrait --x"), Path("my tables/a.parquet"))
-    with pytest.raises(MissingEntryError, match=r"--space 'portrait --x' --update --out 'my tables/a\.parquet'`$"):
+    with pytest.raises(
+        MissingEntryError,
+        match=r"--space 'portrait --x' --precision f32 --threads 1 --update --out 'my tables/a\.parquet'`$",
+    ):
         table[SKIP]
 
 
