@@ -161,14 +161,13 @@ def test_supported_precisions_hold_f32():
     assert "f32" in runtime.supported_precisions()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_ctrl_c_is_pythons_after_a_network_was_compiled(threads):
+def test_ctrl_c_is_pythons_after_networks_were_compiled():
     """In a process of its own: where it is not, the process dies of it."""
-    program = f"""
+    program = """
 import signal
 from latlas.latency import runtime
-compiled = runtime.Compiled(runtime.reference_model(), runtime.CompileOptions(threads={threads}))
-compiled.run()
+for threads in (1, 2):
+    compiled = runtime.Compiled(runtime.reference_model(), runtime.CompileOptions(threads=threads))
 del compiled
 try:
     signal.raise_signal(signal.SIGINT)
