@@ -485,11 +485,11 @@ def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("r
     steps = (
         (table, f"profile-ops --space portrait --resolution 128 --relative-error 0.02 --out {table}"),
         (predictor, f"fit-predictor --table {table} --subnets 120 --test 40 --relative-error 0.02 --out {predictor}"),
-        (supernet, f"train-supernet --resolution 128 --images 1500 --steps 1200 --out {supernet}"),
+        (supernet, f"train-supernet --resolution 128 --images 1500 --steps 900 --out {supernet}"),
         (
             out / "result.json",
-            f"search --predictor {predictor} --supernet {supernet} --images 1500 --budget-ms auto --evaluations 50 "
-            f"--train-steps 500 --out {out}",
+            f"search --predictor {predictor} --supernet {supernet} --images 1500 --budget-ms auto --evaluations 40 "
+            f"--train-steps 400 --out {out}",
         ),
     )
     for product, command in steps:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,13 @@ class CompileOptions:
         }
 
 
+@lru_cache(maxsize=1)
+def core() -> ov.Core:
+    """The process's one OpenVINO core, which lives as long as it: an unloaded CPU plugin leaves its Ctrl-C handler behind,
+    and a Ctrl-C later, in a training say, is then a segmentation fault (seen with 2026.4.1)."""
+    return ov.Core()
+
+
 def openvino_version() -> str:
     """The version of OpenVINO that measures, as `2026.4.1`."""
     return str(ov.__version__).split("-")[0]
@@ -62,7 +70,7 @@ def openvino_version() -> str:
 
 def supported_precisions() -> list[str]:
     """Those of our precisions that this CPU has instructions for."""
-    capabilities = {str(name).lower() for name in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
+    capabilities = {str(name).lower() for name in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
     return [ours for ours, theirs in PRECISIONS.items() if ours == "f32" or theirs in capabilities]
 
 
@@ -188,7 +196,7 @@ def read(path: Path, shape: Sequence[int] | None = None) -> ov.Model:
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     try:
-        model = ov.Core().read_model(str(path))
+        model = core().read_model(str(path))
     except RuntimeError as error:
         raise FileFormatError(f"{path}: OpenVINO cannot read it: {_first_line(error)}") from None
     if shape is not None:
@@ -244,9 +252,9 @@ class Compiled:
     Inputs are seeded uniform numbers in 0..1 (whole numbers for integer inputs), never zeros.
     """
 
-    def __init__(self, model: ov.Model, options: CompileOptions, core: ov.Core | None = None) -> None:
+    def __init__(self, model: ov.Model, options: CompileOptions) -> None:
         started = time.perf_counter()
-        compiled = (core or ov.Core()).compile_model(model, "CPU", options.properties())
+        compiled = core().compile_model(model, "CPU", options.properties())
         self.compile_seconds = time.perf_counter() - started
         self.options = options
         got = {
@@ -282,8 +290,7 @@ class Compiled:
 def _keep_interrupt_handler() -> None:
     """Put Python's handler of Ctrl-C back, which OpenVINO's CPU plugin replaces when it compiles.
 
-    Its own is left behind when the plugin is unloaded, and a Ctrl-C later, in a training say, then ends the process with
-    a segmentation fault (seen with 2026.4.1) where it should end it cleanly.
+    With OpenVINO's, a Ctrl-C in a training that follows would not be the `KeyboardInterrupt` that saves it.
     """
     handler = signal.getsignal(signal.SIGINT)
     if handler is not None and threading.current_thread() is threading.main_thread():
@@ -320,7 +327,7 @@ class OperatorLibrary:
     def model(self, spec: OpSpec) -> ov.Model:
         """The operator's model, read once."""
         if spec not in self._models:
-            self._models[spec] = ov.Core().read_model(str(self.path(spec)))
+            self._models[spec] = core().read_model(str(self.path(spec)))
         return self._models[spec]
 
     def stitch(self, graph: Sequence[Node]) -> ov.Model:
@@ -333,16 +340,15 @@ class OperatorLibrary:
 
 
 class Host:
-    """One OpenVINO core with fixed options, for a process that compiles many networks; operator files are read once."""
+    """Fixed options for a process that compiles many networks; operator files are read once."""
 
     def __init__(self, options: CompileOptions) -> None:
-        self._core = ov.Core()
         self._options = options
         self._operators: dict[str, ov.Model] = {}
 
     def compile(self, model: ov.Model) -> Compiled:
         """The compiled model."""
-        return Compiled(model, self._options, self._core)
+        return Compiled(model, self._options)
 
     def compile_request(self, request: Mapping[str, Any]) -> Compiled:
         """The compiled network of a `Network.request()`: a model file, or operator files to be stitched."""
@@ -350,5 +356,5 @@ class Host:
             return self.compile(read(Path(request["file"]), request.get("shape")))
         for path, _ in request["graph"]:
             if path not in self._operators:
-                self._operators[path] = self._core.read_model(path)
+                self._operators[path] = core().read_model(path)
         return self.compile(graft([(self._operators[path], tuple(inputs)) for path, inputs in request["graph"]]))
