@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,27 @@ def measure_exported(
         bench, networks, passes=setting.passes, max_passes=setting.max_passes, seed=setting.seed
     )
     return {one.architecture: interval_of(found[str(one.architecture)], reference_ms, setting) for one in exported}
+
+
+def rescaled(
+    intervals: Mapping[Architecture, Interval], anchor: Architecture, before: Interval
+) -> dict[Architecture, Interval]:
+    """The intervals at the machine's speed of when `anchor` was first measured as `before`.
+
+    Between a search and its end lies a training, in which the speed of a shared machine moved by up to 15 % and the small
+    reference network did not follow all of it. A network of the candidates' own size, measured both times, does; the
+    uncertainty of both of its measurements is added to the others'.
+    """
+    after = intervals[anchor]
+    factor = before.latency_ms / after.latency_ms
+    errors = [(one.upper_ms - one.lower_ms) / 2 / one.latency_ms for one in (before, after)]
+    found = {}
+    for architecture, one in intervals.items():
+        own = (one.upper_ms - one.lower_ms) / 2 / one.latency_ms
+        latency_ms = one.latency_ms * factor
+        half = latency_ms * math.hypot(own, *errors)
+        found[architecture] = Interval(latency_ms, max(latency_ms - half, 1e-3 * latency_ms), latency_ms + half)
+    return found | {anchor: before}
 
 
 def interval_of(measured: campaign.Measured, reference_ms: float, setting: Setting) -> Interval:

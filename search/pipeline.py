@@ -23,7 +23,15 @@ from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
 from latlas.search.constraint import HasGraph, Interval, LatencyConstraint, extremes
-from latlas.search.finish import Exported, calibration_images, export, interval_of, measure_exported, write_json
+from latlas.search.finish import (
+    Exported,
+    calibration_images,
+    export,
+    interval_of,
+    measure_exported,
+    rescaled,
+    write_json,
+)
 from latlas.search.loop import Candidate, History, run_search
 from latlas.search.report import write_report
 from latlas.search.strategy import make_strategy
@@ -183,6 +191,7 @@ def search(
     listener.on_note("measuring the exported networks")
     with setting.bench() as bench:
         final = measure_exported(bench, exported, replace(setting, passes=setting.max_passes), session.reference_ms)
+    final = rescaled(final, baseline, anchors[1])
     interval = final[winner.architecture]
     constraint.confirm(winner.architecture, interval)
     result = _result(winner, interval, constraint, history, exported[0], qualities[0], space_size=space.size)
