@@ -476,12 +476,12 @@ def search(
 
 @app.command(epilog="Example: latlas demo --out runs/demo")
 def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo")) -> None:
-    """The main job from nothing, in about ten minutes, on drawn portraits; what is finished is not done again."""
+    """The main job from nothing, in under a quarter of an hour, on drawn portraits; what is finished is not done again."""
     if len(str(out).split()) != 1:
         raise UsageError(f"--out is {str(out)!r}; the demo needs a path without blanks")
     _writable(out)
     table, predictor, supernet = out / "table.parquet", out / "predictor", out / "supernet.safetensors"
-    # At 128x128 and 2 % all of it takes about ten minutes on two cores; the commands' defaults are 256x256 and 1 %.
+    # At 128x128 and 2 % all of it took 14 minutes on two cores; the commands' defaults are 256x256 and 1 %.
     steps = (
         (table, f"profile-ops --space portrait --resolution 128 --relative-error 0.02 --out {table}"),
         (predictor, f"fit-predictor --table {table} --subnets 120 --test 40 --relative-error 0.02 --out {predictor}"),
