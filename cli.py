@@ -178,7 +178,8 @@ def fit_predictor(
                 )
         with setting.bench() as bench:
             # Before an hour of measuring, not after it.
-            require_same(environment, setting.environment(bench, 1.0), f"learn with table {table} on this machine")
+            here = setting.environment(bench, 1.0)
+            require_same(environment, here, f"learn with table {table} on this machine", but=("reference_id",))
         missing = [spec for a in chosen.cover() for spec in (n.spec for n in a.graph()) if spec not in operators]
         if missing:
             operators.latency_ms(missing[0])
@@ -380,7 +381,10 @@ def search(
     evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
     finalists: Annotated[int, typer.Option(help="Best candidates to measure.", min=1)] = 5,
     max_measurements: Annotated[int, typer.Option(help="Real measurements to decide doubtful candidates.", min=0)] = 30,
-    score_images: Annotated[int, typer.Option(help="Validation images a candidate is scored on.", min=1)] = 96,
+    min_use: Annotated[
+        float, typer.Option(help="Share of the budget that candidates are to use at least; 0 for any.")
+    ] = 0.9,
+    score_images: Annotated[int, typer.Option(help="Training images a candidate is scored on.", min=1)] = 192,
     train_steps: Annotated[int, typer.Option(help="Steps that the winner is trained on.", min=1)] = 1500,
     batch_size: Annotated[int, typer.Option(min=2)] = 16,
     learning_rate: Annotated[float, typer.Option()] = 2e-3,
@@ -423,6 +427,7 @@ def search(
         evaluations=evaluations,
         finalists=finalists,
         max_measurements=max_measurements,
+        min_use=min_use,
         seed=seed,
         score_images=score_images,
         supernet_steps=int(read_metadata(supernet).get("steps", 0)),

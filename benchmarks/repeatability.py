@@ -1,10 +1,10 @@
 """Repeat error of the stopwatch against a plain median of equal time, in one run.
 
-    python benchmarks/repeatability.py [--subnets 12] [--passes 6]
+    python benchmarks/repeatability.py [--subnets 8] [--repeats 6]
 
-Each subnet is measured in several passes minutes apart, compiled anew each time: first by the stopwatch, then by running
-it for as many seconds as the stopwatch took. The repeat error of an estimator is the mean relative difference of two
-passes of one subnet. Prints JSON; also the scatter between passes that `LAYOUT_SD` stands for.
+Over and over, all subnets are measured, by the stopwatch as `measure` does it, and then each is run, compiled anew, for as
+many seconds as the stopwatch had for it. The repeat error of an estimator is the mean relative difference of two
+measurements of one subnet. Prints JSON; also the scatter between passes that `LAYOUT_SD` stands for.
 """
 
 from __future__ import annotations
@@ -14,18 +14,34 @@ import json
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from latlas.latency import runtime
+from latlas.latency import campaign, runtime
+from latlas.latency.bench import Bench, Network, network_of_graph
 from latlas.latency.environment import StealMeter, machine_state
-from latlas.latency.lock import timing_lock
-from latlas.latency.stopwatch import StopRule, run_pass
-from latlas.latency.worker import CANDIDATE_BLOCK_MS, reference_sampler, sampler
+from latlas.latency.stopwatch import Pass, StopRule
+from latlas.latency.worker import sampler
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
+
+
+class Timed:
+    """A bench that notes how long each network kept it, compiling left out."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.rule = bench.rule
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._bench = bench
+
+    def time(self, network: Network) -> Pass:
+        """One pass."""
+        done = self._bench.time(network)
+        self.seconds[network.label] += sum(done.reference_times_ms() + done.times_ms()) / 1e3
+        return done
 
 
 def disagreement(readings: list[list[float]]) -> dict[str, float]:
@@ -36,46 +52,52 @@ def disagreement(readings: list[list[float]]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subnets", type=int, default=12)
-    parser.add_argument("--passes", type=int, default=6)
+    parser.add_argument("--subnets", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=6)
     arguments = parser.parse_args()
-    options, rule, rng = runtime.CompileOptions(), StopRule(), np.random.default_rng(0)
+    options, rng = runtime.CompileOptions(), np.random.default_rng(0)
     graphs = [a.graph() for a in PortraitSpace().sample(arguments.subnets, rng)]
     paired: list[list[float]] = [[] for _ in graphs]
     plain: list[list[float]] = [[] for _ in graphs]
     least: list[list[float]] = [[] for _ in graphs]
+    covered: list[tuple[float, float, float]] = []
+    passes: list[list[float]] = [[] for _ in graphs]
     steal, started, spent, discarded, rounds = StealMeter(), time.perf_counter(), [], 0, 0
-    with timing_lock(), tempfile.TemporaryDirectory() as folder:
+    with Bench(rule=StopRule()) as bench, tempfile.TemporaryDirectory() as folder:
         library = runtime.OperatorLibrary(Path(folder), timing_operator)
-        reference = reference_sampler(runtime.Host(options))
         models = [library.stitch(graph) for graph in graphs]
-        for _ in range(arguments.passes):
+        networks = [network_of_graph(str(index), library.describe(graph)) for index, graph in enumerate(graphs)]
+        for repeat in range(arguments.repeats):
+            timer = Timed(bench)
+            found = campaign.measure_all(timer, networks, passes=2, max_passes=4, seed=repeat)
+            for index, measured in enumerate(found.values()):
+                reading = measured.reading(bench.rule)
+                paired[index].append(reading.ratio)
+                covered.append((reading.lower, reading.upper, index))
+                passes[index] += measured.pass_ratios()
+                discarded, rounds = discarded + reading.discarded, rounds + reading.discarded + reading.rounds
             for index in rng.permutation(len(models)):
-                candidate = runtime.Compiled(models[index], options)
-                run = sampler(candidate, CANDIDATE_BLOCK_MS)
-                begun = time.perf_counter()
-                done = run_pass(run, reference, rule, time.perf_counter)
-                seconds = time.perf_counter() - begun
-                again = runtime.Compiled(models[index], options)
-                run, times, begun = sampler(again, CANDIDATE_BLOCK_MS), [], time.perf_counter()
+                run, times = sampler(runtime.Compiled(models[index], options)), []
+                begun, seconds = time.perf_counter(), timer.seconds[str(index)]
                 while time.perf_counter() - begun < seconds:
                     times.append(run())
-                paired[index].append(done.ratio)
                 plain[index].append(statistics.median(times))
                 least[index].append(min(times))
                 spent.append(seconds)
-                discarded, rounds = discarded + done.discarded, rounds + len(done.rounds)
     results = {"stopwatch": disagreement(paired), "plain_median": disagreement(plain), "minimum": disagreement(least)}
-    scatter = [statistics.stdev(row) / statistics.fmean(row) for row in paired]
+    scatter = [statistics.stdev(row) / statistics.fmean(row) for row in passes if len(row) > 1]
+    held = [lower <= other <= upper for lower, upper, index in covered for other in paired[int(index)]]
+    own = len(covered)
     print(
         json.dumps(
             {
                 "subnets": arguments.subnets,
-                "passes": arguments.passes,
+                "repeats": arguments.repeats,
                 "seconds_a_measurement": statistics.fmean(spent),
                 "repeat_error": results,
                 "plain_over_stopwatch": results["plain_median"]["mean"] / results["stopwatch"]["mean"],
                 "minimum_over_stopwatch": results["minimum"]["mean"] / results["stopwatch"]["mean"],
+                "interval_held_another_reading": (sum(held) - own) / (len(held) - own),
                 "scatter_between_passes_sd": float(np.sqrt(np.mean(np.square(scatter)))),
                 "discarded_share": discarded / rounds,
                 "stolen_share": steal.read(),

@@ -9,6 +9,7 @@ import selectors
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import Any, Protocol
 from latlas.latency import errors
 from latlas.latency.errors import CompileTimeoutError, LatlasError
 from latlas.latency.lock import timing_lock
-from latlas.latency.stopwatch import Pass, Round, StopRule
+from latlas.latency.stopwatch import QUIET_SECONDS, Pass, Round, StopRule, quiet_level
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Bench:
     """Times networks in a child process, which is replaced after `recycle_after` passes and whenever it hangs or dies.
 
     Use it as a context manager: it holds the host's timing lock and the process. `options` are those of
-    `runtime.CompileOptions`.
+    `runtime.CompileOptions`; `reference` is `network` for whole networks, `operator` for single ones.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Bench:
         precision: str = "f32",
         threads: int = 1,
         streams: int = 1,
+        reference: str = "network",
         rule: StopRule | None = None,
         compile_seconds: float = 60.0,
         recycle_after: int = 100,
@@ -69,6 +71,7 @@ class Bench:
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
         self.options = {"precision": precision, "threads": threads, "streams": streams}
+        self.reference = reference
         self.rule = rule or StopRule()
         self.openvino_version = ""
         self.reference_id = ""
@@ -78,6 +81,7 @@ class Bench:
         self._process: subprocess.Popen[bytes] | None = None
         self._passes = 0
         self._buffer = b""
+        self._recent: deque[Pass] = deque()
 
     def __enter__(self) -> Bench:
         self._lock.__enter__()
@@ -103,11 +107,23 @@ class Bench:
             self._stop()
             self._start()
         self._passes += 1
-        self._send(network.request())
+        at = time.time()
+        quiet_ms = self._quiet_ms(at)
+        self._send(network.request() | {"quiet_ms": quiet_ms})
         self._receive(self._compile_seconds, f"compiling {network.label}")
         # Beyond the rule's own bound: one round may be under way, and compiling the reference comes first.
         answer = self._receive(self.rule.max_seconds * 2 + self._compile_seconds, f"timing {network.label}")
-        return Pass(tuple(Round(*times) for times in answer["rounds"]), self.rule.bracket_tolerance)
+        rounds = tuple(Round(*times) for times in answer["rounds"])
+        done = Pass(rounds, self.rule.bracket_tolerance, quiet_ms, at)
+        self._recent.append(done)
+        return done
+
+    def _quiet_ms(self, now: float) -> float | None:
+        """The reference's quiet level of the last minutes, None before there is one."""
+        while self._recent and self._recent[0].at < now - QUIET_SECONDS:
+            self._recent.popleft()
+        times = [time for done in self._recent for time in done.reference_times_ms()]
+        return quiet_level(times) if times else None
 
     def _start(self) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -120,7 +136,7 @@ class Bench:
             bufsize=0,
         )
         self._passes, self._buffer = 0, b""
-        self._send({"options": self.options, "rule": asdict(self.rule)})
+        self._send({"options": self.options, "rule": asdict(self.rule), "reference": self.reference})
         ready = self._receive(START_SECONDS, "starting the timing process")
         self.openvino_version, self.reference_id = ready["openvino"], ready["reference"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 from latlas.latency.bench import Network, Timer
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
 from latlas.latency.journal import Journal
-from latlas.latency.stopwatch import Pass, Reading, Round, StopRule, combine
+from latlas.latency.stopwatch import Pass, Reading, Round, StopRule, combine, disagreement, settle
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,10 @@ class Measured:
         """The raw times of all passes."""
         return [time for done in self.passes for time in done.times_ms()]
 
+    def pass_ratios(self) -> tuple[float, ...]:
+        """The ratio of each pass that was not busy."""
+        return tuple(done.ratio for done in self.passes if done.quiet)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -52,6 +57,7 @@ def measure_all(
     *,
     passes: int = 2,
     max_passes: int = 4,
+    repeat_noisy: bool = True,
     seed: int = 0,
     journal: Journal | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -59,8 +65,9 @@ def measure_all(
     """Every network's passes, by label.
 
     Each pass over the networks is in another random order, so that the machine's drift does not fall on the same ones.
-    The first `passes` are for all; up to `max_passes` for those whose interval is not met. A network that cannot be
-    built or timed is kept with the reason and not tried again. Records of the journal count as done.
+    The first `passes` are for all. Up to `max_passes` are for those that have fewer than `passes` which were not busy, and,
+    with `repeat_noisy`, for those whose interval is not met. A network that cannot be built or timed is kept with the
+    reason and not tried again. Records of the journal count as done.
     """
     if not 1 <= passes <= max_passes:
         raise UsageError(f"passes is {passes} and max_passes {max_passes}; at least 1, in order")
@@ -73,8 +80,9 @@ def measure_all(
     rng = np.random.default_rng(seed)
     started, done_here = time.monotonic(), 0
     for index in range(max_passes):
+        _settle(found)
         order = [networks[i] for i in rng.permutation(len(networks))]
-        pending = [network for network in order if _wants(found[network.label], index, passes, timer.rule)]
+        pending = [n for n in order if _wants(found[n.label], index, passes, repeat_noisy, timer.rule)]
         for position, network in enumerate(pending):
             measured = found[network.label]
             if on_progress is not None:
@@ -86,13 +94,23 @@ def measure_all(
             done_here += 1
             if journal is not None:
                 journal.append(record)
+    _settle(found)
     return found
 
 
-def _wants(measured: Measured, index: int, passes: int, rule: StopRule) -> bool:
+def _settle(found: dict[str, Measured]) -> None:
+    """Tell each pass the reference's quiet level of the minutes around it, which only those after it complete."""
+    settled = iter(settle([done for one in found.values() for done in one.passes]))
+    for one in found.values():
+        one.passes = [next(settled) for _ in one.passes]
+
+
+def _wants(measured: Measured, index: int, passes: int, repeat_noisy: bool, rule: StopRule) -> bool:
     if measured.reason or len(measured.passes) > index:
         return False
-    return index < passes or measured.reading(rule).status == "noisy"
+    if index < passes or len(measured.pass_ratios()) < passes:
+        return True
+    return repeat_noisy and measured.reading(rule).status == "noisy"
 
 
 def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, Any]:
@@ -104,7 +122,7 @@ def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, A
         return {"label": network.label, "reason": measured.reason}
     measured.passes.append(done)
     rounds = [[round(t, 6) for t in (r.reference_before, r.first, r.second, r.reference_after)] for r in done.rounds]
-    return {"label": network.label, "rounds": rounds}
+    return {"label": network.label, "rounds": rounds, "quiet_ms": done.quiet_ms, "at": round(done.at, 3)}
 
 
 def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule, origin: str) -> None:
@@ -116,21 +134,23 @@ def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule,
         return
     try:
         restored = tuple(Round(*(float(t) for t in times)) for times in rounds)  # type: ignore[union-attr]
-    except (TypeError, ValueError):
+        at, quiet_ms = float(record["at"]), record["quiet_ms"]
+        quiet_ms = None if quiet_ms is None else float(quiet_ms)
+    except (KeyError, TypeError, ValueError):
         raise FileFormatError(f"{origin}: the rounds of {label!r} are broken; delete it to begin again") from None
-    if not restored or not all(
-        t > 0 for r in restored for t in (r.first, r.second, r.reference_before, r.reference_after)
-    ):
+    times = [t for r in restored for t in (r.first, r.second, r.reference_before, r.reference_after)]
+    if not times or not all(0 < t < math.inf for t in (*times, 1.0 if quiet_ms is None else quiet_ms)):
         raise FileFormatError(f"{origin}: the rounds of {label!r} are not positive times; delete it to begin again")
-    found[label].passes.append(Pass(restored, rule.bracket_tolerance))
+    found[label].passes.append(Pass(restored, rule.bracket_tolerance, quiet_ms, at))
 
 
 def reference_ms(measured: Sequence[Measured]) -> float:
-    """The reference's own latency in a campaign: the median over its passes' medians.
+    """The reference's own latency in a campaign: the median over its passes' medians, busy ones left out.
 
     Raises `LatlasError` where nothing could be measured.
     """
-    values = [done.reference_ms for one in measured for done in one.passes]
+    passes = [done for one in measured for done in one.passes]
+    values = [done.reference_ms for done in passes if done.quiet] or [done.reference_ms for done in passes]
     if not values:
         reasons = sorted({one.reason for one in measured})
         raise LatlasError(f"nothing could be measured: {'; '.join(reasons)[:500] or 'no network was given'}")
@@ -138,10 +158,5 @@ def reference_ms(measured: Sequence[Measured]) -> float:
 
 
 def noise_floor(measured: Sequence[Measured]) -> float:
-    """Mean relative disagreement of two independent passes of one network; NaN where none has two.
-
-    It is the error that no predictor of these measurements can go below when a measurement is one pass; the mean of two
-    passes has about 0.7 of it.
-    """
-    pairs = [(one.passes[0].ratio, one.passes[1].ratio) for one in measured if len(one.passes) > 1]
-    return float(np.mean([abs(a - b) / ((a + b) / 2) for a, b in pairs])) if pairs else float("nan")
+    """`stopwatch.disagreement` of the networks' passes."""
+    return disagreement(one.pass_ratios() for one in measured)

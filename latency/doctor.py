@@ -11,6 +11,7 @@ from latlas.latency import campaign
 from latlas.latency.bench import Network
 from latlas.latency.environment import MachineState, StealMeter
 from latlas.latency.profile import Setting
+from latlas.latency.reference import NETWORK
 
 NOISY_FLOOR = 0.03
 """Repeat error above which a table made now would not be worth keeping."""
@@ -27,7 +28,7 @@ def examine(setting: Setting, measurements: int) -> dict[str, Any]:
     steal, started = StealMeter(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         path = Path(folder) / "reference.xml"
-        save(reference_model(), path)
+        save(reference_model(NETWORK), path)
         networks = [Network(f"A/A {index}", file=str(path)) for index in range(measurements)]
         with setting.bench() as bench:
             found = list(campaign.measure_all(bench, networks, passes=1, max_passes=1).values())

@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
@@ -118,15 +119,16 @@ def differing_fields(a: Environment, b: Environment) -> dict[str, tuple[object, 
     return {name: (value, b.key()[name]) for name, value in a.key().items() if value != b.key()[name]}
 
 
-def require_same(a: Environment, b: Environment, what: str) -> None:
+def require_same(a: Environment, b: Environment, what: str, but: Sequence[str] = ()) -> None:
     """Raises `EnvironmentMismatchError` that names each key field that differs, with both values.
 
     Args:
         a: the one environment.
         b: the other.
         what: what cannot be done with both: "merge a.parquet with b.parquet".
+        but: key fields that may differ.
     """
-    differing = differing_fields(a, b)
+    differing = {name: values for name, values in differing_fields(a, b).items() if name not in but}
     if differing:
         listed = "; ".join(f"{name} is {one!r} and {other!r}" for name, (one, other) in differing.items())
         raise EnvironmentMismatchError(

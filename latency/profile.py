@@ -18,7 +18,7 @@ from latlas.latency.environment import Environment, detect, machine_state, requi
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.latency.journal import Journal
 from latlas.latency.ops import OpSpec
-from latlas.latency.reference import reference_id
+from latlas.latency.reference import reference_of
 from latlas.latency.stopwatch import StopRule
 from latlas.latency.table import Manifest, Row, Table
 
@@ -38,19 +38,21 @@ class Setting:
     seed: int = 0
     rule: StopRule = field(default_factory=StopRule)
 
-    def bench(self) -> Bench:
-        """A bench of this setting."""
-        return Bench(precision=self.precision, threads=self.threads, streams=self.streams, rule=self.rule)
+    def bench(self, reference: str = "network") -> Bench:
+        """A bench of this setting, against one of the references."""
+        return Bench(
+            precision=self.precision, threads=self.threads, streams=self.streams, reference=reference, rule=self.rule
+        )
 
     def environment(self, bench: Bench, reference_ms: float) -> Environment:
         """The environment of what the bench measured."""
         return self._environment(bench.openvino_version, bench.reference_id, reference_ms)
 
-    def key(self) -> dict[str, str | int]:
+    def key(self, reference: str = "network") -> dict[str, str | int]:
         """The key fields of the environment of what a bench here would measure: what a journal is of."""
         from latlas.latency.runtime import openvino_version
 
-        return self._environment(openvino_version(), reference_id(), 1.0).key()
+        return self._environment(openvino_version(), reference_of(reference).id, 1.0).key()
 
     def _environment(self, openvino_version: str, reference_id: str, reference_ms: float) -> Environment:
         return detect(
@@ -99,7 +101,7 @@ def profile(
         "specs": len(wanted),
         "setting": asdict(setting),
         "operators": _digest(wanted),
-        "environment": setting.key(),
+        "environment": setting.key("operator"),
     }
     with Journal(Path(f"{out}.journal"), header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), build_module)
@@ -113,7 +115,7 @@ def profile(
             except (LatlasError, RuntimeError) as error:
                 unbuilt[spec] = f"cannot be converted: {error}"
         try:
-            with setting.bench() as bench:
+            with setting.bench("operator") as bench:
                 before = setting.environment(bench, 1.0)
                 if existing is not None:
                     require_same(existing.manifest.environment, before, f"add to {out} what is measured here")

@@ -17,10 +17,10 @@ import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as opset
 
-from latlas.latency import reference
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
 from latlas.latency.graph import INPUT, Node, check_graph
 from latlas.latency.ops import OpSpec
+from latlas.latency.reference import Reference
 
 if TYPE_CHECKING:
     from torch import nn
@@ -162,11 +162,11 @@ def graft(parts: Sequence[tuple[ov.Model, tuple[int, ...]]]) -> ov.Model:
     return stitched
 
 
-def reference_model() -> ov.Model:
-    """The reference network of `latlas.latency.reference`."""
-    image = opset.parameter(list(reference.INPUT_SHAPE), np.float32, name="image")
+def reference_model(reference: Reference) -> ov.Model:
+    """The OpenVINO model of a reference network."""
+    image = opset.parameter(list(reference.input_shape), np.float32, name="image")
     value: Any = image
-    for index, layer in enumerate(reference.LAYERS):
+    for index, layer in enumerate(reference.layers):
         pad, strides, kernel = [layer.kernel_size // 2] * 2, [layer.stride] * 2, reference.weights(index)
         if layer.depthwise:
             grouped = opset.constant(kernel[:, None])
@@ -174,7 +174,7 @@ def reference_model() -> ov.Model:
         else:
             value = opset.convolution(value, opset.constant(kernel), strides, pad, pad, [1, 1])
         value = opset.relu(value)
-    return ov.Model([opset.result(value)], [image], "latlas-reference")
+    return ov.Model([opset.result(value)], [image], f"latlas-{reference.name}")
 
 
 def save(model: ov.Model, path: Path) -> None:

@@ -2,7 +2,9 @@
 
 A *round* is reference, candidate, candidate, reference. On a shared machine the speed drifts by 10 % within minutes and
 bursts of other work multiply single samples, so a round's evidence is the ratio of the smaller candidate time to the
-smaller reference time, and a round in which a reference run is well above the quiet level is discarded as contaminated.
+smaller reference time. Other work does not slow all networks alike: in a busy minute a ratio was off by up to 25 %, and
+all of its reference runs were slow. So a round counts only where the reference ran at its *quiet level*, its low quantile
+over the minutes around, and a pass without enough such rounds is *busy*: it is measured again later.
 A *pass* is the rounds of one compiled network; the median ratio of its accepted rounds is one reading. Where a network
 lies in memory moves it by about half a per cent, so an entry has several passes, each compiled anew, and its interval
 holds both the scatter of rounds within a pass and that between passes.
@@ -13,22 +15,29 @@ Pure arithmetic: what runs a network and returns its milliseconds is passed in, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist, fmean, median
 
 import numpy as np
+import numpy.typing as npt
 
 from latlas.latency.errors import UsageError
 
-LAYOUT_SD = 0.006
+LAYOUT_SD = 0.009
 """Relative standard deviation between compiles of one network, as a prior: `benchmarks/repeatability.py` measures it."""
 LAYOUT_DF = 8
 """How many passes' worth of belief the prior carries."""
 PASS_SHARE = 0.6
 """A pass aims at this share of the asked error: two passes' rounds and their layouts together then meet it."""
-QUIET_QUANTILE = 0.2
-"""The reference's quiet level is this quantile of its own times within the pass."""
+QUIET_QUANTILE = 0.1
+"""The reference's quiet level is this quantile of its times around a pass."""
+QUIET_SECONDS = 300.0
+"""How far before and after a pass its quiet level is looked for: busy spells last a minute, drift takes longer."""
+QUIET_ROUNDS = 6
+"""Accepted rounds that a pass needs to count; with fewer it is busy. They are what a 95 % interval of a median needs."""
+PATIENCE_SHARE = 0.4
+"""A pass that has no `QUIET_ROUNDS` after this share of its time is given up: the spell will outlast the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class StopRule:
     """When a pass may stop, and what counts as contaminated.
 
     `relative_error` is the asked half width of the interval over the estimate; `bracket_tolerance` how far above the
-    quiet level a reference run may be before its round is discarded.
+    reference's quiet level its runs may be before their round is discarded.
     """
 
     relative_error: float = 0.01
@@ -44,7 +53,7 @@ class StopRule:
     min_rounds: int = 12
     max_rounds: int = 400
     max_seconds: float = 3.0
-    bracket_tolerance: float = 0.10
+    bracket_tolerance: float = 0.08
 
     def __post_init__(self) -> None:
         if not 0 < self.relative_error < 1:
@@ -74,19 +83,34 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """All rounds of one compiled network; which were contaminated is derived, not stored."""
+    """All rounds of one compiled network; which were contaminated is derived, not stored.
+
+    `quiet_ms` is the reference's quiet level around the pass, None for that within the pass itself; `at` is when the pass
+    began, in seconds of any clock that the passes of a campaign share.
+    """
 
     rounds: tuple[Round, ...]
-    bracket_tolerance: float = 0.10
+    bracket_tolerance: float = 0.08
+    quiet_ms: float | None = None
+    at: float = 0.0
     accepted: tuple[Round, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.rounds:
             raise UsageError("a pass needs at least one round")
-        times = [time for r in self.rounds for time in (r.reference_before, r.reference_after)]
-        limit = float(np.quantile(times, QUIET_QUANTILE)) * (1 + self.bracket_tolerance)
+        level = self.quiet_ms if self.quiet_ms is not None else quiet_level(self.reference_times_ms())
+        limit = level * (1 + self.bracket_tolerance)
         kept = tuple(r for r in self.rounds if max(r.reference_before, r.reference_after) <= limit)
         object.__setattr__(self, "accepted", kept)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether enough of its rounds count."""
+        return len(self.accepted) >= QUIET_ROUNDS
+
+    def reference_times_ms(self) -> list[float]:
+        """The reference's raw times, contaminated rounds included."""
+        return [time for r in self.rounds for time in (r.reference_before, r.reference_after)]
 
     @property
     def discarded(self) -> int:
@@ -95,8 +119,8 @@ class Pass:
 
     @property
     def ratio(self) -> float:
-        """Median ratio of the accepted rounds; of all of them where none was quiet."""
-        return median(r.ratio for r in self.accepted or self.rounds)
+        """Median ratio of the accepted rounds; of all of them where the pass is busy."""
+        return median(r.ratio for r in (self.accepted if self.quiet else self.rounds))
 
     def half_width(self, confidence: float) -> float:
         """Half width of the order-statistic interval of the median ratio; infinite with too few accepted rounds."""
@@ -106,7 +130,7 @@ class Pass:
     @property
     def reference_ms(self) -> float:
         """Median time of the reference in the accepted rounds: the machine's speed during this pass."""
-        kept = self.accepted or self.rounds
+        kept = self.accepted if self.quiet else self.rounds
         return median(time for r in kept for time in (r.reference_before, r.reference_after))
 
     def times_ms(self) -> list[float]:
@@ -151,59 +175,108 @@ def median_interval(values: Sequence[float], confidence: float) -> tuple[float, 
     return ordered[rank - 1], ordered[n - rank]
 
 
+def quiet_level(times_ms: Sequence[float] | npt.NDArray[np.float64]) -> float:
+    """The reference's quiet level: a low quantile of its times."""
+    return float(np.quantile(times_ms, QUIET_QUANTILE))
+
+
+def settle(passes: Sequence[Pass]) -> list[Pass]:
+    """The same passes, each with the reference's quiet level in the minutes around it, those after it included.
+
+    The level that a pass knew of when it ran counts where it is lower.
+    """
+    order = sorted(range(len(passes)), key=lambda i: passes[i].at)
+    starts = np.array([passes[i].at for i in order])
+    settled = list(passes)
+    for i in order:
+        one = passes[i]
+        first, last = np.searchsorted(starts, (one.at - QUIET_SECONDS, one.at + QUIET_SECONDS), side="left")
+        around = [passes[j].reference_times_ms() for j in order[first : max(last, first + 1)]]
+        level = quiet_level(np.concatenate(around))
+        settled[i] = replace(one, quiet_ms=min(level, one.quiet_ms or level))
+    return settled
+
+
 def run_pass(
-    candidate: Callable[[], float], reference: Callable[[], float], rule: StopRule, clock: Callable[[], float]
+    candidate: Callable[[], float],
+    reference: Callable[[], float],
+    rule: StopRule,
+    clock: Callable[[], float],
+    quiet_ms: float | None = None,
 ) -> Pass:
     """Rounds until the interval of the median ratio is within `PASS_SHARE` of the asked error, bounded in time.
 
-    `candidate` and `reference` run once and return milliseconds; `clock` returns seconds. Contaminated rounds do not
-    count towards `min_rounds`, so a burst is waited out while there is time.
+    `candidate` and `reference` run once and return milliseconds; `clock` returns seconds; `quiet_ms` is the reference's
+    quiet level as far as it is known. Contaminated rounds do not count towards `min_rounds`, so a short burst is waited
+    out, and a long one given up.
     """
     started = clock()
     rounds: list[Round] = []
     while True:
         rounds.append(Round(reference(), candidate(), candidate(), reference()))
-        if len(rounds) >= rule.max_rounds or clock() - started >= rule.max_seconds:
+        spent = clock() - started
+        if len(rounds) >= rule.max_rounds or spent >= rule.max_seconds:
             break
         # Looking after every round would stop on lucky ones: look at min_rounds and then each quarter further.
         if len(rounds) < rule.min_rounds or len(rounds) % max(4, rule.min_rounds // 4):
             continue
-        so_far = Pass(tuple(rounds), rule.bracket_tolerance)
+        so_far = _known(rounds, rule, quiet_ms)
+        if not so_far.quiet and spent >= PATIENCE_SHARE * rule.max_seconds:
+            break
         if len(so_far.accepted) < rule.min_rounds:
             continue
         if so_far.half_width(rule.confidence) <= PASS_SHARE * rule.relative_error * so_far.ratio:
             break
-    return Pass(tuple(rounds), rule.bracket_tolerance)
+    return _known(rounds, rule, quiet_ms)
+
+
+def _known(rounds: Sequence[Round], rule: StopRule, quiet_ms: float | None) -> Pass:
+    """The pass so far, at the lower of the quiet level known before and that seen since."""
+    own = quiet_level([time for r in rounds for time in (r.reference_before, r.reference_after)])
+    return Pass(tuple(rounds), rule.bracket_tolerance, min(own, quiet_ms or own))
 
 
 def combine(passes: Sequence[Pass], rule: StopRule) -> Reading:
     """One reading of several passes: the mean of their medians, and an interval of both scatters.
 
-    The scatter between passes is the sample variance shrunk to `LAYOUT_SD` (a scaled-inverse-chi-square prior of
-    `LAYOUT_DF` degrees), because two or three passes say little of it by themselves.
+    Busy passes count only where there is no other, and the reading is then `noisy`. The scatter between passes is the
+    sample variance shrunk to `LAYOUT_SD` (a scaled-inverse-chi-square prior of `LAYOUT_DF` degrees), because two or three
+    passes say little of it by themselves.
     """
     if not passes:
         raise UsageError("no pass to combine")
-    ratios = [p.ratio for p in passes]
+    quiet = [p for p in passes if p.quiet]
+    kept = quiet or list(passes)
+    ratios = [p.ratio for p in kept]
     count = len(ratios)
     estimate = fmean(ratios)
-    within = math.sqrt(sum(p.half_width(rule.confidence) ** 2 for p in passes)) / count
+    within = math.sqrt(sum(p.half_width(rule.confidence) ** 2 for p in kept)) / count
     squares = sum((ratio / estimate - 1) ** 2 for ratio in ratios)
     between_variance = (LAYOUT_DF * LAYOUT_SD**2 + squares) / (LAYOUT_DF + count - 1)
     quantile = NormalDist().inv_cdf(0.5 + rule.confidence / 2)
     between = quantile * estimate * math.sqrt(between_variance / count)
     half = math.hypot(within, between)
-    if not math.isfinite(half):
-        # Too few quiet rounds for order statistics: what was seen bounds it, and the status says so.
-        seen = [r.ratio for p in passes for r in p.rounds]
+    if not quiet:
+        # What was seen bounds it: order statistics of contaminated rounds would promise too much.
+        seen = [r.ratio for p in kept for r in p.rounds]
         half = max(max(seen) - estimate, estimate - min(seen), between)
     lower, upper = max(estimate - half, estimate * 1e-3), estimate + half
     return Reading(
         ratio=estimate,
         lower=lower,
         upper=upper,
-        passes=count,
+        passes=len(passes),
         rounds=sum(len(p.accepted) for p in passes),
         discarded=sum(p.discarded for p in passes),
-        status="ok" if half <= rule.relative_error * estimate else "noisy",
+        status="ok" if quiet and half <= rule.relative_error * estimate else "noisy",
     )
+
+
+def disagreement(pass_ratios: Iterable[Sequence[float]]) -> float:
+    """Mean relative difference of two passes of one network, NaN where no network has two: the noise floor.
+
+    It is the error that no predictor of these measurements can go below when a measurement is one pass; the mean of two
+    passes has about 0.7 of it.
+    """
+    pairs = [ratios[:2] for ratios in pass_ratios if len(ratios) > 1]
+    return fmean(abs(a - b) / ((a + b) / 2) for a, b in pairs) if pairs else math.nan

@@ -4,9 +4,10 @@
 standard output it was started with. It lives apart so that a compiler that hangs or dies costs one entry and not the
 run, and so that nothing but OpenVINO and numpy is in the process that times. Messages (`Bench` is the other side):
 
-    <- {"options": {...}, "rule": {...}}             once, first
-    -> {"event": "ready", "openvino": "2026.4.1", "reference": "reference-1-..."}
-    <- {"graph": [[file, [inputs]], ...]} or {"file": path, "shape": [1, 3, 256, 256] | null}
+    <- {"options": {...}, "rule": {...}, "reference": "network"}             once, first
+    -> {"event": "ready", "openvino": "2026.4.1", "reference": "network-2-..."}
+    <- {"graph": [[file, [inputs]], ...]} or {"file": path, "shape": [1, 3, 256, 256] | null},
+       and in both {"quiet_ms": 4.1 | null}: the reference's quiet level so far
     -> {"event": "compiled", "seconds": 0.1}
     -> {"event": "pass", "rounds": [[ref, first, second, ref], ...]}      milliseconds
     -> {"event": "error", "kind": "FileFormatError", "message": "..."}    in place of either
@@ -14,7 +15,6 @@ run, and so that nothing but OpenVINO and numpy is in the process that times. Me
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
@@ -25,19 +25,17 @@ from typing import Any, TextIO
 
 from latlas.latency import runtime
 from latlas.latency.errors import LatlasError
-from latlas.latency.reference import reference_id
+from latlas.latency.reference import Reference, reference_of
 from latlas.latency.stopwatch import StopRule, run_pass
 
 WARM_UP_SECONDS = 0.02
 WARM_UP_RUNS = 3
-REFERENCE_COMPILES = 3
-CANDIDATE_BLOCK_MS = 1.5
-REFERENCE_BLOCK_MS = 3.0
+BLOCK_MS = 1.5
 """Networks faster than this are run several times a sample, after one run that is not counted: what ran before has emptied
 the caches, and a first run took up to 1.3 times as long. It also keeps the clock's and the call's cost small."""
 
 
-def sampler(compiled: runtime.Compiled, block_ms: float) -> Callable[[], float]:
+def sampler(compiled: runtime.Compiled) -> Callable[[], float]:
     """A function that gives milliseconds an inference, after warming up.
 
     Where a sample has several runs, one before them brings the network back into the caches and is not counted.
@@ -46,7 +44,7 @@ def sampler(compiled: runtime.Compiled, block_ms: float) -> Callable[[], float]:
     while runs < WARM_UP_RUNS or time.perf_counter() - started < WARM_UP_SECONDS:
         last = compiled.run()
         runs += 1
-    repeats = max(1, min(100, round(block_ms / max(last, 1e-3))))
+    repeats = max(1, min(100, round(BLOCK_MS / max(last, 1e-3))))
     if repeats == 1:
         return compiled.run
 
@@ -57,14 +55,9 @@ def sampler(compiled: runtime.Compiled, block_ms: float) -> Callable[[], float]:
     return sample
 
 
-def reference_sampler(host: runtime.Host) -> Callable[[], float]:
-    """Milliseconds of the reference, of another compile of it each round.
-
-    Where a compile lies in memory moves it by about 0.8 %; the median over a pass's rounds is over several of them.
-    """
-    samplers = [sampler(host.compile(runtime.reference_model()), REFERENCE_BLOCK_MS) for _ in range(REFERENCE_COMPILES)]
-    turn = itertools.cycle([one for one in samplers for _ in range(2)])
-    return lambda: next(turn)()
+def reference_sampler(host: runtime.Host, reference: Reference) -> Callable[[], float]:
+    """Milliseconds of the reference, compiled once a process: another compile of it differs by 0.4 %."""
+    return sampler(host.compile(runtime.reference_model(reference)))
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
@@ -78,16 +71,18 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     try:
         options, rule = runtime.CompileOptions(**first["options"]), StopRule(**first["rule"])
         host = runtime.Host(options)
-        reference = reference_sampler(host)
+        reference = reference_of(first["reference"])
+        run_reference = reference_sampler(host, reference)
     except LatlasError as error:
         answer(event="error", kind=type(error).__name__, message=str(error))
         return
-    answer(event="ready", openvino=runtime.openvino_version(), reference=reference_id())
+    answer(event="ready", openvino=runtime.openvino_version(), reference=reference.id)
     for line in requests:
         try:
-            candidate = host.compile_request(json.loads(line))
+            request = json.loads(line)
+            candidate = host.compile_request(request)
             answer(event="compiled", seconds=candidate.compile_seconds)
-            done = run_pass(sampler(candidate, CANDIDATE_BLOCK_MS), reference, rule, time.perf_counter)
+            done = run_pass(sampler(candidate), run_reference, rule, time.perf_counter, request.get("quiet_ms"))
         except LatlasError as error:
             answer(event="error", kind=type(error).__name__, message=str(error))
         except RuntimeError as error:

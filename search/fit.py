@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from latlas.latency.predictor import LatencyPredictor
 from latlas.latency.predictor_file import CostList, SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
+from latlas.latency.stopwatch import disagreement
 from latlas.latency.table import Table
+from latlas.search.strategy import draw
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, SearchSpace
 
@@ -33,7 +36,7 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A measured subnet: milliseconds with the interval, and the two passes it was measured in."""
+    """A measured subnet: milliseconds with the interval, and the ratio of each pass that was not busy."""
 
     architecture: Architecture
     latency_ms: float
@@ -44,23 +47,13 @@ class Sample:
     pass_ratios: tuple[float, ...]
 
 
-def draw(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
-    """`count` different architectures, spread over the space's latencies.
-
-    Half are uniform; these crowd round the mean latency, because a sum of many independent layers does. The others draw
-    each layer from a random subset of the operators, which reaches the fast and the slow end that a search goes to.
-    """
+def draw_different(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
+    """`count` different architectures, spread over the space's latencies; all where the space has no more."""
     found: dict[Architecture, None] = {}
-    names = sorted({name for options in space.choices for name in options})
     attempts = 0
     while len(found) < min(count, space.size) and attempts < 1000 * count:
         attempts += 1
-        if attempts % 2:
-            found[space.random(rng)] = None
-            continue
-        subset = set(rng.choice(names, size=rng.integers(1, max(2, len(names))), replace=False))
-        layers = [[name for name in options if name in subset] or list(options) for options in space.choices]
-        found[space.architecture([options[rng.integers(len(options))] for options in layers])] = None
+        found[draw(space, rng)] = None
     return list(found)
 
 
@@ -70,6 +63,7 @@ def measure_architectures(
     architectures: Sequence[Architecture],
     setting: Setting,
     *,
+    repeat_noisy: bool = True,
     journal: Journal | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[Architecture, Measured]:
@@ -80,6 +74,7 @@ def measure_architectures(
         networks,
         passes=setting.passes,
         max_passes=setting.max_passes,
+        repeat_noisy=repeat_noisy,
         seed=setting.seed,
         journal=journal,
         on_progress=on_progress,
@@ -99,7 +94,7 @@ def sample_of(architecture: Architecture, measured: Measured, reference_ms: floa
         reading.upper * reference_ms,
         reading.ratio,
         reading.status,
-        tuple(done.ratio for done in measured.passes),
+        measured.pass_ratios(),
     )
 
 
@@ -117,7 +112,7 @@ def collect(
     Goes on from the journal of a killed run; raises `InterruptedRunError` when interrupted. The journal is left for the
     caller to delete when what it measured is safe.
     """
-    architectures = draw(space, count, np.random.default_rng(setting.seed))
+    architectures = draw_different(space, count, np.random.default_rng(setting.seed))
     header = {"space": space.text, "subnets": count, "setting": asdict(setting), "environment": setting.key()}
     with Journal(journal_path, header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), timing_operator)
@@ -126,9 +121,14 @@ def collect(
         try:
             with setting.bench() as bench:
                 # Time is better spent on another subnet than on a further pass over a noisy one: the fit averages.
-                once = replace(setting, max_passes=setting.passes)
                 found = measure_architectures(
-                    bench, library, architectures, once, journal=journal, on_progress=on_progress
+                    bench,
+                    library,
+                    architectures,
+                    setting,
+                    repeat_noisy=False,
+                    journal=journal,
+                    on_progress=on_progress,
                 )
                 measured = list(found.values())
                 environment = setting.environment(bench, campaign.reference_ms(measured))
@@ -156,26 +156,28 @@ def fit_predictor(
 ) -> SavedPredictor:
     """A predictor learnt from `train`, with figures from `test`.
 
-    With a table its environment must be that of the samples (`EnvironmentMismatchError`); its ratios to the reference
-    are taken at the reference's latency in the samples' session.
+    With a table its environment must be that of the samples (`EnvironmentMismatchError`), but for the reference: that of
+    operators is another.
     """
     if not test:
         raise UsageError("no subnets to test on; a predictor without an error on unseen subnets is not a measurement")
     started = time.monotonic()
     costs = None
     if table is not None:
-        require_same(table.manifest.environment, environment, f"learn with table {table.name} from these subnets")
-        costs = CostList({row.spec: row.ratio * environment.reference_ms for row in table if row.ratio is not None})
+        what = f"learn with table {table.name} from these subnets"
+        require_same(table.manifest.environment, environment, what, but=("reference_id",))
+        costs = CostList({row.spec: row.latency_ms for row in table if row.latency_ms is not None})
     predictor = LatencyPredictor(cost_of=costs, seed=seed)
     predictor.fit([s.architecture.graph() for s in train], [s.latency_ms for s in train])
     measured = np.array([s.latency_ms for s in test])
     bounds = predictor.predict_interval([s.architecture.graph() for s in test], confidence)
     predicted = np.array([b.latency_ms for b in bounds])
+    floor = disagreement(s.pass_ratios for s in test)
     figures: dict[str, Any] = {
         "train": len(train),
         "test": len(test),
         **accuracy(predicted, measured),
-        "noise_floor": repeat_error(test),
+        "noise_floor": floor if math.isfinite(floor) else None,
         "coverage": float(np.mean([b.lower_ms <= m <= b.upper_ms for b, m in zip(bounds, measured, strict=True)])),
         "confidence": confidence,
         "margin": predictor.margin(confidence),
@@ -202,12 +204,6 @@ def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float6
         "within_10": float(np.mean(errors <= 0.10)),
         "spearman": ranked,
     }
-
-
-def repeat_error(samples: Sequence[Sample]) -> float | None:
-    """Mean relative disagreement of the first two passes of each subnet: measured twice, what one says of the other."""
-    pairs = [s.pass_ratios[:2] for s in samples if len(s.pass_ratios) > 1]
-    return float(np.mean([abs(a - b) / ((a + b) / 2) for a, b in pairs])) if pairs else None
 
 
 def _plain_sums(costs: CostList, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:

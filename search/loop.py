@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 MAX_DRAWS_AN_EVALUATION = 5000
 """How many suggestions in a row may be repeats or infeasible before the search stops."""
+FLOOR_STEP, FLOOR_DRAWS = 0.95, 500
+"""After so many suggestions in a row without a candidate, the floor falls to this share of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,14 @@ class Candidate:
 
 @dataclass(slots=True)
 class History:
-    """What a search did: candidates in the order of evaluation, and how many suggestions the constraint dropped."""
+    """What a search did: candidates in the order of evaluation, and how many suggestions were dropped for what.
+
+    `filtered` were not within the budget, `unused` left too much of it.
+    """
 
     candidates: list[Candidate] = field(default_factory=list)
     filtered: int = 0
+    unused: int = 0
     repeats: int = 0
 
     def ranked(self) -> list[Candidate]:
@@ -46,6 +52,7 @@ def run_search(
     evaluations: int,
     *,
     start: tuple[Architecture, ...] = (),
+    floor_ms: float = 0.0,
     batch: int = 8,
     max_draws: int = MAX_DRAWS_AN_EVALUATION,
     on_candidate: Callable[[History], None] | None = None,
@@ -54,13 +61,16 @@ def run_search(
     """Evaluate feasible, different architectures until `evaluations` are done, or suggestions run dry.
 
     `start` is checked first, before the strategy is asked: the fastest architecture there makes sure that a tight
-    budget has something to grow from. Sampling is bounded: after `max_draws` suggestions without a new feasible one the
-    search ends with what it has. Raises `InfeasibleBudgetError` where that is nothing.
+    budget has something to grow from. Suggestions below `floor_ms` are not evaluated: latency that a budget gives and a
+    network does not use is quality given away, which a supernet's score shows worse than a longer training does. Where
+    there are none between floor and budget, the floor falls. Sampling is bounded: after `max_draws` suggestions without a
+    new feasible one the search ends with what it has. Raises `InfeasibleBudgetError` where that is nothing.
     """
     if evaluations < 1:
         raise UsageError(f"evaluations is {evaluations}; it must be at least 1")
-    history, seen, dry = History(), set[Architecture](), 0
+    history, seen, passed_over, dry = History(), set[Architecture](), set[Architecture](), 0
     queue = list(start)
+    known = frozenset(start)
     while len(history.candidates) < evaluations and dry < max_draws and not stop():
         if not queue:
             queue = strategy.suggest(batch)
@@ -68,10 +78,18 @@ def run_search(
                 break
         architecture = queue.pop(0)
         dry += 1
+        if dry % FLOOR_DRAWS == 0 and floor_ms > 0:
+            # What was passed over below the old floor may come again.
+            floor_ms, seen = floor_ms * FLOOR_STEP, seen - passed_over
+            passed_over.clear()
         if architecture in seen:
             history.repeats += 1
             continue
         seen.add(architecture)
+        if architecture not in known and constraint.predict([architecture])[0].latency_ms < floor_ms:
+            history.unused += 1
+            passed_over.add(architecture)
+            continue
         verdict = constraint.check(architecture)
         if not verdict.feasible:
             history.filtered += 1

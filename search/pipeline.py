@@ -57,7 +57,8 @@ SETTLE_SECONDS = 0.3
 class SearchConfig:
     """What a search is asked for.
 
-    `budget_ms` None is the baseline's measured latency. `supernet_steps` is how long the supernet was trained. The winner
+    `budget_ms` None is the baseline's measured latency. Candidates are to use at least the share `min_use` of it, or of the
+    slowest network's where that is within the budget. `supernet_steps` is how long the supernet was trained. The winner
     goes on from the supernet's weights, of which each searchable one was updated in a step out of as many as a layer
     has operators; the baseline, which starts from nothing, is trained so many steps longer. With `from_scratch` both
     start from nothing and are trained equally long.
@@ -69,6 +70,7 @@ class SearchConfig:
     evaluations: int = 60
     finalists: int = 5
     max_measurements: int = 30
+    min_use: float = 0.9
     confidence: float = 0.95
     seed: int = 0
     score_images: int = 64
@@ -76,6 +78,10 @@ class SearchConfig:
     from_scratch: bool = False
     train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=400))
     time_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_use < 1:
+            raise UsageError(f"min_use is {self.min_use}; it must be at least 0 and below 1, as 0.9")
 
 
 @dataclass(slots=True)
@@ -149,7 +155,7 @@ def search(
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), timing_operator)
         with setting.bench() as bench:
-            constraint, session, fastest, anchors = _open(
+            constraint, session, fastest, anchors, slowest_ms = _open(
                 saved, bench, library, setting, config, baseline, listener.on_note
             )
             searching = time.monotonic()
@@ -159,6 +165,7 @@ def search(
                 lambda architecture: score(supernet, architecture, calibration, scored).miou,
                 config.evaluations,
                 start=(fastest,),
+                floor_ms=config.min_use * min(constraint.budget_ms, slowest_ms),
                 on_candidate=lambda history: listener.on_candidate(history, constraint),
                 stop=lambda: config.time_limit_s is not None and time.monotonic() - searching > config.time_limit_s,
             )
@@ -235,8 +242,9 @@ def _open(
     config: SearchConfig,
     baseline: Architecture,
     on_note: Callable[[str], None],
-) -> tuple[LatencyConstraint, _Session, Architecture, tuple[Interval, Interval]]:
-    """The constraint and session of this search, the space's fastest architecture, and its and the baseline's latency."""
+) -> tuple[LatencyConstraint, _Session, Architecture, tuple[Interval, Interval], float]:
+    """The constraint and session of this search, the space's fastest architecture, its and the baseline's latency, and
+    the predicted milliseconds of the slowest."""
     space = baseline.space
     predictor = saved.predictor
 
@@ -279,7 +287,7 @@ def _open(
     )
     constraint.confirm(fastest, fastest_interval)
     on_note(f"budget {budget_ms:.3f} ms; fastest {fastest_interval.latency_ms:.3f} ms")
-    return constraint, session, fastest, (fastest_interval, baseline_interval)
+    return constraint, session, fastest, (fastest_interval, baseline_interval), slowest_ms * scale
 
 
 def _elect(
@@ -346,6 +354,7 @@ def _result(
         "predicted_ms": constraint.predict([winner.architecture])[0].latency_ms,
         "evaluated": len(history.candidates),
         "filtered": history.filtered,
+        "unused": history.unused,
         "measured": counts["measured"],
         "false_accepts": counts["false_accepts"],
         "constraint": counts,

@@ -34,17 +34,31 @@ class Strategy(Protocol):
         ...
 
 
+def draw(space: SearchSpace, rng: np.random.Generator) -> Architecture:
+    """A random architecture, spread over the space's latencies.
+
+    Half of the draws are uniform; these crowd round the mean latency, because a sum of many independent layers does. The
+    others draw each layer from a random subset of the operators, which reaches the fast and the slow end.
+    """
+    if rng.random() < 0.5:
+        return space.random(rng)
+    names = sorted({name for options in space.choices for name in options})
+    subset = set(rng.choice(names, size=rng.integers(1, max(2, len(names))), replace=False))
+    layers = [[name for name in options if name in subset] or list(options) for options in space.choices]
+    return space.architecture([options[rng.integers(len(options))] for options in layers])
+
+
 @dataclass
 class RandomSearch:
-    """Uniform random architectures."""
+    """Random architectures, spread over the space's latencies."""
 
     space: SearchSpace
     rng: np.random.Generator
     name: str = "random"
 
     def suggest(self, count: int) -> list[Architecture]:
-        """Uniform draws."""
-        return [self.space.random(self.rng) for _ in range(count)]
+        """Draws of `draw`."""
+        return [draw(self.space, self.rng) for _ in range(count)]
 
     def update(self, completed: Sequence[Evaluation]) -> None:
         """Nothing to learn."""
@@ -74,15 +88,15 @@ class Evolution:
             )
 
     def suggest(self, count: int) -> list[Architecture]:
-        """Uniform draws until the first population is evaluated, then children of the best.
+        """Draws of `draw` until the first population is evaluated, then children of the best.
 
-        One in four of the first draws mutates what there is: where the budget is so tight that uniform draws never hold
+        One in four of the first draws mutates what there is: where the budget is so tight that draws never hold
         it, the population grows from the one architecture that does.
         """
         if len(self._elite) < self.population:
             known = list(self._elite)
             return [
-                self._mutant(known) if known and self.rng.random() < 0.25 else self.space.random(self.rng)
+                self._mutant(known) if known and self.rng.random() < 0.25 else draw(self.space, self.rng)
                 for _ in range(count)
             ]
         parents = list(self._elite)[: max(2, round(self.population * self.parent_share))]

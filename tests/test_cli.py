@@ -7,6 +7,8 @@ process (registrations, signals) is run in one.
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -32,6 +34,7 @@ from latlas.supernet.checkpoint import save_weights
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
+from latlas.supernet.portraits import generate_portrait
 from latlas.supernet.space import parse_space
 
 # Measuring a table's worth of operators on a machine that does other things too.
@@ -320,6 +323,45 @@ class TestMainJob:
         done = in_a_process(*words, "--out", tmp_path / "run")
         assert done.code == 2
         assert done.err.splitlines()[-1].startswith("error: portrait has no baseline 'resnet'")
+
+
+def photographs(folder: Path, count: int = 12) -> None:
+    """Drawn portraits as a user's folder of photographs, of several sizes."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for index in range(count):
+        image, mask = generate_portrait(np.random.default_rng(index), 48 + 8 * (index % 3), 64)
+        Image.fromarray(image).save(folder / "images" / f"{index}.jpg")
+        Image.fromarray(mask * 255).save(folder / "masks" / f"{index}.png")
+
+
+SMALLER = {
+    "profile-ops": ("--space", SPACE, "--resolution", 32, *QUICK),
+    "fit-predictor": ("--subnets", 8, "--test", 3, *QUICK),
+    "train-supernet": ("--space", SPACE, "--steps", 3, "--train-resolution", 32, "--batch-size", 2),
+    "search": (
+        *("--evaluations", 3, "--finalists", 2, "--max-measurements", 1, "--score-images", 4),
+        *("--train-steps", 2, "--batch-size", 2, *QUICK),
+    ),
+    "measure": QUICK,
+}
+"""What is appended to a command of the README, where a later option replaces an earlier one, so that it takes seconds."""
+
+
+def test_the_readmes_own_commands_and_code_run_in_their_order(tmp_path):
+    photographs(tmp_path / "photos")
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line) for line in re.findall(r"^\$ latlas (.*)$", readme, re.MULTILINE)]
+    assert {words[0] for words in lines} == set(SMALLER)
+    for words in lines:
+        done = latlas(*words, *SMALLER[words[0]])
+        assert done.code == 0, f"{words}: {done.err}"
+    (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert "PortraitSpace()" in code
+    found: dict[str, Any] = {}
+    exec(code.replace("PortraitSpace()", f"parse_space({SPACE!r})"), {"parse_space": parse_space}, found)
+    assert len(found["candidates"]) == 100
+    assert set(found["feasible"]) <= set(found["candidates"])
 
 
 class TestTables:

@@ -8,7 +8,7 @@ import pytest
 from latlas.latency import bench as bench_module
 from latlas.latency.bench import Bench, Network, network_of_graph
 from latlas.latency.errors import CompileTimeoutError, FileFormatError, UsageError
-from latlas.latency.reference import reference_id
+from latlas.latency.reference import NETWORK, OPERATOR
 from latlas.latency.runtime import OperatorLibrary, openvino_version
 from latlas.latency.stopwatch import StopRule
 from latlas.supernet.operators import timing_operator
@@ -27,7 +27,7 @@ def test_networks_are_timed_in_a_process_of_their_own(tmp_path, tiny_space, own_
     graph = tiny_space.cover()[0].graph()
     network = network_of_graph("net", library.describe(graph))
     with Bench(rule=QUICK, recycle_after=2) as bench:
-        assert (bench.openvino_version, bench.reference_id) == (openvino_version(), reference_id())
+        assert (bench.openvino_version, bench.reference_id) == (openvino_version(), NETWORK.id)
         first = bench._process.pid
         passes = [bench.time(network) for _ in range(3)]
         assert bench._process.pid != first  # recycled
@@ -47,6 +47,30 @@ def test_a_model_file_is_timed_and_a_broken_one_costs_one_entry(tmp_path, own_lo
         with pytest.raises(UsageError, match="no such file"):
             bench.time(Network("gone", file=str(tmp_path / "gone.xml")))
         assert bench.time(good).rounds
+
+
+def test_the_reference_is_chosen_and_its_quiet_level_handed_on(tmp_path, monkeypatch, own_lock):
+    with Bench(rule=QUICK, reference="operator") as bench:
+        assert bench.reference_id == OPERATOR.id
+    with pytest.raises(UsageError, match="reference is 'gpu'"), Bench(reference="gpu"):
+        pass
+    # A scripted process that answers with what it was told, as the reference's time.
+    _program(
+        tmp_path,
+        monkeypatch,
+        """
+        while True:
+            told = request["quiet_ms"] or 3.0
+            print(json.dumps({"event": "compiled", "seconds": 0.1}), flush=True)
+            print(json.dumps({"event": "pass", "rounds": [[told, 2, 2, told]] * 8}), flush=True)
+            request = json.loads(sys.stdin.readline())
+        """,
+    )
+    with Bench(rule=QUICK) as bench:
+        first, second = bench.time(Network("a", file="a")), bench.time(Network("a", file="a"))
+    assert (first.quiet_ms, second.quiet_ms) == (None, 3.0)
+    assert second.reference_times_ms() == [3.0] * 16
+    assert second.at >= first.at > 1e9
 
 
 def _program(tmp_path, monkeypatch, body):

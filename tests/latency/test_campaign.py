@@ -34,7 +34,7 @@ NETWORKS = [Network(label) for label in ("1", "2", "3", "4", "5")]
 
 def test_every_network_is_measured_in_each_pass_in_another_order():
     timer = ScriptedTimer()
-    found = campaign.measure_all(timer, NETWORKS, passes=2, max_passes=4, seed=1)
+    found = campaign.measure_all(timer, NETWORKS, passes=2, max_passes=4, repeat_noisy=False, seed=1)
     assert {label: one.reading(timer.rule).ratio for label, one in found.items()} == {
         "1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0,
     }  # fmt: skip
@@ -42,7 +42,7 @@ def test_every_network_is_measured_in_each_pass_in_another_order():
     assert sorted(first) == sorted(second) == ["1", "2", "3", "4", "5"]
     assert first != second
     again = ScriptedTimer()
-    campaign.measure_all(again, NETWORKS, passes=2, max_passes=4, seed=1)
+    campaign.measure_all(again, NETWORKS, passes=2, max_passes=4, repeat_noisy=False, seed=1)
     assert again.order == timer.order
 
 
@@ -53,6 +53,55 @@ def test_further_passes_are_for_those_whose_interval_is_not_met():
     assert max(counts.values()) > 2
     for label, one in found.items():
         assert len(one.passes) == 4 or one.reading(timer.rule).status == "ok", label
+
+
+class SpellTimer(ScriptedTimer):
+    """A busy spell over the first `busy` passes; each takes ten seconds."""
+
+    def __init__(self, busy):
+        super().__init__()
+        self._busy = busy
+
+    def time(self, network):
+        quiet = super().time(network)
+        count = len(self.order)
+        slow = 1.5 if count <= self._busy else 1.0
+        # Not all networks are slowed alike: the ratio is off too.
+        rounds = tuple(
+            Round(r.reference_before * slow, r.first * slow**0.5, r.second * slow**0.5, r.reference_after * slow)
+            for r in quiet.rounds
+        )
+        return Pass(rounds, at=10.0 * count)
+
+
+def test_what_a_busy_spell_hit_is_measured_again_even_where_noise_is_taken():
+    timer = SpellTimer(busy=4)
+    found = campaign.measure_all(timer, NETWORKS, passes=2, max_passes=4, repeat_noisy=False)
+    assert {label: round(one.reading(timer.rule).ratio, 6) for label, one in found.items()} == {
+        "1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0,
+    }  # fmt: skip
+    assert sorted(len(one.passes) for one in found.values()) == [2, 3, 3, 3, 3]
+    assert all(len(one.pass_ratios()) == 2 for one in found.values())
+    assert campaign.reference_ms(list(found.values())) == 0.5
+
+
+def test_noise_alone_is_not_measured_again_where_it_is_taken():
+    timer = ScriptedTimer(spread=0.03)
+    campaign.measure_all(timer, NETWORKS, passes=2, max_passes=4, repeat_noisy=False)
+    assert len(timer.order) == 10
+
+
+def test_a_journal_keeps_when_and_how_quiet_a_pass_was(tmp_path):
+    path = tmp_path / "run.journal"
+    with Journal(path, {"a": 1}) as journal:
+        before = campaign.measure_all(SpellTimer(busy=3), NETWORKS, passes=1, max_passes=1, journal=journal)
+    with Journal(path, {"a": 1}) as journal:
+        after = campaign.measure_all(ScriptedTimer(die_after=0), NETWORKS, passes=1, max_passes=1, journal=journal)
+    assert all(one.passes for one in after.values())
+    for label, one in before.items():
+        for kept, restored in zip(one.passes, after[label].passes, strict=True):
+            assert (kept.at, kept.quiet_ms, kept.quiet) == (restored.at, restored.quiet_ms, restored.quiet)
+            assert restored.ratio == pytest.approx(kept.ratio, rel=1e-5)
 
 
 def test_a_network_that_hangs_is_kept_with_its_reason_and_not_tried_again():
@@ -79,8 +128,10 @@ def test_an_interrupted_campaign_goes_on_from_its_journal(tmp_path):
     ("record", "message"),
     [
         ({"label": "9", "rounds": [[1, 1, 1, 1]]}, "'9', which this run does not measure"),
-        ({"label": "1", "rounds": [[1, 1, 1]]}, "rounds of '1' are broken"),
-        ({"label": "1", "rounds": [[1, -1, 1, 1]]}, "not positive"),
+        ({"label": "1", "rounds": [[1, 1, 1]], "at": 1, "quiet_ms": None}, "rounds of '1' are broken"),
+        ({"label": "1", "rounds": [[1, -1, 1, 1]], "at": 1, "quiet_ms": 1}, "not positive"),
+        ({"label": "1", "rounds": [[1, 1, 1, 1]], "at": 1, "quiet_ms": 0}, "not positive"),
+        ({"label": "1", "rounds": [[1, 1, 1, 1]]}, "broken"),
         ({"label": "1"}, "broken"),
     ],
 )

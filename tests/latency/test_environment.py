@@ -98,6 +98,7 @@ def test_mismatch_names_field_and_both_values(field, value):
     assert differing_fields(I7, other) == {field: (getattr(I7, field), value)}
     with pytest.raises(EnvironmentMismatchError) as caught:
         require_same(I7, other, "merge a.parquet with b.parquet")
+    require_same(I7, other, "use", but=(field,))
     for part in ("merge a.parquet with b.parquet", field, repr(getattr(I7, field)), repr(value)):
         assert part in str(caught.value)
 

@@ -166,8 +166,9 @@ def test_ctrl_c_is_pythons_after_networks_were_compiled():
     program = """
 import signal
 from latlas.latency import runtime
+from latlas.latency.reference import OPERATOR
 for threads in (1, 2):
-    compiled = runtime.Compiled(runtime.reference_model(), runtime.CompileOptions(threads=threads))
+    compiled = runtime.Compiled(runtime.reference_model(OPERATOR), runtime.CompileOptions(threads=threads))
 del compiled
 try:
     signal.raise_signal(signal.SIGINT)

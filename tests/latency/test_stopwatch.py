@@ -7,7 +7,18 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from latlas.latency.errors import UsageError
-from latlas.latency.stopwatch import Pass, Round, StopRule, combine, median_interval, run_pass
+from latlas.latency.stopwatch import (
+    QUIET_ROUNDS,
+    QUIET_SECONDS,
+    Pass,
+    Round,
+    StopRule,
+    combine,
+    disagreement,
+    median_interval,
+    run_pass,
+    settle,
+)
 
 
 class Machine:
@@ -96,6 +107,75 @@ def test_contaminated_rounds_are_those_with_a_bracket_above_the_quiet_level():
     assert done.reference_ms == 1.0
 
 
+def rounds_of(ratio, reference=1.0, count=12):
+    return tuple(Round(reference, reference * ratio, reference * ratio, reference) for _ in range(count))
+
+
+def test_a_busy_pass_is_known_by_the_quiet_level_around_it():
+    """Within itself a pass in a busy minute looks quiet: all its reference runs are slow alike."""
+    busy = Pass(rounds_of(1.7, reference=1.5))
+    assert busy.quiet
+    quiet = [Pass(rounds_of(2.0), at=60.0 * k) for k in range(1, 4)]
+    first, *others = settle([busy, *quiet])
+    assert not first.quiet
+    assert all(one.quiet and one.ratio == 2.0 for one in others)
+    assert first.quiet_ms == 1.0
+
+
+def test_a_quiet_level_of_another_hour_does_not_count():
+    """Drift is no burst: what is slower for good is measured as it is."""
+    before, later = Pass(rounds_of(2.0)), Pass(rounds_of(2.0, reference=1.3), at=2 * QUIET_SECONDS)
+    assert [one.quiet for one in settle([later, before])] == [True, True]
+
+
+def test_settling_keeps_the_order_and_a_lower_level_known_before():
+    passes = [Pass(rounds_of(2.0), quiet_ms=0.5, at=9.0), Pass(rounds_of(3.0), at=1.0)]
+    settled = settle(passes)
+    assert [one.rounds for one in settled] == [one.rounds for one in passes]
+    assert [one.quiet_ms for one in settled] == [0.5, 1.0]
+    assert settle([]) == []
+
+
+def test_a_busy_spell_is_given_up_and_a_short_one_waited_out():
+    rule = StopRule()
+
+    def measure(busy_seconds):
+        machine = Machine()
+        run = machine.run
+
+        def slow(true_ms):
+            return run(true_ms * (1.5 if machine.now < busy_seconds else 1.0))
+
+        done = run_pass(
+            lambda: slow(machine.candidate_ms), lambda: slow(machine.reference_ms), rule, lambda: machine.now, 0.5
+        )
+        return done, machine.now
+
+    given_up, spent = measure(60.0)
+    assert not given_up.quiet
+    assert spent < 0.5 * rule.max_seconds
+    waited, _ = measure(0.5)
+    assert waited.quiet
+    assert waited.ratio == pytest.approx(8.0, rel=0.003)
+
+
+def test_busy_passes_count_only_where_there_is_no_other():
+    rule = StopRule()
+    busy, quiet = Pass(rounds_of(1.7, reference=1.5), quiet_ms=1.0), Pass(rounds_of(2.0), quiet_ms=1.0)
+    both = combine([busy, quiet, quiet], rule)
+    assert (both.ratio, both.passes, both.rounds, both.discarded) == (2.0, 3, 24, 12)
+    alone = combine([busy, busy], StopRule(relative_error=0.5))
+    assert alone.ratio == pytest.approx(1.7)
+    assert alone.status == "noisy"
+    nearly = Pass(rounds_of(2.0, count=QUIET_ROUNDS - 1) + rounds_of(9.0, reference=2.0), quiet_ms=1.0)
+    assert not nearly.quiet
+
+
+def test_disagreement_is_that_of_the_first_two_passes():
+    assert disagreement([(1.02, 1.0), (2.0, 2.0, 9.0), (5.0,)]) == pytest.approx(0.01 / 1.01)
+    assert math.isnan(disagreement([(5.0,), ()]))
+
+
 @pytest.mark.parametrize("n", [6, 11, 30, 101])
 def test_ranks_of_the_median_interval_are_scipys(n):
     values = list(range(n))
@@ -133,8 +213,8 @@ def test_more_passes_narrow_the_interval_and_scatter_between_them_widens_it():
     assert apart.relative_error > 2 * two.relative_error
     assert apart.ratio == 2.0
     assert apart.status == "noisy"
-    # By hand: prior variance alone, 1.96 * 0.006 * sqrt(8/9) / sqrt(2).
-    assert two.relative_error == pytest.approx(1.96 * 0.006 * math.sqrt(8 / 9) / math.sqrt(2), rel=1e-3)
+    # By hand: prior variance alone, 1.96 * 0.009 * sqrt(8/9) / sqrt(2).
+    assert two.relative_error == pytest.approx(1.96 * 0.009 * math.sqrt(8 / 9) / math.sqrt(2), rel=1e-3)
 
 
 @given(st.floats(0.01, 100), st.floats(0.01, 10), st.floats(0.1, 50))

@@ -13,7 +13,7 @@ from latlas.latency.graph import live_nodes
 from latlas.latency.profile import Setting
 from latlas.latency.stopwatch import Pass, Round
 from latlas.latency.table import Manifest, Row, Table
-from latlas.search.fit import Sample, accuracy, draw, fit_predictor, repeat_error, sample_of
+from latlas.search.fit import Sample, accuracy, draw_different, fit_predictor, sample_of
 from latlas.supernet.portrait import PortraitSpace
 
 REFERENCE_MS = 0.5
@@ -38,16 +38,16 @@ def tiny(kind):
 
 class TestDraw:
     def test_gives_different_architectures(self, tiny_space):
-        drawn = draw(tiny_space, 150, np.random.default_rng(0))
+        drawn = draw_different(tiny_space, 150, np.random.default_rng(0))
         assert len(set(drawn)) == len(drawn) == 150
         assert not any(one.is_baseline for one in drawn)
 
     def test_gives_the_same_for_the_same_seed_only(self, tiny_space):
-        first, again, other = (draw(tiny_space, 30, np.random.default_rng(seed)) for seed in (0, 0, 1))
+        first, again, other = (draw_different(tiny_space, 30, np.random.default_rng(seed)) for seed in (0, 0, 1))
         assert first == again != other
 
     def test_begins_alike_for_any_count(self, tiny_space):
-        few, many = (draw(tiny_space, count, np.random.default_rng(0)) for count in (20, 40))
+        few, many = (draw_different(tiny_space, count, np.random.default_rng(0)) for count in (20, 40))
         assert many[:20] == few
 
     def test_spreads_further_than_uniform_draws(self):
@@ -56,17 +56,17 @@ class TestDraw:
 
         # At the default's 14 layers, where a sum of independent layers crowds round its mean.
         space, rng = PortraitSpace(height=32, width=32), np.random.default_rng(0)
-        drawn, uniform = draw(space, 200, rng), space.sample(200, rng)
+        drawn, uniform = draw_different(space, 200, rng), space.sample(200, rng)
         assert spread(drawn) > 1.2 * spread(uniform)
 
     def test_has_every_operator_of_every_layer(self, tiny_space):
-        drawn = draw(tiny_space, 150, np.random.default_rng(0))
+        drawn = draw_different(tiny_space, 150, np.random.default_rng(0))
         for layer, options in enumerate(tiny_space.choices):
             assert {one.operators[layer] for one in drawn} == set(options)
 
     def test_ends_with_the_whole_of_a_small_space(self):
         space = tiny(TwoOperators)
-        assert len(draw(space, 100, np.random.default_rng(0))) == space.size == 16
+        assert len(draw_different(space, 100, np.random.default_rng(0))) == space.size == 16
 
 
 def environment_of(**changed):
@@ -113,7 +113,7 @@ def table_of(space, environment, without=0):
 @pytest.fixture(scope="module")
 def samples(tiny_space):
     rng = np.random.default_rng(5)
-    return [sample(architecture, rng) for architecture in draw(tiny_space, TRAIN + 50, rng)]
+    return [sample(architecture, rng) for architecture in draw_different(tiny_space, TRAIN + 50, rng)]
 
 
 @pytest.fixture(scope="module")
@@ -192,16 +192,6 @@ def test_accuracy_by_hand():
 @pytest.mark.parametrize("predicted", [[1.0, 2.0], [3.0, 3.0, 3.0]])
 def test_a_rank_correlation_that_is_undefined_is_none_and_no_nan(predicted):
     assert accuracy(np.array(predicted), np.arange(1.0, len(predicted) + 1))["spearman"] is None
-
-
-def test_the_repeat_error_is_that_of_the_first_two_passes(tiny_space):
-    architecture = tiny_space.cover()[0]
-
-    def measured(*ratios):
-        return Sample(architecture, 1.0, 0.9, 1.1, 1.0, "ok", ratios)
-
-    assert repeat_error([measured(1.02, 1.0), measured(2.0, 2.0, 9.0), measured(5.0)]) == pytest.approx(0.01 / 1.01)
-    assert repeat_error([measured(5.0)]) is None
 
 
 def test_a_sample_is_the_ratio_times_the_reference(tiny_space):

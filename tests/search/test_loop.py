@@ -73,13 +73,18 @@ def constraint_of(monkeypatch):
     def make(budget_ms, *, margin=0.05, factor=1.0, measuring=measure, **options):
         predictor = Scripted(margin, factor)
         constraint = LatencyConstraint(predictor, budget_ms, measure=measuring, **options)
-        check = constraint.check
+        check, predict = constraint.check, constraint.predict
 
         def learn_and_check(architecture):
             predictor.learn([architecture])
             return check(architecture)
 
+        def learn_and_predict(architectures):
+            predictor.learn(architectures)
+            return predict(architectures)
+
         monkeypatch.setattr(constraint, "check", learn_and_check)
+        monkeypatch.setattr(constraint, "predict", learn_and_predict)
         return constraint
 
     return make
@@ -221,3 +226,25 @@ def test_it_stops_when_told_and_reports_each_candidate(networks, constraint_of):
 def test_no_evaluations_are_refused(networks, constraint_of):
     with pytest.raises(UsageError, match="evaluations is 0"):
         run_search(Listed(networks), constraint_of(1.0), quality, 0)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_candidates_use_the_budget(tiny_space, constraint_of, name):
+    constraint, start = constraint_of(22.0), min(tiny_space.cover(), key=real_ms)
+    strategy = make_strategy(name, tiny_space, np.random.default_rng(1), 20)
+    history = run_search(strategy, constraint, quality, 20, start=(start,), floor_ms=0.9 * 22.0)
+    first, *others = history.candidates
+    assert first.architecture == start
+    assert len(others) == 19
+    assert all(0.9 * 22.0 <= predicted_ms(one.architecture) <= 22.0 for one in others)
+    assert history.unused > 0
+
+
+def test_the_floor_falls_where_nothing_lies_above_it(networks, constraint_of):
+    """All are far below the budget: they are passed over at first, and taken in the end."""
+    slowest = max(map(real_ms, networks))
+    history = run_search(Listed(networks), constraint_of(2 * slowest), quality, 60, floor_ms=1.5 * slowest)
+    assert history.unused > 0
+    taken = [real_ms(one.architecture) for one in history.candidates]
+    assert taken
+    assert max(taken) == slowest
