@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -90,9 +91,8 @@ def rescaled(
 ) -> dict[Architecture, Interval]:
     """The intervals at the machine's speed of when `anchor` was first measured as `before`.
 
-    Between a search and its end lies a training, in which the speed of a shared machine moved by up to 15 % and the small
-    reference network did not follow all of it. A network of the candidates' own size, measured both times, does; the
-    uncertainty of both of its measurements is added to the others'.
+    Between a search and its end lies a training, and another timing process whose reference network lies elsewhere in memory
+    (0.4 %). A network measured both times takes both out; the uncertainty of its two measurements is added to the others'.
     """
     after = intervals[anchor]
     factor = before.latency_ms / after.latency_ms
@@ -104,6 +104,18 @@ def rescaled(
         half = latency_ms * math.hypot(own, *errors)
         found[architecture] = Interval(latency_ms, max(latency_ms - half, 1e-3 * latency_ms), latency_ms + half)
     return found | {anchor: before}
+
+
+def averaged(readings: Sequence[Mapping[Architecture, Interval]]) -> dict[Architecture, Interval]:
+    """The mean of several measurements of the same networks; its interval is no narrower than theirs, as they share what
+    they were rescaled by."""
+    found = {}
+    for architecture in readings[0]:
+        intervals = [one[architecture] for one in readings]
+        latency_ms = fmean(one.latency_ms for one in intervals)
+        half = fmean((one.upper_ms - one.lower_ms) / 2 for one in intervals)
+        found[architecture] = Interval(latency_ms, max(latency_ms - half, 1e-3 * latency_ms), latency_ms + half)
+    return found
 
 
 def interval_of(measured: campaign.Measured, reference_ms: float, setting: Setting) -> Interval:

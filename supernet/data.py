@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor
 
 from latlas.latency.errors import DataError, UsageError
-from latlas.supernet.augment import Augmentation, augment
 from latlas.supernet.images import Mask, read_image, read_mask
 from latlas.supernet.portraits import generate_portrait
 
@@ -214,32 +213,6 @@ def _inside(folder: Path, name: str, where: str) -> Path:
     if not exists:
         raise DataError(f"{where}: {path}: no such file")
     return path
-
-
-def batches(
-    dataset: Dataset,
-    batch_size: int,
-    rng: np.random.Generator,
-    augmentation: Augmentation | None,
-    device: torch.device | str = "cpu",
-    height: int | None = None,
-    width: int | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless `(images, masks)`: float `(B, 3, h, w)` in 0..1, channels last, and float `(B, 1, h, w)` in 0..1.
-
-    Every epoch is shuffled by `rng`; a batch may span two. `height` and `width` default to the data set's.
-    """
-    if batch_size < 1 or not len(dataset):
-        raise UsageError(f"batches of {batch_size} from {len(dataset)} images; both must be at least 1")
-    size = (height or dataset.images.shape[2], width or dataset.images.shape[3])
-    order: list[int] = []
-    while True:
-        while len(order) < batch_size:
-            order += rng.permutation(len(dataset)).tolist()
-        chosen, order = order[:batch_size], order[batch_size:]
-        images = dataset.images[chosen].to(device).float().div_(255)
-        masks = dataset.masks[chosen].to(device).float()[:, None]
-        yield augment(images, masks, augmentation, rng, size)
 
 
 def evaluation_batches(dataset: Dataset, batch_size: int) -> Iterator[tuple[Tensor, range]]:

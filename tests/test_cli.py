@@ -337,7 +337,7 @@ def photographs(folder: Path, count: int = 12) -> None:
 
 SMALLER = {
     "profile-ops": ("--space", SPACE, "--resolution", 32, *QUICK),
-    "fit-predictor": ("--subnets", 8, "--test", 3, *QUICK),
+    "fit-predictor": ("--subnets", 10, "--test", 3, *QUICK),
     "train-supernet": ("--space", SPACE, "--steps", 3, "--train-resolution", 32, "--batch-size", 2),
     "search": (
         *("--evaluations", 3, "--finalists", 2, "--max-measurements", 1, "--score-images", 4),
@@ -358,8 +358,8 @@ def test_the_readmes_own_commands_and_code_run_in_their_order(tmp_path):
         assert done.code == 0, f"{words}: {done.err}"
     (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     assert "PortraitSpace()" in code
-    found: dict[str, Any] = {}
-    exec(code.replace("PortraitSpace()", f"parse_space({SPACE!r})"), {"parse_space": parse_space}, found)
+    found: dict[str, Any] = {"parse_space": parse_space}
+    exec(code.replace("PortraitSpace()", f"parse_space({SPACE!r})"), found)
     assert len(found["candidates"]) == 100
     assert set(found["feasible"]) <= set(found["candidates"])
 

@@ -1,8 +1,6 @@
 import io
 import itertools
 import struct
-import subprocess
-import sys
 import zlib
 
 import numpy as np
@@ -11,8 +9,7 @@ import torch
 from PIL import Image
 
 from latlas.latency.errors import DataError, UsageError
-from latlas.supernet.augment import Augmentation
-from latlas.supernet.data import batches, evaluation_batches, load_folder, subset, synthetic
+from latlas.supernet.data import evaluation_batches, load_folder, subset, synthetic
 from latlas.supernet.images import read_mask
 
 
@@ -164,8 +161,6 @@ def test_wrong_arguments_are_said(folder):
         synthetic(0, 32, 32)
     with pytest.raises(UsageError, match="subset of 0"):
         subset(synthetic(1, 32, 32), 0)
-    with pytest.raises(UsageError, match="batches of 0"):
-        next(batches(synthetic(1, 32, 32), 0, np.random.default_rng(0), None))
 
 
 def test_mask_of_another_size(folder):
@@ -326,46 +321,6 @@ def test_subset():
     assert list(chosen.names) == sorted(chosen.names)
     assert chosen.names == subset(data, 4, seed=1).names
     assert len(subset(data, 100)) == 9
-
-
-def test_batches_go_over_the_data_epoch_by_epoch():
-    data = synthetic(6, 16, 16, seed=0)
-    keys = {image.sum().item(): index for index, image in enumerate(data.images.long())}
-    seen = []
-    for images, masks in itertools.islice(batches(data, 4, np.random.default_rng(0), None), 6):
-        assert images.shape == (4, 3, 16, 16)
-        assert masks.shape == (4, 1, 16, 16)
-        assert (images.dtype, masks.dtype) == (torch.float32, torch.float32)
-        assert images.is_contiguous(memory_format=torch.channels_last)
-        indices = [keys[round(image.double().mul(255).sum().item())] for image in images]
-        for index, mask in zip(indices, masks, strict=True):
-            assert torch.equal(mask[0], data.masks[index].float())
-        seen += indices
-    epochs = [seen[start : start + 6] for start in range(0, 24, 6)]
-    assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) > 1
-
-
-def test_batches_of_another_size_and_more_than_the_data():
-    images, masks = next(batches(synthetic(3, 32, 32), 8, np.random.default_rng(0), Augmentation(), "cpu", 16, 24))
-    assert images.shape == (8, 3, 16, 24)
-    assert masks.shape == (8, 1, 16, 24)
-
-
-def test_batches_are_the_same_in_every_process():
-    code = (
-        "import numpy as np, hashlib; from latlas.supernet.data import *; from latlas.supernet.augment import Augmentation;"
-        "b = batches(synthetic(5, 24, 24, 3), 4, np.random.default_rng(1), Augmentation());"
-        "print(hashlib.sha256(b''.join(t.contiguous().numpy().tobytes() for _ in range(3) for t in next(b))).hexdigest())"
-    )
-    run = [
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"OMP_NUM_THREADS": "1"}
-        )
-        for _ in range(2)
-    ]
-    assert run[0].stdout == run[1].stdout
-    assert len(run[0].stdout.strip()) == 64
 
 
 def test_evaluation_batches_keep_the_order():

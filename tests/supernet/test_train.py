@@ -249,6 +249,28 @@ def test_averaged_weights_get_statistics_of_their_own(dataset):
     torch.testing.assert_close(subnet.get_buffer(first), before[first])
 
 
+class Noting(torch.nn.Module):
+    """Notes the images it is given; the graph is a real one's."""
+
+    def __init__(self):
+        super().__init__()
+        self.graph, self.scale, self.seen = fresh_subnet().graph, torch.nn.Parameter(torch.ones(1)), []
+
+    def logits(self, images):
+        self.seen.append(images)
+        return self.scale * images[:, :1]
+
+
+def test_an_epoch_goes_over_the_data_once_and_each_in_another_order(dataset):
+    network = Noting()
+    train_subnet(network, dataset, TrainConfig(steps=4, batch_size=5, device="cpu"))
+    keys = {image.sum().item(): index for index, image in enumerate(dataset.images.long())}
+    seen = [keys[round(image.double().mul(255).sum().item())] for images in network.seen for image in images]
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
+    assert seen[:10] != seen[10:]
+    assert all(images.is_contiguous(memory_format=torch.channels_last) for images in network.seen)
+
+
 def test_what_is_not_finite_ends_the_training(dataset):
     subnet = fresh_subnet()
     torch.nn.init.constant_(next(subnet.parameters()), float("nan"))
