@@ -37,7 +37,7 @@ from latlas.search.loop import Candidate, History, run_search
 from latlas.search.report import write_report
 from latlas.search.strategy import make_strategy
 from latlas.supernet.augment import Augmentation
-from latlas.supernet.data import Dataset, subset
+from latlas.supernet.data import Dataset, resized, subset
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.quality import Quality
@@ -61,10 +61,11 @@ class SearchConfig:
     """What a search is asked for.
 
     `budget_ms` None is the baseline's measured latency. Candidates are to use at least the share `min_use` of it, or of the
-    slowest network's where that is within the budget. `supernet_steps` is how long the supernet was trained. The winner
-    goes on from the supernet's weights, of which each searchable one was updated in a step out of as many as a layer
-    has operators; the baseline, which starts from nothing, is trained so many steps longer. With `from_scratch` both
-    start from nothing and are trained equally long.
+    slowest network's where that is within the budget. `supernet_steps` is how long the supernet was trained, and
+    `supernet_size` the height and width of its training images, at which candidates are scored. The winner goes on from
+    the supernet's weights, of which each searchable one was updated in a step out of as many as a layer has operators;
+    the baseline, which starts from nothing, is trained so many steps longer. With `from_scratch` both start from nothing
+    and are trained equally long.
     """
 
     budget_ms: float | None = None
@@ -78,6 +79,7 @@ class SearchConfig:
     seed: int = 0
     score_images: int = 64
     supernet_steps: int = 0
+    supernet_size: tuple[int, int] | None = None
     from_scratch: bool = False
     train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=400))
     time_limit_s: float | None = None
@@ -152,8 +154,12 @@ def search(
     strategy = make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations)
     training_device(config.train.device)
     # Candidates are compared on training images: what is reported is of images that chose nothing.
-    scored = subset(training, config.score_images, config.seed)
-    calibration = calibration_images(subset(training, CALIBRATION_IMAGES, config.seed + 1).images)
+    calibrating = subset(training, CALIBRATION_IMAGES, config.seed + 1)
+    calibration = calibration_images(calibrating.images)
+    # At the size that the shared weights know: at another, what is compared is how networks bear the change.
+    size = config.supernet_size or (training.images.shape[2], training.images.shape[3])
+    scored = resized(subset(training, config.score_images, config.seed), *size)
+    score_calibration = calibration_images(resized(calibrating, *size).images)
 
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), timing_operator)
@@ -165,7 +171,7 @@ def search(
             history = run_search(
                 strategy,
                 constraint,
-                lambda architecture: score(supernet, architecture, calibration, scored).miou,
+                lambda architecture: score(supernet, architecture, score_calibration, scored).miou,
                 config.evaluations,
                 start=(fastest,),
                 floor_ms=config.min_use * min(constraint.budget_ms, slowest_ms),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -57,6 +58,22 @@ def subset(dataset: Dataset, count: int, seed: int = 0) -> Dataset:
         tuple(dataset.names[i] for i in chosen),
         tuple(dataset.native_masks[i] for i in chosen) if dataset.native_masks else (),
     )
+
+
+def resized(dataset: Dataset, height: int, width: int) -> Dataset:
+    """The same samples at another size, without native masks; the data set itself where it has that size.
+
+    Images by antialiased bilinear interpolation; a mask's pixel is person where more than half of it was.
+    """
+    if dataset.images.shape[2:] == (height, width):
+        return dataset
+
+    def smooth(pixels: Tensor) -> Tensor:
+        return F.interpolate(pixels.float(), (height, width), mode="bilinear", antialias=True)
+
+    images = smooth(dataset.images).round_().clamp_(0, 255).to(torch.uint8)
+    masks = (smooth(dataset.masks[:, None])[:, 0] > 0.5).to(torch.uint8)
+    return Dataset(images, masks, dataset.sources, dataset.names)
 
 
 def synthetic(count: int, height: int, width: int, seed: int = 0, keep_native: bool = False) -> Dataset:

@@ -26,6 +26,7 @@ import typer
 from PIL import Image
 
 from latlas import cli
+from latlas.commands import options
 from latlas.latency.profile import Setting
 from latlas.latency.row import NUMBERS
 from latlas.latency.runtime import OperatorLibrary, metadata_of, read
@@ -70,14 +71,14 @@ def latlas(*words: object, in_folder: Path | None = None) -> Done:
 
 def hasten(patch: pytest.MonkeyPatch) -> None:
     """Passes of few rounds, none discarded, and conversions that report to nobody, which takes most of their time."""
-    setting_of = cli._setting
+    setting_of = options.setting_of
 
     def hasty(*arguments: Any) -> Setting:
         setting = setting_of(*arguments)
         rule = replace(setting.rule, min_rounds=8, max_rounds=12, max_seconds=1.0, bracket_tolerance=100.0)
         return replace(setting, passes=2, max_passes=2, rule=rule)
 
-    patch.setattr(cli, "_setting", hasty)
+    patch.setattr(options, "setting_of", hasty)
     patch.setattr("openvino_telemetry.Telemetry.send_event", lambda *arguments, **options: None)
 
 

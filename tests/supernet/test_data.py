@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from latlas.latency.errors import DataError, UsageError
-from latlas.supernet.data import evaluation_batches, load_folder, subset, synthetic
+from latlas.supernet.data import evaluation_batches, load_folder, resized, subset, synthetic
 from latlas.supernet.images import read_mask
 
 
@@ -321,6 +321,20 @@ def test_subset():
     assert list(chosen.names) == sorted(chosen.names)
     assert chosen.names == subset(data, 4, seed=1).names
     assert len(subset(data, 100)) == 9
+
+
+def test_resizing_is_pillows_to_a_level_and_keeps_what_is_of_the_size():
+    data = synthetic(2, 48, 32, seed=5, keep_native=True)
+    assert resized(data, 48, 32) is data
+    small = resized(data, 24, 16)
+    assert (small.images.shape, small.masks.shape) == ((2, 3, 24, 16), (2, 24, 16))
+    assert (small.images.dtype, small.masks.dtype, small.native_masks) == (torch.uint8, torch.uint8, ())
+    for image, reduced in zip(data.images, small.images, strict=True):
+        theirs = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((16, 24), Image.Resampling.BILINEAR)
+        difference = np.abs(np.asarray(theirs, dtype=int) - reduced.permute(1, 2, 0).numpy())
+        assert difference.max() <= 1
+    assert set(small.masks.unique().tolist()) <= {0, 1}
+    assert abs(small.masks.float().mean() - data.masks.float().mean()) < 0.03
 
 
 def test_evaluation_batches_keep_the_order():

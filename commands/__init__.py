@@ -1,0 +1,1 @@
+"""The commands of the command line: functions that `latlas.cli` registers; heavy imports are inside them."""

@@ -1,0 +1,244 @@
+"""`doctor`, `profile-ops`, `fit-predictor`, `predict`, `measure`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latlas.commands import options
+from latlas.commands.output import bar_of, note, print_result, shown
+from latlas.latency.errors import EnvironmentMismatchError, UsageError
+
+
+def doctor(
+    precision: options.PrecisionOption = "f32",
+    threads: options.ThreadsOption = 1,
+    rounds: Annotated[int, typer.Option(help="Measurements of the A/A run.", min=4)] = 12,
+    json: options.JsonOption = False,
+) -> None:
+    """Say whether this machine can measure now: its state, and the reference measured against itself."""
+    from latlas.latency.doctor import examine
+
+    record = examine(options.setting_of(precision, threads), rounds)
+    print_result(record, json, lambda: [f"{k}: {v}" for k, v in record.items()])
+    if not record["verdict"].startswith("ok"):
+        raise typer.Exit(1)
+
+
+def profile_ops(
+    space: options.SpaceOption = "portrait",
+    resolution: options.ResolutionOption = "",
+    precision: options.PrecisionOption = "f32",
+    threads: options.ThreadsOption = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Table; default tables/<device>/<space>-<precision>-t<threads>.parquet.")
+    ] = None,
+    relative_error: options.ErrorOption = 0.01,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be measured.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Measure only what the table lacks, and add it.")] = False,
+    force: options.ForceOption = False,
+    seed: options.SeedOption = 0,
+    json: options.JsonOption = False,
+) -> None:
+    """Measure every operator of a space by itself, and keep the result as a table."""
+    started = time.monotonic()
+    chosen = options.space_of(space, resolution)
+    specs = chosen.specs()
+    if dry_run:
+        print_result([s.to_dict() for s in specs], json, lambda: [str(s) for s in specs] + [f"{len(specs)} operators"])
+        return
+    from latlas.latency.profile import profile
+    from latlas.supernet.operators import timing_operator
+
+    setting = options.setting_of(precision, threads, relative_error, seed)
+    target = out or options.default_table(chosen, precision, threads)
+    with bar_of("measuring operators") as bar:
+        table = profile(
+            specs,
+            timing_operator,
+            target,
+            setting,
+            space=chosen.text,
+            command=shlex.join(["latlas", *sys.argv[1:]]),
+            force=force,
+            update=update,
+            on_convert=lambda done, total: bar(done, total, "converting"),
+            on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
+        )
+    manifest = table.manifest
+    record = {
+        "table": str(target),
+        "entries": len(table),
+        "noisy": table.count("noisy"),
+        "failed": table.count("failed"),
+        "noise_floor": manifest.noise_floor,
+        "seconds": time.monotonic() - started,
+        "environment": manifest.environment.to_dict(),
+    }
+    print_result(
+        record,
+        json,
+        lambda: [
+            f"{target}: {len(table)} operators ({record['noisy']} noisy, {record['failed']} failed) "
+            f"in {record['seconds']:.0f} s; noise floor {100 * (manifest.noise_floor or 0):.2f} %"
+        ],
+    )
+
+
+def fit_predictor(
+    table: Annotated[Path | None, typer.Option(help="Operator table; without it, from the graph alone.")] = None,
+    space: Annotated[str, typer.Option("--space", help="Search space; default the table's.")] = "",
+    resolution: options.ResolutionOption = "",
+    precision: options.PrecisionOption = "f32",
+    threads: options.ThreadsOption = 1,
+    subnets: Annotated[int, typer.Option(help="Measured subnets to learn from.", min=10)] = 150,
+    test: Annotated[int, typer.Option(help="Further measured subnets, for the figures alone.", min=1)] = 50,
+    out: Annotated[Path, typer.Option(help="Folder of the predictor.")] = Path("predictor"),
+    relative_error: options.ErrorOption = 0.01,
+    force: options.ForceOption = False,
+    seed: options.SeedOption = 0,
+    json: options.JsonOption = False,
+) -> None:
+    """Measure random subnets and learn their latency; the figures are of subnets that were not learnt from."""
+    from latlas.latency.environment import require_same
+    from latlas.latency.predictor_file import check_replaceable, save_predictor
+    from latlas.latency.table import Table
+    from latlas.search.fit import collect
+    from latlas.search.fit import fit_predictor as fit
+
+    started = time.monotonic()
+    if out.exists() and not force:
+        raise UsageError(f"{out} exists already; choose another path, or --force to replace it")
+    check_replaceable(out)
+    operators = Table.read(table) if table is not None else None
+    chosen = options.space_of(space or (operators.manifest.space if operators else "portrait"), resolution)
+    setting = options.setting_of(precision, threads, relative_error, seed)
+    if operators is not None:
+        environment = operators.manifest.environment
+        for name, asked in (("precision", precision), ("threads", threads)):
+            if getattr(environment, name) != asked:
+                raise EnvironmentMismatchError(
+                    f"table {table} is of {name} {getattr(environment, name)}, asked for {asked}; give the same"
+                )
+        with setting.bench() as bench:
+            # Before an hour of measuring, not after it.
+            here = setting.environment(bench, 1.0)
+            require_same(environment, here, f"learn with table {table} on this machine", but=("reference_id",))
+        missing = [spec for a in chosen.cover() for spec in (n.spec for n in a.graph()) if spec not in operators]
+        if missing:
+            operators.latency_ms(missing[0])
+    journal = out.with_name(out.name + ".journal")
+    with bar_of("measuring subnets") as bar:
+        samples, environment = collect(
+            chosen,
+            subnets + test,
+            setting,
+            journal,
+            on_note=note,
+            on_progress=lambda p: bar(p.done, p.total, "", p.eta_seconds),
+        )
+    # Drawn alternately uniform and spread: every fourth or so to test keeps both kinds on both sides.
+    import numpy as np
+
+    order = np.random.default_rng(seed + 1).permutation(len(samples))
+    held_out = {int(i) for i in order[:test]}
+    saved = fit(
+        chosen,
+        operators,
+        [s for i, s in enumerate(samples) if i not in held_out],
+        [s for i, s in enumerate(samples) if i in held_out],
+        environment,
+        seed=seed,
+    )
+    saved.figures["seconds"] = time.monotonic() - started
+    save_predictor(out, saved, overwrite=force)
+    journal.unlink(missing_ok=True)
+    record = {"predictor": str(out), **saved.figures}
+    print_result(
+        record,
+        json,
+        lambda: [
+            f"{out}: learnt from {record['train']} subnets; on {record['test']} others MAPE {100 * record['mape']:.2f} % "
+            f"(noise floor {shown(record['noise_floor'], 100, 2)} %), within 5 %: {100 * record['within_5']:.0f} %, "
+            f"Spearman {shown(record['spearman'], 1, 3)}, 95 % interval +-{100 * record['margin']:.1f} % "
+            f"holds {100 * record['coverage']:.0f} %"
+        ],
+    )
+
+
+def predict(
+    architectures: Annotated[list[str] | None, typer.Argument(help="Architectures, as text or JSON files.")] = None,
+    predictor: Annotated[Path, typer.Option(help="Folder of a predictor.")] = Path("predictor"),
+    random: Annotated[int, typer.Option(help="Predict this many random architectures.", min=0)] = 0,
+    confidence: Annotated[float, typer.Option(help="Of the interval.")] = 0.95,
+    seed: options.SeedOption = 0,
+    json: options.JsonOption = False,
+) -> None:
+    """Predict end-to-end latency with an interval."""
+    import numpy as np
+
+    from latlas.latency.predictor_file import load_predictor
+
+    saved = load_predictor(predictor)
+    space = options.space_of(saved.space, "")
+    chosen = [options.architecture_of(text, space) for text in architectures or ()]
+    chosen += space.sample(random, np.random.default_rng(seed)) if random else []
+    if not chosen:
+        raise UsageError("nothing to predict; give architectures, or --random N")
+    bounds = saved.predictor.predict_interval([a.graph() for a in chosen], confidence)
+    record = [
+        {"architecture": str(a), "latency_ms": b.latency_ms, "lower_ms": b.lower_ms, "upper_ms": b.upper_ms}
+        for a, b in zip(chosen, bounds, strict=True)
+    ]
+    print_result(
+        record,
+        json,
+        lambda: [
+            f"{r['latency_ms']:.3f} ms [{r['lower_ms']:.3f}, {r['upper_ms']:.3f}]  {r['architecture']}" for r in record
+        ],
+    )
+
+
+def measure(
+    targets: Annotated[list[str], typer.Argument(help="Architectures (text or .json), .xml, .onnx or .tflite files.")],
+    space: Annotated[str, typer.Option("--space", help="Space of architectures that name none.")] = "",
+    precision: options.PrecisionOption = "f32",
+    threads: options.ThreadsOption = 1,
+    shape: Annotated[str, typer.Option(help="Input shape of a dynamic model file, as 1,3,256,256.")] = "",
+    reference_ms: Annotated[
+        float | None, typer.Option(help="State milliseconds at this reference latency, an earlier session's.")
+    ] = None,
+    relative_error: options.ErrorOption = 0.01,
+    seed: options.SeedOption = 0,
+    json: options.JsonOption = False,
+) -> None:
+    """Measure networks end to end, in turn; one object as JSON for one target, a list for several."""
+    from latlas.search.measure import measure_targets
+
+    fixed = options.shape_of(shape)
+    chosen = options.space_of(space, "") if space else None
+    parsed = [
+        Path(t) if t.endswith((".xml", ".onnx", ".tflite")) else options.architecture_of(t, chosen) for t in targets
+    ]
+    with bar_of("measuring") as bar:
+        records = measure_targets(
+            parsed,
+            options.setting_of(precision, threads, relative_error, seed),
+            shape=fixed,
+            reference_ms=reference_ms,
+            on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
+        )
+    print_result(
+        records[0] if len(records) == 1 else records,
+        json,
+        lambda: [
+            f"{r['latency_ms']:.3f} ms [{r['lower_ms']:.3f}, {r['upper_ms']:.3f}] {r['status']}, "
+            f"{r['ratio']:.3f} x reference ({r['reference_ms']:.3f} ms), {r['rounds']} rounds  {r['target']}"
+            for r in records
+        ],
+    )

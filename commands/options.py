@@ -1,0 +1,130 @@
+"""What the commands share on their way in: option types, and what becomes of their texts."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latlas.commands.output import note
+from latlas.latency.errors import EnvironmentMismatchError, UsageError
+
+if TYPE_CHECKING:
+    from latlas.latency.profile import Setting
+    from latlas.supernet.data import Dataset
+    from latlas.supernet.space import Architecture, SearchSpace
+
+SpaceOption = Annotated[
+    str, typer.Option("--space", help="Search space, such as portrait or portrait:decoder_channels=24.")
+]
+ResolutionOption = Annotated[
+    str, typer.Option("--resolution", help="Input size N or HxW; sets the space's height and width.")
+]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="f32 or bf16; always set, never left to OpenVINO.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Inference threads.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything that chance decides.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+ErrorOption = Annotated[float, typer.Option("--relative-error", help="Asked half width of the 95 % interval.")]
+DataOption = Annotated[str, typer.Option("--data", help="Folder of images and masks, or `synthetic`.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or auto; for training.")]
+
+
+def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed: int = 0) -> Setting:
+    """How things are measured, of the options that say so."""
+    from latlas.latency.profile import Setting
+    from latlas.latency.runtime import CompileOptions
+    from latlas.latency.stopwatch import LAYOUT_SD, StopRule
+
+    CompileOptions(precision=precision, threads=threads)
+    cores = os.cpu_count() or 1
+    if threads > cores:
+        raise UsageError(f"--threads is {threads}; this machine has {cores} CPUs")
+    rule = StopRule(relative_error=relative_error)
+    # The scatter between compiles alone asks for so many passes; the rounds within them for the rest of the error.
+    passes = math.ceil((1.96 * LAYOUT_SD / (0.85 * relative_error)) ** 2)
+    return Setting(precision=precision, threads=threads, seed=seed, rule=rule, max_passes=max(4, 2 * passes))
+
+
+def space_of(text: str, resolution: str) -> SearchSpace:
+    """The search space of its text, with the resolution put in."""
+    import latlas.supernet.portrait  # noqa: F401  (registers the space)
+    from latlas.supernet.space import parse_space
+
+    if resolution:
+        text += ("," if ":" in text else ":") + f"resolution={resolution}"
+    return parse_space(text)
+
+
+def architecture_of(text: str, space: SearchSpace | None) -> Architecture:
+    """The architecture of a text or of a JSON file."""
+    import latlas.supernet.portrait  # noqa: F401  (registers the space)
+    from latlas.supernet.space import parse_architecture, read_architecture
+
+    if not text.endswith(".json"):
+        return parse_architecture(text, space)
+    architecture = read_architecture(Path(text))
+    if space is not None and architecture.space != space:
+        raise EnvironmentMismatchError(f"{text} is of {architecture.space.text}, not of {space.text}")
+    return architecture
+
+
+def default_table(space: SearchSpace, precision: str, threads: int) -> Path:
+    """Where a published table of this machine lies."""
+    from latlas.latency.environment import cpu_model, device_slug
+
+    name = space.text.replace(":", "-").replace("=", "").replace(",", "-")
+    return Path("tables") / device_slug(cpu_model()) / f"{name}-{precision}-t{threads}.parquet"
+
+
+def data_of(
+    data: str, split: str, height: int, width: int, images: int, seed: int, keep_native: bool = False
+) -> Dataset:
+    """The images of a split, read or drawn."""
+    from latlas.supernet.data import load_folder, synthetic
+
+    note(f"loading the {split} images of {data} at {height}x{width}")
+    if data == "synthetic":
+        # Even seeds train and odd ones validate, so that no two seeds mix the splits.
+        return synthetic(images, height, width, 2 * seed + (split == "val"), keep_native=keep_native)
+    return load_folder(Path(data), split, height, width, keep_native=keep_native)
+
+
+def size_of(text: str, default: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of `N` or `HxW`."""
+    if not text:
+        return default
+    height, _, width = text.partition("x")
+    return int(number_of(height, "--train-resolution")), int(number_of(width or height, "--train-resolution"))
+
+
+def shape_of(text: str) -> tuple[int, ...] | None:
+    """An input shape of numbers and commas, None for no text."""
+    return tuple(int(number_of(part, "--shape")) for part in text.split(",")) if text else None
+
+
+def number_of(text: str, option: str) -> float:
+    """A positive number, or an error that names the option."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{option} is {text!r}; it must be a positive number")
+    return value
+
+
+def require_writable(folder: Path) -> None:
+    """Make the folder; raises `UsageError` where nothing can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".latlas-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None

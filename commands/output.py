@@ -1,0 +1,60 @@
+"""What the commands share on their way out: results to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from json import dumps
+from typing import Any
+
+import typer
+
+
+def note(text: str) -> None:
+    """A line to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def shown(value: float | None, times: float, digits: int) -> str:
+    """A number times something, or unknown."""
+    return "unknown" if value is None else f"{times * value:.{digits}f}"
+
+
+def print_result(record: Any, as_json: bool, lines: Callable[[], list[str]]) -> None:
+    """The record as JSON, or its lines."""
+    typer.echo(dumps(record, indent=1, allow_nan=False) if as_json else "\n".join(lines()))
+
+
+@contextmanager
+def bar_of(title: str) -> Iterator[Callable[..., None]]:
+    """A progress line on standard error: a bar on a terminal, else a line every ten seconds."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        spoken = [time.monotonic()]
+
+        def speak(done: int, total: int, what: str = "", eta_s: float | None = None) -> None:
+            if time.monotonic() - spoken[0] >= 10:
+                spoken[0] = time.monotonic()
+                left = f", {eta_s:.0f} s left" if eta_s else ""
+                note(f"{title}: {done} of {total}{left}  {what}")
+
+        yield speak
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} {task.fields[more]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(title, total=None, more="")
+
+        def show(done: int, total: int, what: str = "", eta_s: float | None = None) -> None:
+            left = f"{eta_s:.0f} s left " if eta_s else ""
+            progress.update(task, completed=done, total=total, more=(left + what)[:100])
+
+        yield show

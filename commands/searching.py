@@ -1,0 +1,224 @@
+"""`train-supernet`, `search`, `demo`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from latlas.commands import options
+from latlas.commands.output import bar_of, note, print_result, shown
+from latlas.latency.errors import UsageError
+
+
+def train_supernet(
+    space: options.SpaceOption = "portrait",
+    resolution: options.ResolutionOption = "",
+    data: options.DataOption = "synthetic",
+    images: Annotated[int, typer.Option(help="How many synthetic images.", min=16)] = 2000,
+    steps: Annotated[int, typer.Option(min=1)] = 4000,
+    batch_size: Annotated[int, typer.Option(min=2)] = 16,
+    learning_rate: Annotated[float, typer.Option()] = 2e-3,
+    train_resolution: Annotated[str, typer.Option(help="Size of training images N or HxW; default the space's.")] = "",
+    out: Annotated[Path, typer.Option(help="Supernet checkpoint, safetensors.")] = Path("supernet.safetensors"),
+    time_limit: Annotated[float | None, typer.Option(help="Seconds after which training ends, annealed.")] = None,
+    device: options.DeviceOption = "auto",
+    force: options.ForceOption = False,
+    seed: options.SeedOption = 0,
+    json: options.JsonOption = False,
+) -> None:
+    """Train a supernet by uniform single-path sampling; stopped, the same command goes on."""
+    from latlas.supernet.augment import Augmentation
+    from latlas.supernet.checkpoint import save_weights
+    from latlas.supernet.train import TrainConfig
+    from latlas.supernet.train import train_supernet as train
+
+    if out.exists() and not force:
+        raise UsageError(f"{out} exists already; choose another path, or --force to replace it")
+    chosen = options.space_of(space, resolution)
+    height, width = options.size_of(train_resolution, (chosen.input_shape()[1], chosen.input_shape()[2]))
+    dataset = options.data_of(data, "train", height, width, images, seed)
+    config = TrainConfig(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device)
+    started = time.monotonic()
+    last: dict[str, float] = {}
+
+    def show(bar: Callable[..., None]) -> Callable[[Any], None]:
+        def on_progress(p: Any) -> None:
+            last.update(step=p.step, loss=p.loss)
+            bar(p.step, p.steps, f"loss {p.loss:.3f}", p.eta_s)
+
+        return on_progress
+
+    journal = out.with_name(out.name + ".training")
+    with bar_of("training the supernet") as bar:
+        supernet = train(
+            chosen,
+            dataset,
+            config,
+            Augmentation(),
+            checkpoint=journal,
+            resume=not force,
+            on_progress=show(bar),
+            time_limit_s=time_limit,
+        )
+    metadata = {
+        "steps": int(last.get("step", steps)),
+        "images": len(dataset.images),
+        "data": data,
+        "height": height,
+        "width": width,
+    }
+    save_weights(supernet, out, metadata)
+    journal.unlink(missing_ok=True)
+    record = {"supernet": str(out), **metadata, "loss": last.get("loss"), "seconds": time.monotonic() - started}
+    print_result(
+        record,
+        json,
+        lambda: [f"{out}: {record['steps']} steps, loss {shown(last.get('loss'), 1, 3)}, {record['seconds']:.0f} s"],
+    )
+
+
+def search(
+    predictor: Annotated[Path, typer.Option(help="Folder of a predictor.")] = Path("predictor"),
+    supernet: Annotated[Path, typer.Option(help="Supernet checkpoint.")] = Path("supernet.safetensors"),
+    data: options.DataOption = "synthetic",
+    images: Annotated[int, typer.Option(help="How many synthetic training images.", min=16)] = 2000,
+    budget_ms: Annotated[str, typer.Option(help="Milliseconds, or auto: the baseline's measured latency.")] = "auto",
+    baseline: Annotated[
+        str, typer.Option(help="mobilenetv3_large, mobilenetv3_small, or narrowed: ..._x0.75.")
+    ] = "mobilenetv3_large",
+    strategy: Annotated[str, typer.Option(help="random or evolution.")] = "evolution",
+    evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
+    finalists: Annotated[int, typer.Option(help="Best candidates to measure.", min=1)] = 5,
+    max_measurements: Annotated[int, typer.Option(help="Real measurements to decide doubtful candidates.", min=0)] = 30,
+    min_use: Annotated[
+        float, typer.Option(help="Share of the budget that candidates are to use at least; 0 for any.")
+    ] = 0.9,
+    score_images: Annotated[int, typer.Option(help="Training images a candidate is scored on.", min=1)] = 192,
+    train_steps: Annotated[int, typer.Option(help="Steps that the winner is trained on.", min=1)] = 1500,
+    batch_size: Annotated[int, typer.Option(min=2)] = 16,
+    learning_rate: Annotated[float, typer.Option()] = 2e-3,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Train winner and baseline from nothing, equally long.")
+    ] = False,
+    train_resolution: Annotated[str, typer.Option(help="Size of training images N or HxW; default the space's.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/search"),
+    time_limit: Annotated[float | None, typer.Option(help="Seconds after which no more candidates are scored.")] = None,
+    relative_error: options.ErrorOption = 0.01,
+    device: options.DeviceOption = "auto",
+    force: options.ForceOption = False,
+    seed: options.SeedOption = 0,
+    json: options.JsonOption = False,
+) -> None:
+    """Search a supernet under a hard latency budget; the winner is measured, trained on, exported and compared."""
+    import latlas.supernet.portrait  # noqa: F401  (registers the space)
+    from latlas.latency.predictor_file import load_predictor
+    from latlas.search.loop import History
+    from latlas.search.pipeline import Listener, SearchConfig
+    from latlas.search.pipeline import search as run
+    from latlas.search.report import comparison_rows
+    from latlas.supernet.augment import Augmentation
+    from latlas.supernet.checkpoint import load_supernet, read_metadata
+    from latlas.supernet.train import TrainConfig
+
+    budget = None if budget_ms == "auto" else options.number_of(budget_ms, "--budget-ms")
+    if (out / "result.json").exists() and not force:
+        raise UsageError(f"{out} holds a finished search; choose another folder, or --force to replace it")
+    saved, weights = load_predictor(predictor), load_supernet(supernet)
+    environment = saved.environment
+    space = weights.space
+    trained = read_metadata(supernet)
+    saved.require(space.text)
+    options.require_writable(out)
+    height, width = space.input_shape()[1:]
+    config = SearchConfig(
+        budget_ms=budget,
+        baseline=baseline,
+        strategy=strategy,
+        evaluations=evaluations,
+        finalists=finalists,
+        max_measurements=max_measurements,
+        min_use=min_use,
+        seed=seed,
+        score_images=score_images,
+        supernet_steps=int(trained.get("steps", 0)),
+        supernet_size=(int(trained["height"]), int(trained["width"])) if {"height", "width"} <= set(trained) else None,
+        from_scratch=from_scratch,
+        train=TrainConfig(
+            steps=train_steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device
+        ),
+        time_limit_s=time_limit,
+    )
+    training = options.data_of(data, "train", *options.size_of(train_resolution, (height, width)), images, seed)
+    validation = options.data_of(data, "val", height, width, max(64, images // 10), seed, keep_native=True)
+    with bar_of("search") as bar:
+
+        def on_candidate(history: History, constraint: Any) -> None:
+            best, counts = history.ranked()[0], constraint.counts
+            bar(
+                len(history.candidates),
+                evaluations,
+                f"best {100 * best.quality:.2f} % at {best.verdict.latency_ms:.2f} ms, measured {counts.measured}, "
+                f"dropped {history.filtered}",
+            )
+
+        listener = Listener(
+            note, on_candidate, lambda name, p: bar(p.step, p.steps, f"training {name}, loss {p.loss:.3f}", p.eta_s)
+        )
+        result = run(
+            saved,
+            weights,
+            training,
+            validation,
+            out,
+            options.setting_of(environment.precision, environment.threads, relative_error, seed),
+            config,
+            Augmentation(),
+            listener,
+            data,
+        )
+    name = result["baseline"]["architecture"].rsplit("/", 1)[-1]
+    print_result(
+        result,
+        json,
+        lambda: [
+            f"{result['architecture']}",
+            f"budget {result['budget_ms']:.3f} ms, {result['evaluated']} candidates, {result['filtered']} dropped, "
+            f"{result['measured']} measured to decide, {result['false_accepts']} false accepts",
+            *(f"{a:<26}{b:>16}{c:>20}" for a, b, c in [("", "searched", name), *comparison_rows(result)]),
+            f"model {result['model']}, report {result['report']}",
+        ],
+    )
+
+
+def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo")) -> None:
+    """The main job from nothing, in under a quarter of an hour, on drawn portraits; what is finished is not done again."""
+    if len(str(out).split()) != 1:
+        raise UsageError(f"--out is {str(out)!r}; the demo needs a path without blanks")
+    options.require_writable(out)
+    table, predictor, supernet = out / "table.parquet", out / "predictor", out / "supernet.safetensors"
+    # At 128x128 and 2 % all of it took 14 minutes on two cores; the commands' defaults are 256x256 and 1 %.
+    steps = (
+        (table, f"profile-ops --space portrait --resolution 128 --relative-error 0.02 --out {table}"),
+        (predictor, f"fit-predictor --table {table} --subnets 120 --test 40 --relative-error 0.02 --out {predictor}"),
+        (supernet, f"train-supernet --resolution 128 --images 1500 --steps 900 --out {supernet}"),
+        (
+            out / "result.json",
+            f"search --predictor {predictor} --supernet {supernet} --images 1500 --budget-ms auto --evaluations 40 "
+            f"--train-steps 400 --out {out}",
+        ),
+    )
+    for product, command in steps:
+        if product.exists():
+            note(f"{product} is there already, kept; delete it to make it anew")
+            continue
+        note(f"$ latlas {command}")
+        code = subprocess.run([sys.executable, "-P", "-m", "latlas.cli", *command.split()], check=False).returncode
+        if code:
+            raise typer.Exit(code)
+    typer.echo(f"{out / 'result.json'}, {out / 'report.html'}")

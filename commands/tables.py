@@ -1,0 +1,104 @@
+"""`tables list | show | validate | diff | merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latlas.commands import options
+from latlas.commands.output import print_result
+from latlas.latency.errors import UsageError
+
+if TYPE_CHECKING:
+    from latlas.latency.table import Table
+
+
+def tables_list(
+    folder: Annotated[Path, typer.Argument(help="Folder of tables.")] = Path("tables"), json: options.JsonOption = False
+) -> None:
+    """List the tables below a folder."""
+    from latlas.latency.table import Table
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    records = []
+    for path in sorted(folder.rglob("*.parquet")):
+        table = Table.read(path)
+        environment = table.manifest.environment
+        records.append({"table": str(path), "space": table.manifest.space, "entries": len(table), **environment.key()})
+    print_result(
+        records,
+        json,
+        lambda: [f"{r['table']}: {r['space']}, {r['entries']} operators, {r['cpu_model']}" for r in records],
+    )
+
+
+def tables_show(path: Annotated[Path, typer.Argument()], json: options.JsonOption = False) -> None:
+    """Show a table: where it comes from, and its rows."""
+    from latlas.latency.table import Table
+
+    table = Table.read(path)
+    manifest = table.manifest.to_dict()
+    rows = [row.to_dict() for row in table]
+    print_result({"manifest": manifest, "rows": rows}, json, lambda: _table_lines(table))
+
+
+def tables_validate(paths: Annotated[list[Path], typer.Argument()], json: options.JsonOption = False) -> None:
+    """Check tables from top to bottom; exit code 3 for a broken one."""
+    from latlas.latency.table import Table
+
+    records = [{"table": str(path), "entries": len(Table.read(path)), "valid": True} for path in paths]
+    print_result(records, json, lambda: [f"{r['table']}: valid, {r['entries']} operators" for r in records])
+
+
+def tables_diff(
+    before: Annotated[Path, typer.Argument()],
+    after: Annotated[Path, typer.Argument()],
+    json: options.JsonOption = False,
+) -> None:
+    """Operators that changed beyond both intervals, largest first; exit code 1 where there are any."""
+    from latlas.latency.table import Table, diff
+
+    changes = diff(Table.read(before), Table.read(after))
+    records = [{"operator": str(change.spec), "ratio": change.ratio} for change in changes]
+    print_result(
+        records, json, lambda: [f"{r['ratio']:.3f} x  {r['operator']}" for r in records] or ["no operator changed"]
+    )
+    if changes:
+        raise typer.Exit(1)
+
+
+def tables_merge(
+    paths: Annotated[list[Path], typer.Argument()],
+    out: Annotated[Path, typer.Option(help="The joined table.")],
+    force: options.ForceOption = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Join tables of one environment; rows are kept as they are, and those that disagree are an error."""
+    from latlas.latency.table import Table
+
+    merged = Table.read(paths[0])
+    for path in paths[1:]:
+        merged = merged.merged(Table.read(path))
+    merged.write(out, overwrite=force)
+    record = {"table": str(out), "entries": len(merged)}
+    print_result(record, json, lambda: [f"{out}: {len(merged)} operators"])
+
+
+def _table_lines(table: Table) -> list[str]:
+    manifest = table.manifest
+    environment = manifest.environment
+    lines = [
+        f"{table.name}: {manifest.space}, {len(table)} operators, noise floor {100 * (manifest.noise_floor or 0):.2f} %",
+        f"{environment.cpu_model}, OpenVINO {environment.openvino_version}, {environment.precision}, "
+        f"{environment.threads} thread(s), reference {environment.reference_ms:.4f} ms, {manifest.created_at}",
+    ]
+    for row in table:
+        if row.latency_ms is None:
+            lines.append(f"{'failed':>10}  {row.spec}: {row.reason}")
+        else:
+            noisy = " noisy" if row.status == "noisy" else ""
+            lines.append(f"{row.latency_ms:7.4f} ms +-{100 * row.relative_error:4.1f} %{noisy}  {row.spec}")
+    return lines
