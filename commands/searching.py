@@ -95,6 +95,9 @@ def search(
     strategy: Annotated[str, typer.Option(help="random or evolution.")] = "evolution",
     evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
     finalists: Annotated[int, typer.Option(help="Best candidates to measure.", min=1)] = 5,
+    rerank_steps: Annotated[
+        int, typer.Option(help="Steps that each finalist is trained to be ranked anew; 0 for no such ranking.", min=0)
+    ] = 150,
     max_measurements: Annotated[int, typer.Option(help="Real measurements to decide doubtful candidates.", min=0)] = 30,
     min_use: Annotated[
         float, typer.Option(help="Share of the budget that candidates are to use at least; 0 for any.")
@@ -142,6 +145,7 @@ def search(
         strategy=strategy,
         evaluations=evaluations,
         finalists=finalists,
+        rerank_steps=rerank_steps,
         max_measurements=max_measurements,
         min_use=min_use,
         seed=seed,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,29 +14,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from latlas.latency import campaign
-from latlas.latency.bench import Bench, network_of_graph
-from latlas.latency.environment import Environment, require_same
-from latlas.latency.errors import InfeasibleBudgetError, LatlasError, UsageError
+from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
-from latlas.search.constraint import HasGraph, Interval, LatencyConstraint, extremes
+from latlas.search.constraint import Interval, LatencyConstraint
 from latlas.search.finish import (
     Exported,
     averaged,
     calibration_images,
     export,
-    interval_of,
     measure_exported,
     rescaled,
     write_json,
 )
 from latlas.search.loop import Candidate, History, run_search
 from latlas.search.report import write_report
+from latlas.search.session import SETTLE_SECONDS, elect, open_session
 from latlas.search.strategy import make_strategy
 from latlas.supernet.augment import Augmentation
-from latlas.supernet.data import Dataset, resized, subset
+from latlas.supernet.data import Dataset, parted, resized, subset
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.quality import Quality
@@ -52,8 +48,6 @@ CALIBRATION_IMAGES = 64
 """Training images from which batch normalisation's statistics are set."""
 FINAL_REPEATS = 2
 """How often a winner found above the budget at the end is measured again, before it is given up."""
-SETTLE_SECONDS = 0.3
-"""Between training threads and the stopwatch: torch's thread pool spins for a while after its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +55,12 @@ class SearchConfig:
     """What a search is asked for.
 
     `budget_ms` None is the baseline's measured latency. Candidates are to use at least the share `min_use` of it, or of the
-    slowest network's where that is within the budget. `supernet_steps` is how long the supernet was trained, and
-    `supernet_size` the height and width of its training images, at which candidates are scored. The winner goes on from
-    the supernet's weights, of which each searchable one was updated in a step out of as many as a layer has operators;
-    the baseline, which starts from nothing, is trained so many steps longer. With `from_scratch` both start from nothing
-    and are trained equally long.
+    slowest network's where that is within the budget. Those of the best `finalists` that hold the budget when measured are
+    each trained for `rerank_steps` and ranked anew, where that is above 0. `supernet_steps` is how long the supernet was
+    trained, and `supernet_size` the height and width of its training images, at which candidates are scored. The winner
+    goes on from the supernet's weights, of which each searchable one was updated in a step out of as many as a layer has
+    operators; the baseline, which starts from nothing, is trained so many steps longer. With `from_scratch` both start
+    from nothing and are trained equally long.
     """
 
     budget_ms: float | None = None
@@ -73,6 +68,7 @@ class SearchConfig:
     strategy: str = "evolution"
     evaluations: int = 60
     finalists: int = 5
+    rerank_steps: int = 150
     max_measurements: int = 30
     min_use: float = 0.9
     confidence: float = 0.95
@@ -87,6 +83,9 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.min_use < 1:
             raise UsageError(f"min_use is {self.min_use}; it must be at least 0 and below 1, as 0.9")
+        for name, least in (("finalists", 1), ("rerank_steps", 0), ("score_images", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {least}")
 
 
 @dataclass(slots=True)
@@ -96,33 +95,6 @@ class Listener:
     on_note: Callable[[str], None] = lambda note: None
     on_candidate: Callable[[History, LatencyConstraint], None] = lambda history, constraint: None
     on_training: Callable[[str, TrainProgress], None] = lambda name, progress: None
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """The measuring side of one search: every latency in it is at one reference latency."""
-
-    bench: Bench
-    library: OperatorLibrary
-    setting: Setting
-    environment: Environment
-
-    @property
-    def reference_ms(self) -> float:
-        """The reference's latency in this session."""
-        return self.environment.reference_ms
-
-    def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval | None]:
-        """Milliseconds of each, measured in turn; None of one that could not be compiled or timed."""
-        time.sleep(SETTLE_SECONDS)
-        networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
-        found = campaign.measure_all(
-            self.bench, networks, passes=passes, max_passes=self.setting.max_passes, seed=self.setting.seed
-        )
-        return [
-            interval_of(found[str(a)], self.reference_ms, self.setting) if found[str(a)].passes else None
-            for a in architectures
-        ]
 
 
 def search(
@@ -158,14 +130,22 @@ def search(
     calibration = calibration_images(calibrating.images)
     # At the size that the shared weights know: at another, what is compared is how networks bear the change.
     size = config.supernet_size or (training.images.shape[2], training.images.shape[3])
-    scored = resized(subset(training, config.score_images, config.seed), *size)
+    scored, unscored = (resized(part, *size) for part in parted(training, config.score_images, config.seed))
     score_calibration = calibration_images(resized(calibrating, *size).images)
 
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), timing_operator)
         with setting.bench() as bench:
-            constraint, session, fastest, anchors, slowest_ms = _open(
-                saved, bench, library, setting, config, baseline, listener.on_note
+            constraint, session, fastest, anchors, slowest_ms = open_session(
+                saved,
+                bench,
+                library,
+                setting,
+                baseline,
+                config.budget_ms,
+                config.confidence,
+                config.max_measurements,
+                listener.on_note,
             )
             searching = time.monotonic()
             history = run_search(
@@ -178,11 +158,29 @@ def search(
                 on_candidate=lambda history: listener.on_candidate(history, constraint),
                 stop=lambda: config.time_limit_s is not None and time.monotonic() - searching > config.time_limit_s,
             )
-            winner = _elect(history, constraint, session, config, listener.on_note)
+            finalists = elect(history, constraint, session, config.finalists, listener.on_note)
+
+    def start_of(architecture: Architecture) -> Subnet:
+        return _fresh(architecture, config.seed) if config.from_scratch else supernet.extract(architecture)
+
+    reranked: dict[Architecture, float] = {}
+    if config.rerank_steps and len(finalists) > 1 and len(unscored):
+        brief = replace(config.train, steps=config.rerank_steps)
+        for finalist in finalists:
+            done = train_subnet(
+                start_of(finalist.architecture),
+                unscored,
+                brief,
+                augmentation,
+                on_progress=partial(listener.on_training, "finalist"),
+            )
+            done = recalibrate(done.cpu(), score_calibration)
+            reranked[finalist.architecture] = score_subnet(done, scored, boundary=False).miou
+        finalists.sort(key=lambda one: -reranked[one.architecture])
+    winner = finalists[0]
 
     listener.on_note(f"training {winner.architecture}")
-    subnet = _fresh(winner.architecture, config.seed) if config.from_scratch else supernet.extract(winner.architecture)
-    trained = [(winner.architecture, "winner", subnet, config.train)]
+    trained = [(winner.architecture, "winner", start_of(winner.architecture), config.train)]
     options = sum(map(len, space.choices)) / len(space.choices)
     longer = 0 if config.from_scratch else round(config.supernet_steps / options)
     baseline_config = replace(config.train, steps=config.train.steps + longer)
@@ -222,6 +220,7 @@ def search(
         "train_steps": baseline_config.steps,
     }
     result |= {
+        "finalists": [_finalist_record(one, reranked.get(one.architecture)) for one in finalists],
         "train_steps": config.train.steps,
         "supernet_steps": config.supernet_steps,
         "reference_ms": session.reference_ms,
@@ -250,88 +249,13 @@ def _fresh(architecture: Architecture, seed: int) -> Subnet:
         return Subnet(architecture.graph())
 
 
-def _open(
-    saved: SavedPredictor,
-    bench: Bench,
-    library: OperatorLibrary,
-    setting: Setting,
-    config: SearchConfig,
-    baseline: Architecture,
-    on_note: Callable[[str], None],
-) -> tuple[LatencyConstraint, _Session, Architecture, tuple[Interval, Interval], float]:
-    """The constraint and session of this search, the space's fastest architecture, its and the baseline's latency, and
-    the predicted milliseconds of the slowest."""
-    space = baseline.space
-    predictor = saved.predictor
-
-    def latencies(rows: Sequence[tuple[str, ...]]) -> list[float]:
-        return [float(v) for v in predictor.predict([space.architecture(row).graph() for row in rows])]
-
-    fastest = space.architecture(extremes(space.choices, latencies)[0])
-    _, slowest_ms = extremes(space.choices, latencies, sign=-1)
-    on_note("measuring the baseline and the fastest network of the space")
-    anchors = [baseline, fastest]
-    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in anchors]
-    found = campaign.measure_all(
-        bench, networks, passes=setting.max_passes, max_passes=setting.max_passes, seed=config.seed
-    )
-    reference_ms = campaign.reference_ms(list(found.values()))
-    environment = setting.environment(bench, reference_ms)
-    require_same(saved.environment, environment, "search with this predictor here")
-    scale = reference_ms / saved.environment.reference_ms
-    if abs(math.log(scale)) > 0.05:
-        log.warning(
-            "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",
-            scale,
-        )
-    baseline_interval, fastest_interval = (interval_of(found[str(a)], reference_ms, setting) for a in anchors)
-    budget_ms = config.budget_ms if config.budget_ms is not None else baseline_interval.latency_ms
-    if fastest_interval.lower_ms > budget_ms:
-        raise InfeasibleBudgetError(
-            f"no network of {space.text} is within {budget_ms:.3f} ms on this machine: the fastest, {fastest}, takes "
-            f"{fastest_interval.latency_ms:.3f} ms (measured), the slowest {slowest_ms * scale:.3f} ms (predicted); "
-            "raise the budget, or search a leaner space"
-        )
-    session = _Session(bench, library, setting, environment)
-    constraint = LatencyConstraint(
-        predictor,
-        budget_ms,
-        measure=lambda architecture: session.measure([architecture], setting.passes)[0],
-        confidence=config.confidence,
-        max_measurements=config.max_measurements,
-        scale=scale,
-    )
-    constraint.confirm(fastest, fastest_interval)
-    on_note(f"budget {budget_ms:.3f} ms; fastest {fastest_interval.latency_ms:.3f} ms")
-    return constraint, session, fastest, (fastest_interval, baseline_interval), slowest_ms * scale
-
-
-def _elect(
-    history: History,
-    constraint: LatencyConstraint,
-    session: _Session,
-    config: SearchConfig,
-    on_note: Callable[[str], None],
-) -> Candidate:
-    """The best candidate that is within the budget when measured: the finalists first, then further down the ranking."""
-    ranked = history.ranked()
-    for first in range(0, len(ranked), config.finalists):
-        finalists = ranked[first : first + config.finalists]
-        on_note(f"measuring {len(finalists)} finalists")
-        intervals = session.measure([one.architecture for one in finalists], session.setting.max_passes)
-        # All of them, not only up to the winner: each is a prediction that was put to the test.
-        verdicts = [
-            (one, constraint.confirm(one.architecture, interval))
-            for one, interval in zip(finalists, intervals, strict=True)
-            if interval is not None
-        ]
-        for candidate, verdict in verdicts:
-            if verdict.feasible:
-                return replace(candidate, verdict=verdict)
-    raise LatlasError(
-        f"none of the {len(ranked)} candidates held {constraint.budget_ms:.3f} ms when measured; "
-        "raise the budget a little, or measure on a quieter machine"
-    )
+def _finalist_record(finalist: Candidate, reranked_miou: float | None) -> dict[str, Any]:
+    return {
+        "architecture": str(finalist.architecture),
+        "latency_ms": finalist.verdict.latency_ms,
+        "supernet_miou": finalist.quality,
+        "reranked_miou": reranked_miou,
+    }
 
 
 def _network_record(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -48,15 +49,24 @@ class Dataset:
 
 def subset(dataset: Dataset, count: int, seed: int = 0) -> Dataset:
     """`count` samples at random, in their order; all where there are no more."""
+    return parted(dataset, count, seed)[0]
+
+
+def parted(dataset: Dataset, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
+    """`subset` and the rest, which may have no samples."""
     if count < 1:
         raise UsageError(f"a subset of {count} samples was asked for; it must be at least 1")
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset))[:count])
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    return _chosen(dataset, np.sort(order[:count])), _chosen(dataset, np.sort(order[count:]))
+
+
+def _chosen(dataset: Dataset, indices: npt.NDArray[np.int64]) -> Dataset:
     return Dataset(
-        dataset.images[chosen],
-        dataset.masks[chosen],
-        tuple(dataset.sources[i] for i in chosen),
-        tuple(dataset.names[i] for i in chosen),
-        tuple(dataset.native_masks[i] for i in chosen) if dataset.native_masks else (),
+        dataset.images[indices],
+        dataset.masks[indices],
+        tuple(dataset.sources[i] for i in indices),
+        tuple(dataset.names[i] for i in indices),
+        tuple(dataset.native_masks[i] for i in indices) if dataset.native_masks else (),
     )
 
 

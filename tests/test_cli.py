@@ -188,7 +188,7 @@ def searched(predictor, supernet, work):
             "--max-measurements",
             2,
         ),
-        *("--score-images", 4, "--train-steps", 2, "--out", work / "run", "--json"),
+        *("--score-images", 4, "--rerank-steps", 1, "--train-steps", 2, "--out", work / "run", "--json"),
         in_folder=work,
     )
 
@@ -247,6 +247,15 @@ class TestMainJob:
         assert Path(record["model"]).is_file()
         assert Path(record["report"]).is_file()
         assert "budget" in searched.err
+
+    def test_finalists_hold_the_budget_and_the_best_of_them_wins(self, searched, run_folder):
+        record = searched.record
+        finalists = record["finalists"]
+        assert 1 <= len(finalists) <= 2
+        assert finalists[0]["architecture"] == record["architecture"]
+        assert all(one["latency_ms"] <= record["budget_ms"] for one in finalists)
+        if len(finalists) > 1:
+            assert finalists[0]["reranked_miou"] >= finalists[1]["reranked_miou"]
 
     def test_search_leaves_the_result_that_it_prints(self, searched, run_folder):
         assert json.loads((run_folder / "result.json").read_text()) == searched.record
@@ -342,7 +351,7 @@ SMALLER = {
     "train-supernet": ("--space", SPACE, "--steps", 3, "--train-resolution", 32, "--batch-size", 2),
     "search": (
         *("--evaluations", 3, "--finalists", 2, "--max-measurements", 1, "--score-images", 4),
-        *("--train-steps", 2, "--batch-size", 2, *QUICK),
+        *("--rerank-steps", 1, "--train-steps", 2, "--batch-size", 2, *QUICK),
     ),
     "measure": QUICK,
 }

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from latlas.latency.errors import DataError, UsageError
-from latlas.supernet.data import evaluation_batches, load_folder, resized, subset, synthetic
+from latlas.supernet.data import evaluation_batches, load_folder, parted, resized, subset, synthetic
 from latlas.supernet.images import read_mask
 
 
@@ -321,6 +321,10 @@ def test_subset():
     assert list(chosen.names) == sorted(chosen.names)
     assert chosen.names == subset(data, 4, seed=1).names
     assert len(subset(data, 100)) == 9
+    both = parted(data, 4, seed=1)
+    assert both[0].names == chosen.names
+    assert sorted(both[0].names + both[1].names) == sorted(data.names)
+    assert len(parted(data, 100)[1]) == 0
 
 
 def test_resizing_is_pillows_to_a_level_and_keeps_what_is_of_the_size():

@@ -1,0 +1,140 @@
+"""The measuring side of a search: what it is measured with, its anchors and budget, and the test of the finalists."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from latlas.latency import campaign
+from latlas.latency.bench import Bench, network_of_graph
+from latlas.latency.environment import Environment, require_same
+from latlas.latency.errors import InfeasibleBudgetError, LatlasError
+from latlas.latency.predictor_file import SavedPredictor
+from latlas.latency.profile import Setting
+from latlas.latency.runtime import OperatorLibrary
+from latlas.search.constraint import HasGraph, Interval, LatencyConstraint, extremes
+from latlas.search.finish import interval_of
+from latlas.search.loop import Candidate, History
+from latlas.supernet.space import Architecture
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 0.3
+"""Between training threads and the stopwatch: torch's thread pool spins for a while after its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The measuring side of one search: every latency in it is at one reference latency."""
+
+    bench: Bench
+    library: OperatorLibrary
+    setting: Setting
+    environment: Environment
+
+    @property
+    def reference_ms(self) -> float:
+        """The reference's latency in this session."""
+        return self.environment.reference_ms
+
+    def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval | None]:
+        """Milliseconds of each, measured in turn; None of one that could not be compiled or timed."""
+        time.sleep(SETTLE_SECONDS)
+        networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
+        found = campaign.measure_all(
+            self.bench, networks, passes=passes, max_passes=self.setting.max_passes, seed=self.setting.seed
+        )
+        return [
+            interval_of(found[str(a)], self.reference_ms, self.setting) if found[str(a)].passes else None
+            for a in architectures
+        ]
+
+
+def open_session(
+    saved: SavedPredictor,
+    bench: Bench,
+    library: OperatorLibrary,
+    setting: Setting,
+    baseline: Architecture,
+    budget_ms: float | None,
+    confidence: float,
+    max_measurements: int,
+    on_note: Callable[[str], None],
+) -> tuple[LatencyConstraint, Session, Architecture, tuple[Interval, Interval], float]:
+    """The constraint and session of this search, the space's fastest architecture, its and the baseline's latency, and
+    the predicted milliseconds of the slowest."""
+    space = baseline.space
+    predictor = saved.predictor
+
+    def latencies(rows: Sequence[tuple[str, ...]]) -> list[float]:
+        return [float(v) for v in predictor.predict([space.architecture(row).graph() for row in rows])]
+
+    fastest = space.architecture(extremes(space.choices, latencies)[0])
+    _, slowest_ms = extremes(space.choices, latencies, sign=-1)
+    on_note("measuring the baseline and the fastest network of the space")
+    anchors = [baseline, fastest]
+    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in anchors]
+    found = campaign.measure_all(
+        bench, networks, passes=setting.max_passes, max_passes=setting.max_passes, seed=setting.seed
+    )
+    reference_ms = campaign.reference_ms(list(found.values()))
+    environment = setting.environment(bench, reference_ms)
+    require_same(saved.environment, environment, "search with this predictor here")
+    scale = reference_ms / saved.environment.reference_ms
+    if abs(math.log(scale)) > 0.05:
+        log.warning(
+            "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",
+            scale,
+        )
+    baseline_interval, fastest_interval = (interval_of(found[str(a)], reference_ms, setting) for a in anchors)
+    if budget_ms is None:
+        budget_ms = baseline_interval.latency_ms
+    if fastest_interval.lower_ms > budget_ms:
+        raise InfeasibleBudgetError(
+            f"no network of {space.text} is within {budget_ms:.3f} ms on this machine: the fastest, {fastest}, takes "
+            f"{fastest_interval.latency_ms:.3f} ms (measured), the slowest {slowest_ms * scale:.3f} ms (predicted); "
+            "raise the budget, or search a leaner space"
+        )
+    session = Session(bench, library, setting, environment)
+    constraint = LatencyConstraint(
+        predictor,
+        budget_ms,
+        measure=lambda architecture: session.measure([architecture], setting.passes)[0],
+        confidence=confidence,
+        max_measurements=max_measurements,
+        scale=scale,
+    )
+    constraint.confirm(fastest, fastest_interval)
+    on_note(f"budget {budget_ms:.3f} ms; fastest {fastest_interval.latency_ms:.3f} ms")
+    return constraint, session, fastest, (fastest_interval, baseline_interval), slowest_ms * scale
+
+
+def elect(
+    history: History,
+    constraint: LatencyConstraint,
+    session: Session,
+    at_once: int,
+    on_note: Callable[[str], None],
+) -> list[Candidate]:
+    """The finalists that are within the budget when measured, best first; where there are none, those ranked after them."""
+    ranked = history.ranked()
+    for first in range(0, len(ranked), at_once):
+        finalists = ranked[first : first + at_once]
+        on_note(f"measuring {len(finalists)} finalists")
+        intervals = session.measure([one.architecture for one in finalists], session.setting.max_passes)
+        # All of them, not only up to the winner: each is a prediction that was put to the test.
+        verdicts = [
+            (one, constraint.confirm(one.architecture, interval))
+            for one, interval in zip(finalists, intervals, strict=True)
+            if interval is not None
+        ]
+        within = [replace(candidate, verdict=verdict) for candidate, verdict in verdicts if verdict.feasible]
+        if within:
+            return within
+    raise LatlasError(
+        f"none of the {len(ranked)} candidates held {constraint.budget_ms:.3f} ms when measured; "
+        "raise the budget a little, or measure on a quieter machine"
+    )
