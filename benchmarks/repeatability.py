@@ -77,10 +77,10 @@ def main() -> None:
                 passes[index] += measured.pass_ratios()
                 discarded, rounds = discarded + reading.discarded, rounds + reading.discarded + reading.rounds
             for index in rng.permutation(len(models)):
-                run, times = sampler(runtime.Compiled(models[index], options)), []
+                run, times = sampler(runtime.Compiled(models[index], options), 4), []
                 begun, seconds = time.perf_counter(), timer.seconds[str(index)]
                 while time.perf_counter() - begun < seconds:
-                    times.append(run())
+                    times += run()
                 plain[index].append(statistics.median(times))
                 least[index].append(min(times))
                 spent.append(seconds)

@@ -1,10 +1,10 @@
 """The stopwatch: latency as a ratio to a reference run in turn, with an interval and a stop rule.
 
-A *round* is reference, candidate, candidate, reference. On a shared machine the speed drifts by 10 % within minutes and
-bursts of other work multiply single samples, so a round's evidence is the ratio of the smaller candidate time to the
-smaller reference time. Other work does not slow all networks alike: in a busy minute a ratio was off by up to 25 %, and
-all of its reference runs were slow. So a round counts only where the reference ran at its *quiet level*, its low quantile
-over the minutes around, and a pass without enough such rounds is *busy*: it is measured again later.
+A *round* is two samples of the candidate between two of the reference. On a shared machine the speed drifts by 10 % within
+minutes, so a round's evidence is the ratio of the candidate's mean to the reference's. Other work does not slow all
+networks alike: in a busy minute a ratio was off by up to 25 %, and all of its reference runs were slow. So a round counts
+only where the reference ran at its *quiet level*, its low quantile over the minutes around, and a pass without enough such
+rounds is *busy*: it is measured again later. Bursts that hit the candidate alone are the median's to bear.
 A *pass* is the rounds of one compiled network; the median ratio of its accepted rounds is one reading. Where a network
 lies in memory moves it by about half a per cent, so an entry has several passes, each compiled anew, and its interval
 holds both the scatter of rounds within a pass and that between passes.
@@ -68,7 +68,7 @@ class StopRule:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Milliseconds of reference, candidate, candidate, reference, in that order."""
+    """Milliseconds of reference, candidate, candidate, reference, in that order; rounds in a row share a reference."""
 
     reference_before: float
     first: float
@@ -77,8 +77,8 @@ class Round:
 
     @property
     def ratio(self) -> float:
-        """Candidate over reference, the smaller of each pair."""
-        return min(self.first, self.second) / min(self.reference_before, self.reference_after)
+        """Candidate over reference, the mean of each pair."""
+        return (self.first + self.second) / (self.reference_before + self.reference_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def settle(passes: Sequence[Pass]) -> list[Pass]:
 
 
 def run_pass(
-    candidate: Callable[[], float],
+    candidate: Callable[[], tuple[float, float]],
     reference: Callable[[], float],
     rule: StopRule,
     clock: Callable[[], float],
@@ -206,14 +206,18 @@ def run_pass(
 ) -> Pass:
     """Rounds until the interval of the median ratio is within `PASS_SHARE` of the asked error, bounded in time.
 
-    `candidate` and `reference` run once and return milliseconds; `clock` returns seconds; `quiet_ms` is the reference's
+    `candidate` returns two samples in milliseconds, `reference` one; `clock` returns seconds; `quiet_ms` is the reference's
     quiet level as far as it is known. Contaminated rounds do not count towards `min_rounds`, so a short burst is waited
     out, and a long one given up.
     """
     started = clock()
     rounds: list[Round] = []
+    before = reference()
     while True:
-        rounds.append(Round(reference(), candidate(), candidate(), reference()))
+        first, second = candidate()
+        after = reference()
+        rounds.append(Round(before, first, second, after))
+        before = after
         spent = clock() - started
         if len(rounds) >= rule.max_rounds or spent >= rule.max_seconds:
             break

@@ -40,7 +40,10 @@ class Machine:
 
     def measure(self, rule: StopRule) -> Pass:
         return run_pass(
-            lambda: self.run(self.candidate_ms), lambda: self.run(self.reference_ms), rule, lambda: self.now
+            lambda: (self.run(self.candidate_ms), self.run(self.candidate_ms)),
+            lambda: self.run(self.reference_ms),
+            rule,
+            lambda: self.now,
         )
 
 
@@ -95,8 +98,14 @@ def test_rounds_are_bounded_too():
     assert len(done.rounds) == 20
 
 
-def test_a_round_takes_the_smaller_of_each_pair():
-    assert Round(1.0, 3.0, 2.0, 0.5).ratio == 4.0
+def test_a_round_takes_the_mean_of_each_pair():
+    assert Round(1.0, 3.0, 2.0, 0.25).ratio == 4.0
+
+
+def test_rounds_in_a_row_share_the_reference_between_them():
+    times = iter(np.arange(1.0, 1000.0))
+    done = run_pass(lambda: (5.0, 5.0), lambda: next(times), StopRule(max_rounds=12), iter(range(1000)).__next__)
+    assert [(r.reference_before, r.reference_after) for r in done.rounds[:3]] == [(1, 2), (2, 3), (3, 4)]
 
 
 def test_contaminated_rounds_are_those_with_a_bracket_above_the_quiet_level():
@@ -147,7 +156,11 @@ def test_a_busy_spell_is_given_up_and_a_short_one_waited_out():
             return run(true_ms * (1.5 if machine.now < busy_seconds else 1.0))
 
         done = run_pass(
-            lambda: slow(machine.candidate_ms), lambda: slow(machine.reference_ms), rule, lambda: machine.now, 0.5
+            lambda: (slow(machine.candidate_ms), slow(machine.candidate_ms)),
+            lambda: slow(machine.reference_ms),
+            rule,
+            lambda: machine.now,
+            0.5,
         )
         return done, machine.now
 
