@@ -9,7 +9,7 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import print_result
-from latlas.latency.errors import UsageError
+from latlas.latency.errors import LatlasError, UsageError
 
 if TYPE_CHECKING:
     from latlas.latency.table import Table
@@ -46,11 +46,31 @@ def tables_show(path: Annotated[Path, typer.Argument()], json: options.JsonOptio
 
 
 def tables_validate(paths: Annotated[list[Path], typer.Argument()], json: options.JsonOption = False) -> None:
-    """Check tables from top to bottom; exit code 3 for a broken one."""
+    """Check tables from top to bottom, each of them; exit code 3 where one is broken."""
     from latlas.latency.table import Table
 
-    records = [{"table": str(path), "entries": len(Table.read(path)), "valid": True} for path in paths]
-    print_result(records, json, lambda: [f"{r['table']}: valid, {r['entries']} operators" for r in records])
+    records: list[dict[str, object]] = []
+    worst: LatlasError | None = None
+    for path in paths:
+        try:
+            records.append({"table": str(path), "entries": len(Table.read(path)), "valid": True, "reason": ""})
+        except LatlasError as error:
+            if len(paths) == 1:
+                raise
+            records.append({"table": str(path), "entries": None, "valid": False, "reason": str(error)})
+            if worst is None or error.exit_code > worst.exit_code:
+                worst = error
+    print_result(
+        records,
+        json,
+        lambda: [
+            f"{r['table']}: valid, {r['entries']} operators" if r["valid"] else f"not valid: {r['reason']}"
+            for r in records
+        ],
+    )
+    if worst is not None:
+        broken = [str(record["table"]) for record in records if not record["valid"]]
+        raise type(worst)(f"{len(broken)} of {len(paths)} tables not valid: {', '.join(broken)}")
 
 
 def tables_diff(

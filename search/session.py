@@ -41,11 +41,16 @@ class Session:
         return self.environment.reference_ms
 
     def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval | None]:
-        """Milliseconds of each, measured in turn; None of one that could not be compiled or timed."""
+        """Milliseconds of each in so many passes, measured in turn; None of one that could not be compiled or timed."""
         time.sleep(SETTLE_SECONDS)
         networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
         found = campaign.measure_all(
-            self.bench, networks, passes=passes, max_passes=self.setting.max_passes, seed=self.setting.seed
+            self.bench,
+            networks,
+            passes=passes,
+            max_passes=max(passes, self.setting.max_passes),
+            repeat_noisy=False,
+            seed=self.setting.seed,
         )
         return [
             interval_of(found[str(a)], self.reference_ms, self.setting) if found[str(a)].passes else None

@@ -392,6 +392,14 @@ class TestTables:
         assert done.code == 0
         assert [record["valid"] for record in done.record] == [True, True]
 
+    def test_validate_goes_on_after_a_broken_one(self, table):
+        Path("broken.parquet").write_bytes(table.read_bytes()[:-9])
+        done = latlas("tables", "validate", "broken.parquet", table, "--json")
+        assert done.code == 3
+        assert [record["valid"] for record in done.record] == [False, True]
+        assert "broken.parquet" in done.record[0]["reason"]
+        assert done.err.splitlines()[-1] == "error: 1 of 2 tables not valid: broken.parquet"
+
     def test_diff_names_what_changed_and_only_that(self, table, tmp_path):
         assert latlas("tables", "diff", table, table, "--json").record == []
         before = Table.read(table)
