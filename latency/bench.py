@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from latlas.latency import errors
 from latlas.latency.errors import CompileTimeoutError, LatlasError
 from latlas.latency.lock import timing_lock
-from latlas.latency.stopwatch import QUIET_SECONDS, Pass, Round, StopRule, quiet_level
+from latlas.latency.stopwatch import OVERTIME, QUIET_SECONDS, Pass, Round, StopRule, quiet_level
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +111,9 @@ class Bench:
         quiet_ms = self._quiet_ms(at)
         self._send(network.request() | {"quiet_ms": quiet_ms})
         self._receive(self._compile_seconds, f"compiling {network.label}")
-        # Beyond the rule's own bound: one round may be under way, and compiling the reference comes first.
-        answer = self._receive(self.rule.max_seconds * 2 + self._compile_seconds, f"timing {network.label}")
+        # Beyond the rule's own bound: one round may be under way.
+        seconds = self.rule.max_seconds * (OVERTIME + 1) + self._compile_seconds
+        answer = self._receive(seconds, f"timing {network.label}")
         rounds = tuple(Round(*times) for times in answer["rounds"])
         done = Pass(rounds, self.rule.bracket_tolerance, quiet_ms, at)
         self._recent.append(done)

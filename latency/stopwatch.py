@@ -36,6 +36,8 @@ QUIET_SECONDS = 300.0
 """How far before and after a pass its quiet level is looked for: busy spells last a minute, drift takes longer."""
 QUIET_ROUNDS = 6
 """Accepted rounds that a pass needs to count; with fewer it is busy. They are what a 95 % interval of a median needs."""
+OVERTIME = 8.0
+"""A network so slow that a pass's time holds fewer than `QUIET_ROUNDS` rounds may take so many times as long."""
 PATIENCE_SHARE = 0.4
 """A pass that has no `QUIET_ROUNDS` after this share of its time is given up: the spell will outlast the rest."""
 
@@ -219,7 +221,9 @@ def run_pass(
         rounds.append(Round(before, first, second, after))
         before = after
         spent = clock() - started
-        if len(rounds) >= rule.max_rounds or spent >= rule.max_seconds:
+        if len(rounds) >= rule.max_rounds or spent >= rule.max_seconds * (
+            1 if len(rounds) >= QUIET_ROUNDS else OVERTIME
+        ):
             break
         # Looking after every round would stop on lucky ones: look at min_rounds and then each quarter further.
         if len(rounds) < rule.min_rounds or len(rounds) % max(4, rule.min_rounds // 4):

@@ -32,7 +32,9 @@ WARM_UP_SECONDS = 0.02
 WARM_UP_RUNS = 3
 SETTLE_RUNS = 3
 """Runs before a sample that are not counted: the network before has taken caches and address translations. After a reference
-of 7 MB the first run took 3 % longer than back to back, the second 1.5 %, the third 0.7 %."""
+of 7 MB the first run took 3 % longer than back to back, the second 1.5 %, the third 0.7 %, of networks of 4 to 7 ms."""
+SETTLE_ENOUGH_MS = 50.0
+"""After so long a network has its caches, however few runs that were."""
 BLOCK_MS = 1.5
 """Networks faster than this are run several times a sample, which keeps the clock's and the call's cost small."""
 
@@ -44,9 +46,10 @@ def sampler(compiled: runtime.Compiled, samples: int) -> Callable[[], list[float
         last = compiled.run()
         runs += 1
     repeats = max(1, min(100, round(BLOCK_MS / max(last, 1e-3))))
+    settling = min(SETTLE_RUNS, max(1, round(SETTLE_ENOUGH_MS / max(last, 1e-3))))
 
     def sample() -> list[float]:
-        for _ in range(SETTLE_RUNS):
+        for _ in range(settling):
             compiled.run()
         return [sum(compiled.run() for _ in range(repeats)) / repeats for _ in range(samples)]
 

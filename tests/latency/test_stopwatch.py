@@ -8,6 +8,7 @@ from scipy.stats import binom
 
 from latlas.latency.errors import UsageError
 from latlas.latency.stopwatch import (
+    OVERTIME,
     QUIET_ROUNDS,
     QUIET_SECONDS,
     Pass,
@@ -91,6 +92,16 @@ def test_an_unsteady_network_ends_noisy_and_bounded_in_time():
     reading = combine([done], rule)
     assert reading.status == "noisy"
     assert reading.lower < reading.ratio < reading.upper
+
+
+def test_a_slow_network_has_the_rounds_that_an_interval_needs_and_no_end_of_them():
+    rule = StopRule(max_seconds=1.0)
+    slow = Machine(candidate_ms=400.0)
+    assert slow.measure(rule).quiet
+    assert slow.now < 6 * 0.85
+    slower = Machine(candidate_ms=4000.0)
+    assert not slower.measure(rule).quiet
+    assert slower.now < OVERTIME + 9
 
 
 def test_rounds_are_bounded_too():
