@@ -122,7 +122,7 @@ def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, A
         return {"label": network.label, "reason": measured.reason}
     measured.passes.append(done)
     rounds = [[round(t, 6) for t in (r.reference_before, r.first, r.second, r.reference_after)] for r in done.rounds]
-    return {"label": network.label, "rounds": rounds, "quiet_ms": done.quiet_ms, "at": round(done.at, 3)}
+    return {"label": network.label, "rounds": rounds, "known_ms": done.known_ms, "at": round(done.at, 3)}
 
 
 def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule, origin: str) -> None:
@@ -134,14 +134,14 @@ def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule,
         return
     try:
         restored = tuple(Round(*(float(t) for t in times)) for times in rounds)  # type: ignore[union-attr]
-        at, quiet_ms = float(record["at"]), record["quiet_ms"]
-        quiet_ms = None if quiet_ms is None else float(quiet_ms)
+        at, known_ms = float(record["at"]), record["known_ms"]
+        known_ms = None if known_ms is None else float(known_ms)
     except (KeyError, TypeError, ValueError):
         raise FileFormatError(f"{origin}: the rounds of {label!r} are broken; delete it to begin again") from None
     times = [t for r in restored for t in (r.first, r.second, r.reference_before, r.reference_after)]
-    if not times or not all(0 < t < math.inf for t in (*times, 1.0 if quiet_ms is None else quiet_ms)):
+    if not times or not all(0 < t < math.inf for t in (*times, 1.0 if known_ms is None else known_ms)):
         raise FileFormatError(f"{origin}: the rounds of {label!r} are not positive times; delete it to begin again")
-    found[label].passes.append(Pass(restored, rule.bracket_tolerance, quiet_ms, at))
+    found[label].passes.append(Pass(restored, rule.bracket_tolerance, known_ms, at))
 
 
 def reference_ms(measured: Sequence[Measured]) -> float:

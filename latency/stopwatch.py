@@ -34,10 +34,12 @@ QUIET_QUANTILE = 0.1
 """The reference's quiet level is this quantile of its times around a pass."""
 QUIET_SECONDS = 300.0
 """How far before and after a pass its quiet level is looked for: busy spells last a minute, drift takes longer."""
+SETTLED_PASSES = 20
+"""So many passes around a pass say its quiet level by themselves."""
 QUIET_ROUNDS = 6
 """Accepted rounds that a pass needs to count; with fewer it is busy. They are what a 95 % interval of a median needs."""
 OVERTIME = 8.0
-"""A network so slow that a pass's time holds fewer than `QUIET_ROUNDS` rounds may take so many times as long."""
+"""A network so slow that a pass's time holds fewer rounds than it needs may take so many times as long."""
 PATIENCE_SHARE = 0.4
 """A pass that has no `QUIET_ROUNDS` after this share of its time is given up: the spell will outlast the rest."""
 
@@ -87,20 +89,21 @@ class Round:
 class Pass:
     """All rounds of one compiled network; which were contaminated is derived, not stored.
 
-    `quiet_ms` is the reference's quiet level around the pass, None for that within the pass itself; `at` is when the pass
-    began, in seconds of any clock that the passes of a campaign share.
+    `quiet_ms` is the reference's quiet level around the pass, None for that within the pass itself; `known_ms` what was
+    known of it when the pass ran; `at` is when the pass began, in seconds of any clock that the passes of a campaign share.
     """
 
     rounds: tuple[Round, ...]
     bracket_tolerance: float = 0.08
-    quiet_ms: float | None = None
+    known_ms: float | None = None
     at: float = 0.0
+    quiet_ms: float | None = None
     accepted: tuple[Round, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.rounds:
             raise UsageError("a pass needs at least one round")
-        level = self.quiet_ms if self.quiet_ms is not None else quiet_level(self.reference_times_ms())
+        level = self.quiet_ms or self.known_ms or quiet_level(self.reference_times_ms())
         limit = level * (1 + self.bracket_tolerance)
         kept = tuple(r for r in self.rounds if max(r.reference_before, r.reference_after) <= limit)
         object.__setattr__(self, "accepted", kept)
@@ -185,7 +188,8 @@ def quiet_level(times_ms: Sequence[float] | npt.NDArray[np.float64]) -> float:
 def settle(passes: Sequence[Pass]) -> list[Pass]:
     """The same passes, each with the reference's quiet level in the minutes around it, those after it included.
 
-    The level that a pass knew of when it ran counts where it is lower.
+    The level that a pass knew of when it ran counts where it is lower and few passes are around: those of a search are of
+    many short campaigns. Settling settled passes again, with more of them, is as settling them all at once.
     """
     order = sorted(range(len(passes)), key=lambda i: passes[i].at)
     starts = np.array([passes[i].at for i in order])
@@ -195,7 +199,9 @@ def settle(passes: Sequence[Pass]) -> list[Pass]:
         first, last = np.searchsorted(starts, (one.at - QUIET_SECONDS, one.at + QUIET_SECONDS), side="left")
         around = [passes[j].reference_times_ms() for j in order[first : max(last, first + 1)]]
         level = quiet_level(np.concatenate(around))
-        settled[i] = replace(one, quiet_ms=min(level, one.quiet_ms or level))
+        if len(around) < SETTLED_PASSES:
+            level = min(level, one.known_ms or level)
+        settled[i] = replace(one, quiet_ms=level)
     return settled
 
 
@@ -253,7 +259,7 @@ def combine(passes: Sequence[Pass], rule: StopRule) -> Reading:
     """
     if not passes:
         raise UsageError("no pass to combine")
-    quiet = [p for p in passes if p.quiet]
+    quiet = [p for p in passes if p.quiet and math.isfinite(p.half_width(rule.confidence))]
     kept = quiet or list(passes)
     ratios = [p.ratio for p in kept]
     count = len(ratios)

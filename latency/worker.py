@@ -41,12 +41,12 @@ BLOCK_MS = 1.5
 
 def sampler(compiled: runtime.Compiled, samples: int) -> Callable[[], list[float]]:
     """A function that gives `samples` times of milliseconds an inference, as it is back to back; warms up at once."""
-    started, runs = time.perf_counter(), 0
-    while runs < WARM_UP_RUNS or time.perf_counter() - started < WARM_UP_SECONDS:
-        last = compiled.run()
-        runs += 1
-    repeats = max(1, min(100, round(BLOCK_MS / max(last, 1e-3))))
-    settling = min(SETTLE_RUNS, max(1, round(SETTLE_ENOUGH_MS / max(last, 1e-3))))
+    started, warm_up = time.perf_counter(), list[float]()
+    while len(warm_up) < WARM_UP_RUNS or time.perf_counter() - started < WARM_UP_SECONDS:
+        warm_up.append(compiled.run())
+    least = max(min(warm_up), 1e-3)  # one run that was interrupted must not decide for all passes of a process
+    repeats = max(1, min(100, round(BLOCK_MS / least)))
+    settling = min(SETTLE_RUNS, max(1, round(SETTLE_ENOUGH_MS / least)))
 
     def sample() -> list[float]:
         for _ in range(settling):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 import time
@@ -30,6 +31,8 @@ from latlas.latency.table import Table
 from latlas.search.strategy import draw
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, SearchSpace
+
+log = logging.getLogger(__name__)
 
 Notify = Callable[[str], None]
 
@@ -107,7 +110,7 @@ def collect(
     on_note: Notify | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[list[Sample], Environment]:
-    """`count` measured subnets and their environment.
+    """Measured subnets of `count` different ones and their environment; what never had a quiet pass is left out.
 
     Goes on from the journal of a killed run; raises `InterruptedRunError` when interrupted. The journal is left for the
     caller to delete when what it measured is safe.
@@ -139,8 +142,14 @@ def collect(
         samples = [
             sample_of(architecture, one, environment.reference_ms, setting)
             for architecture, one in found.items()
-            if one.passes
+            if one.pass_ratios()
         ]
+    if len(samples) < len(architectures):
+        log.warning(
+            "%d of %d subnets are left out: they failed, or the machine was busy each time",
+            len(architectures) - len(samples),
+            len(architectures),
+        )
     return samples, environment
 
 

@@ -100,7 +100,7 @@ def test_a_journal_keeps_when_and_how_quiet_a_pass_was(tmp_path):
     assert all(one.passes for one in after.values())
     for label, one in before.items():
         for kept, restored in zip(one.passes, after[label].passes, strict=True):
-            assert (kept.at, kept.quiet_ms, kept.quiet) == (restored.at, restored.quiet_ms, restored.quiet)
+            assert (kept.at, kept.known_ms, kept.quiet) == (restored.at, restored.known_ms, restored.quiet)
             assert restored.ratio == pytest.approx(kept.ratio, rel=1e-5)
 
 
@@ -128,9 +128,9 @@ def test_an_interrupted_campaign_goes_on_from_its_journal(tmp_path):
     ("record", "message"),
     [
         ({"label": "9", "rounds": [[1, 1, 1, 1]]}, "'9', which this run does not measure"),
-        ({"label": "1", "rounds": [[1, 1, 1]], "at": 1, "quiet_ms": None}, "rounds of '1' are broken"),
-        ({"label": "1", "rounds": [[1, -1, 1, 1]], "at": 1, "quiet_ms": 1}, "not positive"),
-        ({"label": "1", "rounds": [[1, 1, 1, 1]], "at": 1, "quiet_ms": 0}, "not positive"),
+        ({"label": "1", "rounds": [[1, 1, 1]], "at": 1, "known_ms": None}, "rounds of '1' are broken"),
+        ({"label": "1", "rounds": [[1, -1, 1, 1]], "at": 1, "known_ms": 1}, "not positive"),
+        ({"label": "1", "rounds": [[1, 1, 1, 1]], "at": 1, "known_ms": 0}, "not positive"),
         ({"label": "1", "rounds": [[1, 1, 1, 1]]}, "broken"),
         ({"label": "1"}, "broken"),
     ],

@@ -104,6 +104,10 @@ def test_a_slow_network_has_the_rounds_that_an_interval_needs_and_no_end_of_them
     assert slower.now < OVERTIME + 9
 
 
+def test_a_slow_network_in_bursts_still_has_the_rounds_that_count():
+    assert all(Machine(candidate_ms=300.0, burst_share=0.15, seed=seed).measure(StopRule()).quiet for seed in range(6))
+
+
 def test_rounds_are_bounded_too():
     done = Machine(jitter=0.5).measure(StopRule(max_rounds=20, max_seconds=1e9))
     assert len(done.rounds) == 20
@@ -149,11 +153,22 @@ def test_a_quiet_level_of_another_hour_does_not_count():
 
 
 def test_settling_keeps_the_order_and_a_lower_level_known_before():
-    passes = [Pass(rounds_of(2.0), quiet_ms=0.5, at=9.0), Pass(rounds_of(3.0), at=1.0)]
+    passes = [Pass(rounds_of(2.0), known_ms=0.5, at=9.0), Pass(rounds_of(3.0), at=1.0)]
     settled = settle(passes)
     assert [one.rounds for one in settled] == [one.rounds for one in passes]
     assert [one.quiet_ms for one in settled] == [0.5, 1.0]
+    assert settle(settled) == settled
     assert settle([]) == []
+
+
+def test_a_level_that_was_too_low_for_a_moment_does_not_stay():
+    """One pass ran a tenth faster; what knew of no other level is not busy for good."""
+    fast = Pass(rounds_of(2.0, reference=0.9), at=0.0)
+    others = [Pass(rounds_of(2.0), known_ms=0.9, at=1.0 + k) for k in range(30)]
+    assert not any(one.quiet for one in others)
+    once = settle([fast, *others[:5]])
+    assert not any(one.quiet for one in once[1:])
+    assert all(one.quiet for one in settle([*once, *others[5:]]))
 
 
 def test_a_busy_spell_is_given_up_and_a_short_one_waited_out():
@@ -193,6 +208,13 @@ def test_busy_passes_count_only_where_there_is_no_other():
     assert alone.status == "noisy"
     nearly = Pass(rounds_of(2.0, count=QUIET_ROUNDS - 1) + rounds_of(9.0, reference=2.0), quiet_ms=1.0)
     assert not nearly.quiet
+
+
+def test_a_confidence_that_asks_for_more_rounds_is_never_infinite():
+    few = Pass(rounds_of(2.0, count=6), quiet_ms=1.0)
+    reading = combine([few, few], StopRule(confidence=0.99))
+    assert reading.status == "noisy"
+    assert math.isfinite(reading.upper)
 
 
 def test_disagreement_is_that_of_the_first_two_passes():
