@@ -19,6 +19,7 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 
 import latlas.supernet.portrait  # noqa: F401  (registers the space)
+from latlas.latency.graph import live_nodes
 from latlas.latency.profile import Setting
 from latlas.latency.table import Table
 from latlas.search.fit import Sample, accuracy, collect, fit_predictor
@@ -53,7 +54,8 @@ def main() -> None:
         return np.array([value(row.architecture) for row in rows], dtype=float)
 
     def table_sum(architecture: Any) -> float:
-        return sum((table[node.spec].ratio or 0.0) * now.reference_ms for node in architecture.graph())
+        graph = architecture.graph()
+        return sum(table.latency_ms(graph[index].spec) for index in live_nodes(graph))
 
     names = sorted({name for options in space.choices for name in options})
 

@@ -2,8 +2,9 @@
 
     python benchmarks/repeatability.py [--subnets 8] [--repeats 6]
 
-Over and over, all subnets are measured, by the stopwatch as `measure` does it, and then each is run, compiled anew, for as
-many seconds as the stopwatch had for it. The repeat error of an estimator is the mean relative difference of two
+Over and over, all subnets are measured by the stopwatch, in two to four passes each, interleaved, and then each is run,
+compiled anew, back to back for as many seconds as the stopwatch took for it, its reference and what it does not count
+included and compiling left out. The repeat error of an estimator is the mean relative difference of two
 measurements of one subnet. Prints JSON; also the scatter between passes that `LAYOUT_SD` stands for.
 """
 
@@ -24,7 +25,6 @@ from latlas.latency import campaign, runtime
 from latlas.latency.bench import Bench, Network, network_of_graph
 from latlas.latency.environment import StealMeter, machine_state
 from latlas.latency.stopwatch import Pass, StopRule
-from latlas.latency.worker import sampler
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
 
@@ -39,8 +39,9 @@ class Timed:
 
     def time(self, network: Network) -> Pass:
         """One pass."""
+        started = time.perf_counter()
         done = self._bench.time(network)
-        self.seconds[network.label] += sum(done.reference_times_ms() + done.times_ms()) / 1e3
+        self.seconds[network.label] += time.perf_counter() - started - self._bench.last_compile_seconds
         return done
 
 
@@ -77,10 +78,12 @@ def main() -> None:
                 passes[index] += measured.pass_ratios()
                 discarded, rounds = discarded + reading.discarded, rounds + reading.discarded + reading.rounds
             for index in rng.permutation(len(models)):
-                run, times = sampler(runtime.Compiled(models[index], options), 4), []
+                compiled, times = runtime.Compiled(models[index], options), []
+                for _ in range(5):
+                    compiled.run()
                 begun, seconds = time.perf_counter(), timer.seconds[str(index)]
                 while time.perf_counter() - begun < seconds:
-                    times += run()
+                    times.append(compiled.run())
                 plain[index].append(statistics.median(times))
                 least[index].append(min(times))
                 spent.append(seconds)

@@ -85,7 +85,7 @@ def profile_ops(
         json,
         lambda: [
             f"{target}: {len(table)} operators ({record['noisy']} noisy, {record['failed']} failed) "
-            f"in {record['seconds']:.0f} s; noise floor {100 * (manifest.noise_floor or 0):.2f} %"
+            f"in {record['seconds']:.0f} s; noise floor {shown(manifest.noise_floor, 100, 2)} %"
         ],
     )
 
@@ -142,7 +142,6 @@ def fit_predictor(
             on_note=note,
             on_progress=lambda p: bar(p.done, p.total, "", p.eta_seconds),
         )
-    # Drawn alternately uniform and spread: every fourth or so to test keeps both kinds on both sides.
     import numpy as np
 
     order = np.random.default_rng(seed + 1).permutation(len(samples))

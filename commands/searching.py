@@ -193,6 +193,7 @@ def search(
         lambda: [
             f"{result['architecture']}",
             f"budget {result['budget_ms']:.3f} ms, {result['evaluated']} candidates, {result['filtered']} dropped, "
+            f"{result['unused']} passed over, "
             f"{result['measured']} measured to decide, {result['false_accepts']} false accepts",
             *(f"{a:<26}{b:>16}{c:>20}" for a, b, c in [("", "searched", name), *comparison_rows(result)]),
             f"model {result['model']}, report {result['report']}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latlas.commands import options
-from latlas.commands.output import print_result
+from latlas.commands.output import print_result, shown
 from latlas.latency.errors import LatlasError, UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _table_lines(table: Table) -> list[str]:
     manifest = table.manifest
     environment = manifest.environment
     lines = [
-        f"{table.name}: {manifest.space}, {len(table)} operators, noise floor {100 * (manifest.noise_floor or 0):.2f} %",
+        f"{table.name}: {manifest.space}, {len(table)} operators, noise floor {shown(manifest.noise_floor, 100, 2)} %",
         f"{environment.cpu_model}, OpenVINO {environment.openvino_version}, {environment.precision}, "
         f"{environment.threads} thread(s), reference {environment.reference_ms:.4f} ms, {manifest.created_at}",
     ]

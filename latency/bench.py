@@ -75,6 +75,7 @@ class Bench:
         self.rule = rule or StopRule()
         self.openvino_version = ""
         self.reference_id = ""
+        self.last_compile_seconds = 0.0
         self._compile_seconds = compile_seconds
         self._recycle_after = recycle_after
         self._lock = timing_lock(lock_seconds, on_wait or log.warning)
@@ -110,7 +111,8 @@ class Bench:
         at = time.time()
         quiet_ms = self._quiet_ms(at)
         self._send(network.request() | {"quiet_ms": quiet_ms})
-        self._receive(self._compile_seconds, f"compiling {network.label}")
+        compiled = self._receive(self._compile_seconds, f"compiling {network.label}")
+        self.last_compile_seconds = float(compiled["seconds"])
         # Beyond the rule's own bound: one round may be under way.
         seconds = self.rule.max_seconds * (OVERTIME + 1) + self._compile_seconds
         answer = self._receive(seconds, f"timing {network.label}")

@@ -102,12 +102,13 @@ def run_search(
             on_candidate(history)
     if not history.candidates:
         raise InfeasibleBudgetError(
-            f"{history.filtered} architectures were drawn and none is within {constraint.budget_ms:.3f} ms; "
-            "raise the budget, or search a leaner space"
+            f"{history.filtered} architectures were drawn and none is within {constraint.budget_ms:.3f} ms"
+            + (f", {history.unused} use too little of it" if history.unused else "")
+            + "; raise the budget, or search a leaner space"
         )
     if dry >= max_draws:
         log.warning(
-            "stopped after %d evaluations: the last %d suggestions were repeats or over the budget",
+            "stopped after %d evaluations: the last %d suggestions were repeats, over the budget, or far below it",
             len(history.candidates),
             max_draws,
         )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from latlas.search.finish import (
 )
 from latlas.search.loop import Candidate, History, run_search
 from latlas.search.report import write_report
-from latlas.search.session import SETTLE_SECONDS, elect, open_session
+from latlas.search.session import SETTLE_SECONDS, Session, elect, open_session
 from latlas.search.strategy import make_strategy
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.data import Dataset, parted, resized, subset
@@ -42,12 +41,12 @@ from latlas.supernet.score import score, score_subnet
 from latlas.supernet.space import Architecture
 from latlas.supernet.train import TrainConfig, TrainProgress, train_subnet, training_device
 
-log = logging.getLogger(__name__)
-
 CALIBRATION_IMAGES = 64
 """Training images from which batch normalisation's statistics are set."""
 FINAL_REPEATS = 2
 """How often a winner found above the budget at the end is measured again, before it is given up."""
+FINAL_PAUSE_SECONDS = 20.0
+"""Before measuring again: what made the machine busy may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +65,18 @@ class SearchConfig:
     budget_ms: float | None = None
     baseline: str = "mobilenetv3_large"
     strategy: str = "evolution"
-    evaluations: int = 60
+    evaluations: int = 100
     finalists: int = 5
     rerank_steps: int = 150
     max_measurements: int = 30
     min_use: float = 0.9
     confidence: float = 0.95
     seed: int = 0
-    score_images: int = 64
+    score_images: int = 192
     supernet_steps: int = 0
     supernet_size: tuple[int, int] | None = None
     from_scratch: bool = False
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=400))
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1500))
     time_limit_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -130,7 +129,9 @@ def search(
     calibration = calibration_images(calibrating.images)
     # At the size that the shared weights know: at another, what is compared is how networks bear the change.
     size = config.supernet_size or (training.images.shape[2], training.images.shape[3])
-    scored, unscored = (resized(part, *size) for part in parted(training, config.score_images, config.seed))
+    score_images = min(config.score_images, max(1, len(training) // 4))
+    scored, unscored = parted(training, score_images, config.seed)
+    scored = resized(scored, *size)
     score_calibration = calibration_images(resized(calibrating, *size).images)
 
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
@@ -165,11 +166,11 @@ def search(
 
     reranked: dict[Architecture, float] = {}
     if config.rerank_steps and len(finalists) > 1 and len(unscored):
-        brief = replace(config.train, steps=config.rerank_steps)
+        brief, rest = replace(config.train, steps=config.rerank_steps), resized(unscored, *size)
         for finalist in finalists:
             done = train_subnet(
                 start_of(finalist.architecture),
-                unscored,
+                rest,
                 brief,
                 augmentation,
                 on_progress=partial(listener.on_training, "finalist"),
@@ -203,17 +204,8 @@ def search(
 
     time.sleep(SETTLE_SECONDS)
     listener.on_note("measuring the exported networks")
-    readings = []
-    for _ in range(1 + FINAL_REPEATS):
-        with setting.bench() as bench:
-            careful = replace(setting, passes=setting.max_passes)
-            found = measure_exported(bench, exported, careful, session.reference_ms)
-        readings.append(rescaled(found, baseline, anchors[1]))
-        final = averaged(readings)
-        interval = final[winner.architecture]
-        if interval.latency_ms <= constraint.budget_ms:
-            break
-        listener.on_note(f"{interval.latency_ms:.3f} ms is above the budget; measuring again, the mean counts")
+    final = _final(exported, baseline, anchors[1], session, constraint.budget_ms, listener.on_note)
+    interval = final[winner.architecture]
     constraint.confirm(winner.architecture, interval)
     result = _result(winner, interval, constraint, history, exported[0], qualities[0], space_size=space.size)
     result["baseline"] = _network_record(baseline, final[baseline], exported[1], qualities[1]) | {
@@ -240,6 +232,35 @@ def search(
     write_report(out / "report.html", result, history, validation, networks)
     write_json(out / "result.json", result)
     return result
+
+
+def _final(
+    exported: Sequence[Exported],
+    baseline: Architecture,
+    before: Interval,
+    session: Session,
+    budget_ms: float,
+    on_note: Callable[[str], None],
+) -> dict[Architecture, Interval]:
+    """Latencies of the exported files, the winner's first, at the search's speed.
+
+    Where the winner's is above the budget, all is measured `FINAL_REPEATS` times more and the mean of all counts, however
+    the first of them come out.
+    """
+    careful = replace(session.setting, passes=session.setting.max_passes)
+    readings: list[dict[Architecture, Interval]] = []
+    for repeat in range(1 + FINAL_REPEATS):
+        if repeat:
+            time.sleep(FINAL_PAUSE_SECONDS)
+        with careful.bench() as bench:
+            found = measure_exported(bench, exported, careful, session.reference_ms)
+        readings.append(rescaled(found, baseline, before))
+        latency_ms = readings[0][exported[0].architecture].latency_ms
+        if latency_ms <= budget_ms:
+            break
+        if not repeat:
+            on_note(f"{latency_ms:.3f} ms is above the budget: measuring {FINAL_REPEATS} times more, the mean counts")
+    return averaged(readings)
 
 
 def _fresh(architecture: Architecture, seed: int) -> Subnet:

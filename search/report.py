@@ -77,7 +77,8 @@ def write_report(
 {rows}</table>
 <p>{html.escape(environment["cpu_model"])}, OpenVINO {html.escape(environment["openvino_version"])},
 {environment["precision"]}, {environment["threads"]} thread(s). {result["evaluated"]} candidates were evaluated,
-{result["filtered"]} dropped by the constraint ({constraint}).</p>
+{result["filtered"]} dropped by the constraint ({constraint}),
+{result["unused"]} passed over as they leave too much of the budget.</p>
 <h2>Candidates</h2><img alt="supernet mIoU against latency" src="{_plot(frame, result)}">
 <h2>Examples</h2><p>Image, mask, searched, baseline.</p>
 <img alt="examples" src="{_data_url(_examples(validation, networks))}">

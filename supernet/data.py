@@ -27,6 +27,7 @@ MASK_SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
 MANIFEST_COLUMNS = ("split", "image", "mask")
 VALIDATION_SHARE = 0.1
 SPLITS = ("train", "val")
+_RESIZED_AT_ONCE = 64  # as float: 64 images of 256x256 are 50 MB
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,23 @@ class Dataset:
 
 def subset(dataset: Dataset, count: int, seed: int = 0) -> Dataset:
     """`count` samples at random, in their order; all where there are no more."""
-    return parted(dataset, count, seed)[0]
+    return _chosen(dataset, _order(dataset, count, seed)[:count])
 
 
 def parted(dataset: Dataset, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
     """`subset` and the rest, which may have no samples."""
+    order = _order(dataset, count, seed)
+    return _chosen(dataset, order[:count]), _chosen(dataset, order[count:])
+
+
+def _order(dataset: Dataset, count: int, seed: int) -> npt.NDArray[np.int64]:
     if count < 1:
         raise UsageError(f"a subset of {count} samples was asked for; it must be at least 1")
-    order = np.random.default_rng(seed).permutation(len(dataset))
-    return _chosen(dataset, np.sort(order[:count])), _chosen(dataset, np.sort(order[count:]))
+    return np.random.default_rng(seed).permutation(len(dataset))
 
 
 def _chosen(dataset: Dataset, indices: npt.NDArray[np.int64]) -> Dataset:
+    indices = np.sort(indices)
     return Dataset(
         dataset.images[indices],
         dataset.masks[indices],
@@ -77,12 +83,15 @@ def resized(dataset: Dataset, height: int, width: int) -> Dataset:
     """
     if dataset.images.shape[2:] == (height, width):
         return dataset
+    images, masks = _empty(len(dataset), height, width)
 
     def smooth(pixels: Tensor) -> Tensor:
         return F.interpolate(pixels.float(), (height, width), mode="bilinear", antialias=True)
 
-    images = smooth(dataset.images).round_().clamp_(0, 255).to(torch.uint8)
-    masks = (smooth(dataset.masks[:, None])[:, 0] > 0.5).to(torch.uint8)
+    for start in range(0, len(dataset), _RESIZED_AT_ONCE):
+        part = slice(start, start + _RESIZED_AT_ONCE)
+        images[part] = smooth(dataset.images[part]).round_().clamp_(0, 255).to(torch.uint8)
+        masks[part] = (smooth(dataset.masks[part, None])[:, 0] > 0.5).to(torch.uint8)
     return Dataset(images, masks, dataset.sources, dataset.names)
 
 

@@ -1,7 +1,14 @@
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
+from latlas.latency.profile import Setting
+from latlas.search import pipeline
 from latlas.search.constraint import Interval
-from latlas.search.finish import averaged, rescaled
+from latlas.search.finish import Exported, averaged, rescaled
+from latlas.search.session import Session
 
 
 def test_a_machine_that_slowed_down_between_is_taken_out(tiny_space):
@@ -28,3 +35,46 @@ def test_measuring_again_averages_and_promises_no_more(tiny_space):
     assert found[two].latency_ms == 1.0
     (alone,) = averaged([{one: readings[0][one]}]).values()
     assert (alone.lower_ms, alone.latency_ms, alone.upper_ms) == pytest.approx((2.9, 3.0, 3.1))
+
+
+class Final:
+    """`pipeline._final` with scripted readings of the winner; the baseline is always as before."""
+
+    def __init__(self, monkeypatch, space, readings):
+        self.winner, self.baseline = space.cover()[:2]
+        self.left: list[float] = list(readings)
+        self.notes: list[str] = []
+        self.pauses: list[float] = []
+        monkeypatch.setattr(pipeline, "measure_exported", self._measure)
+        monkeypatch.setattr(pipeline.time, "sleep", self.pauses.append)
+
+    def _measure(self, bench, exported, setting, reference_ms):
+        ms = self.left.pop(0)
+        return {self.winner: Interval(ms, 0.99 * ms, 1.01 * ms), self.baseline: Interval(4.0, 3.96, 4.04)}
+
+    def run(self, budget_ms):
+        exported = [Exported(self.winner, *[Path("x")] * 3), Exported(self.baseline, *[Path("y")] * 3)]
+        session = Session(None, None, Setting(), SimpleNamespace(reference_ms=1.0))
+        return pipeline._final(
+            exported, self.baseline, Interval(4.0, 3.96, 4.04), session, budget_ms, self.notes.append
+        )
+
+
+@pytest.fixture(autouse=True)
+def _no_bench(monkeypatch):
+    monkeypatch.setattr(Setting, "bench", lambda self: nullcontext())
+
+
+def test_a_winner_within_the_budget_is_measured_once(monkeypatch, tiny_space):
+    final = Final(monkeypatch, tiny_space, [1.9])
+    assert final.run(2.0)[final.winner].latency_ms == pytest.approx(1.9)
+    assert not final.notes
+
+
+def test_one_above_it_is_measured_as_often_whatever_comes_out(monkeypatch, tiny_space):
+    """Stopping at the first mean that holds would be choosing the luckiest."""
+    final = Final(monkeypatch, tiny_space, [2.1, 1.8, 2.2])
+    assert final.run(2.0)[final.winner].latency_ms == pytest.approx((2.1 + 1.8 + 2.2) / 3)
+    assert not final.left
+    assert len(final.notes) == 1
+    assert final.pauses == [pipeline.FINAL_PAUSE_SECONDS] * 2

@@ -99,7 +99,7 @@ def sample(architecture, rng):
 def table_of(space, environment, without=0):
     def row(spec):
         ms = cost_ms(spec)
-        ratio = ms / REFERENCE_MS
+        ratio = ms / environment.reference_ms
         return Row(
             spec, ms, 0.99 * ms, 1.01 * ms, ratio, 0.99 * ratio, 1.01 * ratio, 24, 0, 2, 0.99 * ms, ms, 1.01 * ms
         )
@@ -118,8 +118,8 @@ def samples(tiny_space):
 
 @pytest.fixture(scope="module")
 def learnt(tiny_space, samples):
-    """A predictor of a table that was made while the machine ran at half its speed: its ratios are the same."""
-    table = table_of(tiny_space, environment_of(reference_ms=2 * REFERENCE_MS))
+    """A predictor of a table, whose operators are held against a reference of their own."""
+    table = table_of(tiny_space, environment_of(reference_id="operator-1", reference_ms=REFERENCE_MS / 5))
     return fit_predictor(tiny_space, table, samples[:TRAIN], samples[TRAIN:], environment_of(), seed=1)
 
 
