@@ -3,7 +3,7 @@
 import pytest
 
 from latlas.latency.errors import LatlasError
-from latlas.search.constraint import Interval, LatencyConstraint
+from latlas.search.constraint import Interval, LatencyConstraint, Verdict
 from latlas.search.loop import Candidate, History
 from latlas.search.session import elect
 
@@ -38,7 +38,8 @@ class ScriptedSession:
 
 @pytest.fixture
 def history(tiny_space):
-    candidates = [Candidate(one, 0.9 - 0.1 * i, None) for i, one in enumerate(tiny_space.cover()[:5])]
+    verdict = Verdict(True, 1.0, 0.9, 1.1, False)
+    candidates = [Candidate(one, 0.9 - 0.1 * i, verdict) for i, one in enumerate(tiny_space.cover()[:5])]
     return History(candidates)
 
 
