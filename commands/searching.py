@@ -106,8 +106,9 @@ def search(
     train_steps: Annotated[int, typer.Option(help="Steps that the winner is trained on.", min=1)] = 1500,
     batch_size: Annotated[int, typer.Option(min=2)] = 16,
     learning_rate: Annotated[float, typer.Option()] = 2e-3,
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Train winner and baseline from nothing, equally long.")
+    inherit: Annotated[
+        bool,
+        typer.Option("--inherit", help="Go on from the supernet's weights; the baseline is trained longer for it."),
     ] = False,
     train_resolution: Annotated[str, typer.Option(help="Size of training images N or HxW; default the space's.")] = "",
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/search"),
@@ -152,7 +153,7 @@ def search(
         score_images=score_images,
         supernet_steps=int(trained.get("steps", 0)),
         supernet_size=(int(trained["height"]), int(trained["width"])) if {"height", "width"} <= set(trained) else None,
-        from_scratch=from_scratch,
+        inherit=inherit,
         train=TrainConfig(
             steps=train_steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device
         ),
@@ -214,8 +215,8 @@ def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("r
         (supernet, f"train-supernet --resolution 128 --images 1200 --steps 800 --out {supernet}"),
         (
             out / "result.json",
-            f"search --predictor {predictor} --supernet {supernet} --images 1200 --budget-ms auto --evaluations 40 "
-            f"--finalists 4 --rerank-steps 80 --train-steps 350 --relative-error 0.02 --out {out}",
+            f"search --predictor {predictor} --supernet {supernet} --images 1200 --budget-ms auto --evaluations 30 "
+            f"--max-measurements 15 --finalists 4 --rerank-steps 80 --train-steps 350 --relative-error 0.02 --out {out}",
         ),
     )
     for product, command in steps:

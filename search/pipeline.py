@@ -56,10 +56,11 @@ class SearchConfig:
     `budget_ms` None is the baseline's measured latency. Candidates are to use at least the share `min_use` of it, or of the
     slowest network's where that is within the budget. Those of the best `finalists` that hold the budget when measured are
     each trained for `rerank_steps` and ranked anew, where that is above 0. `supernet_steps` is how long the supernet was
-    trained, and `supernet_size` the height and width of its training images, at which candidates are scored. The winner
-    goes on from the supernet's weights, of which each searchable one was updated in a step out of as many as a layer has
-    operators; the baseline, which starts from nothing, is trained so many steps longer. With `from_scratch` both start
-    from nothing and are trained equally long.
+    trained, and `supernet_size` the height and width of its training images, at which candidates are scored. Winner and
+    baseline both start from nothing and are trained equally long. With `inherit` the winner and the finalists go on from
+    the supernet's weights, of which each searchable one was updated in a step out of as many as a layer has operators;
+    the baseline is then trained so many steps longer. It pays only where the supernet was trained for very long: after
+    800 and 350 further steps a subnet was at 65.1 % mIoU, and at 67.6 % after 350 steps from nothing.
     """
 
     budget_ms: float | None = None
@@ -75,7 +76,7 @@ class SearchConfig:
     score_images: int = 192
     supernet_steps: int = 0
     supernet_size: tuple[int, int] | None = None
-    from_scratch: bool = False
+    inherit: bool = False
     train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1500))
     time_limit_s: float | None = None
 
@@ -162,7 +163,7 @@ def search(
             finalists = elect(history, constraint, session, config.finalists, listener.on_note)
 
     def start_of(architecture: Architecture) -> Subnet:
-        return _fresh(architecture, config.seed) if config.from_scratch else supernet.extract(architecture)
+        return supernet.extract(architecture) if config.inherit else _fresh(architecture, config.seed)
 
     reranked: dict[Architecture, float] = {}
     if config.rerank_steps and len(finalists) > 1 and len(unscored):
@@ -183,7 +184,7 @@ def search(
     listener.on_note(f"training {winner.architecture}")
     trained = [(winner.architecture, "winner", start_of(winner.architecture), config.train)]
     options = sum(map(len, space.choices)) / len(space.choices)
-    longer = 0 if config.from_scratch else round(config.supernet_steps / options)
+    longer = round(config.supernet_steps / options) if config.inherit else 0
     baseline_config = replace(config.train, steps=config.train.steps + longer)
     trained.append((baseline, "baseline", _fresh(baseline, config.seed), baseline_config))
     exported: list[Exported] = []
