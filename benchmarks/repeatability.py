@@ -61,7 +61,7 @@ def main() -> None:
     paired: list[list[float]] = [[] for _ in graphs]
     plain: list[list[float]] = [[] for _ in graphs]
     least: list[list[float]] = [[] for _ in graphs]
-    covered: list[tuple[float, float, float]] = []
+    covered: list[tuple[float, float, int]] = []
     passes: list[list[float]] = [[] for _ in graphs]
     steal, started, spent, discarded, rounds = StealMeter(), time.perf_counter(), [], 0, 0
     with Bench(rule=StopRule()) as bench, tempfile.TemporaryDirectory() as folder:
@@ -89,7 +89,7 @@ def main() -> None:
                 spent.append(seconds)
     results = {"stopwatch": disagreement(paired), "plain_median": disagreement(plain), "minimum": disagreement(least)}
     scatter = [statistics.stdev(row) / statistics.fmean(row) for row in passes if len(row) > 1]
-    held = [lower <= other <= upper for lower, upper, index in covered for other in paired[int(index)]]
+    held = [lower <= other <= upper for lower, upper, index in covered for other in paired[index]]
     own = len(covered)
     print(
         json.dumps(

@@ -6,7 +6,7 @@ networks alike: in a busy minute a ratio was off by up to 25 %, and all of its r
 only where the reference ran at its *quiet level*, its low quantile over the minutes around, and a pass without enough such
 rounds is *busy*: it is measured again later. Bursts that hit the candidate alone are the median's to bear.
 A *pass* is the rounds of one compiled network; the median ratio of its accepted rounds is one reading. Where a network
-lies in memory moves it by about half a per cent, so an entry has several passes, each compiled anew, and its interval
+lies in memory moves it by up to a per cent, so an entry has several passes, each compiled anew, and its interval
 holds both the scatter of rounds within a pass and that between passes.
 
 Pure arithmetic: what runs a network and returns its milliseconds is passed in, so tests script it.
@@ -29,7 +29,7 @@ LAYOUT_SD = 0.009
 LAYOUT_DF = 8
 """How many passes' worth of belief the prior carries."""
 PASS_SHARE = 0.6
-"""A pass aims at this share of the asked error: two passes' rounds and their layouts together then meet it."""
+"""A pass aims at this share of the asked error: four passes' rounds and their layouts together then meet one per cent."""
 QUIET_QUANTILE = 0.1
 """The reference's quiet level is this quantile of its times around a pass."""
 QUIET_SECONDS = 300.0

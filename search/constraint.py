@@ -31,6 +31,16 @@ class Interval:
     lower_ms: float
     upper_ms: float
 
+    @classmethod
+    def around(cls, latency_ms: float, half_ms: float) -> Interval:
+        """The interval of a half width; its lower bound stays above zero."""
+        return cls(latency_ms, max(latency_ms - half_ms, 1e-3 * latency_ms), latency_ms + half_ms)
+
+    @property
+    def half_ms(self) -> float:
+        """Half of its width."""
+        return (self.upper_ms - self.lower_ms) / 2
+
 
 @dataclass(slots=True)
 class Counts:

@@ -96,13 +96,12 @@ def rescaled(
     """
     after = intervals[anchor]
     factor = before.latency_ms / after.latency_ms
-    errors = [(one.upper_ms - one.lower_ms) / 2 / one.latency_ms for one in (before, after)]
+    errors = [one.half_ms / one.latency_ms for one in (before, after)]
     found = {}
     for architecture, one in intervals.items():
-        own = (one.upper_ms - one.lower_ms) / 2 / one.latency_ms
         latency_ms = one.latency_ms * factor
-        half = latency_ms * math.hypot(own, *errors)
-        found[architecture] = Interval(latency_ms, max(latency_ms - half, 1e-3 * latency_ms), latency_ms + half)
+        half_ms = latency_ms * math.hypot(one.half_ms / one.latency_ms, *errors)
+        found[architecture] = Interval.around(latency_ms, half_ms)
     return found | {anchor: before}
 
 
@@ -112,9 +111,9 @@ def averaged(readings: Sequence[Mapping[Architecture, Interval]]) -> dict[Archit
     found = {}
     for architecture in readings[0]:
         intervals = [one[architecture] for one in readings]
-        latency_ms = fmean(one.latency_ms for one in intervals)
-        half = fmean((one.upper_ms - one.lower_ms) / 2 for one in intervals)
-        found[architecture] = Interval(latency_ms, max(latency_ms - half, 1e-3 * latency_ms), latency_ms + half)
+        found[architecture] = Interval.around(
+            fmean(one.latency_ms for one in intervals), fmean(one.half_ms for one in intervals)
+        )
     return found
 
 

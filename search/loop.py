@@ -86,7 +86,7 @@ def run_search(
             history.repeats += 1
             continue
         seen.add(architecture)
-        if architecture not in known and constraint.predict([architecture])[0].latency_ms < floor_ms:
+        if floor_ms > 0 and architecture not in known and constraint.predict([architecture])[0].latency_ms < floor_ms:
             history.unused += 1
             passed_over.add(architecture)
             continue

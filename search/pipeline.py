@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.predictor_file import SavedPredictor
@@ -138,7 +139,7 @@ def search(
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), timing_operator)
         with setting.bench() as bench:
-            constraint, session, fastest, anchors, slowest_ms = open_session(
+            constraint, session, anchors = open_session(
                 saved,
                 bench,
                 library,
@@ -155,8 +156,8 @@ def search(
                 constraint,
                 lambda architecture: score(supernet, architecture, score_calibration, scored).miou,
                 config.evaluations,
-                start=(fastest,),
-                floor_ms=config.min_use * min(constraint.budget_ms, slowest_ms),
+                start=(anchors.fastest_architecture,),
+                floor_ms=config.min_use * min(constraint.budget_ms, anchors.slowest_ms),
                 on_candidate=lambda history: listener.on_candidate(history, constraint),
                 stop=lambda: config.time_limit_s is not None and time.monotonic() - searching > config.time_limit_s,
             )
@@ -165,47 +166,39 @@ def search(
     def start_of(architecture: Architecture) -> Subnet:
         return supernet.extract(architecture) if config.inherit else _fresh(architecture, config.seed)
 
+    def trained(name: str, network: Subnet, data: Dataset, train: TrainConfig, images: Sequence[Tensor]) -> Subnet:
+        done = train_subnet(network, data, train, augmentation, on_progress=partial(listener.on_training, name))
+        return recalibrate(done.cpu(), images)
+
     reranked: dict[Architecture, float] = {}
     if config.rerank_steps and len(finalists) > 1 and len(unscored):
         brief, rest = replace(config.train, steps=config.rerank_steps), resized(unscored, *size)
         for finalist in finalists:
-            done = train_subnet(
-                start_of(finalist.architecture),
-                rest,
-                brief,
-                augmentation,
-                on_progress=partial(listener.on_training, "finalist"),
-            )
-            done = recalibrate(done.cpu(), score_calibration)
+            done = trained("finalist", start_of(finalist.architecture), rest, brief, score_calibration)
             reranked[finalist.architecture] = score_subnet(done, scored, boundary=False).miou
         finalists.sort(key=lambda one: -reranked[one.architecture])
     winner = finalists[0]
 
     listener.on_note(f"training {winner.architecture}")
-    trained = [(winner.architecture, "winner", start_of(winner.architecture), config.train)]
     options = sum(map(len, space.choices)) / len(space.choices)
     longer = round(config.supernet_steps / options) if config.inherit else 0
     baseline_config = replace(config.train, steps=config.train.steps + longer)
-    trained.append((baseline, "baseline", _fresh(baseline, config.seed), baseline_config))
+    contestants = (
+        (winner.architecture, "winner", start_of(winner.architecture), config.train),
+        (baseline, "baseline", _fresh(baseline, config.seed), baseline_config),
+    )
     exported: list[Exported] = []
     qualities: list[Quality] = []
     networks: list[Subnet] = []
-    for architecture, name, network, train_config in trained:
-        done = train_subnet(
-            network,
-            training,
-            train_config,
-            augmentation,
-            on_progress=partial(listener.on_training, name),
-        )
-        done = recalibrate(done.cpu(), calibration)
+    for architecture, name, network, train_config in contestants:
+        done = trained(name, network, training, train_config, calibration)
         networks.append(done)
         qualities.append(score_subnet(done, validation))
         exported.append(export(architecture, done, out, name))
 
     time.sleep(SETTLE_SECONDS)
     listener.on_note("measuring the exported networks")
-    final = _final(exported, baseline, anchors[1], session, constraint.budget_ms, listener.on_note)
+    final = _final(exported, baseline, anchors.baseline, session, constraint.budget_ms, listener.on_note)
     interval = final[winner.architecture]
     constraint.confirm(winner.architecture, interval)
     result = _result(winner, interval, constraint, history, exported[0], qualities[0], space_size=space.size)
@@ -217,7 +210,7 @@ def search(
         "train_steps": config.train.steps,
         "supernet_steps": config.supernet_steps,
         "reference_ms": session.reference_ms,
-        "fastest_ms": anchors[0].latency_ms,
+        "fastest_ms": anchors.fastest.latency_ms,
         "environment": session.environment.to_dict(),
         "config": {**asdict(config), "setting": asdict(setting), "data": data},
         "report": str(out / "report.html"),

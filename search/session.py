@@ -58,6 +58,16 @@ class Session:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """What a search's latencies lie between: the baseline and the fastest network, measured, and the slowest, predicted."""
+
+    baseline: Interval
+    fastest: Interval
+    fastest_architecture: Architecture
+    slowest_ms: float
+
+
 def open_session(
     saved: SavedPredictor,
     bench: Bench,
@@ -68,9 +78,8 @@ def open_session(
     confidence: float,
     max_measurements: int,
     on_note: Callable[[str], None],
-) -> tuple[LatencyConstraint, Session, Architecture, tuple[Interval, Interval], float]:
-    """The constraint and session of this search, the space's fastest architecture, its and the baseline's latency, and
-    the predicted milliseconds of the slowest."""
+) -> tuple[LatencyConstraint, Session, Anchors]:
+    """The constraint, session and anchors of this search; raises `InfeasibleBudgetError` for an impossible budget."""
     space = baseline.space
     predictor = saved.predictor
 
@@ -80,8 +89,7 @@ def open_session(
     fastest = space.architecture(extremes(space.choices, latencies)[0])
     _, slowest_ms = extremes(space.choices, latencies, sign=-1)
     on_note("measuring the baseline and the fastest network of the space")
-    anchors = [baseline, fastest]
-    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in anchors]
+    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in (baseline, fastest)]
     found = campaign.measure_all(
         bench, networks, passes=setting.max_passes, max_passes=setting.max_passes, seed=setting.seed
     )
@@ -94,13 +102,18 @@ def open_session(
             "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",
             scale,
         )
-    baseline_interval, fastest_interval = (interval_of(found[str(a)], reference_ms, setting) for a in anchors)
+    anchors = Anchors(
+        baseline=interval_of(found[str(baseline)], reference_ms, setting),
+        fastest=interval_of(found[str(fastest)], reference_ms, setting),
+        fastest_architecture=fastest,
+        slowest_ms=slowest_ms * scale,
+    )
     if budget_ms is None:
-        budget_ms = baseline_interval.latency_ms
-    if fastest_interval.lower_ms > budget_ms:
+        budget_ms = anchors.baseline.latency_ms
+    if anchors.fastest.lower_ms > budget_ms:
         raise InfeasibleBudgetError(
             f"no network of {space.text} is within {budget_ms:.3f} ms on this machine: the fastest, {fastest}, takes "
-            f"{fastest_interval.latency_ms:.3f} ms (measured), the slowest {slowest_ms * scale:.3f} ms (predicted); "
+            f"{anchors.fastest.latency_ms:.3f} ms (measured), the slowest {anchors.slowest_ms:.3f} ms (predicted); "
             "raise the budget, or search a leaner space"
         )
     session = Session(bench, library, setting, environment)
@@ -112,9 +125,9 @@ def open_session(
         max_measurements=max_measurements,
         scale=scale,
     )
-    constraint.confirm(fastest, fastest_interval)
-    on_note(f"budget {budget_ms:.3f} ms; fastest {fastest_interval.latency_ms:.3f} ms")
-    return constraint, session, fastest, (fastest_interval, baseline_interval), slowest_ms * scale
+    constraint.confirm(fastest, anchors.fastest)
+    on_note(f"budget {budget_ms:.3f} ms; fastest {anchors.fastest.latency_ms:.3f} ms")
+    return constraint, session, anchors
 
 
 def elect(
