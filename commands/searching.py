@@ -94,9 +94,13 @@ def search(
     ] = "mobilenetv3_large",
     strategy: Annotated[str, typer.Option(help="random or evolution.")] = "evolution",
     evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
-    finalists: Annotated[int, typer.Option(help="Best candidates to measure.", min=1)] = 5,
-    rerank_steps: Annotated[
-        int, typer.Option(help="Steps that each finalist is trained to be ranked anew; 0 for no such ranking.", min=0)
+    finalists: Annotated[int, typer.Option(help="Best candidates to measure and to train.", min=1)] = 9,
+    halving_steps: Annotated[
+        int,
+        typer.Option(
+            help="Steps that each finalist is trained; the best third then three times as long, and so on. 0 for none.",
+            min=0,
+        ),
     ] = 150,
     max_measurements: Annotated[int, typer.Option(help="Real measurements to decide doubtful candidates.", min=0)] = 30,
     min_use: Annotated[
@@ -146,7 +150,7 @@ def search(
         strategy=strategy,
         evaluations=evaluations,
         finalists=finalists,
-        rerank_steps=rerank_steps,
+        halving_steps=halving_steps,
         max_measurements=max_measurements,
         min_use=min_use,
         seed=seed,
@@ -216,7 +220,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("r
         (
             out / "result.json",
             f"search --predictor {predictor} --supernet {supernet} --images 1200 --budget-ms auto --evaluations 30 "
-            f"--max-measurements 15 --finalists 4 --rerank-steps 80 --train-steps 350 --relative-error 0.02 --out {out}",
+            f"--max-measurements 15 --finalists 6 --halving-steps 60 --train-steps 350 --relative-error 0.02 --out {out}",
         ),
     )
     for product, command in steps:

@@ -28,6 +28,7 @@ from latlas.search.finish import (
     rescaled,
     write_json,
 )
+from latlas.search.halving import Trial, successive_halving
 from latlas.search.loop import Candidate, History, run_search
 from latlas.search.report import write_report
 from latlas.search.session import SETTLE_SECONDS, Session, elect, open_session
@@ -56,20 +57,21 @@ class SearchConfig:
 
     `budget_ms` None is the baseline's measured latency. Candidates are to use at least the share `min_use` of it, or of the
     slowest network's where that is within the budget. Those of the best `finalists` that hold the budget when measured are
-    each trained for `rerank_steps` and ranked anew, where that is above 0. `supernet_steps` is how long the supernet was
-    trained, and `supernet_size` the height and width of its training images, at which candidates are scored. Winner and
-    baseline both start from nothing and are trained equally long. With `inherit` the winner and the finalists go on from
-    the supernet's weights, of which each searchable one was updated in a step out of as many as a layer has operators;
-    the baseline is then trained so many steps longer. It pays only where the supernet was trained for very long: after
-    800 and 350 further steps a subnet was at 65.1 % mIoU, and at 67.6 % after 350 steps from nothing.
+    ranked anew by successive halving, which trains all of them for `halving_steps`; with 0 the supernet's ranking stands.
+    `supernet_steps` is how long the supernet was trained, and `supernet_size` the height and width of its training images,
+    at which candidates are scored. Winner and baseline both start from nothing and are trained equally long. With `inherit`
+    the winner and the finalists go on from the supernet's weights, of which each searchable one was updated in a step out
+    of as many as a layer has operators; the baseline is then trained so many steps longer. It pays only where the supernet
+    was trained for very long: after 800 and 350 further steps a subnet was at 65.1 % mIoU, and at 67.6 % after 350 steps
+    from nothing.
     """
 
     budget_ms: float | None = None
     baseline: str = "mobilenetv3_large"
     strategy: str = "evolution"
     evaluations: int = 100
-    finalists: int = 5
-    rerank_steps: int = 150
+    finalists: int = 9
+    halving_steps: int = 150
     max_measurements: int = 30
     min_use: float = 0.9
     confidence: float = 0.95
@@ -84,7 +86,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.min_use < 1:
             raise UsageError(f"min_use is {self.min_use}; it must be at least 0 and below 1, as 0.9")
-        for name, least in (("finalists", 1), ("rerank_steps", 0), ("score_images", 1)):
+        for name, least in (("finalists", 1), ("halving_steps", 0), ("score_images", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {least}")
 
@@ -170,13 +172,19 @@ def search(
         done = train_subnet(network, data, train, augmentation, on_progress=partial(listener.on_training, name))
         return recalibrate(done.cpu(), images)
 
-    reranked: dict[Architecture, float] = {}
-    if config.rerank_steps and len(finalists) > 1 and len(unscored):
-        brief, rest = replace(config.train, steps=config.rerank_steps), resized(unscored, *size)
-        for finalist in finalists:
+    trials: dict[Architecture, Trial[Candidate]] = {}
+    if config.halving_steps and len(finalists) > 1 and len(unscored):
+        rest = resized(unscored, *size)
+
+        def train_and_score(finalist: Candidate, steps: int) -> float:
+            brief = replace(config.train, steps=steps)
             done = trained("finalist", start_of(finalist.architecture), rest, brief, score_calibration)
-            reranked[finalist.architecture] = score_subnet(done, scored, boundary=False).miou
-        finalists.sort(key=lambda one: -reranked[one.architecture])
+            return score_subnet(done, scored, boundary=False).miou
+
+        listener.on_note(f"successive halving of {len(finalists)} finalists")
+        ranked = successive_halving(finalists, train_and_score, config.halving_steps, config.train.steps)
+        finalists = [trial.candidate for trial in ranked]
+        trials = {trial.candidate.architecture: trial for trial in ranked}
     winner = finalists[0]
 
     listener.on_note(f"training {winner.architecture}")
@@ -206,7 +214,7 @@ def search(
         "train_steps": baseline_config.steps,
     }
     result |= {
-        "finalists": [_finalist_record(one, reranked.get(one.architecture)) for one in finalists],
+        "finalists": [_finalist_record(one, trials.get(one.architecture)) for one in finalists],
         "train_steps": config.train.steps,
         "supernet_steps": config.supernet_steps,
         "reference_ms": session.reference_ms,
@@ -264,12 +272,13 @@ def _fresh(architecture: Architecture, seed: int) -> Subnet:
         return Subnet(architecture.graph())
 
 
-def _finalist_record(finalist: Candidate, reranked_miou: float | None) -> dict[str, Any]:
+def _finalist_record(finalist: Candidate, trial: Trial[Candidate] | None) -> dict[str, Any]:
     return {
         "architecture": str(finalist.architecture),
         "latency_ms": finalist.verdict.latency_ms,
         "supernet_miou": finalist.quality,
-        "reranked_miou": reranked_miou,
+        "trial_steps": trial.steps if trial else 0,
+        "trial_miou": trial.quality if trial else None,
     }
 
 

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.3
 """Between training threads and the stopwatch: torch's thread pool spins for a while after its work."""
+DIFFERENT_SHARE = 0.25
+"""Finalists differ from each other in at least this share of their layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def elect(
     on_note: Callable[[str], None],
 ) -> list[Candidate]:
     """The finalists that are within the budget when measured, best first; where there are none, those ranked after them."""
-    ranked = history.ranked()
+    ranked = spread(history.ranked(), at_once)
     for first in range(0, len(ranked), at_once):
         finalists = ranked[first : first + at_once]
         on_note(f"measuring {len(finalists)} finalists")
@@ -156,3 +158,23 @@ def elect(
         f"none of the {len(ranked)} candidates held {constraint.budget_ms:.3f} ms when measured; "
         "raise the budget a little, or measure on a quieter machine"
     )
+
+
+def spread(ranked: Sequence[Candidate], count: int) -> list[Candidate]:
+    """The same candidates, `count` that differ from each other first, in their order; then the others in theirs.
+
+    What a search ranks best are mutants of one network, which a supernet's error ranks high together: to train two of them
+    is to ask the same question twice. Two differ where at least `DIFFERENT_SHARE` of their layers do.
+    """
+    first: list[Candidate] = []
+    for one in ranked:
+        if len(first) == count:
+            break
+        if all(_different(one.architecture, other.architecture) for other in first):
+            first.append(one)
+    return first + [one for one in ranked if one not in first]
+
+
+def _different(one: Architecture, other: Architecture) -> bool:
+    layers = list(zip(one.operators, other.operators, strict=True))
+    return sum(a != b for a, b in layers) >= DIFFERENT_SHARE * len(layers)

@@ -188,7 +188,7 @@ def searched(predictor, supernet, work):
             "--max-measurements",
             2,
         ),
-        *("--score-images", 4, "--rerank-steps", 1, "--train-steps", 2, "--out", work / "run", "--json"),
+        *("--score-images", 4, "--halving-steps", 1, "--train-steps", 2, "--out", work / "run", "--json"),
         in_folder=work,
     )
 
@@ -255,7 +255,8 @@ class TestMainJob:
         assert finalists[0]["architecture"] == record["architecture"]
         assert all(one["latency_ms"] <= record["budget_ms"] for one in finalists)
         if len(finalists) > 1:
-            assert finalists[0]["reranked_miou"] >= finalists[1]["reranked_miou"]
+            assert finalists[0]["trial_miou"] >= finalists[1]["trial_miou"]
+            assert all(one["trial_steps"] == 1 for one in finalists)
 
     def test_search_leaves_the_result_that_it_prints(self, searched, run_folder):
         assert json.loads((run_folder / "result.json").read_text()) == searched.record
@@ -351,7 +352,7 @@ SMALLER = {
     "train-supernet": ("--space", SPACE, "--steps", 3, "--train-resolution", 32, "--batch-size", 2),
     "search": (
         *("--evaluations", 3, "--finalists", 2, "--max-measurements", 1, "--score-images", 4),
-        *("--rerank-steps", 1, "--train-steps", 2, "--batch-size", 2, *QUICK),
+        *("--halving-steps", 1, "--train-steps", 2, "--batch-size", 2, *QUICK),
     ),
     "measure": QUICK,
 }

@@ -5,7 +5,8 @@ import pytest
 from latlas.latency.errors import LatlasError
 from latlas.search.constraint import Interval, LatencyConstraint, Verdict
 from latlas.search.loop import Candidate, History
-from latlas.search.session import elect
+from latlas.search.session import elect, spread
+from latlas.supernet.portrait import PortraitSpace
 
 
 class FlatPredictor:
@@ -68,3 +69,21 @@ def test_where_none_does_those_ranked_after_them_are_measured(history):
 def test_where_no_candidate_does_the_search_says_so(history):
     with pytest.raises(LatlasError, match=r"none of the 5 candidates held 2\.000 ms"):
         chosen(history, [3.0] * 5)
+
+
+def candidate_of(operators, quality):
+    return Candidate(PortraitSpace().architecture(operators), quality, Verdict(True, 1.0, 0.9, 1.1, False))
+
+
+def test_mutants_of_a_better_one_come_after_those_that_differ():
+    best = ["mbconv_k3"] * 14
+    mutants = [candidate_of(["shuffle"] * n + best[n:], 0.9 - 0.01 * n) for n in (0, 1, 3, 4, 5)]
+    # Four of 14 layers are a quarter; the one with five differs from the best, but not from the one with four.
+    assert spread(mutants, 2) == [mutants[0], mutants[3], mutants[1], mutants[2], mutants[4]]
+    assert spread(mutants, 1) == mutants
+
+
+def test_where_too_few_differ_the_others_follow_in_their_order():
+    mutants = [candidate_of(["shuffle"] * n + ["mbconv_k3"] * (14 - n), 0.9 - 0.01 * n) for n in range(3)]
+    assert spread(mutants, 3) == mutants
+    assert spread([], 3) == []
