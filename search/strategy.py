@@ -37,11 +37,15 @@ class Strategy(Protocol):
 def draw(space: SearchSpace, rng: np.random.Generator) -> Architecture:
     """A random architecture, spread over the space's latencies.
 
-    Half of the draws are uniform; these crowd round the mean latency, because a sum of many independent layers does. The
-    others draw each layer from a random subset of the operators, which reaches the fast and the slow end.
+    A third of the draws are uniform; these crowd round the mean latency, because a sum of many independent layers does, and
+    next to none of them repeats an operator, as hand-made networks do. A third draw each layer from a random subset of the
+    operators, which reaches the fast and the slow end; a third repeat one operator throughout each stage.
     """
-    if rng.random() < 0.5:
+    kind = rng.integers(3)
+    if kind == 0:
         return space.random(rng)
+    if kind == 1:
+        return space.random_by_stage(rng)
     names = sorted({name for options in space.choices for name in options})
     subset = set(rng.choice(names, size=rng.integers(1, max(2, len(names))), replace=False))
     layers = [[name for name in options if name in subset] or list(options) for options in space.choices]
@@ -66,10 +70,11 @@ class RandomSearch:
 
 @dataclass
 class Evolution:
-    """Regularisation-free evolution after Once-for-All: elitist, half mutants, half uniform crossover.
+    """Regularisation-free evolution after Once-for-All: elitist, half mutants, half crossover.
 
     `population` random architectures come first, then children of the best `parent_share` of the population. A mutant
-    changes each gene with `mutation_rate`, at least one.
+    changes each gene with `mutation_rate`, at least one. `stage_share` of the children change by stages: a mutant has one
+    operator throughout one of its stages, a crossover takes whole stages from its parents.
     """
 
     space: SearchSpace
@@ -77,14 +82,16 @@ class Evolution:
     population: int = 32
     parent_share: float = 0.25
     mutation_rate: float = 0.1
+    stage_share: float = 0.33
     name: str = "evolution"
     _elite: dict[Architecture, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.population < 2 or not 0 < self.parent_share <= 1 or not 0 < self.mutation_rate <= 1:
+        shares = (self.parent_share, self.mutation_rate)
+        if self.population < 2 or not all(0 < share <= 1 for share in shares) or not 0 <= self.stage_share <= 1:
             raise UsageError(
-                f"population is {self.population}, parent_share {self.parent_share}, mutation_rate "
-                f"{self.mutation_rate}; at least 2, and shares above 0 up to 1"
+                f"population is {self.population}, parent_share {self.parent_share}, mutation_rate {self.mutation_rate}, "
+                f"stage_share {self.stage_share}; at least 2, and shares up to 1, of which only the last may be 0"
             )
 
     def suggest(self, count: int) -> list[Architecture]:
@@ -110,6 +117,11 @@ class Evolution:
 
     def _mutant(self, parents: Sequence[Architecture]) -> Architecture:
         parent = parents[int(self.rng.integers(len(parents)))].operators
+        if self.rng.random() < self.stage_share:
+            stages = self.space.stage_slices()
+            stage, genes = stages[self.rng.integers(len(stages))], list(parent)
+            genes[stage] = self.space.fill_stage(stage, self.rng)
+            return self.space.architecture(genes)
         changed = self.rng.random(len(parent)) < self.mutation_rate
         changed[self.rng.integers(len(parent))] = True
         genes = [
@@ -120,9 +132,12 @@ class Evolution:
 
     def _crossover(self, parents: Sequence[Architecture]) -> Architecture:
         mother, father = (parents[int(self.rng.integers(len(parents)))].operators for _ in range(2))
-        return self.space.architecture(
-            [a if self.rng.random() < 0.5 else b for a, b in zip(mother, father, strict=True)]
-        )
+        if self.rng.random() < self.stage_share:
+            stages = self.space.stage_slices()
+        else:
+            stages = [slice(layer, layer + 1) for layer in range(len(mother))]
+        parts = [(mother if self.rng.random() < 0.5 else father)[stage] for stage in stages]
+        return self.space.architecture([name for part in parts for name in part])
 
 
 STRATEGIES = ("random", "evolution")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -83,6 +84,22 @@ class SearchSpace(abc.ABC):
     def random(self, rng: np.random.Generator) -> Architecture:
         """An architecture drawn uniformly."""
         return self.architecture([options[rng.integers(len(options))] for options in self.choices])
+
+    def random_by_stage(self, rng: np.random.Generator) -> Architecture:
+        """An architecture with one operator throughout each stage, as `fill_stage` draws it."""
+        return self.architecture([name for stage in self.stage_slices() for name in self.fill_stage(stage, rng)])
+
+    def stage_slices(self) -> list[slice]:
+        """Where in `choices` each stage's layers are."""
+        ends = list(itertools.accumulate(self.stages))
+        return [slice(end - depth, end) for end, depth in zip(ends, self.stages, strict=True)]
+
+    def fill_stage(self, stage: slice, rng: np.random.Generator) -> list[str]:
+        """One operator, drawn uniformly, for all layers of a stage; where a layer lacks it, any other."""
+        layers = self.choices[stage]
+        names = sorted({name for options in layers for name in options})
+        chosen = names[rng.integers(len(names))]
+        return [chosen if chosen in options else options[rng.integers(len(options))] for options in layers]
 
     def sample(self, count: int, rng: np.random.Generator) -> list[Architecture]:
         """`count` different architectures drawn uniformly, all of them where the space has no more."""

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from latlas.latency.errors import UsageError
-from latlas.search.strategy import STRATEGIES, Evaluation, Evolution, make_strategy
+from latlas.search.strategy import STRATEGIES, Evaluation, Evolution, draw, make_strategy
+from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.space import enumerate_space, parse_space
 
 SPACES = {
@@ -149,12 +150,37 @@ def test_evolution_keeps_the_best_it_was_told():
         assert distance <= 3
 
 
+def test_children_by_stages_take_whole_stages_or_fill_one():
+    space = PortraitSpace()
+    stages = space.stage_slices()
+    strategy = Evolution(space, np.random.default_rng(0), population=2, parent_share=1.0, stage_share=1.0)
+    parents = [space.random(np.random.default_rng(seed)) for seed in (1, 2)]
+    strategy.update([Evaluation(one, 0.5) for one in parents])
+    filled = 0
+    for child in strategy.suggest(60):
+        new = [s for s in stages if all(child.operators[s] != one.operators[s] for one in parents)]
+        assert len(new) <= 1
+        assert all(len(set(child.operators[s])) == 1 for s in new)
+        filled += len(new)
+    assert filled > 10
+
+
+def test_draws_are_spread():
+    space, rng = PortraitSpace(), np.random.default_rng(0)
+    drawn = [draw(space, rng) for _ in range(600)]
+    coherent = [one for one in drawn if all(len(set(one.operators[s])) == 1 for s in space.stage_slices())]
+    assert 150 < len(coherent) < 300
+    few = [one for one in drawn if len(set(one.operators)) <= 3]
+    assert len(few) > 100
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"population": 1}, "population is 1"),
         ({"parent_share": 0.0}, r"parent_share 0\.0"),
         ({"mutation_rate": 1.5}, r"mutation_rate 1\.5"),
+        ({"stage_share": -0.1}, r"stage_share -0\.1"),
     ],
 )
 def test_evolution_refuses_impossible_settings(settings, message):

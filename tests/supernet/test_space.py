@@ -202,3 +202,17 @@ def test_a_small_space_is_enumerated_and_drawn_out(tiny_space):
 def test_the_cover_holds_every_operator_of_every_layer(tiny_space):
     seen = {(layer, name) for a in tiny_space.cover() for layer, name in enumerate(a.operators)}
     assert seen == {(layer, name) for layer, options in enumerate(tiny_space.choices) for name in options}
+
+
+def test_stages_are_slices_of_the_layers_and_are_filled_with_one_operator():
+    space = PortraitSpace(depths=(1, 3, 2, 4), skip=True)
+    assert space.stage_slices() == [slice(0, 1), slice(1, 4), slice(4, 6), slice(6, 10)]
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(200):
+        filled = space.fill_stage(slice(1, 4), rng)
+        seen.add(filled[-1])
+        # A layer that changes the shape has no skip and takes any other operator.
+        assert len(set(filled[1:])) == 1 and (filled[0] == filled[1] or filled[1] == "skip")
+    assert seen == set(space.choices[2])
+    operators = space.random_by_stage(rng).operators
+    assert all(len(set(operators[stage][1:])) <= 1 for stage in space.stage_slices())
