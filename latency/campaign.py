@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from latlas.latency.bench import Network, Timer
+from latlas.latency.control import controlled
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
 from latlas.latency.journal import Journal
 from latlas.latency.stopwatch import Pass, Reading, Round, StopRule, combine, disagreement, settle
@@ -99,10 +100,11 @@ def measure_all(
 
 
 def _settle(found: dict[str, Measured]) -> None:
-    """Tell each pass the reference's quiet level of the minutes around it, which only those after it complete."""
+    """Tell each pass what only those after it complete: the reference's quiet level around it, and its adjustment."""
     settled = iter(settle([done for one in found.values() for done in one.passes]))
-    for one in found.values():
-        one.passes = [next(settled) for _ in one.passes]
+    passes = controlled([[next(settled) for _ in one.passes] for one in found.values()])
+    for one, controlled_passes in zip(found.values(), passes, strict=True):
+        one.passes = controlled_passes
 
 
 def _wants(measured: Measured, index: int, passes: int, repeat_noisy: bool, rule: StopRule) -> bool:

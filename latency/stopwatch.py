@@ -91,6 +91,7 @@ class Pass:
 
     `quiet_ms` is the reference's quiet level around the pass, None for that within the pass itself; `known_ms` what was
     known of it when the pass ran; `at` is when the pass began, in seconds of any clock that the passes of a campaign share.
+    `adjustment` is what the ratios are multiplied with: see `control.py`.
     """
 
     rounds: tuple[Round, ...]
@@ -98,6 +99,7 @@ class Pass:
     known_ms: float | None = None
     at: float = 0.0
     quiet_ms: float | None = None
+    adjustment: float = 1.0
     accepted: tuple[Round, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -123,14 +125,19 @@ class Pass:
         return len(self.rounds) - len(self.accepted)
 
     @property
-    def ratio(self) -> float:
+    def plain_ratio(self) -> float:
         """Median ratio of the accepted rounds; of all of them where the pass is busy."""
         return median(r.ratio for r in (self.accepted if self.quiet else self.rounds))
 
+    @property
+    def ratio(self) -> float:
+        """The plain ratio, adjusted."""
+        return self.plain_ratio * self.adjustment
+
     def half_width(self, confidence: float) -> float:
-        """Half width of the order-statistic interval of the median ratio; infinite with too few accepted rounds."""
+        """Half width of the order-statistic interval of the ratio; infinite with too few accepted rounds."""
         low, high = median_interval([r.ratio for r in self.accepted], confidence)
-        return (high - low) / 2
+        return (high - low) / 2 * self.adjustment
 
     @property
     def reference_ms(self) -> float:
