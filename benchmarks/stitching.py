@@ -52,7 +52,7 @@ def main() -> None:
             image = np.random.default_rng(1).random((1, *space.input_shape()), dtype=np.float32)
             difference = float(abs(first.infer(image) - second.infer(image)).max())
             rows.append((built - started, compiled - built, ended - begun, difference))
-    stitch, compile_seconds, convert, difference = (list(column) for column in zip(*rows, strict=True))
+    stitch, compile_seconds, convert, differences = (list(column) for column in zip(*rows, strict=True))
     ours = [a + b for a, b in zip(stitch, compile_seconds, strict=True)]
     print(
         json.dumps(
@@ -65,7 +65,7 @@ def main() -> None:
                 "ratio": statistics.median(c / o for c, o in zip(convert, ours, strict=True)),
                 "operators_converted_once": len(specs),
                 "operators_converted_once_s": once,
-                "largest_output_difference": max(difference),
+                "largest_output_difference": max(differences),
             },
             indent=1,
         )

@@ -215,12 +215,12 @@ def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("r
     # At 128x128 and 2 % all of it takes a quarter of an hour on two cores; the commands' defaults are 256x256 and 1 %.
     steps = (
         (table, f"profile-ops --space portrait --resolution 128 --relative-error 0.02 --out {table}"),
-        (predictor, f"fit-predictor --table {table} --subnets 80 --test 30 --relative-error 0.02 --out {predictor}"),
-        (supernet, f"train-supernet --resolution 128 --images 1200 --steps 800 --out {supernet}"),
+        (predictor, f"fit-predictor --table {table} --subnets 70 --test 20 --relative-error 0.02 --out {predictor}"),
+        (supernet, f"train-supernet --resolution 128 --images 1200 --steps 400 --out {supernet}"),
         (
             out / "result.json",
             f"search --predictor {predictor} --supernet {supernet} --images 1200 --budget-ms auto --evaluations 30 "
-            f"--max-measurements 15 --finalists 6 --halving-steps 60 --train-steps 350 --relative-error 0.02 --out {out}",
+            f"--max-measurements 15 --finalists 8 --halving-steps 50 --train-steps 350 --relative-error 0.02 --out {out}",
         ),
     )
     for product, command in steps:

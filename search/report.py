@@ -79,12 +79,24 @@ def write_report(
 {environment["precision"]}, {environment["threads"]} thread(s). {result["evaluated"]} candidates were evaluated,
 {result["filtered"]} dropped by the constraint ({constraint}),
 {result["unused"]} passed over as they leave too much of the budget.</p>
+<h2>Finalists</h2>
+<table><tr><th></th><th>latency, ms</th><th>supernet mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
+{_finalist_rows(result["finalists"])}</table>
 <h2>Candidates</h2><img alt="supernet mIoU against latency" src="{_plot(frame, result)}">
 <h2>Examples</h2><p>Image, mask, searched, baseline.</p>
 <img alt="examples" src="{_data_url(_examples(validation, networks))}">
 </body></html>
 """
     path.write_text(page, encoding="utf-8")
+
+
+def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(
+        f"<tr><td><code>{html.escape(one['architecture'])}</code></td><td>{one['latency_ms']:.3f}</td>"
+        f"<td>{100 * one['supernet_miou']:.2f}</td><td>{one['trial_steps']:,}</td>"
+        f"<td>{'' if one['trial_miou'] is None else round(100 * one['trial_miou'], 2)}</td></tr>"
+        for one in finalists
+    )
 
 
 def _plot(frame: pd.DataFrame, result: Mapping[str, Any]) -> str:

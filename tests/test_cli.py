@@ -258,6 +258,13 @@ class TestMainJob:
             assert finalists[0]["trial_miou"] >= finalists[1]["trial_miou"]
             assert all(one["trial_steps"] == 1 for one in finalists)
 
+    def test_the_report_shows_the_comparison_and_the_finalists(self, searched, run_folder):
+        page = (run_folder / "report.html").read_text(encoding="utf-8")
+        for one in searched.record["finalists"]:
+            assert f"<code>{one['architecture']}</code></td><td>{one['latency_ms']:.3f}</td>" in page
+        assert f"<td>{searched.record['params']:,}</td>" in page
+        assert page.count("data:image/png;base64,") == 2
+
     def test_search_leaves_the_result_that_it_prints(self, searched, run_folder):
         assert json.loads((run_folder / "result.json").read_text()) == searched.record
 
