@@ -1,4 +1,4 @@
-"""Training of a supernet, one sampled path a step (Guo et al. 2020, arXiv 1904.00420), and of a subnet alike."""
+"""Training of a supernet by uniform single-path sampling (Guo et al. 2020, arXiv 1904.00420), and of a subnet alike."""
 
 from __future__ import annotations
 
@@ -24,16 +24,11 @@ from latlas.supernet.checkpoint import load_training, save_training
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.recalibrate import recalibrate
-from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space import SearchSpace
 
 _FREE_ON_RESUME = ("device", "log_every", "checkpoint_every_s")
 """Fields of `TrainConfig` that do not change what is computed."""
 _CALIBRATION_BATCHES = 16
-STAGE_SHARE = 0.5
-"""Share of the steps whose path repeats one operator throughout each stage.
-
-Of 7^14 uniform paths next to none does, and yet such chains learn best by themselves: trained among strangers only, their
-weights rank them low. Each operator of a layer is still drawn equally often."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +150,7 @@ def train_supernet(
     run = _Run(dataset, config, augmentation, checkpoint, resume, on_progress, time_limit_s, stop)
 
     def logits(images: Tensor, rng: np.random.Generator) -> Tensor:
-        return supernet.logits(images, sampled_path(space, rng))
+        return supernet.logits(images, space.random(rng))
 
     _train(supernet, logits, space.cover()[0].graph(), f"supernet {space.text}", run)
     return supernet
@@ -192,11 +187,6 @@ def train_subnet(
         plain, size, rng = replace(run, augmentation=None), _crop_size(subnet.graph, run), np.random.default_rng(0)
         recalibrate(subnet, (_batch(plain, size, step, rng, device)[0] for step in range(_CALIBRATION_BATCHES)))
     return subnet
-
-
-def sampled_path(space: SearchSpace, rng: np.random.Generator) -> Architecture:
-    """The path that a step of a supernet's training takes: uniform, or with `STAGE_SHARE` one operator a stage."""
-    return space.random_by_stage(rng) if rng.random() < STAGE_SHARE else space.random(rng)
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
