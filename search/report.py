@@ -20,13 +20,19 @@ from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet
 
 EXAMPLES = 8
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
+
+
 COMPARED: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("latency_ms", "latency, ms (measured)", "{:.3f}".format),
     ("lower_ms", "interval from, ms", "{:.3f}".format),
     ("upper_ms", "interval to, ms", "{:.3f}".format),
-    ("miou", "mIoU, %", lambda v: f"{100 * v:.2f}"),
-    ("person_iou", "person IoU, %", lambda v: f"{100 * v:.2f}"),
-    ("boundary_f", "boundary F, %", lambda v: f"{100 * v:.2f}"),
+    ("miou", "mIoU, %", _percent),
+    ("person_iou", "person IoU, %", _percent),
+    ("boundary_f", "boundary F, %", _percent),
     ("params", "parameters", "{:,}".format),
     ("macs", "multiply-adds", "{:,}".format),
     ("train_steps", "own training steps", "{:,}".format),
@@ -93,8 +99,8 @@ def write_report(
 def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:
     return "".join(
         f"<tr><td><code>{html.escape(one['architecture'])}</code></td><td>{one['latency_ms']:.3f}</td>"
-        f"<td>{100 * one['supernet_miou']:.2f}</td><td>{one['trial_steps']:,}</td>"
-        f"<td>{'' if one['trial_miou'] is None else round(100 * one['trial_miou'], 2)}</td></tr>"
+        f"<td>{_percent(one['supernet_miou'])}</td><td>{one['trial_steps']:,}</td>"
+        f"<td>{_percent(one['trial_miou'])}</td></tr>"
         for one in finalists
     )
 
