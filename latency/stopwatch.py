@@ -279,7 +279,7 @@ def combine(passes: Sequence[Pass], rule: StopRule) -> Reading:
     half = math.hypot(within, between)
     if not quiet:
         # What was seen bounds it: order statistics of contaminated rounds would promise too much.
-        seen = [r.ratio for p in kept for r in p.rounds]
+        seen = [r.ratio * p.adjustment for p in kept for r in p.rounds]
         half = max(max(seen) - estimate, estimate - min(seen), between)
     lower, upper = max(estimate - half, estimate * 1e-3), estimate + half
     return Reading(

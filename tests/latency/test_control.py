@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from latlas.latency.control import LEVEL_SECONDS, controlled
-from latlas.latency.stopwatch import Pass, Round
+from latlas.latency.stopwatch import Pass, Round, StopRule, combine
 
 LATENCIES_MS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
 REFERENCE_MS = 4.0
@@ -102,3 +102,12 @@ def test_the_interval_is_adjusted_with_its_ratio():
     plain, adjusted = Pass(rounds), Pass(rounds, adjustment=1.1)
     assert adjusted.ratio == pytest.approx(1.1 * plain.ratio)
     assert adjusted.half_width(0.95) == pytest.approx(1.1 * plain.half_width(0.95))
+
+
+def test_rounds_too_few_for_the_confidence_bound_the_adjusted_ratio_adjusted():
+    # Six rounds make a pass that counts, but no 99 % interval of a median.
+    reading = combine([Pass((Round(4.0, 2.0, 2.0, 4.0),) * 6, adjustment=1.1)], StopRule(confidence=0.99))
+    unadjusted = combine([Pass((Round(4.0, 2.0, 2.0, 4.0),) * 6)], StopRule(confidence=0.99))
+    assert reading.status == unadjusted.status == "noisy"
+    assert reading.ratio == pytest.approx(0.55)
+    assert reading.relative_error == pytest.approx(unadjusted.relative_error)
