@@ -107,7 +107,9 @@ def search(
         float, typer.Option(help="Share of the budget that candidates are to use at least; 0 for any.")
     ] = 0.9,
     score_images: Annotated[int, typer.Option(help="Training images a candidate is scored on.", min=1)] = 192,
-    train_steps: Annotated[int, typer.Option(help="Steps that the winner is trained on.", min=1)] = 1500,
+    train_steps: Annotated[
+        int, typer.Option(help="Steps that the winner is trained, and the baseline as many.", min=1)
+    ] = 1500,
     batch_size: Annotated[int, typer.Option(min=2)] = 16,
     learning_rate: Annotated[float, typer.Option()] = 2e-3,
     inherit: Annotated[
@@ -123,7 +125,7 @@ def search(
     seed: options.SeedOption = 0,
     json: options.JsonOption = False,
 ) -> None:
-    """Search a supernet under a hard latency budget; the winner is measured, trained on, exported and compared."""
+    """Search a supernet under a hard latency budget; the winner is measured, trained, exported and compared."""
     import latlas.supernet.portrait  # noqa: F401  (registers the space)
     from latlas.latency.predictor_file import load_predictor
     from latlas.search.loop import History

@@ -1,4 +1,4 @@
-"""What becomes of a finalist: trained on, exported to OpenVINO IR, measured as exported, its quality stated."""
+"""What becomes of a trained network: exported to OpenVINO IR, measured as exported, its quality stated."""
 
 from __future__ import annotations
 
