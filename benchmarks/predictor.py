@@ -43,7 +43,7 @@ def main() -> None:
     table = Table.read(arguments.table)
     environment = table.manifest.environment
     space = parse_space(table.manifest.space)
-    setting = Setting(precision=environment.precision, threads=environment.threads, seed=arguments.seed)
+    setting = Setting(precision=environment.precision, threads=environment.threads or 1, seed=arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         samples, now = collect(space, arguments.train + arguments.test, setting, Path(folder) / "journal")
     train, test = samples[: arguments.train], samples[arguments.train :]

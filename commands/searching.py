@@ -187,7 +187,7 @@ def search(
             training,
             validation,
             out,
-            options.setting_of(environment.precision, environment.threads, relative_error, seed),
+            options.setting_of(environment.precision, environment.threads or 1, relative_error, seed),
             config,
             Augmentation(),
             listener,

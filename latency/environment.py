@@ -31,6 +31,8 @@ KEY_FIELDS = (
     "reference_id",
 )
 """Fields that must agree for two sets of latencies to be of one environment."""
+UNKNOWN = "unknown"
+"""What a text is of which nothing is known."""
 
 # Instruction sets that kernels are chosen by, on x86-64 and on ARM.
 _KERNEL_FLAG = re.compile(r"sse4_2|avx.*|fma|f16c|amx.*|asimd.*|sve.*|bf16|i8mm|fphp")
@@ -59,20 +61,21 @@ class Environment:
     """The environment of a set of latencies; `KEY_FIELDS` of it are its identity.
 
     `cpu_flags` are sorted and parted by a space. `precision`, `threads` and `streams` are those read back from the
-    compiled model. `reference_ms` is the reference network's own latency in that session.
+    compiled model. `reference_ms` is the reference network's own latency in that session. Of an imported table much is
+    not known: a number is then None and a text `unknown`, and no unknown equals another.
     """
 
     cpu_model: str
     cpu_flags: str
-    logical_cpus: int
+    logical_cpus: int | None
     physical_cores: int | None
-    threads: int
-    streams: int
+    threads: int | None
+    streams: int | None
     precision: str
-    batch: int
+    batch: int | None
     openvino_version: str
     reference_id: str
-    reference_ms: float
+    reference_ms: float | None
     kernel: str
     python_version: str
     latlas_version: str
@@ -88,10 +91,12 @@ class Environment:
                 shown = one_line(repr(value), 80)
                 raise UsageError(f"environment: {field.name} is {shown}; it must be a line of text, not empty")
         for name in ("logical_cpus", "threads", "streams", "batch"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                shown = repr(getattr(self, name))
-                raise UsageError(f"environment: {name} is {shown}; it must be a whole number of at least 1")
-        if not (math.isfinite(self.reference_ms) and self.reference_ms > 0):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or not 1 <= value < 2**31):
+                raise UsageError(
+                    f"environment: {name} is {one_line(repr(value), 80)}; it must be a whole number of at least 1"
+                )
+        if self.reference_ms is not None and not (math.isfinite(self.reference_ms) and self.reference_ms > 0):
             raise UsageError(f"environment: reference_ms is {self.reference_ms!r}; it must be finite and positive")
         check_timestamp("environment: started_at", self.started_at)
 
@@ -100,7 +105,22 @@ class Environment:
         """The CPU as a folder name: `intel-core-i7-8700`."""
         return device_slug(self.cpu_model)
 
-    def key(self) -> dict[str, str | int]:
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Names of the fields of which nothing is known; empty where we measured ourselves."""
+        names = [field.name for field in fields(self) if field.name not in ("state", "physical_cores")]
+        return tuple(name for name in names if getattr(self, name) in (None, UNKNOWN))
+
+    @property
+    def session_reference_ms(self) -> float:
+        """`reference_ms` where it is known; raises `EnvironmentMismatchError` for an imported environment."""
+        if self.reference_ms is None:
+            raise EnvironmentMismatchError(
+                "the environment is imported: what its reference took is not known; measure a table of your own"
+            )
+        return self.reference_ms
+
+    def key(self) -> dict[str, str | int | None]:
         """The fields that must agree, by name."""
         return {name: getattr(self, name) for name in KEY_FIELDS}
 
@@ -115,8 +135,9 @@ class Environment:
 
 
 def differing_fields(a: Environment, b: Environment) -> dict[str, tuple[object, object]]:
-    """The key fields in which two environments differ, with both values."""
-    return {name: (value, b.key()[name]) for name, value in a.key().items() if value != b.key()[name]}
+    """The key fields in which two environments differ, or of which one says nothing, with both values."""
+    pairs = {name: (value, b.key()[name]) for name, value in a.key().items()}
+    return {name: (x, y) for name, (x, y) in pairs.items() if x != y or x is None or x == UNKNOWN}
 
 
 def require_same(a: Environment, b: Environment, what: str, but: Sequence[str] = ()) -> None:
@@ -270,9 +291,9 @@ def _cpuinfo(root: Path) -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """The CPU's name as it gives it, `unknown` where it gives none."""
+    """The CPU's name as it gives it, `unnamed CPU` where it gives none."""
     info = _cpuinfo(Path("/"))
-    return one_line(info.get("model name") or platform.processor() or platform.machine()) or "unknown"
+    return one_line(info.get("model name") or platform.processor() or platform.machine()) or "unnamed CPU"
 
 
 def _flags(info: dict[str, str]) -> list[str]:

@@ -16,7 +16,10 @@ from dataclasses import dataclass, fields
 from math import prod
 
 from latlas.latency.errors import UnknownOperatorError, UsageError
+from latlas.latency.record import one_line
 
+FOREIGN = "foreign"
+MAX_LABEL = 200
 Shape = tuple[int, int, int]
 ACTIVATIONS = ("none", "relu", "hswish", "sigmoid", "softmax")
 
@@ -27,7 +30,8 @@ class OpSpec:
 
     `height` and `width` are those of the first input. Fields a kind does not use keep their defaults, so that equal
     operators are equal keys. `hidden_channels` is the expanded width of `mbconv` and the branch width of `aspp`;
-    `squeeze_channels` is the width inside squeeze-and-excite, 0 for none; `scale` the factor of upsampling.
+    `squeeze_channels` is the width inside squeeze-and-excite, 0 for none; `scale` the factor of upsampling. `label` is what
+    another project calls an operator that we cannot build, whose kind is `foreign`; empty for all others.
     """
 
     kind: str
@@ -42,9 +46,12 @@ class OpSpec:
     dilation: int = 1
     scale: int = 1
     activation: str = "none"
+    label: str = ""
 
     def __post_init__(self) -> None:
         known = kind_of(self.kind)
+        if not isinstance(self.label, str) or self.label != one_line(self.label, MAX_LABEL):
+            raise UsageError(f"{self.kind}: label is {one_line(repr(self.label), 80)}; it must be a short line of text")
         for name in ("in_channels", "out_channels", "height", "width", "stride", "kernel_size", "dilation", "scale"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
@@ -58,6 +65,8 @@ class OpSpec:
         if self.kernel_size % 2 == 0:
             raise UsageError(f"{self.kind}: kernel_size is {self.kernel_size}; it must be odd")
         problem = known.problem(self)
+        if not problem and self.label and self.kind != FOREIGN:
+            problem = f"label is {self.label!r}; only a foreign operator has one"
         if problem:
             raise UsageError(f"{self.kind} {self.in_channels}->{self.out_channels} stride {self.stride}: {problem}")
 
@@ -68,6 +77,7 @@ class OpSpec:
 
     def __str__(self) -> str:
         """One line for messages: `mbconv_k3 16->24 s2 at 128x128 (hidden 96, squeeze 24, relu)`."""
+        name = f"{self.kind} {self.label}" if self.label else self.name
         extra = [
             f"{label} {value}"
             for label, value, default in (
@@ -80,7 +90,7 @@ class OpSpec:
         ] + ([self.activation] if self.activation != "none" else [])
         stride = f" s{self.stride}" if self.stride != 1 else ""
         tail = f" ({', '.join(extra)})" if extra else ""
-        return f"{self.name} {self.in_channels}->{self.out_channels}{stride} at {self.height}x{self.width}{tail}"
+        return f"{name} {self.in_channels}->{self.out_channels}{stride} at {self.height}x{self.width}{tail}"
 
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
@@ -313,6 +323,14 @@ def _zero(spec: OpSpec) -> int:
     return 0
 
 
+def _unknown(spec: OpSpec) -> int:
+    raise UsageError(f"{spec} is another project's operator: its multiply-adds and parameters are not known")
+
+
+def _foreign_problem(spec: OpSpec) -> str:
+    return "" if spec.label else "needs a label, what its project calls it"
+
+
 for _kind in (
     # Convolution, batch normalisation, activation: the stem and the lateral connections.
     Kind("conv", _conv_macs, _conv_params, has_kernel=True),
@@ -334,5 +352,7 @@ for _kind in (
     Kind("head", _head_macs, _head_params),
     # Logits to probabilities: sigmoid for one class, softmax for more.
     Kind("probability", _zero, _zero, problem=_same_shape_problem),
+    # Another project's operator that we have no torch module of: imported tables have them.
+    Kind(FOREIGN, _unknown, _unknown, problem=_foreign_problem),
 ):
     register_kind(_kind)

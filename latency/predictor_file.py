@@ -151,6 +151,8 @@ def load_predictor(folder: Path) -> SavedPredictor:
     if record.get("sha256") != _checksum(record):
         raise FileFormatError(f"{what}: its checksum does not match; it was damaged or edited, fit it again")
     environment = Environment.from_dict(record.get("environment"), f"{what}, environment")
+    if environment.reference_ms is None or environment.threads is None:
+        raise FileFormatError(f"{what}: its environment says nothing of threads or the reference; fit it again")
     try:
         predictor = _rebuild(record)
         space, figures = str(record["space"]), dict(record["figures"])

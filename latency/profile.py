@@ -48,7 +48,7 @@ class Setting:
         """The environment of what the bench measured."""
         return self._environment(bench.openvino_version, bench.reference_id, reference_ms)
 
-    def key(self, reference: str = "network") -> dict[str, str | int]:
+    def key(self, reference: str = "network") -> dict[str, str | int | None]:
         """The key fields of the environment of what a bench here would measure: what a journal is of."""
         from latlas.latency.runtime import openvino_version
 
@@ -144,7 +144,7 @@ def profile(
             noise_floor=floor if np.isfinite(floor) else None,
             end_state=machine_state(),
         )
-        reference = environment.reference_ms
+        reference = environment.session_reference_ms
         rows = tuple(
             Row.failed(spec, unbuilt[spec])
             if spec in unbuilt

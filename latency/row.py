@@ -1,25 +1,21 @@
-"""A row of a latency table, and the manifest that says where all its rows come from."""
+"""A row of a latency table: what is known of one operator in one environment."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any
 
-from latlas.latency.environment import Environment, MachineState, latlas_version
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.ops import SPEC_FIELDS, OpSpec
-from latlas.latency.record import as_float, canonical_json, check_timestamp, from_record, one_line, utc_now
-
-# Version 1 (0.1.0): one row an operator, every OpSpec field; isolated latency, its ratio to the reference, both with
-# intervals; percentiles; status; the environment's key fields as columns; the manifest as JSON under "latlas".
-SCHEMA_VERSION = 1
+from latlas.latency.record import as_float, canonical_json, one_line
 
 STATUSES = ("ok", "noisy", "failed")
-ORIGINS = ("measured",)
+ORIGINS = ("measured", "imported")
+MAX_SOURCE = 400
 
 # Each is (lower, middle, upper), finite, positive and in order, unless the row failed.
 _TRIPLES = (
@@ -39,6 +35,8 @@ NUMBERS = (
     "p90_ms",
 )
 COUNTS = ("rounds", "discarded", "passes")
+ESTIMATES = ("boundary_ms", "in_network_ms", "in_network_se_ms")
+"""What is derived from other measurements, and may be missing: finite and at least 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,11 @@ class Row:
     with its interval; `p10_ms` to `p90_ms` are percentiles of the operator's raw times. `rounds` were accepted,
     `discarded` ones were hit by a burst, over `passes` through the list of operators. `status` is `ok`, `noisy` (the
     interval is wider than was asked for) or `failed`: then the numbers are None and `reason` says why.
+
+    `boundary_ms` is the isolated latency less what converting layout and precision at its borders took, `in_network_ms` what
+    the operator adds to a network's latency, estimated from measured subnets, with its standard error; None where that
+    was not done. `origin` is `measured`, or `imported` from another project: then only `latency_ms` must be known, and
+    `source` is what that project calls the entry.
 
     Raises `UsageError` for an impossible value.
     """
@@ -68,6 +71,11 @@ class Row:
     p90_ms: float | None
     status: str = "ok"
     reason: str = ""
+    boundary_ms: float | None = None
+    in_network_ms: float | None = None
+    in_network_se_ms: float | None = None
+    origin: str = "measured"
+    source: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.spec, OpSpec):
@@ -77,25 +85,32 @@ class Row:
         if not isinstance(self.reason, str) or (self.status == "failed" and not self.reason.strip()):
             self._refuse("reason", "text, and not empty where the row failed")
         object.__setattr__(self, "reason", one_line(self.reason))
+        if self.origin not in ORIGINS:
+            self._refuse("origin", f"one of {', '.join(ORIGINS)}")
+        if not isinstance(self.source, str) or self.source != one_line(self.source, MAX_SOURCE):
+            self._refuse("source", f"a line of at most {MAX_SOURCE} characters")
         for name in COUNTS:
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 2**63:
                 self._refuse(name, "a whole number of at least 0")
             object.__setattr__(self, name, int(value))
         if self.status == "failed":
-            for name in NUMBERS:
+            for name in (*NUMBERS, *ESTIMATES):
                 if getattr(self, name) is not None:
                     self._refuse(name, "nothing (None), as the row failed")
             return
-        for name in NUMBERS:
+        for name in (*NUMBERS, *ESTIMATES):
             value = getattr(self, name)
+            estimate = name in ESTIMATES
+            if value is None and (estimate or (self.origin == "imported" and name != "latency_ms")):
+                continue
             number = as_float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-            if not 0 < number < math.inf:
-                self._refuse(name, "finite and positive")
+            if not (0 < number < math.inf or (estimate and number == 0)):
+                self._refuse(name, "finite and at least 0" if estimate else "finite and positive")
             object.__setattr__(self, name, number)  # numpy's are floats now, so that equal rows are the same text
         for lower, middle, upper in _TRIPLES:
             low, mid, high = getattr(self, lower), getattr(self, middle), getattr(self, upper)
-            if not low <= mid <= high:
+            if None not in (low, mid, high) and not low <= mid <= high:
                 self._refuse(middle, f"between {lower} ({low!r}) and {upper} ({high!r})")
 
     def _refuse(self, name: str, wanted: str) -> None:
@@ -107,7 +122,7 @@ class Row:
     def failed(cls, spec: OpSpec, reason: str, *, rounds: int = 0, discarded: int = 0, passes: int = 0) -> Row:
         """The row of an operator that could not be measured; the reason becomes one line."""
         numbers: dict[str, Any] = dict.fromkeys(NUMBERS)
-        counts = {"rounds": rounds, "discarded": discarded, "passes": passes}
+        counts: dict[str, Any] = {"rounds": rounds, "discarded": discarded, "passes": passes}
         return cls(spec=spec, **numbers, **counts, status="failed", reason=one_line(reason) or "no reason given")
 
     @property
@@ -139,58 +154,13 @@ class Row:
 ROW_FIELDS: tuple[str, ...] = (*SPEC_FIELDS, *(item.name for item in fields(Row) if item.name != "spec"))
 
 
-def rows_checksum(rows: Iterable[Row]) -> str:
-    """SHA-256, in hexadecimal, of the rows sorted by operator; the same for equal rows in any order and any file."""
+def rows_checksum(rows: Iterable[Row], names: Sequence[str] = ROW_FIELDS) -> str:
+    """SHA-256, in hexadecimal, of the rows sorted by operator; the same for equal rows in any order and any file.
+
+    `names` are the fields it is over: those of the schema's version.
+    """
     digest = hashlib.sha256()
     for row in sorted(rows, key=lambda row: row.spec):
-        digest.update(canonical_json(row.to_dict()).encode() + b"\n")
+        record = row.to_dict()
+        digest.update(canonical_json({name: record[name] for name in names}).encode() + b"\n")
     return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """Where a table's rows come from.
-
-    `reference` describes the reference network, `space` is the search space as it is given on the command line,
-    `command` the command line, `noise_floor` the relative error between two measurements of one network in that
-    session, `end_state` the machine's state after the last row (`environment.state` is that before the first).
-    `rows_sha256` is set by the table.
-    """
-
-    environment: Environment
-    reference: str
-    space: str
-    command: str
-    seed: int | None
-    noise_floor: float | None = None
-    end_state: MachineState | None = None
-    origin: str = "measured"
-    created_at: str = field(default_factory=utc_now)
-    tool_version: str = field(default_factory=latlas_version)
-    rows_sha256: str = ""
-    schema_version: int = SCHEMA_VERSION
-
-    def __post_init__(self) -> None:
-        for name in ("reference", "space", "command", "tool_version"):
-            object.__setattr__(self, name, one_line(getattr(self, name), 4000))
-        if not self.space:
-            raise UsageError("manifest: space is empty; it must name the search space")
-        if self.origin not in ORIGINS:
-            raise UsageError(f"manifest: origin is {one_line(repr(self.origin), 80)}; known: {', '.join(ORIGINS)}")
-        if self.noise_floor is not None and not (math.isfinite(self.noise_floor) and self.noise_floor >= 0):
-            raise UsageError(f"manifest: noise_floor is {self.noise_floor!r}; it must be finite and at least 0")
-        check_timestamp("manifest: created_at", self.created_at)
-
-    def to_dict(self) -> dict[str, object]:
-        """Every field by name, environment and state nested; `Manifest.from_dict` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: object, what: str = "manifest") -> Manifest:
-        """The manifest of a record; raises `FileFormatError` for another schema, unknown or impossible fields."""
-        version = record.get("schema_version") if isinstance(record, dict) else None
-        if version != SCHEMA_VERSION or type(version) is not int:
-            raise FileFormatError(
-                f"{what}: schema_version is {one_line(repr(version), 80)}; this Latlas reads {SCHEMA_VERSION}"
-            )
-        return from_record(cls, record, what)

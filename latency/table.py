@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from latlas.latency.environment import differing_fields, require_same
 from latlas.latency.errors import LatlasError, MissingEntryError, UsageError
+from latlas.latency.manifest import SCHEMA_VERSION, Manifest
 from latlas.latency.ops import OpSpec
 from latlas.latency.record import canonical_json
-from latlas.latency.row import SCHEMA_VERSION, STATUSES, Manifest, Row, rows_checksum
+from latlas.latency.row import STATUSES, Row, rows_checksum
 from latlas.latency.table_file import read_rows, write_rows
 
 if TYPE_CHECKING:
@@ -122,11 +123,11 @@ class Table:
         """A data frame as `pandas.read_parquet` gives it: the rows' fields, then the environment's key fields."""
         import pandas as pd
 
-        from latlas.latency.row import NUMBERS, ROW_FIELDS
+        from latlas.latency.row import ESTIMATES, NUMBERS, ROW_FIELDS
 
         key = self.manifest.environment.key()
         frame = pd.DataFrame([{**row.to_dict(), **key} for row in self.rows], columns=[*ROW_FIELDS, *key])
-        return frame.astype(dict.fromkeys(NUMBERS, "float64"))
+        return frame.astype(dict.fromkeys((*NUMBERS, *ESTIMATES), "float64"))
 
     def merged(self, other: Table) -> Table:
         """The union of two tables of one environment; the order does not matter and no row is altered.

@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 
 from latlas.latency.environment import KEY_FIELDS, Environment
 from latlas.latency.errors import FileFormatError, UsageError
+from latlas.latency.manifest import Manifest
+from latlas.latency.migrate import ROW_COLUMNS, VERSIONS, migrate_manifest, migrate_row
 from latlas.latency.ops import OpSpec
 from latlas.latency.record import canonical_json, one_line, parse_json
-from latlas.latency.row import COUNTS, NUMBERS, ROW_FIELDS, Manifest, Row, rows_checksum
+from latlas.latency.row import COUNTS, ESTIMATES, NUMBERS, ROW_FIELDS, Row, rows_checksum
 
 METADATA_KEY = b"latlas"
 MAX_ROWS = 100_000
@@ -35,14 +37,14 @@ _BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, Overflow
 
 def _column_types() -> dict[str, pa.DataType]:
     text = {"kind", "activation", "status", "reason", "cpu_model", "cpu_flags", "precision", "openvino_version"}
-    text |= {"reference_id"}
-    types = {name: pa.float64() for name in NUMBERS} | {name: pa.int64() for name in COUNTS}
+    text |= {"reference_id", "label", "origin", "source"}
+    types = {name: pa.float64() for name in (*NUMBERS, *ESTIMATES)} | {name: pa.int64() for name in COUNTS}
     columns = (*ROW_FIELDS, *KEY_FIELDS)
     return {name: pa.string() if name in text else types.get(name, pa.int64()) for name in columns}
 
 
 COLUMNS: dict[str, pa.DataType] = _column_types()
-_TEXT_COLUMNS = [name for name, kind in COLUMNS.items() if kind == pa.string()]
+_TEXT_COLUMNS = frozenset(name for name, kind in COLUMNS.items() if kind == pa.string())
 
 
 def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: bool = False) -> None:
@@ -88,20 +90,15 @@ def read_rows(path: Path) -> tuple[list[Row], Manifest]:
     """
     content = _read_bytes(path)
     try:
-        # The limits keep a hostile footer from asking for gigabytes; text as dictionaries keeps one long text that a
-        # hundred thousand rows repeat at its own size.
-        file = pq.ParquetFile(
-            pa.BufferReader(content),
-            read_dictionary=_TEXT_COLUMNS,
-            thrift_string_size_limit=4 * MAX_MANIFEST_BYTES,
-            thrift_container_size_limit=MAX_ROWS,
-            page_checksum_verification=True,
-        )
+        file = _opened(content)
         _check_sizes(path, file.metadata)
-        manifest = _read_manifest(path, file.metadata.metadata or {})
-        _check_columns(path, file.schema_arrow)
-        table = file.read(use_threads=False)
-        records = _records(path, table)
+        manifest, version = _read_manifest(path, file.metadata.metadata or {})
+        row_columns = ROW_COLUMNS.get(version, ROW_FIELDS)
+        columns = (*row_columns, *KEY_FIELDS)
+        _check_columns(path, file.schema_arrow, columns)
+        # Text as dictionaries keeps one long text that a hundred thousand rows repeat at its own size.
+        table = _opened(content, [name for name in columns if name in _TEXT_COLUMNS]).read(use_threads=False)
+        records = _records(path, table, columns)
     except FileFormatError:
         raise
     except _BROKEN as error:
@@ -109,15 +106,26 @@ def read_rows(path: Path) -> tuple[list[Row], Manifest]:
         raise FileFormatError(f"{path} is not a readable Parquet file: {problem}") from None
     _check_environment(path, records, manifest.environment)
     rows = [
-        Row.from_dict({name: record[name] for name in ROW_FIELDS}, f"{path}, row {number}")
+        Row.from_dict(migrate_row({name: record[name] for name in row_columns}, version), f"{path}, row {number}")
         for number, record in enumerate(records)
     ]
     _check_duplicates(path, (row.spec for row in rows))
-    checksum = rows_checksum(rows)
+    checksum = rows_checksum(rows, row_columns)
     if checksum != manifest.rows_sha256:
         claimed = one_line(repr(manifest.rows_sha256), 80)
         raise FileFormatError(f"{path}: the rows were changed: their sha256 is {checksum}, the manifest says {claimed}")
     return rows, manifest
+
+
+def _opened(content: bytes, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
+    # The limits keep a hostile footer from asking for gigabytes.
+    return pq.ParquetFile(
+        pa.BufferReader(content),
+        read_dictionary=list(dictionaries),
+        thrift_string_size_limit=4 * MAX_MANIFEST_BYTES,
+        thrift_container_size_limit=MAX_ROWS,
+        page_checksum_verification=True,
+    )
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -147,37 +155,43 @@ def _check_sizes(path: Path, footer: pq.FileMetaData) -> None:
         raise FileFormatError(f"{path} claims {claimed} bytes of data; a latency table has at most {MAX_DATA_BYTES}")
 
 
-def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> Manifest:
+def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> tuple[Manifest, int]:
+    """The manifest, and the version of the schema that the file is of."""
     text = metadata.get(METADATA_KEY)
     if text is None:
         raise FileFormatError(f"{path} is a Parquet file without a manifest of Latlas; it is no latency table")
     if len(text) > MAX_MANIFEST_BYTES:
         raise FileFormatError(f"{path}: the manifest has {len(text)} bytes; at most {MAX_MANIFEST_BYTES} are read")
-    return Manifest.from_dict(parse_json(text, f"{path}: the manifest"), f"{path}: manifest")
+    record = parse_json(text, f"{path}: the manifest")
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if type(version) is not int or version not in VERSIONS:
+        known = " and ".join(str(one) for one in VERSIONS)
+        raise FileFormatError(f"{path}: schema_version is {one_line(repr(version), 80)}; this Latlas reads {known}")
+    return Manifest.from_dict(migrate_manifest(record), f"{path}: manifest"), version
 
 
-def _check_columns(path: Path, schema: pa.Schema) -> None:
+def _check_columns(path: Path, schema: pa.Schema, columns: Sequence[str]) -> None:
     names = list(schema.names)
     problems = {
-        "missing columns": [name for name in COLUMNS if name not in names],
-        "unknown columns": [name for name in names if name not in COLUMNS],
+        "missing columns": [name for name in columns if name not in names],
+        "unknown columns": [name for name in names if name not in columns],
         "columns given twice": sorted({name for name in names if names.count(name) > 1}),
     }
-    for problem, columns in problems.items():
-        if columns:
-            raise FileFormatError(f"{path}: {problem}: {one_line(', '.join(columns), 300)}")
-    for name, wanted in COLUMNS.items():
-        found = schema.field(name).type
+    for problem, wrong in problems.items():
+        if wrong:
+            raise FileFormatError(f"{path}: {problem}: {one_line(', '.join(wrong), 300)}")
+    for name in columns:
+        wanted, found = COLUMNS[name], schema.field(name).type
         if pa.types.is_dictionary(found):
             found = found.value_type
         if found != wanted:
             raise FileFormatError(f"{path}: column {name} is of type {one_line(str(found), 80)}; it must be {wanted}")
 
 
-def _records(path: Path, table: pa.Table) -> list[dict[str, Any]]:
+def _records(path: Path, table: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
     """The rows as plain records, texts looked at before they are multiplied."""
     columns: dict[str, list[Any]] = {}
-    for name in COLUMNS:
+    for name in names:
         values: list[Any] = []
         for chunk in table.column(name).chunks:
             chunk.validate(full=True)

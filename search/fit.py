@@ -140,7 +140,7 @@ def collect(
                 f"stopped; what is finished is in {journal.path}, and the same command goes on from there"
             ) from None
         samples = [
-            sample_of(architecture, one, environment.reference_ms, setting)
+            sample_of(architecture, one, environment.session_reference_ms, setting)
             for architecture, one in found.items()
             if one.pass_ratios()
         ]

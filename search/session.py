@@ -40,7 +40,7 @@ class Session:
     @property
     def reference_ms(self) -> float:
         """The reference's latency in this session."""
-        return self.environment.reference_ms
+        return self.environment.session_reference_ms
 
     def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval | None]:
         """Milliseconds of each in so many passes, measured in turn; None of one that could not be compiled or timed."""
@@ -98,7 +98,7 @@ def open_session(
     reference_ms = campaign.reference_ms(list(found.values()))
     environment = setting.environment(bench, reference_ms)
     require_same(saved.environment, environment, "search with this predictor here")
-    scale = reference_ms / saved.environment.reference_ms
+    scale = reference_ms / saved.environment.session_reference_ms
     if abs(math.log(scale)) > 0.05:
         log.warning(
             "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",

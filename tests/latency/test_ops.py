@@ -5,7 +5,7 @@ import pytest
 
 from latlas.latency.errors import UnknownOperatorError, UsageError
 from latlas.latency.graph import INPUT, Node, check_graph, graph_hash, graph_macs, graph_params, live_nodes
-from latlas.latency.ops import SPEC_FIELDS, Kind, OpSpec, kinds, make_divisible, register_kind
+from latlas.latency.ops import FOREIGN, SPEC_FIELDS, Kind, OpSpec, kinds, make_divisible, register_kind
 
 # By hand, from the definitions: (spec, multiply-adds, parameters).
 BY_HAND = [
@@ -50,7 +50,7 @@ def test_macs_and_params_by_hand(spec, macs, params):
 
 
 def test_every_kind_has_a_hand_checked_count():
-    assert {spec.kind for spec, _, _ in BY_HAND} == set(kinds())
+    assert {spec.kind for spec, _, _ in BY_HAND} == set(kinds()) - {FOREIGN}
 
 
 @pytest.mark.parametrize(
@@ -146,3 +146,16 @@ def test_the_hash_is_the_same_in_another_process_and_depends_on_the_wiring():
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
     assert graph_hash(graph) == other
     assert graph_hash(graph) != graph_hash((*graph[:2], Node(CONV, (0,))))
+
+
+def test_foreign_operator_keeps_its_name_and_claims_no_work():
+    spec = OpSpec(FOREIGN, 32, 64, 16, 16, label="BasicResidual1x")
+    assert str(spec) == "foreign BasicResidual1x 32->64 at 16x16"
+    with pytest.raises(UsageError, match="another project's operator"):
+        _ = spec.macs
+    with pytest.raises(UsageError, match="needs a label"):
+        OpSpec(FOREIGN, 32, 64, 16, 16)
+    with pytest.raises(UsageError, match="only a foreign operator has one"):
+        OpSpec("skip", 32, 32, 16, 16, label="identity")
+    with pytest.raises(UsageError, match="label is"):
+        OpSpec(FOREIGN, 32, 64, 16, 16, label="a\x1b[31m")

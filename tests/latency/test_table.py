@@ -24,11 +24,12 @@ from latlas.latency.errors import (
     MissingEntryError,
     UsageError,
 )
+from latlas.latency.manifest import InNetwork
 from latlas.latency.ops import OpSpec
 from latlas.latency.table import Manifest, Row, Table, conflicts, diff
 from latlas.latency.table_file import COLUMNS, MAX_ROWS
 
-VERSION_1 = Path(__file__).parents[1] / "data" / "table-v1.parquet"
+DATA = Path(__file__).parents[1] / "data"
 
 ENVIRONMENT = Environment(
     cpu_model="Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz",
@@ -77,6 +78,11 @@ ROWS = (
     Row.failed(SHUFFLE, "compiling hung\nfor 60 s"),
 )
 TABLE = Table(ROWS, MANIFEST)
+IN_NETWORK = InNetwork(subnets=100, reference_id="net-1", reference_ms=5.0, fixed_ms=0.1, error=0.02, seed=0)
+TABLE_2 = Table(
+    (replace(ROWS[0], boundary_ms=1.8, in_network_ms=1.5, in_network_se_ms=0.02), *ROWS[1:]),
+    replace(MANIFEST, in_network=IN_NETWORK),
+)
 
 
 @pytest.fixture
@@ -106,6 +112,11 @@ def path(tmp_path):
         ({"rounds": -1}, "rounds is -1; it must be a whole number"),
         ({"rounds": 1.5}, "rounds is 1.5"),
         ({"passes": 2**70}, "passes is 118"),
+        ({"in_network_ms": -0.1}, "in_network_ms is -0.1; it must be finite and at least 0"),
+        ({"boundary_ms": float("nan")}, "boundary_ms is nan"),
+        ({"origin": "guessed"}, "origin is 'guessed'; it must be one of measured, imported"),
+        ({"source": "a\nb"}, "source is"),
+        ({"p50_ms": None}, "p50_ms is None"),
         ({"status": "good"}, "status is 'good'; it must be one of ok, noisy, failed"),
         ({"reason": 3}, "reason is 3"),
         ({"spec": "skip"}, "spec is 'skip'"),
@@ -275,12 +286,26 @@ def test_pandas_reads_it_alone(path):
     assert kinds == {"in_channels": "i", "latency_ms": "f", "rounds": "i", "batch": "i"}
 
 
-def test_file_of_schema_version_1_is_read():
-    """Made by this version's `TABLE.write`; it stays as it is when the schema goes on."""
-    table = Table.read(VERSION_1)
+def test_file_of_schema_version_1_is_read_as_this_version():
+    """Made by `TABLE.write` of version 1; it stays as it is when the schema goes on."""
+    table = Table.read(DATA / "table-v1.parquet")
     assert table == TABLE
-    assert table.manifest.schema_version == 1
+    assert table.manifest.schema_version == 2
     assert table[MBCONV].latency_ms == pytest.approx(2.0)
+    assert table[MBCONV].origin == "measured" and table[MBCONV].in_network_ms is None
+
+
+def test_edited_file_of_schema_version_1_is_refused(tmp_path):
+    path = tmp_path / "old.parquet"
+    shutil.copy(DATA / "table-v1.parquet", path)
+    rewrite(path, columns={"latency_ms": pa.array([2.001, 0.25, None], pa.float64())})
+    with pytest.raises(FileFormatError, match="the rows were changed"):
+        Table.read(path)
+
+
+def test_file_of_schema_version_2_is_read():
+    """Made by this version's `TABLE_2.write`; it stays as it is when the schema goes on."""
+    assert Table.read(DATA / "table-v2.parquet") == TABLE_2
 
 
 # Files not to believe -----------------------------------------------------------------------------------------------
@@ -354,7 +379,9 @@ def test_wrong_columns_are_refused(path, columns, message):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ({"schema_version": 2}, "schema_version is 2; this Latlas reads 1"),
+        ({"schema_version": 3}, "schema_version is 3; this Latlas reads 1 and 2"),
+        ({"in_network": {"subnets": 0}}, "in_network has missing fields"),
+        ({"origin": "guessed"}, "origin is 'guessed'; known: measured, imported"),
         ({"schema_version": True}, "schema_version is True"),
         ({"rows_sha256": "0" * 64}, "the rows were changed: their sha256 is [0-9a-f]{64}, the manifest says '000"),
         ({"rows_sha256": "\x1b[31m"}, "the rows were changed"),
@@ -457,7 +484,7 @@ def test_mutated_file_is_an_error_or_a_table(path):
 @pytest.mark.parametrize(("at", "bit"), [(4399, 2), (4400, 0), (4401, 6)])
 def test_bit_of_the_footer_does_not_end_the_process(tmp_path, at, bit):
     """pyarrow calls abort() when it is asked for a column's metadata in these files."""
-    mutated = bytearray(VERSION_1.read_bytes())
+    mutated = bytearray((DATA / "table-v1.parquet").read_bytes())
     mutated[at] ^= 1 << bit
     path = tmp_path / "t.parquet"
     path.write_bytes(mutated)
