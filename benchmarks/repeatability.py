@@ -2,10 +2,10 @@
 
     python benchmarks/repeatability.py [--subnets 8] [--repeats 6]
 
-Over and over, all subnets are measured by the stopwatch, in two to four passes each, interleaved, and then each is run,
+Over and over, all subnets are measured by the stopwatch, in six to twenty-four passes each, interleaved, and then each is run,
 compiled anew, back to back for as many seconds as the stopwatch took for it, its reference and what it does not count
 included and compiling left out. The repeat error of an estimator is the mean relative difference of two
-measurements of one subnet. Prints JSON; also the scatter between passes that `LAYOUT_SD` stands for.
+measurements of one subnet. Prints JSON; also the scatter between passes that `PASS_SD` stands for.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
         networks = [network_of_graph(str(index), library.describe(graph)) for index, graph in enumerate(graphs)]
         for repeat in range(arguments.repeats):
             timer = Timed(bench)
-            found = campaign.measure_all(timer, networks, passes=2, max_passes=4, seed=repeat)
+            found = campaign.measure_all(timer, networks, passes=6, max_passes=24, seed=repeat)
             for index, measured in enumerate(found.values()):
                 reading = measured.reading(bench.rule)
                 paired[index].append(reading.ratio)

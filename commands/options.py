@@ -39,16 +39,16 @@ def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed:
     """How things are measured, of the options that say so."""
     from latlas.latency.profile import Setting
     from latlas.latency.runtime import CompileOptions
-    from latlas.latency.stopwatch import LAYOUT_SD, StopRule
+    from latlas.latency.stopwatch import StopRule
 
     CompileOptions(precision=precision, threads=threads)
     cores = os.cpu_count() or 1
     if threads > cores:
         raise UsageError(f"--threads is {threads}; this machine has {cores} CPUs")
     rule = StopRule(relative_error=relative_error)
-    # The scatter between compiles alone asks for so many passes; the rounds within them for the rest of the error.
-    passes = math.ceil((1.96 * LAYOUT_SD / (0.85 * relative_error)) ** 2)
-    return Setting(precision=precision, threads=threads, seed=seed, rule=rule, max_passes=max(4, 2 * passes))
+    # A steady network meets one per cent with six passes; the error falls with the root of their number.
+    passes = max(3, math.ceil(6 * (0.01 / relative_error) ** 2))
+    return Setting(precision=precision, threads=threads, seed=seed, rule=rule, passes=passes, max_passes=4 * passes)
 
 
 def space_of(text: str, resolution: str) -> SearchSpace:

@@ -16,7 +16,7 @@ from latlas.latency.bench import Network, Timer
 from latlas.latency.control import controlled
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
 from latlas.latency.journal import Journal
-from latlas.latency.stopwatch import Pass, Reading, Round, StopRule, combine, disagreement, settle
+from latlas.latency.stopwatch import Pass, Reading, StopRule, combine, disagreement, settle
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Measured:
 
     def times_ms(self) -> list[float]:
         """The raw times of all passes."""
-        return [time for done in self.passes for time in done.times_ms()]
+        return [time for done in self.passes for time in done.times_ms]
 
     def pass_ratios(self) -> tuple[float, ...]:
         """The ratio of each pass that was not busy."""
@@ -56,8 +56,8 @@ def measure_all(
     timer: Timer,
     networks: Sequence[Network],
     *,
-    passes: int = 2,
-    max_passes: int = 4,
+    passes: int = 6,
+    max_passes: int = 24,
     repeat_noisy: bool = True,
     seed: int = 0,
     journal: Journal | None = None,
@@ -123,27 +123,30 @@ def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, A
         log.warning("%s: %s", network.label, error)
         return {"label": network.label, "reason": measured.reason}
     measured.passes.append(done)
-    rounds = [[round(t, 6) for t in (r.reference_before, r.first, r.second, r.reference_after)] for r in done.rounds]
-    return {"label": network.label, "rounds": rounds, "known_ms": done.known_ms, "at": round(done.at, 3)}
+    reference, times = ([round(t, 6) for t in row] for row in (done.reference_times_ms, done.times_ms))
+    known_ms = None if done.known_ms is None else round(done.known_ms, 6)
+    return {
+        "label": network.label, "reference": reference, "times": times, "known_ms": known_ms, "at": round(done.at, 3)
+    }  # fmt: skip
 
 
 def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule, origin: str) -> None:
-    label, rounds, reason = record.get("label"), record.get("rounds"), record.get("reason")
+    label, reason = record.get("label"), record.get("reason")
     if label not in found:
         raise FileFormatError(f"{origin}: it has {label!r}, which this run does not measure; delete it to begin again")
     if isinstance(reason, str):
         found[label].reason = reason
         return
     try:
-        restored = tuple(Round(*(float(t) for t in times)) for times in rounds)  # type: ignore[union-attr]
+        reference, times = (tuple(float(t) for t in record[name]) for name in ("reference", "times"))
         at, known_ms = float(record["at"]), record["known_ms"]
         known_ms = None if known_ms is None else float(known_ms)
     except (KeyError, TypeError, ValueError):
-        raise FileFormatError(f"{origin}: the rounds of {label!r} are broken; delete it to begin again") from None
-    times = [t for r in restored for t in (r.first, r.second, r.reference_before, r.reference_after)]
-    if not times or not all(0 < t < math.inf for t in (*times, 1.0 if known_ms is None else known_ms)):
-        raise FileFormatError(f"{origin}: the rounds of {label!r} are not positive times; delete it to begin again")
-    found[label].passes.append(Pass(restored, rule.bracket_tolerance, known_ms, at))
+        raise FileFormatError(f"{origin}: the times of {label!r} are broken; delete it to begin again") from None
+    all_times = (*reference, *times, 1.0 if known_ms is None else known_ms)
+    if not times or not reference or not all(0 < t < math.inf for t in all_times):
+        raise FileFormatError(f"{origin}: the times of {label!r} are not positive times; delete it to begin again")
+    found[label].passes.append(Pass(reference, times, rule.quiet_tolerance, known_ms, at))
 
 
 def reference_ms(measured: Sequence[Measured]) -> float:

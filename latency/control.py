@@ -2,7 +2,7 @@
 
 A pass is held against the reference's time in that pass. Where this moves with the machine, the candidate moves with it and
 the ratio cancels both; where it is the reference's own, as its place in memory moves it by a per cent from pass to pass,
-dividing by it adds noise. So the reference's time is split in two: its level over the minute around the pass, which is
+dividing by it adds noise. So the reference's time is split in two: its level over the minutes around the pass, which is
 divided out as it is, and the pass's deviation from it, of which only the share goes into the ratio that the campaign's
 networks are seen to follow: none in a quiet hour, all of it where the machine's speed changes from second to second.
 """
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from latlas.latency.stopwatch import Pass
 
-LEVEL_SECONDS = 60.0
+LEVEL_SECONDS = 300.0
 """How far before and after a pass the passes are whose references make the level."""
 PRIOR_SHARE = 1.0
 """The share that is believed in before the networks are looked at: the plain ratio."""
@@ -42,7 +42,7 @@ def controlled(networks: Sequence[Sequence[Pass]]) -> list[list[Pass]]:
 
 def _deviations(passes: Sequence[Pass]) -> npt.NDArray[np.float64]:
     """Logarithm of each pass's reference time over the level around it."""
-    times, at = np.log([done.reference_ms for done in passes]), np.array([done.at for done in passes])
+    times, at = np.log([done.reference_level_ms for done in passes]), np.array([done.at for done in passes])
     levels = [np.median(times[np.abs(at - moment) <= LEVEL_SECONDS]) for moment in at]
     return times - np.array(levels)
 

@@ -37,20 +37,19 @@ def examine(setting: Setting, measurements: int) -> dict[str, Any]:
     stolen = steal.read()
     ratios = [one.passes[0].ratio for one in found if one.passes]
     floor = sum(abs(ratio - 1) for ratio in ratios) / len(ratios)
-    discarded = sum(one.passes[0].discarded for one in found if one.passes)
-    rounds = sum(len(one.passes[0].rounds) for one in found if one.passes)
+    busy = sum(not one.passes[0].quiet for one in found if one.passes)
     warnings = _warnings(environment.state, stolen, setting, supported_precisions())
     if floor > NOISY_FLOOR:
         warnings.append(f"the reference differs from itself by {100 * floor:.1f} %: stop other work and try again")
-    if discarded > rounds / 2:
-        warnings.append(f"{discarded} of {rounds} rounds were hit by bursts: measuring will take long")
+    if busy > len(ratios) / 2:
+        warnings.append(f"{busy} of {len(ratios)} passes were busy: measuring will take long")
     ok = floor <= NOISY_FLOOR
     return {
         "verdict": ("ok" if not warnings else "ok, with warnings") if ok else "not now",
         "warnings": warnings,
         "noise_floor": floor,
         "reference_ms": reference_ms,
-        "discarded_share": discarded / rounds,
+        "busy_share": busy / len(ratios),
         "stolen_share": stolen,
         "precisions": supported_precisions(),
         "seconds": time.monotonic() - started,

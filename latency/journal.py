@@ -15,8 +15,9 @@ from typing import Any
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UsageError
 from latlas.latency.record import canonical_json, one_line, parse_json
 
-# Version 1 (0.1.0): {"latlas_journal": 1, "header": {...}}, then one object a finished entry.
-JOURNAL_VERSION = 1
+# Version 1 (0.1.0): {"latlas_journal": 1, "header": {...}}, then one object a finished pass, of rounds.
+# Version 2 (0.2.0): a pass is samples of the reference and of the network.
+JOURNAL_VERSION = 2
 MAX_BYTES = 256 * 2**20
 _MAGIC = b'{"latlas_journal":'
 

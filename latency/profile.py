@@ -33,8 +33,8 @@ class Setting:
     precision: str = "f32"
     threads: int = 1
     streams: int = 1
-    passes: int = 2
-    max_passes: int = 4
+    passes: int = 6
+    max_passes: int = 24
     seed: int = 0
     rule: StopRule = field(default_factory=StopRule)
 

@@ -75,7 +75,7 @@ def hasten(patch: pytest.MonkeyPatch) -> None:
 
     def hasty(*arguments: Any) -> Setting:
         setting = setting_of(*arguments)
-        rule = replace(setting.rule, min_rounds=8, max_rounds=12, max_seconds=1.0, bracket_tolerance=100.0)
+        rule = replace(setting.rule, pass_seconds=0.02, min_rounds=3, max_seconds=1.0, quiet_tolerance=100.0)
         return replace(setting, passes=2, max_passes=2, rule=rule)
 
     patch.setattr(options, "setting_of", hasty)

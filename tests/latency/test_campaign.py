@@ -7,7 +7,7 @@ from latlas.latency import campaign
 from latlas.latency.bench import Network
 from latlas.latency.errors import CompileTimeoutError, FileFormatError, LatlasError, UsageError
 from latlas.latency.journal import Journal
-from latlas.latency.stopwatch import Pass, Round, StopRule
+from latlas.latency.stopwatch import Pass, StopRule
 
 
 class ScriptedTimer:
@@ -26,7 +26,7 @@ class ScriptedTimer:
         if network.label == "hang":
             raise CompileTimeoutError("compiling hang: nothing came back within 60 s")
         ratio = float(network.label) * (1 + self._spread * self._rng.normal())
-        return Pass(tuple(Round(0.5, 0.5 * ratio, 0.5 * ratio, 0.5) for _ in range(12)))
+        return Pass((0.5,) * 7, (0.5 * ratio,) * 12)
 
 
 NETWORKS = [Network(label) for label in ("1", "2", "3", "4", "5")]
@@ -67,11 +67,8 @@ class SpellTimer(ScriptedTimer):
         count = len(self.order)
         slow = 1.5 if count <= self._busy else 1.0
         # Not all networks are slowed alike: the ratio is off too.
-        rounds = tuple(
-            Round(r.reference_before * slow, r.first * slow**0.5, r.second * slow**0.5, r.reference_after * slow)
-            for r in quiet.rounds
-        )
-        return Pass(rounds, at=10.0 * count)
+        references = tuple(t * slow for t in quiet.reference_times_ms)
+        return Pass(references, tuple(t * slow**0.5 for t in quiet.times_ms), at=10.0 * count)
 
 
 def test_what_a_busy_spell_hit_is_measured_again_even_where_noise_is_taken():
@@ -127,11 +124,12 @@ def test_an_interrupted_campaign_goes_on_from_its_journal(tmp_path):
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"label": "9", "rounds": [[1, 1, 1, 1]]}, "'9', which this run does not measure"),
-        ({"label": "1", "rounds": [[1, 1, 1]], "at": 1, "known_ms": None}, "rounds of '1' are broken"),
-        ({"label": "1", "rounds": [[1, -1, 1, 1]], "at": 1, "known_ms": 1}, "not positive"),
-        ({"label": "1", "rounds": [[1, 1, 1, 1]], "at": 1, "known_ms": 0}, "not positive"),
-        ({"label": "1", "rounds": [[1, 1, 1, 1]]}, "broken"),
+        ({"label": "9", "reference": [1], "times": [1]}, "'9', which this run does not measure"),
+        ({"label": "1", "reference": [1], "times": 1, "at": 1, "known_ms": None}, "times of '1' are broken"),
+        ({"label": "1", "reference": [1], "times": [1, -1], "at": 1, "known_ms": 1}, "not positive"),
+        ({"label": "1", "reference": [], "times": [1], "at": 1, "known_ms": 1}, "not positive"),
+        ({"label": "1", "reference": [1], "times": [1], "at": 1, "known_ms": 0}, "not positive"),
+        ({"label": "1", "reference": [1], "times": [1]}, "broken"),
         ({"label": "1"}, "broken"),
     ],
 )
@@ -151,12 +149,13 @@ def test_progress_counts_to_the_end():
     assert {p.total for p in seen} == {10}
 
 
-def test_the_noise_floor_is_the_disagreement_of_two_passes():
+def test_the_noise_floor_is_the_disagreement_of_two_readings():
     def measured(*ratios):
-        return campaign.Measured("x", [Pass((Round(1, r, r, 1),) * 12) for r in ratios])
+        return campaign.Measured("x", [Pass((1.0,) * 7, (r,) * 12) for r in ratios])
 
-    # |1.98 - 2.02| / 2 = 2 %, and 0: one per cent on average.
-    assert campaign.noise_floor([measured(1.98, 2.02), measured(3.0, 3.0, 9.0)]) == pytest.approx(0.01)
+    # |1.98 - 2.02| / 2 = 2 % between halves of a reading, and 0: one per cent on average.
+    floor = campaign.noise_floor([measured(1.98, 2.02), measured(3.0, 3.0, 3.0), measured(9.0)])
+    assert floor == pytest.approx(0.01 / np.sqrt(2))
     assert np.isnan(campaign.noise_floor([measured(1.0)]))
 
 

@@ -54,7 +54,7 @@ class Final:
 
     def run(self, budget_ms):
         exported = [Exported(self.winner, *[Path("x")] * 3), Exported(self.baseline, *[Path("y")] * 3)]
-        session = Session(None, None, Setting(), SimpleNamespace(reference_ms=1.0))
+        session = Session(None, None, Setting(), SimpleNamespace(session_reference_ms=1.0))
         return pipeline._final(
             exported, self.baseline, Interval(4.0, 3.96, 4.04), session, budget_ms, self.notes.append
         )

@@ -11,7 +11,7 @@ from latlas.latency.environment import detect
 from latlas.latency.errors import EnvironmentMismatchError, LatlasError, MissingEntryError, UsageError
 from latlas.latency.graph import live_nodes
 from latlas.latency.profile import Setting
-from latlas.latency.stopwatch import Pass, Round
+from latlas.latency.stopwatch import Pass
 from latlas.latency.table import Manifest, Row, Table
 from latlas.search.fit import Sample, accuracy, draw_different, fit_predictor, sample_of
 from latlas.supernet.portrait import PortraitSpace
@@ -195,8 +195,8 @@ def test_a_rank_correlation_that_is_undefined_is_none_and_no_nan(predicted):
 
 
 def test_a_sample_is_the_ratio_times_the_reference(tiny_space):
-    architecture, rounds = tiny_space.cover()[0], (Round(0.4, 0.8, 0.8, 0.4),) * 12
-    one = sample_of(architecture, Measured("x", [Pass(rounds), Pass(rounds)]), 0.5, Setting())
+    architecture, one_pass = tiny_space.cover()[0], Pass((0.4,) * 7, (0.8,) * 12)
+    one = sample_of(architecture, Measured("x", [one_pass, one_pass]), 0.5, Setting())
     assert one.latency_ms == pytest.approx(1.0)
     assert one.lower_ms < 1.0 < one.upper_ms
     assert one.pass_ratios == (2.0, 2.0)
