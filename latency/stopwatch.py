@@ -27,7 +27,7 @@ PASS_SD = 0.012
 """Relative standard deviation of a network's passes, as a prior: two or three passes say little of it by themselves."""
 PASS_DF = 4
 """How many passes' worth of belief the prior carries."""
-CAMPAIGN_SD = 0.002
+CAMPAIGN_SD = 0.005
 """What all passes of an entry share and those of another campaign do not, relative."""
 TRIM = 0.2
 """Share of the passes at either end that a reading leaves out."""
