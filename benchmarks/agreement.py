@@ -1,9 +1,11 @@
 """Ours against OpenVINO's own `benchmark_app` on exported IR, run in turn.
 
-    python benchmarks/agreement.py runs/demo/winner.xml runs/demo/baseline.xml [--turns 5]
+    python benchmarks/agreement.py --subnets 10 [--turns 3]
+    python benchmarks/agreement.py runs/demo/winner.xml runs/demo/baseline.xml
 
-Each turn runs `benchmark_app -hint none -api sync -nireq 1 -nstreams 1 -nthreads 1` and `latlas measure` on each model.
-Prints JSON with the median of both and their ratio, turn by turn.
+Each turn runs, model after model, `latlas measure` and `benchmark_app -hint none -api sync -nireq 1 -nstreams 1 -nthreads N`,
+which of them first by turns. Prints JSON with the median of both over the turns and their ratio, and how many models agree
+within 3 %.
 """
 
 from __future__ import annotations
@@ -14,14 +16,23 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
 
-def benchmark_app(model: Path, seconds: int, threads: int) -> float:
+from latlas.latency import runtime
+from latlas.latency.environment import StealMeter
+from latlas.search.strategy import draw
+from latlas.supernet.operators import timing_operator
+from latlas.supernet.portrait import PortraitSpace
+
+
+def benchmark_app(model: Path, seconds: int, threads: int, precision: str) -> float:
     """Median milliseconds of `benchmark_app`."""
     command = [
         str(Path(sys.executable).with_name("benchmark_app")), "-m", str(model), "-d", "CPU", "-api", "sync", "-hint", "none",
-        "-nireq", "1", "-nstreams", "1", "-nthreads", str(threads), "-infer_precision", "f32", "-t", str(seconds),
+        "-nireq", "1", "-nstreams", "1", "-nthreads", str(threads), "-infer_precision", precision, "-t", str(seconds),
     ]  # fmt: skip
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"Median:\s+([\d.]+) ms", output)
@@ -30,37 +41,66 @@ def benchmark_app(model: Path, seconds: int, threads: int) -> float:
     return float(found[1])
 
 
-def latlas_measure(model: Path, threads: int) -> float:
+def latlas_measure(model: Path, threads: int, precision: str) -> float:
     """Milliseconds of `latlas measure`."""
-    command = [sys.executable, "-m", "latlas.cli", "measure", str(model), "--threads", str(threads), "--json"]
+    options = ["--threads", str(threads), "--precision", precision, "--json"]
+    command = [sys.executable, "-m", "latlas.cli", "measure", str(model), *options]
     return float(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["latency_ms"])
 
 
+def exported(folder: Path, count: int, seed: int) -> list[Path]:
+    """The IR files of random subnets of the default space."""
+    rng, library = np.random.default_rng(seed), runtime.OperatorLibrary(folder, timing_operator)
+    paths = []
+    for index in range(count):
+        paths.append(folder / f"subnet-{index}.xml")
+        runtime.save(library.stitch(draw(PortraitSpace(), rng).graph()), paths[-1])
+    return paths
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", type=Path, nargs="+")
-    parser.add_argument("--turns", type=int, default=5)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path, nargs="*")
+    parser.add_argument("--subnets", type=int, default=10, help="where no model is given")
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="f32")
+    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    rows = []
-    for model in arguments.models:
-        turns = [
-            (latlas_measure(model, arguments.threads), benchmark_app(model, arguments.seconds, arguments.threads))
-            for _ in range(arguments.turns)
-        ]
-        ours, theirs = zip(*turns, strict=True)
-        ratios = [a / b for a, b in turns]
-        rows.append(
-            {
-                "model": str(model),
-                "latlas_ms": statistics.median(ours),
-                "benchmark_app_ms": statistics.median(theirs),
-                "ratio": statistics.median(ratios),
-                "ratios": ratios,
-            }
-        )
-    print(json.dumps(rows, indent=1))
+    how, steal = (arguments.threads, arguments.precision), StealMeter()
+    with tempfile.TemporaryDirectory() as folder:
+        models = arguments.models or exported(Path(folder), arguments.subnets, arguments.seed)
+        ours: list[list[float]] = [[] for _ in models]
+        theirs: list[list[float]] = [[] for _ in models]
+        for turn in range(arguments.turns):
+            for model, mine, other in zip(models, ours, theirs, strict=True):
+                if turn % 2:
+                    other.append(benchmark_app(model, arguments.seconds, *how))
+                mine.append(latlas_measure(model, *how))
+                if not turn % 2:
+                    other.append(benchmark_app(model, arguments.seconds, *how))
+    rows = [
+        {
+            "model": str(model) if arguments.models else model.stem,
+            "latlas_ms": statistics.median(mine),
+            "benchmark_app_ms": statistics.median(other),
+            "ratio": statistics.median(a / b for a, b in zip(mine, other, strict=True)),
+            "ratios": [a / b for a, b in zip(mine, other, strict=True)],
+        }
+        for model, mine, other in zip(models, ours, theirs, strict=True)
+    ]
+    ratios = [float(row["ratio"]) for row in rows]  # type: ignore[arg-type]
+    result = {
+        "models": rows,
+        "median_ratio": statistics.median(ratios),
+        "within_3_percent": sum(abs(ratio - 1) <= 0.03 for ratio in ratios) / len(ratios),
+        "threads": arguments.threads,
+        "precision": arguments.precision,
+        "openvino": runtime.openvino_version(),
+        "stolen_share": steal.read(),
+    }
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

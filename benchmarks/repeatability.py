@@ -1,116 +1,99 @@
-"""Repeat error of the stopwatch against a plain median of equal time, in one run.
+"""Whole, independent `profile-ops` runs against each other: how much they disagree, and what their intervals hold.
 
-    python benchmarks/repeatability.py [--subnets 8] [--repeats 6]
+    python benchmarks/repeatability.py [--runs 2] [--space portrait] [--resolution 256] [--precision f32] [--threads 1]
+    python benchmarks/repeatability.py first.parquet second.parquet ...
 
-Over and over, all subnets are measured by the stopwatch, in six to twenty-four passes each, interleaved, and then each is run,
-compiled anew, back to back for as many seconds as the stopwatch took for it, its reference and what it does not count
-included and compiling left out. The repeat error of an estimator is the mean relative difference of two
-measurements of one subnet. Prints JSON; also the scatter between passes that `PASS_SD` stands for.
+Each run is a command of its own; or tables of one environment are given. Prints JSON: over all operators and pairs of runs the
+relative difference of the two latencies, by ratio to the reference and by millisecond; the share in which the interval of one
+run holds the other's value (90 to 99 % would be right of 95 % intervals); seconds and noisy rows of each run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from latlas.latency import campaign, runtime
-from latlas.latency.bench import Bench, Network, network_of_graph
-from latlas.latency.environment import StealMeter, machine_state
-from latlas.latency.stopwatch import Pass, StopRule
-from latlas.supernet.operators import timing_operator
-from latlas.supernet.portrait import PortraitSpace
+from latlas.latency.environment import StealMeter
+from latlas.latency.table import Table
 
 
-class Timed:
-    """A bench that notes how long each network kept it, compiling left out."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.rule = bench.rule
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._bench = bench
-
-    def time(self, network: Network) -> Pass:
-        """One pass."""
-        started = time.perf_counter()
-        done = self._bench.time(network)
-        self.seconds[network.label] += time.perf_counter() - started - self._bench.last_compile_seconds
-        return done
+def profiled(folder: Path, run: int, options: Sequence[str]) -> tuple[Table, float]:
+    """The table of a run, and the seconds it took."""
+    path = folder / f"{run}.parquet"
+    command = [sys.executable, "-m", "latlas.cli", "profile-ops", "--out", str(path), "--seed", str(run), *options]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return Table.read(path), time.perf_counter() - started
 
 
-def disagreement(readings: list[list[float]]) -> dict[str, float]:
-    """Mean, median and worst relative difference of two readings of one network."""
-    pairs = [abs(a - b) / ((a + b) / 2) for row in readings for a, b in combinations(row, 2)]
-    return {"mean": statistics.fmean(pairs), "median": statistics.median(pairs), "worst": max(pairs)}
+def figures(differences: Sequence[float]) -> dict[str, float]:
+    """Median, 95th percentile and worst, in per cent."""
+    return {
+        "median": 100 * float(np.median(differences)),
+        "p95": 100 * float(np.quantile(differences, 0.95)),
+        "worst": 100 * max(differences),
+    }
+
+
+def compare(tables: Sequence[Table]) -> dict[str, Any]:
+    """Figures over all pairs of tables."""
+    by_ratio, by_ms, held = [], [], []
+    for a, b in combinations(tables, 2):
+        for row in a:
+            if row.spec not in a or row.spec not in b:
+                continue
+            other = b[row.spec]
+            assert row.ratio and row.ratio_lower and row.ratio_upper and row.latency_ms
+            assert other.ratio and other.ratio_lower and other.ratio_upper and other.latency_ms
+            by_ratio.append(abs(row.ratio - other.ratio) / ((row.ratio + other.ratio) / 2))
+            by_ms.append(abs(row.latency_ms - other.latency_ms) / ((row.latency_ms + other.latency_ms) / 2))
+            held.append(row.ratio_lower <= other.ratio <= row.ratio_upper)
+            held.append(other.ratio_lower <= row.ratio <= other.ratio_upper)
+    return {
+        "pairs": len(by_ratio),
+        "disagreement_percent": figures(by_ratio),
+        "disagreement_ms_percent": figures(by_ms),
+        "interval_held_the_other": sum(held) / len(held),
+        "median_half_width_percent": 100 * float(np.median([row.relative_error for table in tables for row in table])),
+        "entries": [len(table) for table in tables],
+        "noisy": [table.count("noisy") for table in tables],
+        "failed": [table.count("failed") for table in tables],
+        "noise_floor": [table.manifest.noise_floor for table in tables],
+        "reference_ms": [table.manifest.environment.reference_ms for table in tables],
+        "environment": tables[0].manifest.environment.to_dict(),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subnets", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=6)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", type=Path, nargs="*")
+    parser.add_argument("--runs", type=int, default=2)
+    for option, default in (("space", "portrait"), ("resolution", "256"), ("precision", "f32"), ("threads", "1")):
+        parser.add_argument(f"--{option}", default=default)
     arguments = parser.parse_args()
-    options, rng = runtime.CompileOptions(), np.random.default_rng(0)
-    graphs = [a.graph() for a in PortraitSpace().sample(arguments.subnets, rng)]
-    paired: list[list[float]] = [[] for _ in graphs]
-    plain: list[list[float]] = [[] for _ in graphs]
-    least: list[list[float]] = [[] for _ in graphs]
-    covered: list[tuple[float, float, int]] = []
-    passes: list[list[float]] = [[] for _ in graphs]
-    steal, started, spent, discarded, rounds = StealMeter(), time.perf_counter(), [], 0, 0
-    with Bench(rule=StopRule()) as bench, tempfile.TemporaryDirectory() as folder:
-        library = runtime.OperatorLibrary(Path(folder), timing_operator)
-        models = [library.stitch(graph) for graph in graphs]
-        networks = [network_of_graph(str(index), library.describe(graph)) for index, graph in enumerate(graphs)]
-        for repeat in range(arguments.repeats):
-            timer = Timed(bench)
-            found = campaign.measure_all(timer, networks, passes=6, max_passes=24, seed=repeat)
-            for index, measured in enumerate(found.values()):
-                reading = measured.reading(bench.rule)
-                paired[index].append(reading.ratio)
-                covered.append((reading.lower, reading.upper, index))
-                passes[index] += measured.pass_ratios()
-                discarded, rounds = discarded + reading.discarded, rounds + reading.discarded + reading.rounds
-            for index in rng.permutation(len(models)):
-                compiled, times = runtime.Compiled(models[index], options), []
-                for _ in range(5):
-                    compiled.run()
-                begun, seconds = time.perf_counter(), timer.seconds[str(index)]
-                while time.perf_counter() - begun < seconds:
-                    times.append(compiled.run())
-                plain[index].append(statistics.median(times))
-                least[index].append(min(times))
-                spent.append(seconds)
-    results = {"stopwatch": disagreement(paired), "plain_median": disagreement(plain), "minimum": disagreement(least)}
-    scatter = [statistics.stdev(row) / statistics.fmean(row) for row in passes if len(row) > 1]
-    held = [lower <= other <= upper for lower, upper, index in covered for other in paired[index]]
-    own = len(covered)
-    print(
-        json.dumps(
-            {
-                "subnets": arguments.subnets,
-                "repeats": arguments.repeats,
-                "seconds_a_measurement": statistics.fmean(spent),
-                "repeat_error": results,
-                "plain_over_stopwatch": results["plain_median"]["mean"] / results["stopwatch"]["mean"],
-                "minimum_over_stopwatch": results["minimum"]["mean"] / results["stopwatch"]["mean"],
-                "interval_held_another_reading": (sum(held) - own) / (len(held) - own),
-                "scatter_between_passes_sd": float(np.sqrt(np.mean(np.square(scatter)))),
-                "discarded_share": discarded / rounds,
-                "stolen_share": steal.read(),
-                "load_1m": machine_state().load_1m,
-                "openvino": runtime.openvino_version(),
-                "seconds": time.perf_counter() - started,
-            },
-            indent=1,
-        )
-    )
+    if arguments.tables:
+        print(json.dumps(compare([Table.read(path) for path in arguments.tables]), indent=1))
+        return
+    options = [
+        text
+        for name in ("space", "resolution", "precision", "threads")
+        for text in (f"--{name}", getattr(arguments, name))
+    ]
+    steal = StealMeter()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [profiled(Path(folder), run, options) for run in range(arguments.runs)]
+    result = compare([table for table, _ in runs])
+    print(json.dumps(result | {"seconds": [took for _, took in runs], "stolen_share": steal.read()}, indent=1))
 
 
 if __name__ == "__main__":
