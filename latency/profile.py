@@ -38,6 +38,11 @@ class Setting:
     seed: int = 0
     rule: StopRule = field(default_factory=StopRule)
 
+    @property
+    def careful_passes(self) -> int:
+        """How many passes a network has of which a decision hangs: twice as many, where that is allowed."""
+        return min(2 * self.passes, self.max_passes)
+
     def bench(self, reference: str = "network") -> Bench:
         """A bench of this setting, against one of the references."""
         return Bench(

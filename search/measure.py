@@ -44,7 +44,7 @@ def measure_targets(
             else:
                 check_readable(target, shape)
                 networks.append(Network(label, file=str(target.resolve()), shape=shape))
-        careful = replace(setting, passes=2 * setting.passes)
+        careful = replace(setting, passes=setting.careful_passes)
         with careful.bench() as bench:
             found = campaign.measure_all(
                 bench,

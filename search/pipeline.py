@@ -249,7 +249,7 @@ def _final(
     Where the winner's is above the budget, all is measured `FINAL_REPEATS` times more and the mean of all counts, however
     the first of them come out.
     """
-    careful = replace(session.setting, passes=2 * session.setting.passes)
+    careful = replace(session.setting, passes=session.setting.careful_passes)
     readings: list[dict[Architecture, Interval]] = []
     for repeat in range(1 + FINAL_REPEATS):
         if repeat:

@@ -93,7 +93,7 @@ def open_session(
     on_note("measuring the baseline and the fastest network of the space")
     networks = [network_of_graph(str(a), library.describe(a.graph())) for a in (baseline, fastest)]
     found = campaign.measure_all(
-        bench, networks, passes=2 * setting.passes, max_passes=setting.max_passes, seed=setting.seed
+        bench, networks, passes=setting.careful_passes, max_passes=setting.max_passes, seed=setting.seed
     )
     reference_ms = campaign.reference_ms(list(found.values()))
     environment = setting.environment(bench, reference_ms)
@@ -144,7 +144,7 @@ def elect(
     for first in range(0, len(ranked), at_once):
         finalists = ranked[first : first + at_once]
         on_note(f"measuring {len(finalists)} finalists")
-        intervals = session.measure([one.architecture for one in finalists], 2 * session.setting.passes)
+        intervals = session.measure([one.architecture for one in finalists], session.setting.careful_passes)
         # All of them, not only up to the winner: each is a prediction that was put to the test.
         verdicts = [
             (one, constraint.confirm(one.architecture, interval))

@@ -25,7 +25,7 @@ class ScriptedSession:
     """Gives each architecture the milliseconds that it is told, None for one that cannot be measured."""
 
     class setting:
-        passes, max_passes = 2, 4
+        careful_passes = 4
 
     def __init__(self, latencies):
         self.latencies, self.asked = latencies, []
