@@ -10,7 +10,7 @@ reference, and the candidate alone, back to back. So every estimator sees the sa
 `blocks`: how much two blocks of one network differ, relative: the two halves of one block; after a recompile; with another
 compile of the reference; in another process. `entries`: the same of two whole entries, made of blocks of disjoint processes,
 at equal time: few long passes or many short ones, compiling and warming up counted. `scatter`: the standard deviation of the
-logarithm of the quantile ratio that each level adds, common to all networks of a process or of a reference's compile, and
+logarithm of the ratio of minima that each level adds, common to all networks of a process or of a reference's compile, and
 the network's own.
 """
 
@@ -199,13 +199,13 @@ def compare_entries(
 
 
 def scatter(blocks: Sequence[Block]) -> dict[str, float]:
-    """Standard deviations, in per cent, of the log ratio of 10 % quantiles by level."""
+    """Standard deviations, in per cent, of the log ratio of minima by level."""
     keys = ("network", "process", "reference", "compile")
     axes = [sorted({block[key] for block in blocks}) for key in keys]
     cube = np.full([len(axis) for axis in axes], np.nan)
     for block in blocks:
         cube[tuple(axis.index(block[key]) for axis, key in zip(axes, keys, strict=True))] = np.log(
-            ESTIMATORS["ratio of 10 % quantiles"](samples(block))
+            ESTIMATORS["ratio of minima"](samples(block))
         )
     cube = cube - cube.mean(axis=(1, 2, 3), keepdims=True)
     process = cube.mean(axis=(0, 2, 3), keepdims=True)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from latlas.latency import errors
 from latlas.latency.errors import CompileTimeoutError, LatlasError
 from latlas.latency.lock import timing_lock
-from latlas.latency.stopwatch import QUIET_SECONDS, Pass, StopRule, low_quantile
+from latlas.latency.stopwatch import QUIET_SECONDS, Pass, StopRule, quiet_level
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Bench:
         """The reference's quiet level of the last minutes, None before there is one."""
         while self._recent and self._recent[0].at < now - QUIET_SECONDS:
             self._recent.popleft()
-        return low_quantile([done.reference_level_ms for done in self._recent]) if self._recent else None
+        return quiet_level([done.reference_level_ms for done in self._recent]) if self._recent else None
 
     def _start(self) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -1,11 +1,11 @@
 """The stopwatch: latency as a ratio to a reference run in turn, with an interval and a stop rule.
 
 A *pass* is a tenth of a second of one network, compiled anew: samples of a reference and of the candidate in turn. Its ratio
-is that of their low quantiles, which bursts of other work do not reach. On a shared machine the speed drifts by ten per cent
+is that of their minima, which bursts of other work do not reach. On a shared machine the speed drifts by ten per cent
 within minutes, and the reference drifts with it; where a network lies in memory moves it by one to two per cent from compile
 to compile, which no longer look at one compile tells. So an entry has many short passes, spread over the campaign, and its
 reading is their trimmed mean with an interval from what they differ by. A pass in which the reference ran above its
-*quiet level*, its low quantile over the minutes around, is *busy*: other work does not slow all networks alike, so it does
+*quiet level*, a low quantile over the minutes around, is *busy*: other work does not slow all networks alike, so it does
 not count and is measured again. `benchmarks/estimators.py` is the experiment behind each of these choices.
 
 Pure arithmetic: what runs a network and returns its milliseconds is passed in, so tests script it.
@@ -31,8 +31,8 @@ CAMPAIGN_SD = 0.005
 """What all passes of an entry share and those of another campaign do not, relative."""
 TRIM = 0.2
 """Share of the passes at either end that a reading leaves out."""
-LOW_QUANTILE = 0.1
-"""A pass is the ratio of these quantiles; the quiet level is this one of the reference's passes around."""
+QUIET_QUANTILE = 0.1
+"""The reference's quiet level is this quantile of its passes' minima around a pass."""
 QUIET_SECONDS = 300.0
 """How far before and after a pass its quiet level is looked for: busy spells last a minute, drift takes longer."""
 SETTLED_PASSES = 20
@@ -89,9 +89,9 @@ class Pass:
     def __post_init__(self) -> None:
         if not self.times_ms or not self.reference_times_ms:
             raise UsageError("a pass needs at least one sample of the reference and of the candidate")
-        level = low_quantile(self.reference_times_ms)
+        level = min(self.reference_times_ms)
         object.__setattr__(self, "reference_level_ms", level)
-        object.__setattr__(self, "plain_ratio", low_quantile(self.times_ms) / level)
+        object.__setattr__(self, "plain_ratio", min(self.times_ms) / level)
 
     @property
     def quiet(self) -> bool:
@@ -137,9 +137,9 @@ class Reading:
         return (self.upper - self.lower) / 2 / self.ratio
 
 
-def low_quantile(times_ms: Sequence[float] | npt.NDArray[np.float64]) -> float:
-    """The low quantile of times: what a network takes when nothing disturbs it."""
-    return float(np.quantile(times_ms, LOW_QUANTILE))
+def quiet_level(levels_ms: Sequence[float] | npt.NDArray[np.float64]) -> float:
+    """The reference's quiet level, of its passes' minima."""
+    return float(np.quantile(levels_ms, QUIET_QUANTILE))
 
 
 def trimmed_mean(values: Sequence[float] | npt.NDArray[np.float64]) -> float:
@@ -162,7 +162,7 @@ def settle(passes: Sequence[Pass]) -> list[Pass]:
         one = passes[i]
         first, last = np.searchsorted(starts, (one.at - QUIET_SECONDS, one.at + QUIET_SECONDS), side="left")
         around = levels[first : max(last, first + 1)]
-        level = low_quantile(around)
+        level = quiet_level(around)
         if len(around) < SETTLED_PASSES:
             level = min(level, one.known_ms or level)
         settled[i] = replace(one, quiet_ms=level)

@@ -760,7 +760,7 @@ class TestInterrupted:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["t.parquet"]
 
     def test_another_setting_does_not_go_on_from_it(self):
-        Path("t.parquet.journal").write_text('{"latlas_journal":1,"header":{"space":"another"}}\n')
+        Path("t.parquet.journal").write_text('{"latlas_journal":2,"header":{"space":"another"}}\n')
         refuses(3, "'another'", "profile-ops", "--space", SPACE, "--out", "t.parquet")
 
     def test_anywhere_else_it_ends_with_the_same_code(self, monkeypatch):
