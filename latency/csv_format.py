@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from latlas.latency.entry import Entry, foreign_operator, milliseconds, source_of, unit_of, whole
+from latlas.latency.entry import Entry, brief, foreign_operator, milliseconds, source_of, unit_of, whole
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.manifest import Manifest
 from latlas.latency.ofa_format import foreign_of, key_of, operator_of, parse_key, says_activation
@@ -80,7 +80,7 @@ def records_of(text: str, path: object) -> tuple[list[str], list[tuple[str, dict
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise FileFormatError(f"{what}: columns given twice: {one_line(', '.join(twice), 200)}")
-    records = []
+    records: list[tuple[str, dict[str, str]]] = []
     for what, fields in lines:
         if len(fields) != len(header):
             raise FileFormatError(f"{what} has {len(fields)} fields; the first line names {len(header)}")
@@ -153,7 +153,7 @@ def _value(name: str, cell: str, what: str) -> object:
         if not cell:
             return None
         if not _NUMBER.fullmatch(cell):
-            raise FileFormatError(f"{what}: {name} is {one_line(repr(cell), 60)}; it must be a number of at least 0")
+            raise FileFormatError(f"{what}: {name} is {brief(cell)}; it must be a number of at least 0")
         return float(cell)
     if name in COUNTS and _COUNT.fullmatch(cell):
         return int(cell)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,28 +46,35 @@ class Entry:
     percentiles: tuple[float | None, float | None, float | None] = (None, None, None)
 
 
+def brief(value: object) -> str:
+    """A value for a message, short and in one line however large it is."""
+    return one_line(reprlib.repr(value), 80)
+
+
+def called(name: str) -> str:
+    """An entry's name for a message."""
+    return one_line(name[:400], 120)
+
+
 def milliseconds(text: str, unit: str, what: str) -> float:
     """The milliseconds of a decimal number in a unit; raises `FileFormatError` unless it is finite and positive."""
     # By way of a decimal: what is written with the point moved three places is read as the same float again.
     value = float(Decimal(text).scaleb(UNITS[unit])) if _NUMBER.fullmatch(text) else 0.0
     if not 0 < value < float("inf"):
-        raise FileFormatError(
-            f"{what}: the latency is {one_line(repr(text), 60)}; it must be a finite, positive number"
-        )
+        raise FileFormatError(f"{what}: the latency is {brief(text)}; it must be a finite, positive number")
     return value
 
 
 def exact_text(latency_ms: float, unit: str) -> str:
     """The milliseconds as a decimal number in a unit, of which `milliseconds` makes the same float."""
-    return format(Decimal(repr(latency_ms)).scaleb(-UNITS[unit]), "f")
+    number = Decimal(repr(latency_ms)).scaleb(-UNITS[unit])
+    return format(number, "f") if -12 <= number.adjusted() <= 12 else str(number)
 
 
 def whole(text: str, what: str) -> int:
     """A whole number of at most nine digits; raises `FileFormatError`."""
     if not _WHOLE.fullmatch(text):
-        raise FileFormatError(
-            f"{what} is {one_line(repr(text), 60)}; it must be a whole number below a thousand million"
-        )
+        raise FileFormatError(f"{what} is {brief(text)}; it must be a whole number below a thousand million")
     return int(text)
 
 
@@ -86,10 +94,9 @@ def unit_of(name: str, given: str | None, default: str | None = None) -> str:
 
 def source_of(text: str, what: str) -> str:
     """The entry's name, if a table can keep it as it is; raises `FileFormatError`."""
-    if not text or text != one_line(text, MAX_SOURCE):
-        shown = one_line(repr(text), 60)
+    if not text or len(text) > MAX_SOURCE or text != one_line(text, MAX_SOURCE):
         raise FileFormatError(
-            f"{what}: its name is {shown}; it must be a line of at most {MAX_SOURCE} characters with single spaces"
+            f"{what}: its name is {brief(text)}; it must be a line of at most {MAX_SOURCE} characters with single spaces"
         )
     return text
 
@@ -110,7 +117,7 @@ def foreign_operator(source: str, what: str, **fields: int) -> OpSpec:
 def stated_spec(record: object, what: str) -> OpSpec:
     """The spec that a file states, its whole numbers as numbers or texts; raises `FileFormatError`."""
     if not isinstance(record, dict) or len(record) > 32:
-        raise FileFormatError(f"{what}: its spec is {one_line(repr(record), 60)}; it must be an operator's fields")
+        raise FileFormatError(f"{what}: its spec is {brief(record)}; it must be an operator's fields")
     texts = ("kind", "activation", "label")
     fields: dict[str, Any] = {}
     for name, value in record.items():
@@ -137,7 +144,7 @@ def rows_of(entries: Iterable[Entry], path: object) -> list[Row]:
     rows: dict[OpSpec, Row] = {}
     for entry in entries:
         if names[entry.source] > 1:
-            raise FileFormatError(f"{path}: two entries are called {one_line(entry.source, 200)}")
+            raise FileFormatError(f"{path}: two entries are called {called(entry.source)}")
         ours = entry.spec is not None and (entry.stated or specs[entry.spec] == 1)
         spec = entry.spec if ours and entry.spec is not None else entry.foreign
         if spec in rows:

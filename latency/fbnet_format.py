@@ -20,6 +20,8 @@ from typing import Any
 
 from latlas.latency.entry import (
     Entry,
+    brief,
+    called,
     exact_text,
     foreign_operator,
     milliseconds,
@@ -86,8 +88,8 @@ def _parsed(text: str, what: str) -> Any:
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            twice = next(name for name, _ in pairs if sum(name == other for other, _ in pairs[:1000]) > 1)
-            raise ValueError(f"the key {twice} is given twice")
+            (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+            raise ValueError(f"the key {called(twice)} is given twice")
         return found
 
     def refuse(constant: str) -> Any:
@@ -143,20 +145,20 @@ def _number(value: object) -> str:
 
 def _texts(value: object, what: str) -> list[str]:
     if not isinstance(value, list) or len(value) > 64 or not all(isinstance(one, str) for one in value):
-        raise FileFormatError(f"{what} is {one_line(repr(value), 60)}; it must be text")
+        raise FileFormatError(f"{what} is {brief(value)}; it must be text")
     return value
 
 
 def _whole_numbers(value: object, what: str) -> list[int]:
     wrong = not isinstance(value, list) or len(value) > 64
     if wrong or not all(type(one) is int and 0 <= one < _MAX_DIMENSION for one in value):  # type: ignore[attr-defined]
-        raise FileFormatError(f"{what} is {one_line(repr(value), 60)}; it must be a short list of whole numbers")
+        raise FileFormatError(f"{what} is {brief(value)}; it must be a short list of whole numbers")
     return value  # type: ignore[return-value]
 
 
 def _shapes(value: object, what: str) -> list[list[int]]:
     if not isinstance(value, list) or not 1 <= len(value) <= 64:
-        raise FileFormatError(f"{what}: input_shapes is {one_line(repr(value), 60)}; it must be a list of shapes")
+        raise FileFormatError(f"{what}: input_shapes is {brief(value)}; it must be a list of shapes")
     return [_whole_numbers(shape, f"{what}: a shape") for shape in value]
 
 
@@ -202,7 +204,8 @@ def _operator(identity: Sequence[Any], source: str, what: str) -> tuple[OpSpec, 
     ):
         return foreign, None
     act = _CONVOLUTIONS[op_type]
-    return foreign, OpSpec("conv", **place, **plain, dilation=max(1, dilation), activation=act)
+    numbers: dict[str, Any] = {**place, **plain, "dilation": max(1, dilation)}
+    return foreign, OpSpec("conv", **numbers, activation=act)
 
 
 _UNDERSTOOD = {"order", "kernel", "stride", "stride_h", "stride_w", "pad", "pad_t", "pad_l", "pad_b", "pad_r"} | {

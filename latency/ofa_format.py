@@ -17,10 +17,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from latlas.latency.entry import Entry, foreign_operator, milliseconds, short_record, source_of, stated_spec, whole
+from latlas.latency.entry import (
+    Entry,
+    called,
+    foreign_operator,
+    milliseconds,
+    short_record,
+    source_of,
+    stated_spec,
+    whole,
+)
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.ops import FOREIGN, OpSpec, make_divisible
-from latlas.latency.record import one_line
 from latlas.latency.row import Row
 from latlas.latency.yaml_events import read_mapping
 
@@ -139,7 +147,7 @@ def read_ofa(
     mobilenetv3 = not proxyless and says_activation(records)
     entries, ignored = [], set()
     for name, value in records.items():
-        what = f"{path}, entry {one_line(name, 120)}"
+        what = f"{path}, entry {called(name)}"
         record = value if isinstance(value, dict) else {"mean": value}
         if not isinstance(record.get("mean"), str):
             raise FileFormatError(f"{what} has no number `mean`")
@@ -203,7 +211,7 @@ def write_ofa(rows: Iterable[tuple[Row, float]]) -> str:
     records: dict[str, dict[str, Any]] = {}
     for key, row in keys_of(row for row, _ in rows):
         if key in records:
-            raise UsageError(f"two operators would be called {one_line(key, 200)}")
+            raise UsageError(f"two operators would be called {called(key)}")
         count = {"count": row.rounds} if row.rounds else {}
         records[key] = {"mean": values[row.spec], **count, "spec": short_record(row.spec)}
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

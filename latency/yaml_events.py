@@ -6,6 +6,7 @@ bounded, and a key given twice is an error.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -36,7 +37,9 @@ def read_mapping(text: str, what: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise FileFormatError(f"{what} is not YAML: {one_line(str(error), 200)}") from None
     if not isinstance(found, dict):
-        raise FileFormatError(f"{what} is {one_line(repr(found), 60)}; it must be a mapping of keys to latencies")
+        raise FileFormatError(
+            f"{what} is {one_line(reprlib.repr(found), 60)}; it must be a mapping of keys to latencies"
+        )
     return found
 
 
@@ -47,7 +50,7 @@ def _value(events: Iterator[Any], event: Any, depth: int, what: str) -> str | Ma
     if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
         raise FileFormatError(f"{where}: it has a YAML anchor or alias; neither is read")
     if event.tag is not None:
-        raise FileFormatError(f"{where}: it has the YAML tag {one_line(event.tag, 60)}; tags are not read")
+        raise FileFormatError(f"{where}: it has the YAML tag {one_line(event.tag[:400], 60)}; tags are not read")
     if isinstance(event, yaml.ScalarEvent):
         return str(event.value)
     if not isinstance(event, yaml.MappingStartEvent):
@@ -62,7 +65,7 @@ def _value(events: Iterator[Any], event: Any, depth: int, what: str) -> str | Ma
         if not isinstance(key, str):
             raise FileFormatError(f"{where}: a key that is not text")
         if key in found:
-            raise FileFormatError(f"{where}: the key {one_line(key, 120)} is given twice")
+            raise FileFormatError(f"{where}: the key {one_line(key[:400], 120)} is given twice")
         if len(found) == limit:
             raise FileFormatError(f"{where}: more than {limit} keys in one mapping")
         found[key] = _value(events, next(events), depth + 1, what)

@@ -415,13 +415,17 @@ def test_failed_rows_are_left_out_and_said():
     assert export_table(zero, "fbnet", "in-network")[1][0].endswith("its in-network latency is 0")
 
 
-ROW = Row(OpSpec("conv", 3, 8, 32, 32, 2, 3, activation="relu"), *([1.0] * 6), 40, 3, 2, 0.5, 1.0, 2.0)
+ROW = Row(
+    spec=OpSpec("conv", 3, 8, 32, 32, 2, 3, activation="relu"),
+    **dict.fromkeys(NUMBERS, 1.0) | {"p10_ms": 0.5, "p90_ms": 2.0},
+    **{"rounds": 40, "discarded": 3, "passes": 2},
+)
 
 
 def test_csv_that_was_edited_is_imported_or_refused(tmp_path):
     text = export_table(Table((ROW,), MANIFEST), "csv")[0]
     edited = text.replace("1.0", "1.5", 1)
-    with pytest.raises(FileFormatError, match="latency_ms is 1.5; it must be between|not those of its manifest"):
+    with pytest.raises(FileFormatError, match=r"latency_ms is 1.5; it must be between|not those of its manifest"):
         read(tmp_path, "a.csv", edited)
     with pytest.raises(FileFormatError, match="the rows are not those of its manifest"):
         read(tmp_path, "a.csv", text.replace(",40,3,2,", ",41,3,2,"))
