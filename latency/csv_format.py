@@ -24,6 +24,7 @@ from latlas.latency.yaml_events import MAX_ENTRIES
 MANIFEST = "manifest"
 MAX_COLUMNS = 256
 MAX_LINE = 2**18
+MAX_LINES = 2 * MAX_ENTRIES
 _TEXTS = ("kind", "activation", "label", "status", "reason", "origin", "source", MANIFEST)
 _FORMULA = (*"=+-@＝＋－＠", "'")
 _NUMBER = re.compile(r"\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,4})?")
@@ -56,11 +57,13 @@ _SHAPE = re.compile(r"[\[(]?\s*(\d{1,6})(?:\s*[x×,]\s*(\d{1,6})\s*[x×,]\s*(\d{
 def read_lines(text: str, path: object) -> Iterator[tuple[str, list[str]]]:
     """The fields of each line that has any, with the line's name for messages; raises `FileFormatError`."""
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        if not line.strip() and number <= MAX_LINES:
+            continue
         what = f"{path}, line {number}"
+        if number > MAX_LINES:
+            raise FileFormatError(f"{path} has more than {MAX_LINES} lines; that is no latency table")
         if len(line) > MAX_LINE:
             raise FileFormatError(f"{what} has more than {MAX_LINE} characters; that is no latency table")
-        if not line.strip():
-            continue
         try:
             fields = next(csv.reader([line.rstrip("\n")], strict=True))
         except (csv.Error, StopIteration) as error:

@@ -11,6 +11,7 @@ bare numbers, as some reimplementations keep, say no operators and are refused, 
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter
@@ -42,6 +43,8 @@ from latlas.latency.yaml_events import MAX_ENTRIES
 IDENTITY = ("op_type", "input_shapes", "input_dtypes", "op_args", "device")
 LATENCY = "runtime_us_p50"
 PERCENTILES = ("runtime_us_p10", LATENCY, "runtime_us_p90")
+MAX_LIST = 2**23
+MAX_LINE = 2**20
 _OWN = 'name: "latlas"\ns: '
 _ARGUMENT = re.compile(r'name: "(\w{1,40})"\s+[isf]: (?:"(\w{0,40})"|(\d{1,9}))\s*')
 _CONVOLUTIONS = {"Conv": "none", "Int8Conv": "none", "ConvRelu": "relu", "Int8ConvRelu": "relu"}
@@ -64,16 +67,7 @@ def read_fbnet(text: str, path: object, unit: str | None, column: str | None) ->
 
 
 def _records(text: str, path: str) -> Iterable[tuple[str, dict[str, Any]]]:
-    if text.lstrip().startswith("["):
-        found = _parsed(text, path)
-        lines: Iterable[tuple[str, Any]] = ((f"{path}, record {number}", one) for number, one in enumerate(found, 1))
-    else:
-        numbered = enumerate(text.split("\n"), 1)
-        lines = (
-            (f"{path}, line {number}", _parsed(line, f"{path}, line {number}"))
-            for number, line in numbered
-            if line.strip()
-        )
+    lines = _listed(text, path) if text.lstrip().startswith("[") else _lines(text, path)
     for number, (what, record) in enumerate(lines):
         if number == MAX_ENTRIES:
             raise FileFormatError(f"{path} has more than {MAX_ENTRIES} records")
@@ -82,6 +76,22 @@ def _records(text: str, path: str) -> Iterable[tuple[str, dict[str, Any]]]:
                 f"{what} is no record; a list of bare latencies does not say of what operators they are"
             )
         yield what, record
+
+
+def _listed(text: str, path: str) -> Iterable[tuple[str, Any]]:
+    if len(text) > MAX_LIST:
+        raise FileFormatError(f"{path} is a list of more than {MAX_LIST} characters; write a record a line")
+    return ((f"{path}, record {number}", one) for number, one in enumerate(_parsed(text, path), 1))
+
+
+def _lines(text: str, path: str) -> Iterable[tuple[str, Any]]:
+    for number, line in enumerate(io.StringIO(text), 1):
+        if number > 2 * MAX_ENTRIES or len(line) > MAX_LINE:
+            raise FileFormatError(
+                f"{path}, line {number}: too many lines, or a line of more than {MAX_LINE} characters"
+            )
+        if line.strip():
+            yield f"{path}, line {number}", _parsed(line, f"{path}, line {number}")
 
 
 def _parsed(text: str, what: str) -> Any:
@@ -110,7 +120,8 @@ def _entry(record: dict[str, Any], column: str, unit: str, what: str) -> Entry:
         (milliseconds(_number(record[name]), "us", f"{what}, {name}") if record.get(name) else None)
         for name in PERCENTILES
     )
-    percentiles = (p10, p50, p90) if column == LATENCY else (None, None, None)
+    whole = column == LATENCY and None not in (p10, p50, p90)
+    percentiles = (p10, p50, p90) if whole else (None, None, None)
     arguments = _texts(record.get("op_args", []), f"{what}: op_args")
     own = [argument for argument in arguments if argument.startswith(_OWN)]
     if own:
