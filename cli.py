@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from latlas.commands import measuring, searching, tables
+from latlas.commands import exchange, measuring, searching, tables
 from latlas.commands.output import note
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 
@@ -58,6 +58,12 @@ tables_app.command("validate", epilog="Example: latlas tables validate table.par
 tables_app.command("diff", epilog="Example: latlas tables diff before.parquet after.parquet")(tables.tables_diff)
 tables_app.command("merge", epilog="Example: latlas tables merge a.parquet b.parquet --out both.parquet")(
     tables.tables_merge
+)
+tables_app.command(
+    "import", epilog="Example: latlas tables import lut.yaml --cpu-model 'Intel Core i7-8700K' --out lut.parquet"
+)(exchange.tables_import)
+tables_app.command("export", epilog="Example: latlas tables export table.parquet --format ofa --out lut.yaml")(
+    exchange.tables_export
 )
 
 

@@ -113,12 +113,17 @@ def _table_lines(table: Table) -> list[str]:
     lines = [
         f"{table.name}: {manifest.space}, {len(table)} operators, noise floor {shown(manifest.noise_floor, 100, 2)} %",
         f"{environment.cpu_model}, OpenVINO {environment.openvino_version}, {environment.precision}, "
-        f"{environment.threads} thread(s), reference {environment.reference_ms:.4f} ms, {manifest.created_at}",
+        f"{environment.threads or 'unknown'} thread(s), reference {shown(environment.reference_ms, 1, 4)} ms, "
+        f"{manifest.created_at}",
     ]
+    if manifest.origin == "imported":
+        lines.append(f"imported, not measured by Latlas: {manifest.source}")
+        lines.append(f"unknown of its environment: {', '.join(environment.unknown)}")
     for row in table:
         if row.latency_ms is None:
             lines.append(f"{'failed':>10}  {row.spec}: {row.reason}")
         else:
             noisy = " noisy" if row.status == "noisy" else ""
-            lines.append(f"{row.latency_ms:7.4f} ms +-{100 * row.relative_error:4.1f} %{noisy}  {row.spec}")
+            error = "unknown" if row.ratio is None else f"{100 * row.relative_error:4.1f} %"
+            lines.append(f"{row.latency_ms:7.4f} ms +-{error}{noisy}  {row.spec}")
     return lines

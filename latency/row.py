@@ -15,7 +15,7 @@ from latlas.latency.record import as_float, canonical_json, one_line
 
 STATUSES = ("ok", "noisy", "failed")
 ORIGINS = ("measured", "imported")
-MAX_SOURCE = 400
+MAX_SOURCE = 1000
 
 # Each is (lower, middle, upper), finite, positive and in order, unless the row failed.
 _TRIPLES = (

@@ -167,8 +167,8 @@ def diff(before: Table, after: Table) -> list[Change]:
     """Operators whose latencies differ beyond both intervals, the largest change, up or down, first.
 
     Tables of one environment are compared by the ratio to the reference network, which the machine's drift from one
-    session to the next does not move; others by milliseconds. Operators that only one of them has, or that
-    failed, are left out.
+    session to the next does not move; others by milliseconds. Operators that only one of them has, that
+    failed, or that were imported without an interval are left out.
     """
     by_ratio = not differing_fields(before.manifest.environment, after.manifest.environment)
     changes = []
@@ -176,7 +176,10 @@ def diff(before: Table, after: Table) -> list[Change]:
         if old.spec not in before or old.spec not in after:
             continue
         new = after[old.spec]
-        (old_low, old_mid, old_high), (new_low, new_mid, new_high) = _interval(old, by_ratio), _interval(new, by_ratio)
+        intervals = _interval(old, by_ratio), _interval(new, by_ratio)
+        if None in (*intervals[0], *intervals[1]):
+            continue  # imported without an interval
+        (old_low, old_mid, old_high), (new_low, new_mid, new_high) = intervals
         if new_low > old_high or old_low > new_high:
             changes.append(Change(old.spec, old, new, new_mid / old_mid))
     return sorted(changes, key=lambda change: (-abs(math.log(change.ratio)), change.spec))

@@ -1,0 +1,90 @@
+"""`tables import | export`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latlas.commands import options
+from latlas.commands.output import note, print_result
+
+
+def tables_import(
+    path: Annotated[Path, typer.Argument(help="The file of another project, or a CSV of ours.")],
+    out: Annotated[Path, typer.Option(help="The table.")],
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="ofa, proxyless, fbnet or csv; else by ending or content.")
+    ] = None,
+    cpu_model: Annotated[str | None, typer.Option(help="CPU that it was measured on.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=4096, help="Inference threads.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Precision, such as f32.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, max=2**20, help="Batch size.")] = None,
+    space: Annotated[str | None, typer.Option(help="Search space that the operators are of.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit of the latencies: s, ms, us or ns.")] = None,
+    source: Annotated[str, typer.Option(help="Project and licence that the file is of.")] = "",
+    latency_column: Annotated[str | None, typer.Option(help="Column or field of the latencies.")] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(help="Of keys that do not say it: relu, hswish, or ofa (Once-for-All's MobileNetV3, by stage)."),
+    ] = None,
+    force: options.ForceOption = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Make a table of another project's latencies; what is not said of their environment stays unknown."""
+    from latlas.latency.exchange import Told, import_table
+
+    told = Told(cpu_model, threads, precision, batch, space, unit, source, latency_column, activation)
+    found = import_table(path, format_name, told, shlex.join(["latlas", *sys.argv[1:]]))
+    found.table.write(out, overwrite=force)
+    environment = found.table.manifest.environment
+    record = {
+        "table": str(out),
+        "format": found.format,
+        "origin": found.table.manifest.origin,
+        "entries": len(found.table),
+        "foreign": found.foreign,
+        "unknown": list(environment.unknown),
+        "ignored": list(found.ignored),
+        "source": found.table.manifest.source,
+    }
+
+    def lines() -> list[str]:
+        total = len(found.table)
+        shown = [
+            f"{out}: {total} operators of {path} ({found.format}), {total - found.foreign} as ours, {found.foreign} foreign"
+        ]
+        if found.undecided and activation is None:
+            shown.append(f"{found.undecided} of those do not say their activation; --activation does")
+        if environment.unknown:
+            shown.append(f"unknown of their environment: {', '.join(environment.unknown)}")
+        if found.ignored:
+            shown.append(f"not kept: {', '.join(found.ignored)}")
+        return shown
+
+    print_result(record, json, lines)
+
+
+def tables_export(
+    path: Annotated[Path, typer.Argument(help="A table.")],
+    format_name: Annotated[str, typer.Option("--format", help="ofa, fbnet or csv.")],
+    out: Annotated[Path, typer.Option(help="The file.")],
+    value: Annotated[str, typer.Option(help="Which latency: isolated, boundary or in-network.")] = "isolated",
+    force: options.ForceOption = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Write a table as another project's file; rows without such a latency are left out, and said."""
+    from latlas.latency.exchange import export_table, write_text
+    from latlas.latency.table import Table
+
+    table = Table.read(path)
+    text, left_out = export_table(table, format_name, value)
+    write_text(out, text, overwrite=force)
+    for line in left_out:
+        note(f"left out: {line}")
+    kept = len(table) - len(left_out)
+    record = {"file": str(out), "format": format_name, "value": value, "entries": kept, "left_out": left_out}
+    print_result(record, json, lambda: [f"{out}: {kept} operators ({format_name}), {len(left_out)} left out"])
