@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from latlas.commands import exchange, measuring, searching, tables
+from latlas.commands import exchange, in_network, measuring, searching, tables
 from latlas.commands.output import note
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 
@@ -64,6 +64,9 @@ tables_app.command(
 )(exchange.tables_import)
 tables_app.command("export", epilog="Example: latlas tables export table.parquet --format ofa --out lut.yaml")(
     exchange.tables_export
+)
+tables_app.command("in-network", epilog="Example: latlas tables in-network table.parquet --subnets 100")(
+    in_network.tables_in_network
 )
 
 

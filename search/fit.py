@@ -6,7 +6,7 @@ import logging
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,23 @@ def collect(
     caller to delete when what it measured is safe.
     """
     architectures = draw_different(space, count, np.random.default_rng(setting.seed))
-    header = {"space": space.text, "subnets": count, "setting": asdict(setting), "environment": setting.key()}
+    asked = {"space": space.text, "subnets": count}
+    return collect_these(architectures, asked, setting, journal_path, on_note=on_note, on_progress=on_progress)
+
+
+def collect_these(
+    architectures: Sequence[Architecture],
+    asked: Mapping[str, object],
+    setting: Setting,
+    journal_path: Path,
+    *,
+    on_note: Notify | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> tuple[list[Sample], Environment]:
+    """As `collect`, of the architectures given; `asked` says in the journal how they came about, so that only the same
+    run goes on from it.
+    """
+    header = {**asked, "setting": asdict(setting), "environment": setting.key()}
     with Journal(journal_path, header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
         library = OperatorLibrary(Path(folder), timing_operator)
         if on_note is not None:
