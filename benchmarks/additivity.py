@@ -23,12 +23,13 @@ import numpy as np
 
 import latlas.supernet.portrait  # noqa: F401  (registers the space)
 from latlas.commands.options import setting_of
+from latlas.latency.errors import MissingEntryError
 from latlas.latency.features import CostOf
-from latlas.latency.in_network import InNetworkEstimate, cost_in
+from latlas.latency.in_network import InNetworkEstimate, boundary_ms, cost_in, has_boundary
 from latlas.latency.stopwatch import disagreement
 from latlas.latency.table import Table
 from latlas.search.fit import Sample, accuracy, collect_these, draw_different
-from latlas.search.in_network import estimate_of, has_boundary, in_network_subnets, plain_sum, relative_error
+from latlas.search.in_network import estimate_of, in_network_subnets, plain_sum, relative_error
 from latlas.supernet.space import Architecture, SearchSpace, parse_architecture, parse_space
 
 FIELDS = ("set", "architecture", "latency_ms", "lower_ms", "upper_ms", "ratio", "status", "pass_ratios")
@@ -90,15 +91,16 @@ def read_samples(path: Path) -> Sets:
     sets: Sets = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
-            numbers = [float(row[name]) for name in FIELDS[2:6]]
-            passes = tuple(float(ratio) for ratio in row["pass_ratios"].split())
-            sample = Sample(parse_architecture(row["architecture"]), *numbers, row["status"], passes)
+            latency, lower, upper, ratio = (float(row[name]) for name in FIELDS[2:6])
+            passes = tuple(float(one) for one in row["pass_ratios"].split())
+            architecture = parse_architecture(row["architecture"])
+            sample = Sample(architecture, latency, lower, upper, ratio, row["status"], passes)
             sets.setdefault(row["set"], []).append(sample)
     return sets
 
 
 def figures(predicted: Any, test: Sequence[Sample]) -> dict[str, Any]:
-    """Accuracy and bias in all, and the error on the uniform half of the test by itself."""
+    """Accuracy, and the mean relative error with its sign."""
     measured = np.array([s.latency_ms for s in test])
     return {**accuracy(predicted, measured), "bias": float(np.mean(predicted / measured - 1))}
 
@@ -120,12 +122,22 @@ def of_estimate(found: InNetworkEstimate, test: Sequence[Sample]) -> dict[str, A
     }
 
 
+def mape_of(samples: Sequence[Sample], table: Table, test: Sequence[Sample]) -> float | None:
+    """MAPE of the estimate from these samples, None where an operator is in none of them."""
+    found = estimate_of(samples, cost_in(table))
+    try:
+        sums = found.sums([s.architecture.graph() for s in test])
+    except MissingEntryError:
+        return None
+    return float(np.mean(np.abs(sums / [s.latency_ms for s in test] - 1)))
+
+
 def analyse(sets: Sets, table: Table) -> dict[str, Any]:
     test = [*sets["test_spread"], *sets["test_uniform"]]
     graphs = [s.architecture.graph() for s in test]
     costs: dict[str, CostOf] = {"isolated": table.latency_ms}
     if has_boundary(table):
-        costs["boundary_corrected"] = lambda spec: float(table[spec].boundary_ms or 0.0)
+        costs["boundary_corrected"] = lambda spec: boundary_ms(table, spec)
     result: dict[str, Any] = {name: len(members) for name, members in sets.items()}
     floor = disagreement(s.pass_ratios for s in test)
     result["noise_floor"] = floor if np.isfinite(floor) else None
@@ -134,14 +146,14 @@ def analyse(sets: Sets, table: Table) -> dict[str, Any]:
         learnt = [(plain_sum(cost_of, s.architecture.graph()) / s.latency_ms) for s in sets["designed"]]
         result[name] = figures(sums, test)
         result[f"{name}_scaled"] = figures(sums * np.sum(learnt) / np.sum(np.square(learnt)), test)
-    curve: dict[str, dict[str, float]] = {}
+    curve: dict[str, dict[str, float | None]] = {}
     for name in ("designed", "random"):
         samples = sets[name]
-        result[f"in_network_{name}"] = of_estimate(estimate_of(samples, cost_in(table)), test)
+        whole = mape_of(samples, table, test) is not None
+        result[f"in_network_{name}"] = of_estimate(estimate_of(samples, cost_in(table)), test) if whole else None
         for count in sorted({25, 50, 75, len(samples)}):
             if count <= len(samples):
-                mape = of_estimate(estimate_of(samples[:count], cost_in(table)), test)["mape"]
-                curve.setdefault(str(count), {})[name] = mape
+                curve.setdefault(str(count), {})[name] = mape_of(samples[:count], table, test)
     found = estimate_of(sets["designed"], cost_in(table))
     for half in ("test_spread", "test_uniform"):
         result[f"in_network_designed_{half}"] = figures(

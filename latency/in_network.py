@@ -2,16 +2,19 @@
 
 A network's latency is taken as the plain sum of its live operators' in-network latencies. These are `cost x factor`, the
 cost being the operator's latency by itself (boundary-corrected where the table has that), and the factors have a prior:
-one part common to all operators, of which next to nothing is known beforehand, one a kind (`mbconv_k3`), one a set of
+one part common to all operators, of which next to nothing is known beforehand, one that takes off what an operator by
+itself spends on its borders, in proportion to the elements it reads and writes, one a kind (`mbconv_k3`), one a set of
 operators that always occur together, and one an operator's own. This is a Bayesian linear model in relative error: each
 network is divided by its latency. The spreads of the kinds' and own parts, and what no sum explains (`misfit`), are those
 that maximise the marginal likelihood (Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2.3, 5.4.1). The
 posterior mean is the estimate, held at 0 or more, and the posterior's standard deviation its standard error; this is
 widened where subnets left out of the estimate were missed by more than was foreseen.
 
-What networks cannot tell apart, the prior shares out: operators that all networks have (stem, decoder, head) split their
-sum in proportion to their costs, and so is a constant that all layers have. Standard errors say how uncertain that is. A
-network's start-up cannot be told from the operators that all have; it is in theirs, and `fixed_ms` is 0.
+What networks cannot tell apart, the prior shares out: the operators of a layer always have the same borders, so what all
+of them spare there is told from what operators of all networks (stem, decoder, head) spare by the prior alone. Those
+split their sum in proportion to their costs less their borders. Standard errors say how uncertain that is; differences
+of operators of one layer are far better known. A network's start-up cannot be told from the operators that all networks
+have; it is in theirs, and `fixed_ms` is 0.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +39,13 @@ from latlas.latency.table import Table
 FloatArray = npt.NDArray[np.float64]
 
 MIN_NETWORKS = 10
-COMMON_SD, TOGETHER_SD = 1.0, 0.5
+COMMON_SD, TOGETHER_SD = 1.0, 0.2
 """Prior standard deviations of the factor common to all operators, about 1, and of that of operators always together."""
+BORDER_NS, BORDER_SD, BORDER_SHARE = 0.5, 2.0, 0.35
+"""Nanoseconds an element at a border, how many times that the prior allows (one standard deviation, about none: with isolated
+costs 2 was seen), and the share of its cost that an operator may have in borders at once."""
+BORDER_FLOOR = 0.05
+"""What a boundary-corrected cost is at least, of the isolated one."""
 START = {"kind": 0.1, "own": 0.1, "misfit": 0.01}
 """Standard deviations from which the learning of them begins."""
 LEARNT_RANGE = (1e-3, 2.0)
@@ -121,7 +130,7 @@ def estimate_in_network(
     specs = tuple(sorted(distinct_specs([[graph[i] for i in live_nodes(graph)] for graph in graphs])))
     costs = np.array([cost_of(spec) for spec in specs])
     counts = _counts(graphs, {spec: index for index, spec in enumerate(specs)})
-    model = _Model(counts * costs / latencies[:, None], errors, _prior_parts(specs, counts))
+    model = _Model(counts * costs / latencies[:, None], errors, _prior_parts(specs, costs, counts))
     factors = model.factors()
     left_out, excess = model.left_out()
     return InNetworkEstimate(
@@ -155,9 +164,23 @@ def with_in_network(table: Table, found: InNetworkEstimate, reference_id: str, r
 
 def cost_in(table: Table) -> CostOf:
     """An operator's latency by itself: boundary-corrected where every row that did not fail has that, else isolated."""
-    rows = [row for row in table if row.status != "failed"]
-    corrected = bool(rows) and all(row.boundary_ms for row in rows)
-    return (lambda spec: float(table[spec].boundary_ms or 0.0)) if corrected else table.latency_ms
+    if not has_boundary(table):
+        return table.latency_ms
+    # Corrected to nothing, it would be held at nothing in the network too.
+    return lambda spec: max(boundary_ms(table, spec), BORDER_FLOOR * table.latency_ms(spec))
+
+
+def has_boundary(table: Table) -> bool:
+    """Whether every row that did not fail has a boundary-corrected latency."""
+    return all(row.boundary_ms is not None for row in table if row.status != "failed")
+
+
+def boundary_ms(table: Table, spec: OpSpec) -> float:
+    """The boundary-corrected latency of an operator; raises `MissingEntryError` where the table has none."""
+    found = table[spec].boundary_ms
+    if found is None:
+        raise MissingEntryError(f"table {table.name} has no boundary-corrected latency of {spec}")
+    return found
 
 
 def in_network_sum(table: Table, graph: Sequence[Node]) -> float:
@@ -188,14 +211,16 @@ def _counts(graphs: Sequence[Sequence[Node]], column: dict[OpSpec, int]) -> Floa
     return counts
 
 
-def _prior_parts(specs: Sequence[OpSpec], counts: FloatArray) -> dict[str, FloatArray]:
+def _prior_parts(specs: Sequence[OpSpec], costs: FloatArray, counts: FloatArray) -> dict[str, FloatArray]:
     """What the factors' prior covariance `(n, n)` is made of: `base`, and of `kind` and `own` that of a spread of 1."""
     kinds = np.unique([spec.name for spec in specs], return_inverse=True)[1]
     # Columns that are alike but for a multiple belong to operators that only occur together.
     together = np.unique(counts / counts.max(axis=0), axis=1, return_inverse=True)[1].reshape(-1)
     alias = (together[:, None] == together) * (np.bincount(together)[together] > 1)[:, None]
+    moved = [sum(map(prod, spec.input_shapes)) + prod(spec.output_shape) for spec in specs]
+    borders = np.minimum(np.array(moved) * BORDER_NS * 1e-6 / costs, BORDER_SHARE)
     return {
-        "base": COMMON_SD**2 + TOGETHER_SD**2 * alias,
+        "base": COMMON_SD**2 + BORDER_SD**2 * np.outer(borders, borders) + TOGETHER_SD**2 * alias,
         "kind": (kinds[:, None] == kinds).astype(float),
         "own": np.eye(len(specs)),
     }

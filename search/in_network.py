@@ -18,8 +18,10 @@ from latlas.latency.graph import Graph, live_nodes
 from latlas.latency.in_network import (
     MIN_NETWORKS,
     InNetworkEstimate,
+    boundary_ms,
     cost_in,
     estimate_in_network,
+    has_boundary,
     with_in_network,
 )
 from latlas.latency.profile import Setting
@@ -105,17 +107,12 @@ def isolated_errors(table: Table, samples: Sequence[Sample]) -> dict[str, float 
     measured = np.array([sample.latency_ms for sample in samples])
     costs: dict[str, CostOf] = {"isolated": table.latency_ms}
     if has_boundary(table):
-        costs["boundary"] = lambda spec: float(table[spec].boundary_ms or 0.0)
+        costs["boundary"] = lambda spec: boundary_ms(table, spec)
     errors: dict[str, float | None] = {"isolated": None, "boundary": None}
     for name, cost_of in costs.items():
         sums = np.array([plain_sum(cost_of, sample.architecture.graph()) for sample in samples])
         errors[name] = accuracy(sums, measured)["mape"]
     return errors
-
-
-def has_boundary(table: Table) -> bool:
-    """Whether every row that did not fail has a boundary-corrected latency."""
-    return all(row.boundary_ms is not None for row in table if row.status != "failed")
 
 
 def plain_sum(cost_of: CostOf, graph: Graph) -> float:

@@ -24,7 +24,7 @@ def isolated_ms(spec):
 def truth_of(seed, spread=0.15):
     """In-network latency of each operator: 0.6 of the isolated, times a factor of its kind and one of its own."""
     rng = np.random.default_rng(seed)
-    kinds = {}
+    kinds: dict[str, float] = {}
     return {
         spec: 0.6 * isolated_ms(spec) * np.exp(spread * (kinds.setdefault(spec.name, rng.normal()) + rng.normal()))
         for spec in distinct_specs(a.graph() for a in SPACE.cover())
@@ -33,7 +33,7 @@ def truth_of(seed, spread=0.15):
 
 def latencies(truth, graphs, rng, interaction=0.0):
     """Sums with a relative effect of each pair of kinds in a row, of so large a standard deviation in all, and noise."""
-    effects = {}
+    effects: dict[tuple[str, str, int], float] = {}
     found = []
     for graph in graphs:
         total = sum(truth[graph[i].spec] for i in live_nodes(graph))
