@@ -6,9 +6,9 @@ one part common to all operators, of which next to nothing is known beforehand, 
 itself spends on its borders, in proportion to the elements it reads and writes, one a kind (`mbconv_k3`), one a set of
 operators that always occur together, and one an operator's own. This is a Bayesian linear model in relative error: each
 network is divided by its latency. The spreads of the kinds' and own parts, and what no sum explains (`misfit`), are those
-that maximise the marginal likelihood (Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2.3, 5.4.1). The
-posterior mean is the estimate, held at 0 or more, and the posterior's standard deviation its standard error; this is
-widened where subnets left out of the estimate were missed by more than was foreseen.
+that maximise the marginal likelihood times a wide prior (Rasmussen and Williams, *Gaussian Processes for Machine
+Learning*, 2.3, 5.4.1). The posterior mean is the estimate, held at 0 or more, and the posterior's standard deviation its
+standard error; this is widened where networks left out of the estimate were missed by more than was foreseen.
 
 What networks cannot tell apart, the prior shares out: the operators of a layer always have the same borders, so what all
 of them spare there is told from what operators of all networks (stem, decoder, head) spare by the prior alone. Those
@@ -47,7 +47,9 @@ costs 2 was seen), and the share of its cost that an operator may have in border
 BORDER_FLOOR = 0.05
 """What a boundary-corrected cost is at least, of the isolated one."""
 START = {"kind": 0.1, "own": 0.1, "misfit": 0.01}
-"""Standard deviations from which the learning of them begins."""
+"""Standard deviations as they are expected, from which the learning of them begins."""
+START_SD = 1.0
+"""Standard deviation of their logarithms about that: without it, few networks may say that a spread is nothing."""
 LEARNT_RANGE = (1e-3, 2.0)
 
 
@@ -246,7 +248,8 @@ class _Model:
             spreads = dict(zip(START, np.exp(logs).tolist(), strict=True))
             marginal = _joined(seen, spreads) + np.diag(self.errors**2 + spreads["misfit"] ** 2)
             factor = cho_factor(marginal, lower=True)
-            return float(self.residual @ cho_solve(factor, self.residual) / 2 + np.log(np.diag(factor[0])).sum())
+            fit = self.residual @ cho_solve(factor, self.residual) / 2 + np.log(np.diag(factor[0])).sum()
+            return float(fit + np.sum(((logs - start) / START_SD) ** 2) / 2)
 
         start = np.log(list(START.values()))
         low, high = (math.log(end) for end in LEARNT_RANGE)
