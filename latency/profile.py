@@ -49,7 +49,7 @@ class Setting:
             precision=self.precision, threads=self.threads, streams=self.streams, reference=reference, rule=self.rule
         )
 
-    def environment(self, bench: Bench, reference_ms: float) -> Environment:
+    def environment(self, bench: Bench, reference_ms: float | None) -> Environment:
         """The environment of what the bench measured."""
         return self._environment(bench.openvino_version, bench.reference_id, reference_ms)
 
@@ -59,7 +59,9 @@ class Setting:
 
         return self._environment(openvino_version(), reference_of(reference).id, 1.0).key()
 
-    def _environment(self, openvino_version: str, reference_id: str, reference_ms: float) -> Environment:
+    def _environment(self, openvino_version: str, reference_id: str, reference_ms: float | None) -> Environment:
+        from latlas.latency.runtime import openvino_build
+
         return detect(
             threads=self.threads,
             streams=self.streams,
@@ -68,6 +70,7 @@ class Setting:
             openvino_version=openvino_version,
             reference_id=reference_id,
             reference_ms=reference_ms,
+            openvino_build=openvino_build(),
         )
 
 
@@ -142,7 +145,7 @@ def profile(
         floor = campaign.noise_floor(measured)
         manifest = Manifest(
             environment=replace(environment, started_at=before.started_at, state=before.state),
-            reference=f"{bench.reference_id}, as latency/reference.py defines it",
+            reference=reference_of("operator").definition,
             space=space,
             command=command,
             seed=setting.seed,

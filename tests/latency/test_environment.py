@@ -8,8 +8,6 @@ from latlas.latency.environment import (
     KEY_FIELDS,
     Environment,
     MachineState,
-    StealMeter,
-    cpu_quota,
     detect,
     device_slug,
     differing_fields,
@@ -17,6 +15,8 @@ from latlas.latency.environment import (
     require_same,
 )
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, UsageError
+from latlas.latency.load import StealMeter
+from latlas.latency.system import cpu_quota
 
 I7 = Environment(
     cpu_model="Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz",
