@@ -49,17 +49,18 @@ class Setting:
             precision=self.precision, threads=self.threads, streams=self.streams, reference=reference, rule=self.rule
         )
 
-    def environment(self, bench: Bench, reference_ms: float | None) -> Environment:
+    def environment(self, bench: Bench, reference_ms: float) -> Environment:
         """The environment of what the bench measured."""
-        return self._environment(bench.openvino_version, bench.reference_id, reference_ms)
+        return self.environment_of(bench.openvino_version, bench.reference_id, reference_ms)
 
     def key(self, reference: str = "network") -> dict[str, str | int | None]:
         """The key fields of the environment of what a bench here would measure: what a journal is of."""
         from latlas.latency.runtime import openvino_version
 
-        return self._environment(openvino_version(), reference_of(reference).id, 1.0).key()
+        return self.environment_of(openvino_version(), reference_of(reference).id, 1.0).key()
 
-    def _environment(self, openvino_version: str, reference_id: str, reference_ms: float | None) -> Environment:
+    def environment_of(self, openvino_version: str, reference_id: str, reference_ms: float | None) -> Environment:
+        """The environment of what would be measured here; without a reference's latency nothing was."""
         from latlas.latency.runtime import openvino_build
 
         return detect(
