@@ -17,7 +17,7 @@ def doctor(
     threads: options.ThreadsOption = 1,
     relative_error: options.ErrorOption = 0.01,
     space: options.SpaceOption = "portrait",
-    rounds: Annotated[int, typer.Option(help="Passes of each A/A run.", min=4, max=1000)] = 12,
+    rounds: Annotated[int, typer.Option(help="Passes of each A/A run.", min=4, max=1000)] = 36,
     quick: Annotated[bool, typer.Option("--quick", help="Look at the machine's state only, without A/A runs.")] = False,
     json: options.JsonOption = False,
 ) -> None:

@@ -18,8 +18,8 @@ from latlas.latency.profile import Setting
 from latlas.latency.reference import reference_of
 from latlas.latency.self_test import Cost, SelfTest, foresee, self_test
 
-NOISY_FLOOR = 0.03
-"""Relative difference of two passes above which a table made now would not be worth keeping."""
+FLOOR_WARNING, FLOOR_PROBLEM = 1.0, 2.0
+"""Relative difference of two readings, in asked errors, above which a table would be worth less, or not be worth keeping."""
 BUSY_WARNING = 0.5
 DRIFT_WARNING = 0.05
 CLOCK_WARNING = 0.05
@@ -71,7 +71,7 @@ def look(precisions: tuple[str, ...], folder: Path, seconds: float, root: Path =
 def examine(
     setting: Setting,
     *,
-    passes: int = 12,
+    passes: int = 36,
     operators: int,
     subnets: int = SUBNETS,
     quick: bool = False,
@@ -122,7 +122,7 @@ def examine(
         "quick": quick,
         "noise_floor": network.noise_floor if network else None,
         "reference_ms": reference_ms,
-        "discarded_share": _busy_share(runs),
+        "busy_share": _busy_share(runs),
         "stolen_share": meanwhile.steal_share if runs else sight.steal_share,
         "runs": {name: run.to_dict() for name, run in runs.items()},
         "cost": {name: asdict(cost) for name, cost in costs.items()},
@@ -171,38 +171,41 @@ def run_checks(
     runs: dict[str, SelfTest], costs: dict[str, Cost], seen: Meanwhile, cpus: int | None, setting: Setting
 ) -> list[Check]:
     """What the A/A runs mean."""
-    checks = [_floor(name, run) for name, run in runs.items()]
+    checks = [_floor(name, run, setting.rule.relative_error) for name, run in runs.items()]
     checks += [_busy(runs), _drift(runs), _stolen(seen), _others(seen, cpus, setting.threads)]
     checks += [_throttled(seen), _heat(seen), _clocks(seen)]
     return [*checks, *(_cost(name, cost) for name, cost in costs.items())]
 
 
-def _floor(name: str, run: SelfTest) -> Check:
+def _floor(name: str, run: SelfTest, asked: float) -> Check:
     name, floor, interval = f"noise_floor_{name}", run.noise_floor, run.noise_floor_interval()
     if floor is None or interval is None:
         seen = f"{len(run.passes) - len(run.ratios)} of {len(run.passes)} passes of the {run.reference} reference were busy"
         return Check(name, PROBLEM, None, seen, "a table made now would be noise", "stop other work and try again")
     low, high = (100 * bound for bound in interval)
-    seen = f"two passes of the {run.reference} reference differ by {100 * floor:.2f} % [{low:.2f}, {high:.2f}]"
-    if floor <= NOISY_FLOOR:
+    seen = f"two readings of the {run.reference} reference differ by {100 * floor:.2f} % [{low:.2f}, {high:.2f}]"
+    if floor <= FLOOR_WARNING * asked:
         return Check(name, OK, floor, seen)
+    status, meaning = WARNING, f"more than the {100 * asked:g} % that are asked"
+    if floor > FLOOR_PROBLEM * asked:
+        status, meaning = PROBLEM, f"a table of {100 * asked:g} % made now would not be worth keeping"
     return Check(
-        name, PROBLEM, floor, seen, "a table made now would not be worth keeping", "stop other work and try again"
+        name, status, floor, seen, meaning, "stop other work and try again, or ask for a larger --relative-error"
     )
 
 
 def _busy_share(runs: dict[str, SelfTest]) -> float | None:
-    rounds = sum(run.rounds for run in runs.values())
-    return sum(run.busy_share * run.rounds for run in runs.values()) / rounds if rounds else None
+    passes = sum(len(run.passes) for run in runs.values())
+    return 1 - sum(len(run.ratios) for run in runs.values()) / passes if passes else None
 
 
 def _busy(runs: dict[str, SelfTest]) -> Check:
     share = _busy_share(runs) or 0.0
-    seen = f"{100 * share:.0f} % of the rounds were busy"
+    seen = f"{100 * share:.0f} % of the passes were busy"
     if share <= BUSY_WARNING:
-        return Check("busy_rounds", OK, share, seen)
+        return Check("busy_passes", OK, share, seen)
     meaning = "they do not count, and measuring takes as much longer"
-    return Check("busy_rounds", WARNING, share, seen, meaning, "measure at a quieter time")
+    return Check("busy_passes", WARNING, share, seen, meaning, "measure at a quieter time")
 
 
 def _drift(runs: dict[str, SelfTest]) -> Check:

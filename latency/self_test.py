@@ -23,16 +23,22 @@ from latlas.latency.stopwatch import Pass, disagreement
 
 SIMULATED = 24
 """Entries of a campaign that are played through to foresee its cost: enough that their mean is steady, in a second or so."""
+SHARED_OUT = 100
+"""Ways to share an A/A run's passes out into readings that its noise floor is the mean over."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """An A/A run's passes, settled, in the order they ran; `pass_seconds` is what each took, its compile included."""
+    """An A/A run's passes, settled, in the order they ran.
+
+    `pass_seconds` is what each took, compiling included; `reading_passes` of them are one reading.
+    """
 
     reference: str
     reference_id: str
     passes: tuple[Pass, ...]
     pass_seconds: tuple[float, ...]
+    reading_passes: int
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -41,17 +47,21 @@ class SelfTest:
 
     @property
     def noise_floor(self) -> float | None:
-        """Mean relative difference of two passes, over all pairs of them; None with fewer than two quiet ones.
+        """Relative difference of two readings, a table's `stopwatch.disagreement`; None with fewer than two quiet passes.
 
-        The same as a table's noise floor, of which each network gives one pair.
+        All passes are of one network, so any of them make a reading: the mean over random ways to share them out.
         """
-        return disagreement(combinations(self.ratios, 2)) if len(self.ratios) > 1 else None
+        if len(self.ratios) < 2:
+            return None
+        rng, count = np.random.default_rng(0), max(1, len(self.ratios) // self.reading_passes)
+        shared = (np.array_split(rng.permutation(self.ratios), count) for _ in range(SHARED_OUT))
+        return fmean(disagreement(one.tolist() for one in readings) for readings in shared)
 
     def noise_floor_interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
         """An interval of the noise floor, wide with few passes; None where there is no floor.
 
-        For normal ratios the mean difference of two is 2/sqrt(pi) of their standard deviation, whose interval is that of
-        the chi-square distribution with one degree of freedom less than there are passes.
+        The floor is in proportion to the passes' standard deviation, whose interval, for normal ratios, is that of the
+        chi-square distribution with one degree of freedom less than there are passes.
         """
         from scipy.stats import chi2
 
@@ -63,8 +73,14 @@ class SelfTest:
         return float(low), float(high)
 
     @property
+    def pass_difference(self) -> float | None:
+        """Mean relative difference of two passes, over all pairs of quiet ones; None with fewer than two."""
+        pairs = list(combinations(self.ratios, 2))
+        return fmean(abs(a - b) / ((a + b) / 2) for a, b in pairs) if pairs else None
+
+    @property
     def offset(self) -> float | None:
-        """The mean ratio less one: how a fresh compile differs from the one that the process keeps."""
+        """The mean ratio less one: what two compiles of the reference differ by does not average out of it with few passes."""
         return fmean(self.ratios) - 1 if self.ratios else None
 
     @property
@@ -73,14 +89,9 @@ class SelfTest:
         return median(one.reference_ms for one in self._counted)
 
     @property
-    def rounds(self) -> int:
-        """All rounds of all passes."""
-        return sum(len(one.rounds) for one in self.passes)
-
-    @property
     def busy_share(self) -> float:
-        """The share of rounds in which the reference was above its quiet level."""
-        return sum(one.discarded for one in self.passes) / self.rounds
+        """The share of passes in which the reference ran above its quiet level."""
+        return 1 - len(self.ratios) / len(self.passes)
 
     @property
     def drift(self) -> float | None:
@@ -102,10 +113,10 @@ class SelfTest:
             "noise_floor": self.noise_floor,
             "noise_floor_lower": interval[0] if interval else None,
             "noise_floor_upper": interval[1] if interval else None,
+            "pass_difference": self.pass_difference,
             "offset": self.offset,
             "passes": len(self.passes),
             "busy_passes": len(self.passes) - len(self.ratios),
-            "rounds": self.rounds,
             "busy_share": self.busy_share,
             "drift": self.drift,
             "seconds_a_pass": fmean(self.pass_seconds),
@@ -128,31 +139,33 @@ class _Clocked:
 def self_test(
     setting: Setting, reference: str, passes: int, on_progress: Callable[[Progress], None] | None = None
 ) -> SelfTest:
-    """The reference of that name against itself, so many times (one more where that is odd).
+    """The reference of that name against itself, in so many passes or a few more.
 
-    Measured as a campaign measures: networks with two passes each, in random order. Raises `LatlasError` where it cannot
-    be compiled or timed.
+    Measured as a campaign measures: networks of a reading's passes each, in random order. Raises `LatlasError` where it
+    cannot be compiled or timed.
     """
     from latlas.latency.runtime import reference_model, save
 
     with TemporaryDirectory(prefix="latlas-") as folder:
         path = Path(folder) / "reference.xml"
         save(reference_model(reference_of(reference)), path)
-        networks = [Network(f"A/A {reference} {index}", file=str(path)) for index in range(math.ceil(passes / 2))]
+        count = max(1, passes // setting.passes)
+        each = math.ceil(passes / count)
+        networks = [Network(f"A/A {reference} {index}", file=str(path)) for index in range(count)]
         with setting.bench(reference) as bench:
             timer = _Clocked(bench)
             found = campaign.measure_all(
                 timer,
                 networks,
-                passes=2,
-                max_passes=2,
+                passes=each,
+                max_passes=each,
                 repeat_noisy=False,
                 seed=setting.seed,
                 on_progress=on_progress,
             )
             campaign.reference_ms(list(found.values()))  # says why, where nothing could be measured
     done = sorted((one for measured in found.values() for one in measured.passes), key=lambda one: one.at)
-    return SelfTest(reference, bench.reference_id, tuple(done), tuple(timer.seconds))
+    return SelfTest(reference, bench.reference_id, tuple(done), tuple(timer.seconds), setting.passes)
 
 
 class _Replay:
