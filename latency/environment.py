@@ -108,7 +108,7 @@ class Environment:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Names of the fields of which nothing is known; empty where we measured ourselves."""
+        """Names of the fields of which nothing is known; empty where this version measured."""
         names = [field.name for field in fields(self) if field.name not in ("state", "physical_cores")]
         return tuple(name for name in names if getattr(self, name) in (None, UNKNOWN))
 

@@ -7,6 +7,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -185,6 +186,57 @@ def test_a_system_that_says_nothing(tmp_path, monkeypatch):
     assert {c.status for c in run_checks({"operator": steady()}, {}, still, None, SETTING)} == {"ok", "unknown"}
 
 
+def described(root, monkeypatch, files, cpus=2):
+    """What is seen of a machine of so many CPUs on which nothing runs, and that these files describe."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    monkeypatch.setattr("latlas.latency.machine.allowed_cpus", lambda: frozenset(range(cpus)))
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.1, 0.1), raising=False)
+    monkeypatch.setattr(doctor, "other_load", lambda seconds: OtherLoad(0.0, (), seconds))
+    monkeypatch.setattr(lock, "holder", lambda: None)
+    return look(("f32",), root, 0.01, root=root)
+
+
+LINUX = {"proc/cpuinfo": "flags : fpu avx2\n", "proc/meminfo": "MemTotal: 8000000 kB\nMemAvailable: 8000000 kB\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "threads", "expected", "said"),
+    [
+        # A virtual machine: no cpufreq, nothing against it.
+        ({"proc/cpuinfo": "flags : avx2 hypervisor\n"}, 1, {}, "ok"),
+        (
+            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"},
+            2,
+            {"cgroup_quota": "problem"},
+            "not now",
+        ),
+        (
+            {"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n"},
+            1,
+            {"governor": "warning"},
+            "ok, with warnings",
+        ),
+        (
+            {
+                "sys/devices/system/cpu/cpu0/topology/thread_siblings_list": "0\n",
+                "sys/devices/cpu_core/cpus": "0\n",
+                "sys/devices/cpu_atom/cpus": "1\n",
+            },
+            1,
+            {"core_kinds": "warning"},
+            "ok, with warnings",
+        ),
+        ({}, 3, {"affinity": "problem"}, "not now"),
+    ],
+)
+def test_the_verdict_on_machines_by_their_files(tmp_path, monkeypatch, files, threads, expected, said):
+    checks = state_checks(described(tmp_path, monkeypatch, LINUX | files), threads, "f32")
+    assert warned({check.name: check for check in checks}) == expected
+    assert verdict(checks) == said
+
+
 # The A/A run -------------------------------------------------------------------------------------------------------
 
 
@@ -254,8 +306,8 @@ def test_what_a_run_means():
         run = {"operator": run or steady(), "network": replace(steady(), reference="network")}
         return {c.name: c for c in run_checks(run, {}, Meanwhile(seconds=60.0, **meanwhile), 2, SETTING)}
 
-    known = {"steal_share": 0.0, "other_cpus": 0.0, "throttles": 0, "throttled_s": 0.0, "thermal_throttles": 0}
-    known["clocks_mhz"] = [3000.0, 3010.0]
+    known: dict[str, Any] = {"steal_share": 0.0, "other_cpus": 0.0, "throttles": 0, "throttled_s": 0.0}
+    known |= {"thermal_throttles": 0, "clocks_mhz": [3000.0, 3010.0]}
     good = checks(**known)
     assert {check.status for check in good.values()} == {"ok"}
     assert verdict(list(good.values())) == "ok"
@@ -457,5 +509,5 @@ def test_a_lock_that_cannot_be_opened_is_an_error(tmp_path):
 
 
 def test_folder_is_the_one_that_is_written_to(own_lock, tmp_path):
-    assert look(("f32",), tmp_path, 0.01).free_bytes > 0
+    assert look(("f32",), tmp_path, 0.01).free_bytes is not None
     assert look(("f32",), Path(tmp_path / "gone"), 0.01).free_bytes is None

@@ -140,7 +140,7 @@ def test_two_kinds_of_cores_by_their_counters_and_by_capacity(tmp_path):
     intel = write(tmp_path / "intel", {"sys/devices/cpu_core/cpus": "0-15\n", "sys/devices/cpu_atom/cpus": "16-23\n"})
     assert core_kinds(intel) == (frozenset(range(16)), frozenset(range(16, 24)))
     capacities = {f"{CPUS}/cpu{cpu}/cpu_capacity": str(value) for cpu, value in enumerate((1024, 980, 430, 430))}
-    assert core_kinds(write(tmp_path / "arm", capacities)) == ({0, 1}, {2, 3})
+    assert core_kinds(write(tmp_path / "arm", capacities)) == (frozenset({0, 1}), frozenset({2, 3}))
     favoured = {f"{CPUS}/cpu{cpu}/cpu_capacity": str(value) for cpu, value in enumerate((1024, 980))}
     assert core_kinds(write(tmp_path / "favoured", favoured)) == (frozenset(), frozenset())
     assert core_kinds(tmp_path / "nowhere") == (frozenset(), frozenset())
