@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from latlas.commands import exchange, in_network, measuring, searching, tables
+from latlas.commands import doctor, exchange, in_network, measuring, searching, tables
 from latlas.commands.output import note
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 
@@ -34,7 +34,7 @@ SIGINT_CODE = 130
 tables_app = typer.Typer(help="List, show, check, compare and join latency tables.", no_args_is_help=True)
 app.add_typer(tables_app, name="tables")
 
-app.command(epilog="Example: latlas doctor --json")(measuring.doctor)
+app.command(epilog="Example: latlas doctor --json")(doctor.doctor)
 app.command(epilog="Example: latlas profile-ops --space portrait --resolution 256 --threads 1 --out table.parquet")(
     measuring.profile_ops
 )

@@ -1,4 +1,4 @@
-"""`doctor`, `profile-ops`, `fit-predictor`, `predict`, `measure`."""
+"""`profile-ops`, `fit-predictor`, `predict`, `measure`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,6 @@ import typer
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown
 from latlas.latency.errors import EnvironmentMismatchError, UsageError
-
-
-def doctor(
-    precision: options.PrecisionOption = "f32",
-    threads: options.ThreadsOption = 1,
-    rounds: Annotated[int, typer.Option(help="Measurements of the A/A run.", min=4)] = 12,
-    json: options.JsonOption = False,
-) -> None:
-    """Say whether this machine can measure now: its state, and the reference measured against itself."""
-    from latlas.latency.doctor import examine
-
-    record = examine(options.setting_of(precision, threads), rounds)
-    print_result(record, json, lambda: [f"{k}: {v}" for k, v in record.items()])
-    if not record["verdict"].startswith("ok"):
-        raise typer.Exit(1)
 
 
 def profile_ops(

@@ -27,6 +27,18 @@ def print_result(record: Any, as_json: bool, lines: Callable[[], list[str]]) -> 
     typer.echo(dumps(record, indent=1, allow_nan=False) if as_json else "\n".join(lines()))
 
 
+def print_marked(record: Any, as_json: bool, lines: Callable[[], list[tuple[str, str]]]) -> None:
+    """The record as JSON, or its lines, each with a style of rich's; coloured on a terminal, else plain."""
+    from rich.console import Console
+    from rich.text import Text
+
+    if as_json or not (console := Console(file=sys.stdout)).is_terminal:
+        print_result(record, as_json, lambda: [text for text, _ in lines()])
+        return
+    for text, style in lines():
+        console.print(Text(text, style=style))
+
+
 @contextmanager
 def bar_of(title: str) -> Iterator[Callable[..., None]]:
     """A progress line on standard error: a bar on a terminal, else a line every ten seconds."""

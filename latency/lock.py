@@ -61,6 +61,21 @@ def timing_lock(
         lock.release()
 
 
+def holder(path: Path | None = None) -> str | None:
+    """Who times on this host now, as `pid 123 since ...`; None where nobody does, or this process itself.
+
+    Raises `LatlasError` where the lock's file cannot be opened.
+    """
+    path = lock_path() if path is None else path
+    try:
+        with timing_lock(0, lambda line: None, path):
+            return None
+    except LatlasError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return _holder(path)
+
+
 def _acquire(lock: FileLock, path: Path, timeout_s: float | None, on_wait: Callable[[str], None]) -> None:
     with suppress(Timeout):
         lock.acquire(timeout=0)

@@ -13,7 +13,8 @@ from latlas.latency.row import ORIGINS
 # Version 1 (0.1.0): one row an operator, every OpSpec field; isolated latency, its ratio to the reference, both with
 # intervals; percentiles; status; the environment's key fields as columns; the manifest as JSON under "latlas".
 # Version 2 (0.2.0): boundary-corrected and in-network latency, origin and source a row, foreign operators' labels;
-# what an imported environment does not say is null. `migrate.py` reads version 1.
+# what an imported environment does not say is null; more of the machine's state, OpenVINO's build; the reference's whole
+# definition as text. `migrate.py` reads version 1.
 SCHEMA_VERSION = 2
 
 

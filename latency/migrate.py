@@ -1,10 +1,11 @@
-"""Tables of earlier schema versions, as tables of this one."""
+"""Tables and predictors of earlier schema versions, as those of this one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from latlas.latency.environment import UNKNOWN
 from latlas.latency.manifest import SCHEMA_VERSION
 
 _V1_COLUMNS = (
@@ -31,8 +32,34 @@ def migrate_row(record: Mapping[str, Any], version: int) -> dict[str, Any]:
     return {**record, **_V1_ADDED} if version == 1 else dict(record)
 
 
+# What an environment and a machine's state say since tables and predictors of version 2.
+_ENVIRONMENT_ADDED: dict[str, Any] = {"openvino_build": UNKNOWN}
+_STATE_ADDED: dict[str, Any] = dict.fromkeys(
+    (
+        *("cpufreq_driver", "energy_preference", "frequency_mhz", "max_mhz", "thermal_throttles"),
+        *("cgroup_throttles", "cgroup_throttled_s", "allowed_cpus", "allowed_cores", "siblings"),
+        *("performance_cpus", "efficiency_cpus", "numa_nodes", "transparent_huge_pages"),
+        *("memory_bytes", "available_bytes", "swap_used_bytes", "virtualization", "container", "microcode"),
+    )
+)
+
+
+def migrate_environment(record: object) -> object:
+    """The record of an environment of version 1, completed; what is no such record stays for its reader to refuse."""
+    if not isinstance(record, Mapping):
+        return record
+    return {**record, **_ENVIRONMENT_ADDED, "state": _state_1(record.get("state"))}
+
+
+def _state_1(record: object) -> object:
+    return {**record, **_STATE_ADDED} if isinstance(record, Mapping) else record
+
+
 def _manifest_1(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {**record, "source": "", "in_network": None, "schema_version": 2}
+    environments = {"environment": migrate_environment(record.get("environment"))}
+    if "end_state" in record:
+        environments["end_state"] = _state_1(record["end_state"])
+    return {**record, **environments, "source": "", "in_network": None, "schema_version": 2}
 
 
 _MANIFESTS: dict[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: _manifest_1}

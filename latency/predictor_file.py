@@ -21,12 +21,15 @@ import numpy as np
 
 from latlas.latency.environment import Environment
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, MissingEntryError, UsageError
+from latlas.latency.migrate import migrate_environment
 from latlas.latency.ops import OpSpec
 from latlas.latency.predictor import LatencyPredictor
 from latlas.latency.record import canonical_json, parse_json
 
 # Version 1 (0.1.0): ridge coefficients by feature name, optional LightGBM text, residuals, operator costs, figures.
-SCHEMA_VERSION = 1
+# Version 2 (0.2.0): the environment says more of the machine's state, and OpenVINO's build. Version 1 is read.
+SCHEMA_VERSION = 2
+VERSIONS = (1, SCHEMA_VERSION)
 MAX_BYTES = 64 * 2**20
 MANIFEST, BOOSTER = "predictor.json", "lightgbm.txt"
 
@@ -145,12 +148,15 @@ def load_predictor(folder: Path) -> SavedPredictor:
     if path.stat().st_size > MAX_BYTES:
         raise FileFormatError(f"{what}: larger than {MAX_BYTES} bytes; not a predictor")
     record = parse_json(path.read_bytes(), what)
-    if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
-        version = record.get("schema_version") if isinstance(record, dict) else None
-        raise FileFormatError(f"{what}: schema version {version!r:.40}; this Latlas reads {SCHEMA_VERSION}")
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if type(version) is not int or version not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise FileFormatError(f"{what}: schema version {version!r:.40}; this Latlas reads {known}")
     if record.get("sha256") != _checksum(record):
         raise FileFormatError(f"{what}: its checksum does not match; it was damaged or edited, fit it again")
-    environment = Environment.from_dict(record.get("environment"), f"{what}, environment")
+    described = record.get("environment")
+    described = migrate_environment(described) if version == 1 else described
+    environment = Environment.from_dict(described, f"{what}, environment")
     if environment.reference_ms is None or environment.threads is None:
         raise FileFormatError(f"{what}: its environment says nothing of threads or the reference; fit it again")
     try:

@@ -51,15 +51,18 @@ class Setting:
 
     def environment(self, bench: Bench, reference_ms: float) -> Environment:
         """The environment of what the bench measured."""
-        return self._environment(bench.openvino_version, bench.reference_id, reference_ms)
+        return self.environment_of(bench.openvino_version, bench.reference_id, reference_ms)
 
     def key(self, reference: str = "network") -> dict[str, str | int | None]:
         """The key fields of the environment of what a bench here would measure: what a journal is of."""
         from latlas.latency.runtime import openvino_version
 
-        return self._environment(openvino_version(), reference_of(reference).id, 1.0).key()
+        return self.environment_of(openvino_version(), reference_of(reference).id, 1.0).key()
 
-    def _environment(self, openvino_version: str, reference_id: str, reference_ms: float) -> Environment:
+    def environment_of(self, openvino_version: str, reference_id: str, reference_ms: float | None) -> Environment:
+        """The environment of what would be measured here; without a reference's latency nothing was."""
+        from latlas.latency.runtime import openvino_build
+
         return detect(
             threads=self.threads,
             streams=self.streams,
@@ -68,6 +71,7 @@ class Setting:
             openvino_version=openvino_version,
             reference_id=reference_id,
             reference_ms=reference_ms,
+            openvino_build=openvino_build(),
         )
 
 
@@ -142,7 +146,7 @@ def profile(
         floor = campaign.noise_floor(measured)
         manifest = Manifest(
             environment=replace(environment, started_at=before.started_at, state=before.state),
-            reference=f"{bench.reference_id}, as latency/reference.py defines it",
+            reference=reference_of("operator").definition,
             space=space,
             command=command,
             seed=setting.seed,

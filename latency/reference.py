@@ -11,7 +11,8 @@ repeated three times worse. `operator` stays in the cache as a single operator d
 
 Each: input (1, 3, S, S) f32; its layers in order, each `same`-padded and followed by ReLU. Weight i of layer l, in OIHW
 order (channels, 1, H, W for depthwise), is `scale * (hash32(i + 2**20 * l) / 2**31 - 1)` with
-`scale = sqrt(6 / fan_in)`, which keeps the variance of activations, and `hash32` the 32-bit finaliser of MurmurHash3.
+`scale = sqrt(6 / fan_in)`, which keeps the variance of activations, and `hash32` the 32-bit finaliser of MurmurHash3. There
+is no other chance in it: the seed, which would be added to the hash's argument, is 0.
 """
 
 from __future__ import annotations
@@ -67,7 +68,23 @@ class Reference:
     @property
     def id(self) -> str:
         """`<name>-2-` and twelve digits of the checksum over layers and weights."""
-        return _reference_id(self)
+        return f"{self.name}-2-{self.sha256[:12]}"
+
+    @property
+    def sha256(self) -> str:
+        """The checksum over the input's shape, the layers and all weights."""
+        return _sha256(self)
+
+    @property
+    def definition(self) -> str:
+        """The whole definition in one line, from which the module's text says how to build it; the seed is 0."""
+        layers = " ".join(
+            f"{'dw' if layer.depthwise else ''}{layer.in_channels}-{layer.out_channels}k{layer.kernel_size}s{layer.stride}"
+            for layer in self.layers
+        )
+        shape = "x".join(map(str, self.input_shape))
+        rest = "each followed by ReLU; weights hash32, seed 0; defined in latency/reference.py"
+        return f"{self.id}: input {shape}; {layers}; {rest}; sha256 {self.sha256}"
 
     def weights(self, index: int) -> npt.NDArray[np.float32]:
         """Weights of layer `index`, of its `weight_shape`."""
@@ -132,8 +149,8 @@ def hash32(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 
 @lru_cache(maxsize=len(REFERENCES))
-def _reference_id(reference: Reference) -> str:
+def _sha256(reference: Reference) -> str:
     digest = hashlib.sha256(repr((reference.input_shape, [astuple(layer) for layer in reference.layers])).encode())
     for index in range(len(reference.layers)):
         digest.update(reference.weights(index).astype("<f4").tobytes())
-    return f"{reference.name}-2-{digest.hexdigest()[:12]}"
+    return digest.hexdigest()

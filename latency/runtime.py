@@ -68,6 +68,11 @@ def openvino_version() -> str:
     return str(ov.__version__).split("-")[0]
 
 
+def openvino_build() -> str:
+    """The same with the build's number and commit, as `2026.4.1-22982-e213a147257-releases/2026/4`."""
+    return str(ov.get_version())
+
+
 def supported_precisions() -> list[str]:
     """Those of our precisions that this CPU has instructions for."""
     capabilities = {str(name).lower() for name in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}

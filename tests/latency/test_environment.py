@@ -1,6 +1,5 @@
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -8,8 +7,6 @@ from latlas.latency.environment import (
     KEY_FIELDS,
     Environment,
     MachineState,
-    StealMeter,
-    cpu_quota,
     detect,
     device_slug,
     differing_fields,
@@ -36,14 +33,6 @@ I7 = Environment(
     started_at="2026-01-02T03:04:05+00:00",
     state=MachineState(governor="performance", turbo=True, smt=True, hypervisor=False, affinity_cpus=12, load_1m=0.25),
 )
-
-
-def write(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
 
 
 def test_environment_of_this_machine_goes_through_json():
@@ -164,59 +153,3 @@ def test_impossible_argument_is_a_usage_error():
 )
 def test_device_slug(model, slug):
     assert device_slug(model) == slug
-
-
-def test_machine_state_of_a_described_machine(tmp_path):
-    cpus = "sys/devices/system/cpu"
-    root = write(
-        tmp_path,
-        {
-            f"{cpus}/cpu0/cpufreq/scaling_governor": "powersave\n",
-            f"{cpus}/cpu1/cpufreq/scaling_governor": "performance\n",
-            f"{cpus}/intel_pstate/no_turbo": "1\n",
-            f"{cpus}/smt/active": "1\n",
-            "proc/cpuinfo": "model name\t: Some CPU\nflags\t\t: fpu avx2 hypervisor\n\nmodel name\t: Other\n",
-            "proc/stat": "cpu  50 0 20 20 0 0 0 10 0 0\n",
-            "proc/self/cgroup": "0::/a/b\n",
-            "sys/fs/cgroup/a/cpu.max": "150000 100000\n",
-            "sys/fs/cgroup/a/b/cpu.max": "max 100000\n",
-        },
-    )
-    state = machine_state(root)
-    assert (state.governor, state.turbo, state.smt, state.hypervisor) == ("performance powersave", False, True, True)
-    assert (state.cpu_quota, state.steal_share) == (1.5, 0.1)
-
-
-def test_boost_of_amd_and_an_empty_machine(tmp_path):
-    empty = machine_state(tmp_path)
-    assert (empty.governor, empty.turbo, empty.smt, empty.hypervisor, empty.cpu_quota, empty.steal_share) == (None,) * 6
-    assert machine_state(write(tmp_path, {"sys/devices/system/cpu/cpufreq/boost": "1"})).turbo is True
-
-
-def test_cpu_quota_of_cgroup_v1_is_the_least_up_the_tree(tmp_path):
-    root = write(
-        tmp_path,
-        {
-            "proc/self/cgroup": "3:cpuset:/\n2:cpu,cpuacct:/box\n1:name=systemd:/\n",
-            "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us": "50000",
-            "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us": "100000",
-            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1",
-            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
-        },
-    )
-    assert cpu_quota(root) == 0.5
-
-
-def test_cpu_quota_of_garbage_is_no_limit(tmp_path):
-    assert cpu_quota(write(tmp_path, {"proc/self/cgroup": "0::/\n\nx\n", "sys/fs/cgroup/cpu.max": "many"})) is None
-
-
-def test_steal_meter_counts_from_the_last_read(tmp_path):
-    write(tmp_path, {"proc/stat": "cpu 100 0 0 100 0 0 0 10 0 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n"})
-    meter = StealMeter(tmp_path)
-    write(tmp_path, {"proc/stat": "cpu 130 0 0 150 0 0 0 30 5 0\n"})
-    assert meter.read() == 0.2
-    assert meter.read() is None or meter.read() == 0.0
-    write(tmp_path, {"proc/stat": "cpu 130 0 0 250 0 0 0 30 5 0\n"})
-    assert meter.read() == 0.0
-    assert StealMeter(tmp_path / "nowhere").read() is None

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 from latlas.latency import predictor as predictor_module
-from latlas.latency.environment import detect
+from latlas.latency import predictor_file
+from latlas.latency.environment import UNKNOWN, detect
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, MissingEntryError, UsageError
 from latlas.latency.ops import OpSpec
 from latlas.latency.predictor import LatencyPredictor
@@ -26,6 +28,7 @@ from latlas.latency.predictor_file import (
 from latlas.latency.record import canonical_json
 
 CONFIDENCE = 0.9
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +168,10 @@ class TestBroken:
         with pytest.raises(FileFormatError, match=MANIFEST):
             load_predictor(folder)
 
-    @pytest.mark.parametrize("version", [0, 2, "1", None])
+    @pytest.mark.parametrize("version", [0, 3, "1", True, None])
     def test_another_schema_is_refused_by_its_number(self, folder, version):
         self.resealed(folder, schema_version=version)
-        with pytest.raises(FileFormatError, match=f"schema version {version!r}; this Latlas reads 1"):
+        with pytest.raises(FileFormatError, match=f"schema version {version!r}; this Latlas reads 1 and 2"):
             load_predictor(folder)
 
     @pytest.mark.parametrize(
@@ -297,3 +300,34 @@ class TestWriting:
         with pytest.raises(UsageError, match="CostList"):
             save_predictor(tmp_path / "predictor", replace(saved, predictor=predictor))
         assert not list(tmp_path.iterdir())
+
+
+def test_a_predictor_of_schema_version_1_is_read():
+    """Made by `save_predictor` of version 1; it stays as it is when the schema goes on."""
+    loaded = load_predictor(DATA / "predictor-v1")
+    state = loaded.environment.state
+    assert (loaded.environment.openvino_version, loaded.environment.openvino_build) == ("2026.4.1", UNKNOWN)
+    assert (state.governor, state.turbo, state.affinity_cpus, state.load_1m) == ("performance", True, 12, 0.25)
+    assert (state.microcode, state.allowed_cpus, state.memory_bytes, state.thermal_throttles) == (None,) * 4
+    assert len(loaded.predictor.residuals_) == 50
+
+
+def test_a_predictor_of_version_1_that_became_one_of_version_2_is_as_it_was(tmp_path):
+    loaded = load_predictor(DATA / "predictor-v1")
+    save_predictor(tmp_path / "now", loaded)
+    again = load_predictor(tmp_path / "now")
+    assert (again.environment, again.space, again.figures) == (loaded.environment, loaded.space, loaded.figures)
+    assert json.loads((tmp_path / "now" / MANIFEST).read_text())["schema_version"] == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"environment": None}, {"environment": {"state": []}}, {"environment": {"state": {}}}]
+)
+def test_a_broken_environment_of_version_1_is_refused(tmp_path, change):
+    shutil.copytree(DATA / "predictor-v1", tmp_path / "broken")
+    path = tmp_path / "broken" / MANIFEST
+    record = json.loads(path.read_text()) | change
+    record["sha256"] = predictor_file._checksum(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(FileFormatError, match="environment"):
+        load_predictor(tmp_path / "broken")

@@ -11,6 +11,14 @@ def test_the_ids_are_those_of_the_published_tables():
     assert reference.NETWORK.id == "network-2-03eab9f83f19"
 
 
+def test_the_definition_has_the_layers_and_the_whole_checksum():
+    text = reference.OPERATOR.definition
+    assert text.startswith("operator-2-a0bea6cdc39d: input 1x3x96x96; 3-16k3s2 16-64k1s1 dw64-64k3s1 64-24k1s1 ")
+    assert text.endswith(f"seed 0; defined in latency/reference.py; sha256 {reference.OPERATOR.sha256}")
+    assert reference.OPERATOR.sha256.startswith("a0bea6cdc39d") and len(reference.OPERATOR.sha256) == 64
+    assert len(reference.NETWORK.definition) < 4000
+
+
 def test_an_unknown_reference_is_named():
     assert reference.reference_of("network") is reference.NETWORK
     with pytest.raises(UsageError, match="reference is 'gpu'; known: operator, network"):

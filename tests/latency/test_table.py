@@ -293,6 +293,8 @@ def test_file_of_schema_version_1_is_read_as_this_version():
     assert table.manifest.schema_version == 2
     assert table[MBCONV].latency_ms == pytest.approx(2.0)
     assert table[MBCONV].origin == "measured" and table[MBCONV].in_network_ms is None
+    assert table.manifest.environment.openvino_build == "unknown"
+    assert table.manifest.environment.state.microcode is None
 
 
 def test_edited_file_of_schema_version_1_is_refused(tmp_path):
