@@ -28,16 +28,19 @@ START_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the timing process is to build: an operator graph, or a model file with an optional input shape."""
+    """What the timing process is to build: an operator graph, or a model file with an optional input shape or batch."""
 
     label: str
     graph: tuple[tuple[str, tuple[int, ...]], ...] = ()
     file: str = ""
     shape: tuple[int, ...] | None = None
+    batch: int = 1
 
     def request(self) -> dict[str, Any]:
         """The worker's request for one pass of it."""
-        return {"file": self.file, "shape": self.shape} if self.file else {"graph": self.graph}
+        if not self.file:
+            return {"graph": self.graph}
+        return {"file": self.file, "shape": self.shape, "batch": self.batch}
 
 
 class Timer(Protocol):
@@ -123,6 +126,13 @@ class Bench:
         done = Pass(tuple(answer["reference"]), tuple(answer["times"]), self.rule.quiet_tolerance, quiet_ms, at)
         self._recent.append(done)
         return done
+
+    def node_times(self, network: Network) -> dict[str, Any]:
+        """Where a network's time goes, as `Host.node_times` gives it; raises what `time` raises."""
+        if self._process is None:
+            self._start()
+        self._send(network.request() | {"nodes": True})
+        return self._receive(self._compile_seconds, f"timing the nodes of {network.label}")
 
     def _quiet_ms(self, now: float) -> float | None:
         """The reference's quiet level of the last minutes, None before there is one."""

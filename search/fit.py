@@ -118,7 +118,7 @@ def collect(
     architectures = draw_different(space, count, np.random.default_rng(setting.seed))
     header = {"space": space.text, "subnets": count, "setting": asdict(setting), "environment": setting.key()}
     with Journal(journal_path, header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
-        library = OperatorLibrary(Path(folder), timing_operator)
+        library = setting.library(Path(folder), timing_operator)
         if on_note is not None:
             on_note(f"converting the operators of {len(architectures)} subnets")
         try:
