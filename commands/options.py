@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from latlas.supernet.data import Dataset
     from latlas.supernet.space import Architecture, SearchSpace
 
+
+def listed(text: str) -> list[str]:
+    """The different values of a text that parts them by commas."""
+    return list(dict.fromkeys(value.strip() for value in text.split(",")))
+
+
+def _whole_numbers(text: str) -> str:
+    for value in listed(text):
+        if not value.isdecimal() or not 1 <= int(value) < 2**31:
+            raise typer.BadParameter(f"{text!r} is no whole number of at least 1, nor several parted by commas")
+    return text
+
+
 SpaceOption = Annotated[
     str, typer.Option("--space", help="Search space, such as portrait or portrait:decoder_channels=24.")
 ]
@@ -28,6 +41,14 @@ PrecisionOption = Annotated[
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Inference threads.")]
 BatchOption = Annotated[int, typer.Option("--batch", min=1, max=4096, help="Images an inference.")]
+ThreadsListOption = Annotated[
+    str, typer.Option("--threads", help="Inference threads; several by commas.", callback=_whole_numbers)
+]
+BatchListOption = Annotated[
+    str, typer.Option("--batch", help="Images an inference; several by commas.", callback=_whole_numbers)
+]
+PrecisionListOption = Annotated[str, typer.Option("--precision", help="f32, bf16 or int8; several by commas.")]
+ResolutionListOption = Annotated[str, typer.Option("--resolution", help="Input size N or HxW; several by commas.")]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything that chance decides.")
 ]

@@ -108,10 +108,7 @@ class Bench:
 
         Raises `CompileTimeoutError` where the compiler hangs or its process dies, and what the process reports else.
         """
-        if self._process is None or self._passes >= self._recycle_after:
-            self._stop()
-            self._start()
-        self._passes += 1
+        self._make_ready()
         at = time.time()
         quiet_ms = self._quiet_ms(at)
         # No network meets the same compile of the reference twice, or all its passes would share what that is off by.
@@ -129,10 +126,16 @@ class Bench:
 
     def node_times(self, network: Network) -> dict[str, Any]:
         """Where a network's time goes, as `Host.node_times` gives it; raises what `time` raises."""
-        if self._process is None:
-            self._start()
+        self._make_ready()
         self._send(network.request() | {"nodes": True})
         return self._receive(self._compile_seconds, f"timing the nodes of {network.label}")
+
+    def _make_ready(self) -> None:
+        """A process that takes one request more: a new one where there is none, or where it has taken enough."""
+        if self._process is None or self._passes >= self._recycle_after:
+            self._stop()
+            self._start()
+        self._passes += 1
 
     def _quiet_ms(self, now: float) -> float | None:
         """The reference's quiet level of the last minutes, None before there is one."""

@@ -49,9 +49,10 @@ def execution_graph(compiled: Any) -> list[ExecutedNode]:
     return nodes
 
 
-def int8_share(nodes: Sequence[ExecutedNode]) -> float:
+def int8_share(nodes: Sequence[ExecutedNode], quantisers: frozenset[str] = frozenset()) -> float:
     """The share, from 0 to 1, of the layers proper (conversions left out) whose kernel is of eight-bit integers."""
-    layers = [node for node in nodes if node.layer not in (*CONVERSIONS, "Input", "Output", "Reshape")]
+    others = ("Input", "Output", "Reshape")
+    layers = [node for node in nodes if node.layer not in others and not _is_conversion(node, quantisers)]
     return sum(node.precision in INT8 for node in layers) / len(layers) if layers else 0.0
 
 

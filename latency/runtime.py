@@ -314,7 +314,7 @@ class Compiled:
 
     def int8_share(self) -> float:
         """The share of layers whose kernel is int8, from 0 to 1."""
-        return int8_share(execution_graph(self._compiled))
+        return int8_share(execution_graph(self._compiled), self._quantisers)
 
     def node_times_us(self) -> tuple[list[float], list[float]]:
         """Microseconds of the nodes that convert at the borders, and of the others; of a model made with `perf_count`.
