@@ -60,25 +60,10 @@ def profile_ops(
     if len(variants) > 1:
         profiling.profile_several(variants, out, relative_error, seed, command, force=force, update=update, json=json)
         return
-    from latlas.latency.profile import profile
-    from latlas.supernet.operators import timing_operator
-
     (variant,) = variants
-    setting = variant.setting(relative_error, seed)
     target = out or variant.table()
-    with bar_of("measuring operators") as bar:
-        table = profile(
-            specs,
-            timing_operator,
-            target,
-            setting,
-            space=variant.space.text,
-            command=command,
-            force=force,
-            update=update,
-            on_convert=lambda done, total: bar(done, total, "converting"),
-            on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
-        )
+    setting = variant.setting(relative_error, seed)
+    table = profiling.measure_table(variant, target, setting, command, force, update, "measuring operators")
     record = profiling.record_of(table, target, started)
     print_result(record, json, lambda: [profiling.line_of(record)])
 

@@ -43,8 +43,8 @@ class Variant:
 def variants_of(space: str, resolutions: str, precisions: str, threads: str, batches: str) -> list[Variant]:
     """Every combination of what the options list, in their order."""
     spaces = [options.space_of(space, resolution) for resolution in options.listed(resolutions)]
-    numbers = [[int(value) for value in options.listed(text)] for text in (threads, batches)]
-    return [Variant(*values) for values in product(spaces, options.listed(precisions), *numbers)]
+    every = product(spaces, options.listed(precisions), options.listed(threads), options.listed(batches))
+    return [Variant(chosen, precision, int(count), int(batch)) for chosen, precision, count, batch in every]
 
 
 def profile_several(
@@ -63,9 +63,7 @@ def profile_several(
     All is checked before anything is measured. Raises `UsageError` where a table is there that is another's.
     """
     from latlas.latency.lock import timing_lock
-    from latlas.latency.profile import profile
     from latlas.latency.table import Table
-    from latlas.supernet.operators import timing_operator
 
     if folder is not None and (folder.suffix == ".parquet" or folder.is_file()):
         raise UsageError(f"--out is {folder}; {len(variants)} tables need a folder")
@@ -85,22 +83,33 @@ def profile_several(
                 note(f"{target} is there already")
                 tables[variant] = done[variant]
             else:
-                with bar_of(f"table {index + 1} of {len(targets)}") as bar:
-                    tables[variant] = profile(
-                        variant.space.specs(),
-                        timing_operator,
-                        target,
-                        settings[variant],
-                        space=variant.space.text,
-                        command=command,
-                        force=force,
-                        update=update,
-                        on_convert=lambda done, total, bar=bar: bar(done, total, "converting"),
-                        on_progress=lambda p, bar=bar: bar(p.done, p.total, p.label, p.eta_seconds),
-                    )
+                title = f"table {index + 1} of {len(targets)}"
+                tables[variant] = measure_table(variant, target, settings[variant], command, force, update, title)
             records.append(record_of(tables[variant], target, started) | {"skipped": variant in done})
     changes = compare(tables, targets)
     print_result({"tables": records, "rank_changes": changes}, json, lambda: _lines(records, changes))
+
+
+def measure_table(
+    variant: Variant, target: Path, setting: Setting, command: str, force: bool, update: bool, title: str
+) -> Table:
+    """The table of a variant, measured into `target` with a progress bar."""
+    from latlas.latency.profile import profile
+    from latlas.supernet.operators import timing_operator
+
+    with bar_of(title) as bar:
+        return profile(
+            variant.space.specs(),
+            timing_operator,
+            target,
+            setting,
+            space=variant.space.text,
+            command=command,
+            force=force,
+            update=update,
+            on_convert=lambda done, total: bar(done, total, "converting"),
+            on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
+        )
 
 
 def record_of(table: Table, target: Path, started: float) -> dict[str, Any]:

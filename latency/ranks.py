@@ -84,8 +84,8 @@ def rank_changes(a: Table, b: Table) -> list[PlaceRanks]:
     for place, rows in sorted(_places(a, b).items(), reverse=True):
         if len(rows) > 1:
             flips = sorted(_flips(rows), key=lambda flip: (flip.after / flip.before, flip.first, flip.second))
-            before, after = (min(rows, key=lambda pair, i=i: (_middle(pair[i]), pair[i].spec)) for i in (0, 1))
-            found.append(PlaceRanks(place, len(rows), before[0].spec, after[0].spec, tuple(flips)))
+            before, after = _fastest(row for row, _ in rows), _fastest(row for _, row in rows)
+            found.append(PlaceRanks(place, len(rows), before, after, tuple(flips)))
     return found
 
 
@@ -101,6 +101,10 @@ def _flips(rows: list[tuple[Row, Row]]) -> Iterable[Flip]:
     for (x, x_after), (y, y_after) in permutations(rows, 2):
         if _below(x, y) and _below(y_after, x_after):
             yield Flip(x.spec, y.spec, _middle(y) / _middle(x), _middle(y_after) / _middle(x_after))
+
+
+def _fastest(rows: Iterable[Row]) -> OpSpec:
+    return min(rows, key=lambda row: (_middle(row), row.spec)).spec
 
 
 def _known(row: Row) -> bool:

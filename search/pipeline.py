@@ -126,8 +126,13 @@ def search(
             "search does not take int8: it states the quality of the network that it exports, and a quantised one's is not "
             "known; search at f32 or bf16, and see `latlas measure --precision int8` for the latency of what it finds"
         )
-    options = {"precision": setting.precision, "threads": setting.threads, "streams": setting.streams}
-    saved.require(space.text, **options, batch=setting.batch)
+    saved.require(
+        space.text,
+        precision=setting.precision,
+        threads=setting.threads,
+        streams=setting.streams,
+        batch=setting.batch,
+    )
     baseline = space.baseline(config.baseline) if space.is_baseline(config.baseline) else None
     if baseline is None:
         raise UsageError(f"{space.name} has no baseline {config.baseline!r}; it has {', '.join(space.baselines)}")
