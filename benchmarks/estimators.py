@@ -33,6 +33,7 @@ import numpy.typing as npt
 
 from latlas.latency import runtime
 from latlas.latency.environment import StealMeter, machine_state
+from latlas.latency.host import Host
 from latlas.latency.lock import timing_lock
 from latlas.latency.reference import reference_of
 from latlas.latency.stopwatch import trimmed_mean
@@ -46,7 +47,7 @@ Block = dict[str, Any]
 
 def record(request: dict[str, Any]) -> None:
     """The child: one line of JSON a compile, on standard output."""
-    host = runtime.Host(runtime.CompileOptions(threads=request["threads"]))
+    host = Host(runtime.CompileOptions(threads=request["threads"]))
     rng = np.random.default_rng(request["seed"])
     reference = reference_of(request["reference"])
     for reference_index in range(request["references"]):

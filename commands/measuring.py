@@ -10,18 +10,22 @@ from typing import Annotated
 
 import typer
 
-from latlas.commands import options
+from latlas.commands import options, profiling
 from latlas.commands.output import bar_of, note, print_result, shown
 from latlas.latency.errors import EnvironmentMismatchError, UsageError
 
 
 def profile_ops(
     space: options.SpaceOption = "portrait",
-    resolution: options.ResolutionOption = "",
-    precision: options.PrecisionOption = "f32",
-    threads: options.ThreadsOption = 1,
+    resolution: options.ResolutionListOption = "",
+    precision: options.PrecisionListOption = "f32",
+    threads: options.ThreadsListOption = "1",
+    batch: options.BatchListOption = "1",
     out: Annotated[
-        Path | None, typer.Option(help="Table; default tables/<device>/<space>-<precision>-t<threads>.parquet.")
+        Path | None,
+        typer.Option(
+            help="Table, default tables/<device>/<space>-<precision>-t<threads>.parquet; for several, a folder."
+        ),
     ] = None,
     relative_error: options.ErrorOption = 0.01,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be measured.")] = False,
@@ -30,49 +34,23 @@ def profile_ops(
     seed: options.SeedOption = 0,
     json: options.JsonOption = False,
 ) -> None:
-    """Measure every operator of a space by itself, and keep the result as a table."""
+    """Measure every operator of a space by itself, and keep the result as a table; several, and what changes rank."""
     started = time.monotonic()
-    chosen = options.space_of(space, resolution)
-    specs = chosen.specs()
+    command = shlex.join(["latlas", *sys.argv[1:]])
+    variants = profiling.variants_of(space, resolution, precision, threads, batch)
+    specs = list(dict.fromkeys(spec for variant in variants for spec in variant.space.specs()))
     if dry_run:
         print_result([s.to_dict() for s in specs], json, lambda: [str(s) for s in specs] + [f"{len(specs)} operators"])
         return
-    from latlas.latency.profile import profile
-    from latlas.supernet.operators import timing_operator
-
-    setting = options.setting_of(precision, threads, relative_error, seed)
-    target = out or options.default_table(chosen, precision, threads)
-    with bar_of("measuring operators") as bar:
-        table = profile(
-            specs,
-            timing_operator,
-            target,
-            setting,
-            space=chosen.text,
-            command=shlex.join(["latlas", *sys.argv[1:]]),
-            force=force,
-            update=update,
-            on_convert=lambda done, total: bar(done, total, "converting"),
-            on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
-        )
-    manifest = table.manifest
-    record = {
-        "table": str(target),
-        "entries": len(table),
-        "noisy": table.count("noisy"),
-        "failed": table.count("failed"),
-        "noise_floor": manifest.noise_floor,
-        "seconds": time.monotonic() - started,
-        "environment": manifest.environment.to_dict(),
-    }
-    print_result(
-        record,
-        json,
-        lambda: [
-            f"{target}: {len(table)} operators ({record['noisy']} noisy, {record['failed']} failed) "
-            f"in {record['seconds']:.0f} s; noise floor {shown(manifest.noise_floor, 100, 2)} %"
-        ],
-    )
+    if len(variants) > 1:
+        profiling.profile_several(variants, out, relative_error, seed, command, force=force, update=update, json=json)
+        return
+    (variant,) = variants
+    target = out or variant.table()
+    setting = variant.setting(relative_error, seed)
+    table = profiling.measure_table(variant, target, setting, command, force, update, "measuring operators")
+    record = profiling.record_of(table, target, started)
+    print_result(record, json, lambda: [profiling.line_of(record)])
 
 
 def fit_predictor(
@@ -81,6 +59,7 @@ def fit_predictor(
     resolution: options.ResolutionOption = "",
     precision: options.PrecisionOption = "f32",
     threads: options.ThreadsOption = 1,
+    batch: options.BatchOption = 1,
     subnets: Annotated[int, typer.Option(help="Measured subnets to learn from.", min=10)] = 150,
     test: Annotated[int, typer.Option(help="Further measured subnets, for the figures alone.", min=1)] = 50,
     out: Annotated[Path, typer.Option(help="Folder of the predictor.")] = Path("predictor"),
@@ -102,10 +81,10 @@ def fit_predictor(
     check_replaceable(out)
     operators = Table.read(table) if table is not None else None
     chosen = options.space_of(space or (operators.manifest.space if operators else "portrait"), resolution)
-    setting = options.setting_of(precision, threads, relative_error, seed)
+    setting = options.setting_of(precision, threads, relative_error, seed, batch)
     if operators is not None:
         environment = operators.manifest.environment
-        for name, asked in (("precision", precision), ("threads", threads)):
+        for name, asked in (("precision", precision), ("threads", threads), ("batch", batch)):
             if getattr(environment, name) != asked:
                 raise EnvironmentMismatchError(
                     f"table {table} is of {name} {getattr(environment, name)}, asked for {asked}; give the same"
@@ -193,6 +172,7 @@ def measure(
     space: Annotated[str, typer.Option("--space", help="Space of architectures that name none.")] = "",
     precision: options.PrecisionOption = "f32",
     threads: options.ThreadsOption = 1,
+    batch: options.BatchOption = 1,
     shape: Annotated[str, typer.Option(help="Input shape of a dynamic model file, as 1,3,256,256.")] = "",
     reference_ms: Annotated[
         float | None, typer.Option(help="State milliseconds at this reference latency, an earlier session's.")
@@ -212,7 +192,7 @@ def measure(
     with bar_of("measuring") as bar:
         records = measure_targets(
             parsed,
-            options.setting_of(precision, threads, relative_error, seed),
+            options.setting_of(precision, threads, relative_error, seed, batch),
             shape=fixed,
             reference_ms=reference_ms,
             on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),

@@ -17,14 +17,38 @@ if TYPE_CHECKING:
     from latlas.supernet.data import Dataset
     from latlas.supernet.space import Architecture, SearchSpace
 
+
+def listed(text: str) -> list[str]:
+    """The different values of a text that parts them by commas."""
+    return list(dict.fromkeys(value.strip() for value in text.split(",")))
+
+
+def _whole_numbers(text: str) -> str:
+    for value in listed(text):
+        if not value.isdecimal() or not 1 <= int(value) < 2**31:
+            raise typer.BadParameter(f"{text!r} is no whole number of at least 1, nor several parted by commas")
+    return text
+
+
 SpaceOption = Annotated[
     str, typer.Option("--space", help="Search space, such as portrait or portrait:decoder_channels=24.")
 ]
 ResolutionOption = Annotated[
     str, typer.Option("--resolution", help="Input size N or HxW; sets the space's height and width.")
 ]
-PrecisionOption = Annotated[str, typer.Option("--precision", help="f32 or bf16; always set, never left to OpenVINO.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="f32, bf16 or int8; always set, never left to OpenVINO.")
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Inference threads.")]
+BatchOption = Annotated[int, typer.Option("--batch", min=1, max=4096, help="Images an inference.")]
+ThreadsListOption = Annotated[
+    str, typer.Option("--threads", help="Inference threads; several by commas.", callback=_whole_numbers)
+]
+BatchListOption = Annotated[
+    str, typer.Option("--batch", help="Images an inference; several by commas.", callback=_whole_numbers)
+]
+PrecisionListOption = Annotated[str, typer.Option("--precision", help="f32, bf16 or int8; several by commas.")]
+ResolutionListOption = Annotated[str, typer.Option("--resolution", help="Input size N or HxW; several by commas.")]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything that chance decides.")
 ]
@@ -35,20 +59,22 @@ DataOption = Annotated[str, typer.Option("--data", help="Folder of images and ma
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or auto; for training.")]
 
 
-def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed: int = 0) -> Setting:
+def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed: int = 0, batch: int = 1) -> Setting:
     """How things are measured, of the options that say so."""
     from latlas.latency.profile import Setting
-    from latlas.latency.runtime import CompileOptions
+    from latlas.latency.runtime import require_precision
     from latlas.latency.stopwatch import StopRule
 
-    CompileOptions(precision=precision, threads=threads)
+    require_precision(precision)
     cores = os.cpu_count() or 1
     if threads > cores:
         raise UsageError(f"--threads is {threads}; this machine has {cores} CPUs")
     rule = StopRule(relative_error=relative_error)
     # A steady network meets one per cent with six passes; the error falls with the root of their number.
     passes = max(3, math.ceil(6 * (0.01 / relative_error) ** 2))
-    return Setting(precision=precision, threads=threads, seed=seed, rule=rule, passes=passes, max_passes=4 * passes)
+    return Setting(
+        precision=precision, threads=threads, batch=batch, seed=seed, rule=rule, passes=passes, max_passes=4 * passes
+    )
 
 
 def space_of(text: str, resolution: str) -> SearchSpace:
@@ -74,12 +100,15 @@ def architecture_of(text: str, space: SearchSpace | None) -> Architecture:
     return architecture
 
 
-def default_table(space: SearchSpace, precision: str, threads: int) -> Path:
+def default_table(
+    space: SearchSpace, precision: str, threads: int, batch: int = 1, folder: Path = Path("tables")
+) -> Path:
     """Where a published table of this machine lies."""
     from latlas.latency.environment import cpu_model, device_slug
 
     name = space.text.replace(":", "-").replace("=", "").replace(",", "-")
-    return Path("tables") / device_slug(cpu_model()) / f"{name}-{precision}-t{threads}.parquet"
+    tail = f"-b{batch}" if batch != 1 else ""
+    return folder / device_slug(cpu_model()) / f"{name}-{precision}-t{threads}{tail}.parquet"
 
 
 def data_of(

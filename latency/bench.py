@@ -28,16 +28,19 @@ START_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the timing process is to build: an operator graph, or a model file with an optional input shape."""
+    """What the timing process is to build: an operator graph, or a model file with an optional input shape or batch."""
 
     label: str
     graph: tuple[tuple[str, tuple[int, ...]], ...] = ()
     file: str = ""
     shape: tuple[int, ...] | None = None
+    batch: int = 1
 
     def request(self) -> dict[str, Any]:
         """The worker's request for one pass of it."""
-        return {"file": self.file, "shape": self.shape} if self.file else {"graph": self.graph}
+        if not self.file:
+            return {"graph": self.graph}
+        return {"file": self.file, "shape": self.shape, "batch": self.batch}
 
 
 class Timer(Protocol):
@@ -105,10 +108,7 @@ class Bench:
 
         Raises `CompileTimeoutError` where the compiler hangs or its process dies, and what the process reports else.
         """
-        if self._process is None or self._passes >= self._recycle_after:
-            self._stop()
-            self._start()
-        self._passes += 1
+        self._make_ready()
         at = time.time()
         quiet_ms = self._quiet_ms(at)
         # No network meets the same compile of the reference twice, or all its passes would share what that is off by.
@@ -123,6 +123,19 @@ class Bench:
         done = Pass(tuple(answer["reference"]), tuple(answer["times"]), self.rule.quiet_tolerance, quiet_ms, at)
         self._recent.append(done)
         return done
+
+    def node_times(self, network: Network) -> dict[str, Any]:
+        """Where a network's time goes, as `Host.node_times` gives it; raises what `time` raises."""
+        self._make_ready()
+        self._send(network.request() | {"nodes": True})
+        return self._receive(self._compile_seconds, f"timing the nodes of {network.label}")
+
+    def _make_ready(self) -> None:
+        """A process that takes one request more: a new one where there is none, or where it has taken enough."""
+        if self._process is None or self._passes >= self._recycle_after:
+            self._stop()
+            self._start()
+        self._passes += 1
 
     def _quiet_ms(self, now: float) -> float | None:
         """The reference's quiet level of the last minutes, None before there is one."""

@@ -77,6 +77,8 @@ def measure_all(
         raise UsageError("two networks of a campaign have the same label")
     if journal is not None:
         for record in journal.records:
+            if "boundary" in record:  # another measurement of the same run
+                continue
             _restore(found, record, timer.rule, str(journal.path))
     rng = np.random.default_rng(seed)
     started, done_here = time.monotonic(), 0

@@ -13,6 +13,7 @@ import numpy as np
 
 from latlas.latency import campaign
 from latlas.latency.bench import Bench, Network
+from latlas.latency.boundary import measure_inner_shares
 from latlas.latency.campaign import Measured, Progress
 from latlas.latency.environment import Environment, detect, machine_state, require_same
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
@@ -25,6 +26,8 @@ from latlas.latency.table import Manifest, Row, Table
 if TYPE_CHECKING:
     from torch import nn
 
+    from latlas.latency.runtime import OperatorLibrary
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -33,10 +36,21 @@ class Setting:
     precision: str = "f32"
     threads: int = 1
     streams: int = 1
+    batch: int = 1
     passes: int = 6
     max_passes: int = 24
     seed: int = 0
     rule: StopRule = field(default_factory=StopRule)
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise UsageError(f"batch is {self.batch}; it must be at least 1")
+
+    def library(self, folder: Path, build_module: Callable[[OpSpec], nn.Module]) -> OperatorLibrary:
+        """The operators at this precision and batch, kept in a folder."""
+        from latlas.latency.runtime import OperatorLibrary
+
+        return OperatorLibrary(folder, build_module, self.precision, self.batch)
 
     @property
     def careful_passes(self) -> int:
@@ -67,7 +81,7 @@ class Setting:
             threads=self.threads,
             streams=self.streams,
             precision=self.precision,
-            batch=1,
+            batch=self.batch,
             openvino_version=openvino_version,
             reference_id=reference_id,
             reference_ms=reference_ms,
@@ -95,8 +109,6 @@ def profile(
     `update`, only operators that the table at `out` lacks are measured and added to it. Raises `UsageError` where `out`
     exists and neither `force` nor `update` is given.
     """
-    from latlas.latency.runtime import OperatorLibrary
-
     if out.suffix != ".parquet":
         raise UsageError(f"{out}: a table's name ends in .parquet")
     if out.exists() and not (force or update):
@@ -113,7 +125,7 @@ def profile(
         "environment": setting.key("operator"),
     }
     with Journal(Path(f"{out}.journal"), header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
-        library = OperatorLibrary(Path(folder), build_module)
+        library = setting.library(Path(folder), build_module)
         networks: list[Network] = []
         unbuilt: dict[OpSpec, str] = {}
         for index, spec in enumerate(wanted):
@@ -137,6 +149,8 @@ def profile(
                     journal=journal,
                     on_progress=on_progress,
                 )
+                timed = [network for network in networks if found[network.label].passes]
+                shares = measure_inner_shares(bench, timed, journal, on_progress)
                 measured = list(found.values())
                 environment = setting.environment(bench, campaign.reference_ms(measured))
         except KeyboardInterrupt:
@@ -157,7 +171,7 @@ def profile(
         rows = tuple(
             Row.failed(spec, unbuilt[spec])
             if spec in unbuilt
-            else row_of(spec, found[str(spec)], reference, setting.rule)
+            else row_of(spec, found[str(spec)], reference, setting.rule, shares.get(str(spec)))
             for spec in wanted
         )
         table = Table(rows, manifest, out)
@@ -168,8 +182,10 @@ def profile(
     return table
 
 
-def row_of(spec: OpSpec, measured: Measured, reference_ms: float, rule: StopRule) -> Row:
-    """The table row of a measured operator."""
+def row_of(
+    spec: OpSpec, measured: Measured, reference_ms: float, rule: StopRule, inner_share: float | None = None
+) -> Row:
+    """The table row of a measured operator; `inner_share` is what of its latency is its own, where that is known."""
     if not measured.passes:
         return Row.failed(spec, measured.reason or "not measured")
     reading = measured.reading(rule)
@@ -189,6 +205,7 @@ def row_of(spec: OpSpec, measured: Measured, reference_ms: float, rule: StopRule
         p50_ms=p50,
         p90_ms=p90,
         status=reading.status,
+        boundary_ms=None if inner_share is None else reading.ratio * reference_ms * inner_share,
     )
 
 

@@ -48,7 +48,8 @@ class Row:
     `discarded` ones were hit by a burst, over `passes` through the list of operators. `status` is `ok`, `noisy` (the
     interval is wider than was asked for) or `failed`: then the numbers are None and `reason` says why.
 
-    `boundary_ms` is the isolated latency less what converting layout and precision at its borders took, `in_network_ms` what
+    `boundary_ms` is the isolated latency less what converting layout and precision at its borders and the call took
+    (`boundary.py`), `in_network_ms` what
     the operator adds to a network's latency, estimated from measured subnets, with its standard error; None where that
     was not done. `origin` is `measured`, or `imported` from another project: then only `latency_ms` must be known, and
     `source` is what that project calls the entry.

@@ -18,8 +18,10 @@ import openvino as ov
 from openvino import opset13 as opset
 
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
-from latlas.latency.graph import INPUT, Node, check_graph
+from latlas.latency.execution import border_nodes, execution_graph, int8_share
+from latlas.latency.graph import INPUT, Node, check_graph, graph_hash
 from latlas.latency.ops import OpSpec
+from latlas.latency.quantise import quantise, quantisers, require_nncf
 from latlas.latency.reference import Reference
 
 if TYPE_CHECKING:
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 MODEL_SUFFIXES = (".xml", ".onnx", ".tflite")
-PRECISIONS = {"f32": "f32", "bf16": "bf16"}
+PRECISIONS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Each with OpenVINO's precision hint. An int8 network is one with quantisers in it; the hint is for the rest of it."""
+_CAPABILITIES = {"f32": "fp32", "bf16": "bf16", "int8": "int8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,22 @@ def openvino_build() -> str:
 def supported_precisions() -> list[str]:
     """Those of our precisions that this CPU has instructions for."""
     capabilities = {str(name).lower() for name in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
-    return [ours for ours, theirs in PRECISIONS.items() if ours == "f32" or theirs in capabilities]
+    return [ours for ours, theirs in _CAPABILITIES.items() if ours == "f32" or theirs in capabilities]
 
 
-def convert(module: nn.Module, spec: OpSpec) -> ov.Model:
-    """The OpenVINO model of one operator's torch module, at batch 1 and static shapes."""
-    return convert_module(module, [(1, *shape) for shape in spec.input_shapes])
+def require_precision(precision: str) -> None:
+    """Raises `UsageError` for a precision that is unknown, that this CPU lacks, or whose library is not installed."""
+    CompileOptions(precision)
+    supported = supported_precisions()
+    if precision not in supported:
+        raise UsageError(f"precision {precision}: this CPU has no instructions for it; it has {', '.join(supported)}")
+    if precision == "int8":
+        require_nncf()
+
+
+def convert(module: nn.Module, spec: OpSpec, batch: int = 1) -> ov.Model:
+    """The OpenVINO model of one operator's torch module, at static shapes."""
+    return convert_module(module, [(batch, *shape) for shape in spec.input_shapes])
 
 
 def convert_module(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -> ov.Model:
@@ -135,7 +149,7 @@ def stitch(graph: Sequence[Node], models: Sequence[ov.Model], metadata: Mapping[
     """One model of the graph, grafted from clones of its nodes' models; no conversion takes place.
 
     `models[i]` is the operator of `graph[i]`, with as many inputs as the node. The result's input is the image
-    `(1, C, H, W)`, its output that of the last node. Nodes that the output does not depend on are left out, as the
+    `(N, C, H, W)`, its output that of the last node. Nodes that the output does not depend on are left out, as the
     compiler would leave them. `metadata` is kept in the model's runtime information under `latlas`.
     """
     check_graph(graph)
@@ -182,6 +196,12 @@ def reference_model(reference: Reference) -> ov.Model:
     return ov.Model([opset.result(value)], [image], f"latlas-{reference.name}")
 
 
+def call_model() -> ov.Model:
+    """A model in which nothing is to be done: what it takes is the call."""
+    value = opset.parameter([1, 1, 1, 1], np.float32)
+    return ov.Model([opset.result(value)], [value], "latlas-call")
+
+
 def save(model: ov.Model, path: Path) -> None:
     """Write IR `.xml` and `.bin`, weights uncompressed; the `.xml` appears last and whole."""
     temporary = path.with_name(f".{path.stem}.partial.xml")
@@ -190,10 +210,10 @@ def save(model: ov.Model, path: Path) -> None:
     temporary.replace(path)
 
 
-def read(path: Path, shape: Sequence[int] | None = None) -> ov.Model:
+def read(path: Path, shape: Sequence[int] | None = None, batch: int = 1) -> ov.Model:
     """The model of an .xml, .onnx or .tflite file, made static.
 
-    `shape` is that of its only input; without it a dynamic batch becomes 1. Raises `UsageError` for a missing file or
+    `shape` is that of its only input; without it a dynamic batch becomes `batch`. Raises `UsageError` for a missing file or
     a size left dynamic, `FileFormatError` for a file that OpenVINO cannot read.
     """
     if path.suffix not in MODEL_SUFFIXES:
@@ -219,13 +239,13 @@ def read(path: Path, shape: Sequence[int] | None = None) -> ov.Model:
         for port in model.inputs:
             partial = port.get_partial_shape()
             if partial.rank.is_static and len(partial) and partial[0].is_dynamic:
-                partial[0] = ov.Dimension(1)
+                partial[0] = ov.Dimension(batch)
             fixed[port] = partial
         try:
             model.reshape(fixed)
         except RuntimeError as error:
             raise UsageError(
-                f"{path}: it cannot be made batch 1 ({_first_line(error)}); give its input with --shape"
+                f"{path}: it cannot be made batch {batch} ({_first_line(error)}); give its input with --shape"
             ) from None
     if any(port.partial_shape.is_dynamic for port in model.inputs):
         shapes = [str(port.partial_shape) for port in model.inputs]
@@ -233,9 +253,16 @@ def read(path: Path, shape: Sequence[int] | None = None) -> ov.Model:
     return model
 
 
-def check_readable(path: Path, shape: Sequence[int] | None = None) -> None:
-    """Raises what `read` raises, before a timing process is started for nothing."""
-    read(path, shape)
+def check_readable(path: Path, shape: Sequence[int] | None = None, batch: int = 1, precision: str = "f32") -> None:
+    """Raises what `read` raises, before a timing process is started for nothing; `UsageError` for another batch than asked
+    for, and at int8 for a network that has no quantisers."""
+    model = read(path, shape, batch)
+    shapes = [tuple(port.shape) for port in model.inputs]
+    found = shapes[0][0] if shapes and len(shapes[0]) == 4 else batch
+    if found != batch:
+        raise UsageError(f"{path}: its batch is {found}, asked for {batch}; say so with --batch {found}")
+    if precision == "int8" and not quantisers(model):
+        raise UsageError(f"{path}: it has no quantisers, so nothing of it is int8; quantise it, or measure it at f32")
 
 
 def metadata_of(model: ov.Model) -> dict[str, str]:
@@ -257,9 +284,10 @@ class Compiled:
     Inputs are seeded uniform numbers in 0..1 (whole numbers for integer inputs), never zeros.
     """
 
-    def __init__(self, model: ov.Model, options: CompileOptions) -> None:
+    def __init__(self, model: ov.Model, options: CompileOptions, perf_count: bool = False) -> None:
+        properties = options.properties() | ({"PERF_COUNT": True} if perf_count else {})
         started = time.perf_counter()
-        compiled = core().compile_model(model, "CPU", options.properties())
+        compiled = core().compile_model(model, "CPU", properties)
         self.compile_seconds = time.perf_counter() - started
         self.options = options
         got = {
@@ -267,9 +295,13 @@ class Compiled:
             "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
             "streams": int(compiled.get_property("NUM_STREAMS")),
         }
-        if got != asdict(options):
-            raise LatlasError(f"asked OpenVINO for {asdict(options)}, it compiled for {got}; this CPU cannot do it")
+        asked = asdict(options) | {"precision": PRECISIONS[options.precision]}
+        if got != asked:
+            raise LatlasError(f"asked OpenVINO for {asked}, it compiled for {got}; this CPU cannot do it")
         self._compiled = compiled
+        self._quantisers = quantisers(model)
+        if options.precision == "int8" and self._quantisers and _has_convolution(model) and not self.int8_share():
+            raise LatlasError("the network is quantised, and OpenVINO runs none of it in int8; this CPU cannot do it")
         self._request = compiled.create_infer_request()
         rng = np.random.default_rng(0)
         for port in compiled.inputs:
@@ -284,6 +316,22 @@ class Compiled:
         # share_outputs: without it the binding copies every output, which is not the network's time.
         self._request.infer(share_outputs=True)
         return (time.perf_counter_ns() - started) / 1e6
+
+    def int8_share(self) -> float:
+        """The share of layers whose kernel is int8, from 0 to 1."""
+        return int8_share(execution_graph(self._compiled), self._quantisers)
+
+    def node_times_us(self) -> tuple[list[float], list[float]]:
+        """Microseconds of the nodes that convert at the borders, and of the others; of a model made with `perf_count`.
+
+        OpenVINO gives means over all runs so far, warm-up too, and cuts off each run's and the mean's fractions.
+        """
+        border = border_nodes(execution_graph(self._compiled), self._quantisers)
+        times: tuple[list[float], list[float]] = ([], [])
+        for node in self._request.profiling_info:
+            if node.status == node.Status.EXECUTED:
+                times[node.node_name not in border].append(node.real_time.total_seconds() * 1e6)
+        return times
 
     def infer(self, *inputs: FloatArray) -> FloatArray:
         """The first output for these inputs."""
@@ -302,6 +350,10 @@ def _keep_interrupt_handler() -> None:
         signal.signal(signal.SIGINT, handler)
 
 
+def _has_convolution(model: ov.Model) -> bool:
+    return any(op.get_type_name() in ("Convolution", "GroupConvolution") for op in model.get_ops())
+
+
 def _precision_name(element_type: Any) -> str:
     return {"f32": "f32", "float32": "f32", "bf16": "bf16", "bfloat16": "bf16"}.get(
         str(element_type.to_string() if hasattr(element_type, "to_string") else element_type).lower(), str(element_type)
@@ -312,12 +364,21 @@ class OperatorLibrary:
     """Each distinct operator converted once and kept as IR in a folder, where timing processes read it.
 
     `build_module` gives the torch module of a spec, with weights fit for timing. The folder is one session's: nothing
-    in it outlives the code that converted it.
+    in it outlives the code that converted it. At int8 an operator is quantised by itself, and a network as a whole: stitched
+    from quantised operators it would convert at each operator's borders, which nobody ships.
     """
 
-    def __init__(self, folder: Path, build_module: Callable[[OpSpec], nn.Module]) -> None:
+    def __init__(
+        self, folder: Path, build_module: Callable[[OpSpec], nn.Module], precision: str = "f32", batch: int = 1
+    ) -> None:
         self._folder = folder
         self._build_module = build_module
+        self._batch = batch
+        # What is quantised is made of f32 operators, which are kept beside it.
+        self._source: OperatorLibrary | None = None
+        if precision == "int8":
+            (folder / "f32").mkdir(exist_ok=True)
+            self._source = OperatorLibrary(folder / "f32", build_module, batch=batch)
         self._paths: dict[OpSpec, Path] = {}
         self._models: dict[OpSpec, ov.Model] = {}
 
@@ -325,7 +386,11 @@ class OperatorLibrary:
         """The operator's IR file, converting it the first time."""
         if spec not in self._paths:
             target = self._folder / f"{len(self._paths):05d}-{spec.name}.xml"
-            save(convert(self._build_module(spec), spec), target)
+            if self._source is None:
+                model = convert(self._build_module(spec), spec, self._batch)
+            else:
+                model = quantise(self._source.model(spec))
+            save(model, target)
             self._paths[spec] = target
         return self._paths[spec]
 
@@ -337,29 +402,16 @@ class OperatorLibrary:
 
     def stitch(self, graph: Sequence[Node]) -> ov.Model:
         """The network of a graph."""
+        if self._source is not None:
+            return quantise(self._source.stitch(graph))
         return stitch(graph, [self.model(node.spec) for node in graph])
 
     def describe(self, graph: Sequence[Node]) -> list[tuple[str, list[int]]]:
-        """`(operator file, inputs)` of each node, from which another process stitches the same network."""
-        return [(str(self.path(node.spec)), list(node.inputs)) for node in graph]
-
-
-class Host:
-    """Fixed options for a process that compiles many networks; operator files are read once."""
-
-    def __init__(self, options: CompileOptions) -> None:
-        self._options = options
-        self._operators: dict[str, ov.Model] = {}
-
-    def compile(self, model: ov.Model) -> Compiled:
-        """The compiled model."""
-        return Compiled(model, self._options)
-
-    def compile_request(self, request: Mapping[str, Any]) -> Compiled:
-        """The compiled network of a `Network.request()`: a model file, or operator files to be stitched."""
-        if "file" in request:
-            return self.compile(read(Path(request["file"]), request.get("shape")))
-        for path, _ in request["graph"]:
-            if path not in self._operators:
-                self._operators[path] = core().read_model(path)
-        return self.compile(graft([(self._operators[path], tuple(inputs)) for path, inputs in request["graph"]]))
+        """`(file, inputs)` of each part, from which another process stitches the same network: operators, or at int8 the
+        network itself."""
+        if self._source is None:
+            return [(str(self.path(node.spec)), list(node.inputs)) for node in graph]
+        target = self._folder / f"network-{graph_hash(graph)}.xml"
+        if not target.exists():
+            save(self.stitch(graph), target)
+        return [(str(target), [INPUT])]

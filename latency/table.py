@@ -99,6 +99,8 @@ class Table:
         path = "PATH" if self.path is None else shlex.quote(str(self.path))
         environment = self.manifest.environment
         options = f"--precision {environment.precision} --threads {environment.threads} --update --out {path}"
+        if environment.batch not in (None, 1):
+            options = f"--batch {environment.batch} {options}"
         command = f"`latlas profile-ops --space {shlex.quote(self.manifest.space)} {options}`"
         if row is None:
             raise MissingEntryError(f"table {self.name} has no {spec}; measure it with {command}")

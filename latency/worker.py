@@ -10,7 +10,9 @@ run, and so that nothing but OpenVINO and numpy is in the process that times. Me
        and in both {"fresh": true | false}: whether to compile the reference anew before
     -> {"event": "compiled", "seconds": 0.1}
     -> {"event": "pass", "reference": [5.1, ...], "times": [4.2, ...]}      milliseconds
-    -> {"event": "error", "kind": "FileFormatError", "message": "..."}    in place of either
+    <- either with {"nodes": true}: where its time goes
+    -> {"event": "nodes", "call_us": 6.4, "samples": [{"border_us": [...], "inner_us": [...], "wall_us": 44.9}, ...]}
+    -> {"event": "error", "kind": "FileFormatError", "message": "..."}    in place of any
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any, TextIO
 
 from latlas.latency import runtime
 from latlas.latency.errors import LatlasError
+from latlas.latency.host import Host
 from latlas.latency.reference import Reference, reference_of
 from latlas.latency.stopwatch import StopRule, run_pass
 
@@ -56,7 +59,7 @@ def sampler(compiled: runtime.Compiled, samples: int) -> Callable[[], list[float
     return sample
 
 
-def reference_sampler(host: runtime.Host, reference: Reference) -> Callable[[], float]:
+def reference_sampler(host: Host, reference: Reference) -> Callable[[], float]:
     """Milliseconds of the reference, compiled here and now: another compile of it differs by 0.4 to 1.2 %."""
     sample = sampler(host.compile(runtime.reference_model(reference)), 1)
     return lambda: sample()[0]
@@ -83,7 +86,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     first = json.loads(requests.readline())
     try:
         options, rule = runtime.CompileOptions(**first["options"]), StopRule(**first["rule"])
-        host = runtime.Host(options)
+        host = Host(options)
         reference = reference_of(first["reference"])
         run_reference = reference_sampler(host, reference)
     except LatlasError as error:
@@ -93,6 +96,9 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     for line in requests:
         try:
             request = json.loads(line)
+            if request.get("nodes"):
+                answer(event="nodes", **host.node_times(request))
+                continue
             if request.get("fresh"):
                 run_reference = reference_sampler(host, reference)
             candidate = host.compile_request(request)

@@ -134,7 +134,7 @@ def collect_these(
     """
     header = {**asked, "setting": asdict(setting), "environment": setting.key()}
     with Journal(journal_path, header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
-        library = OperatorLibrary(Path(folder), timing_operator)
+        library = setting.library(Path(folder), timing_operator)
         if on_note is not None:
             on_note(f"converting the operators of {len(architectures)} subnets")
         try:

@@ -14,7 +14,7 @@ from latlas.latency.bench import Network, network_of_graph
 from latlas.latency.campaign import Progress
 from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.profile import Setting
-from latlas.latency.runtime import OperatorLibrary, check_readable
+from latlas.latency.runtime import check_readable
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture
 
@@ -35,15 +35,15 @@ def measure_targets(
     if reference_ms is not None and not 0 < reference_ms < math.inf:
         raise UsageError(f"reference_ms is {reference_ms}; it must be a positive number of milliseconds")
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
-        library = OperatorLibrary(Path(folder), timing_operator)
+        library = setting.library(Path(folder), timing_operator)
         networks = []
         for index, target in enumerate(targets):
             label = f"{index + 1}. {target}"
             if isinstance(target, Architecture):
                 networks.append(network_of_graph(label, library.describe(target.graph())))
             else:
-                check_readable(target, shape)
-                networks.append(Network(label, file=str(target.resolve()), shape=shape))
+                check_readable(target, shape, setting.batch, setting.precision)
+                networks.append(Network(label, file=str(target.resolve()), shape=shape, batch=setting.batch))
         careful = replace(setting, passes=setting.careful_passes)
         with careful.bench() as bench:
             found = campaign.measure_all(

@@ -17,7 +17,6 @@ from torch import Tensor
 from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
-from latlas.latency.runtime import OperatorLibrary
 from latlas.search.constraint import Interval, LatencyConstraint
 from latlas.search.finish import (
     Exported,
@@ -122,7 +121,18 @@ def search(
     """
     listener, space = listener or Listener(), supernet.space
     started = time.monotonic()
-    saved.require(space.text, precision=setting.precision, threads=setting.threads, streams=setting.streams)
+    if setting.precision == "int8":
+        raise UsageError(
+            "search does not take int8: it states the quality of the network that it exports, and a quantised one's is not "
+            "known; search at f32 or bf16, and see `latlas measure --precision int8` for the latency of what it finds"
+        )
+    saved.require(
+        space.text,
+        precision=setting.precision,
+        threads=setting.threads,
+        streams=setting.streams,
+        batch=setting.batch,
+    )
     baseline = space.baseline(config.baseline) if space.is_baseline(config.baseline) else None
     if baseline is None:
         raise UsageError(f"{space.name} has no baseline {config.baseline!r}; it has {', '.join(space.baselines)}")
@@ -139,7 +149,7 @@ def search(
     score_calibration = calibration_images(resized(calibrating, *size).images)
 
     with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
-        library = OperatorLibrary(Path(folder), timing_operator)
+        library = setting.library(Path(folder), timing_operator)
         with setting.bench() as bench:
             constraint, session, anchors = open_session(
                 saved,
