@@ -1,0 +1,30 @@
+"""A table at int8 and batch 2, really measured: of two operators and in few passes."""
+
+from dataclasses import replace
+
+import pytest
+
+from latlas.latency import runtime
+from latlas.latency.ops import OpSpec
+from latlas.latency.profile import Setting, profile
+from latlas.latency.stopwatch import StopRule
+from latlas.latency.table import Table
+from latlas.supernet.operators import timing_operator
+
+CONV = OpSpec("conv", 16, 16, 16, 16, kernel_size=3, activation="relu")
+SKIP = OpSpec("skip", 16, 16, 16, 16)
+
+
+@pytest.mark.parametrize("precision", runtime.supported_precisions())
+def test_a_table_of_each_precision_has_latencies_without_borders(tmp_path, monkeypatch, precision):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    setting = replace(Setting(precision=precision, batch=2, rule=StopRule(relative_error=0.5)), passes=2, max_passes=2)
+    out = tmp_path / "t.parquet"
+    profile([CONV, SKIP], timing_operator, out, setting, space="portrait", command="test")
+    table = Table.read(out)
+    environment = table.manifest.environment
+    assert (environment.precision, environment.batch) == (precision, 2)
+    conv, skip = table[CONV], table[SKIP]
+    assert 0 < conv.boundary_ms < conv.latency_ms
+    assert 0 <= skip.boundary_ms < skip.latency_ms
+    assert not out.with_name("t.parquet.journal").exists()
