@@ -129,7 +129,7 @@ def search(
     import latlas.supernet.portrait  # noqa: F401  (registers the space)
     from latlas.latency.predictor_file import load_predictor
     from latlas.search.loop import History
-    from latlas.search.pipeline import Listener, SearchConfig
+    from latlas.search.pipeline import Listener, SearchConfig, require_searchable
     from latlas.search.pipeline import search as run
     from latlas.search.report import comparison_rows
     from latlas.supernet.augment import Augmentation
@@ -144,6 +144,7 @@ def search(
     space = weights.space
     trained = read_metadata(supernet)
     saved.require(space.text)
+    require_searchable(environment.precision, environment.batch)
     options.require_writable(out)
     height, width = space.input_shape()[1:]
     config = SearchConfig(

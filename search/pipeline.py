@@ -99,6 +99,19 @@ class Listener:
     on_training: Callable[[str, TrainProgress], None] = lambda name, progress: None
 
 
+def require_searchable(precision: str, batch: int | None) -> None:
+    """Raises `UsageError` for latencies that a search cannot be led by: int8, and a batch of several."""
+    if precision == "int8":
+        raise UsageError(
+            "search does not take int8: it states the quality of what it exports, and a quantised network's is not known; "
+            "search at f32 or bf16, and see `latlas measure --precision int8` for the latency of what it finds"
+        )
+    if batch != 1:
+        raise UsageError(
+            f"search exports networks of batch 1, and the predictor is of batch {batch}; fit one at --batch 1"
+        )
+
+
 def search(
     saved: SavedPredictor,
     supernet: Supernet,
@@ -121,11 +134,7 @@ def search(
     """
     listener, space = listener or Listener(), supernet.space
     started = time.monotonic()
-    if setting.precision == "int8":
-        raise UsageError(
-            "search does not take int8: it states the quality of the network that it exports, and a quantised one's is not "
-            "known; search at f32 or bf16, and see `latlas measure --precision int8` for the latency of what it finds"
-        )
+    require_searchable(setting.precision, setting.batch)
     saved.require(
         space.text,
         precision=setting.precision,

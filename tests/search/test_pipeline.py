@@ -1,0 +1,18 @@
+"""What a search is not led by."""
+
+import pytest
+
+from latlas.latency.errors import UsageError
+from latlas.search.pipeline import require_searchable
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_precisions_that_change_no_weights_are_searched(precision):
+    require_searchable(precision, 1)
+
+
+def test_int8_and_batches_are_refused():
+    with pytest.raises(UsageError, match="search does not take int8"):
+        require_searchable("int8", 1)
+    with pytest.raises(UsageError, match="predictor is of batch 4"):
+        require_searchable("f32", 4)
