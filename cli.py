@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from latlas.commands import doctor, exchange, in_network, measuring, searching, tables
+from latlas.commands import doctor, exchange, in_network, measuring, searching, sharing, tables
 from latlas.commands.output import note
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 
@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 SIGINT_CODE = 130
 """What typer returns for Ctrl-C."""
-tables_app = typer.Typer(help="List, show, check, compare and join latency tables.", no_args_is_help=True)
+tables_app = typer.Typer(help="List, show, check, compare, join and share latency tables.", no_args_is_help=True)
 app.add_typer(tables_app, name="tables")
 
 app.command(epilog="Example: latlas doctor --json")(doctor.doctor)
@@ -67,6 +67,11 @@ tables_app.command("export", epilog="Example: latlas tables export table.parquet
 )
 tables_app.command("in-network", epilog="Example: latlas tables in-network table.parquet --subnets 100")(
     in_network.tables_in_network
+)
+tables_app.command("publish", epilog="Example: latlas tables publish table.parquet")(sharing.tables_publish)
+tables_app.command("push", epilog="Example: latlas tables push table.parquet s3://team/latlas")(sharing.tables_push)
+tables_app.command("pull", epilog="Example: latlas tables pull s3://team/latlas --device intel-core-i7-8700")(
+    sharing.tables_pull
 )
 
 

@@ -104,11 +104,10 @@ def default_table(
     space: SearchSpace, precision: str, threads: int, batch: int = 1, folder: Path = Path("tables")
 ) -> Path:
     """Where a published table of this machine lies."""
-    from latlas.latency.environment import cpu_model, device_slug
+    from latlas.latency.environment import cpu_model
+    from latlas.latency.naming import table_path
 
-    name = space.text.replace(":", "-").replace("=", "").replace(",", "-")
-    tail = f"-b{batch}" if batch != 1 else ""
-    return folder / device_slug(cpu_model()) / f"{name}-{precision}-t{threads}{tail}.parquet"
+    return folder / table_path(cpu_model(), space.text, precision, threads, batch)
 
 
 def data_of(

@@ -3,6 +3,7 @@
     LatlasError                      1  what was asked for was not achieved
     +-- CompileTimeoutError          1  (also TimeoutError)  the compiler hung or died on a network
     +-- InfeasibleBudgetError        1  (also ValueError)    no network of the space is within the budget
+    +-- UnreachableError             1  (also ConnectionError)  a store of tables did not answer
     +-- UsageError                   2  (also ValueError)    an argument is wrong
     |   +-- UnknownOperatorError     2  (also KeyError)
     |   +-- UnknownSpaceError        2  (also KeyError)
@@ -32,6 +33,10 @@ class CompileTimeoutError(LatlasError, TimeoutError):
 
 class InfeasibleBudgetError(LatlasError, ValueError):
     """No network of the space is within the budget."""
+
+
+class UnreachableError(LatlasError, ConnectionError):
+    """A store of tables did not answer, or not as one."""
 
 
 class UsageError(LatlasError, ValueError):

@@ -82,13 +82,13 @@ def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: b
                 os.unlink(temporary)
 
 
-def read_rows(path: Path) -> tuple[list[Row], Manifest]:
-    """The rows and the manifest of a table's file, all checked.
+def read_rows(path: Path, content: bytes | None = None) -> tuple[list[Row], Manifest]:
+    """The rows and the manifest of a table's file, all checked; of `content` where its bytes were read already.
 
     Raises `UsageError` where there is no such file or it cannot be read, and `FileFormatError`, in one line that names
     the file, what is wrong and the value, for anything that is not a whole and consistent table of this schema.
     """
-    content = _read_bytes(path)
+    content = read_bytes(path) if content is None else content
     try:
         file = _opened(content)
         _check_sizes(path, file.metadata)
@@ -117,6 +117,12 @@ def read_rows(path: Path) -> tuple[list[Row], Manifest]:
     return rows, manifest
 
 
+def schema_version_of(content: bytes) -> int:
+    """The version of the schema that a table's file is of, which `read_rows` has found in order."""
+    record = parse_json((_opened(content).metadata.metadata or {})[METADATA_KEY], "the manifest")
+    return int(record["schema_version"])
+
+
 def _opened(content: bytes, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
     # The limits keep a hostile footer from asking for gigabytes.
     return pq.ParquetFile(
@@ -128,7 +134,8 @@ def _opened(content: bytes, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
     )
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A table's file as it is; raises `UsageError` where there is none, `FileFormatError` where it is too large for one."""
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)

@@ -1,0 +1,131 @@
+"""`tables publish | push | pull`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latlas.commands import options
+from latlas.commands.output import note, print_result
+from latlas.latency.errors import UsageError
+
+if TYPE_CHECKING:
+    from latlas.latency.publishing import Placed
+
+UrlArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Root of the shared tables: a folder, or a URL of s3, gs, az, http and what else fsspec knows."
+    ),
+]
+
+
+def tables_publish(
+    path: Annotated[Path | None, typer.Argument(help="The table; none with --check.", metavar="TABLE")] = None,
+    tables_dir: Annotated[Path, typer.Option(help="Folder of published tables.")] = Path("tables"),
+    force: options.ForceOption = False,
+    imported: Annotated[
+        bool, typer.Option("--imported", help="Publish a table of others' data; its licence must allow it.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only compare the folder's tables with its indexes; exit code 1 if they differ."),
+    ] = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Put a table into the folder of published tables, and bring its two indexes up to date."""
+    from latlas.latency.publishing import check_published, entries_of, publish
+
+    if check == (path is not None):
+        raise UsageError("name the table to publish, or --check the folder; one of the two")
+    if path is None:
+        problems = check_published(tables_dir)
+        count = 0 if problems else len(entries_of(tables_dir))
+        print_result(
+            {"folder": str(tables_dir), "tables": None if problems else count, "problems": problems},
+            json,
+            lambda: problems or [f"{tables_dir}: {count} tables, as its indexes say"],
+        )
+        if problems:
+            raise typer.Exit(1)
+        return
+    placed = publish(path, tables_dir, force=force, imported=imported)
+    print_result(_record(placed), json, lambda: [_line(placed)])
+
+
+def tables_push(
+    path: Annotated[Path, typer.Argument(help="The table.", metavar="TABLE")],
+    url: UrlArgument,
+    force: options.ForceOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and say what would be done.")] = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Put a table into a shared store. Credentials are those of the store's own tools, such as AWS_PROFILE."""
+    from latlas.latency.sharing import push
+
+    placed = push(path, url, force=force, dry_run=dry_run)
+    print_result(
+        {**_record(placed), "dry_run": dry_run}, json, lambda: [("would be: " if dry_run else "") + _line(placed)]
+    )
+
+
+def tables_pull(
+    url: UrlArgument,
+    device: Annotated[
+        str,
+        typer.Option(help="CPU whose tables are wanted, its name or its folder's; `any` for all; default this one."),
+    ] = "",
+    space: Annotated[str, typer.Option("--space", help="Only tables of this search space.")] = "",
+    precision: Annotated[str, typer.Option("--precision", help="Only tables of this precision.")] = "",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Only tables of so many threads.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder they go to, each under its name.")] = Path("tables"),
+    force: options.ForceOption = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask the cache alone.")] = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Bring tables of a shared store here, each checked; from the cache where the store cannot be reached."""
+    from latlas.latency.environment import cpu_model
+    from latlas.latency.pulling import pull
+    from latlas.latency.sharing import Selection, device_of
+
+    wanted = Selection(device_of(device or cpu_model()), _space_text(space) or None, precision or None, threads)
+    pulled = pull(url, out, wanted, force=force, offline=offline)
+    if pulled.offline:
+        note(f"from the cache, last seen in {pulled.url} {_ago(pulled.age_s or 0.0)} ago ({pulled.reason})")
+    record = {
+        "url": pulled.url,
+        "offline": pulled.offline,
+        "age_s": pulled.age_s,
+        "tables": [_record(placed) for placed in pulled.tables],
+    }
+    print_result(record, json, lambda: [_line(placed) for placed in pulled.tables])
+
+
+def _space_text(text: str) -> str:
+    """The space's own text of it, so that `portrait:resolution=192` is found; of a space that is not ours the text given."""
+    from latlas.latency.errors import UnknownSpaceError
+
+    try:
+        return options.space_of(text, "").text if text else ""
+    except UnknownSpaceError:
+        return text
+
+
+def _record(placed: Placed) -> dict[str, object]:
+    return {"table": placed.place, "state": placed.state, **placed.entry.to_dict()}
+
+
+def _line(placed: Placed) -> str:
+    entry = placed.entry
+    return (
+        f"{placed.place}: {placed.state}, {entry.entries} operators, {entry.cpu_model}, rows {entry.rows_sha256[:12]}"
+    )
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
