@@ -3,6 +3,7 @@
     LatlasError                      1  what was asked for was not achieved
     +-- CompileTimeoutError          1  (also TimeoutError)  the compiler hung or died on a network
     +-- InfeasibleBudgetError        1  (also ValueError)    no network of the space is within the budget
+    +-- MergeConflictError           1                       tables have latencies of one operator that disagree
     +-- UsageError                   2  (also ValueError)    an argument is wrong
     |   +-- UnknownOperatorError     2  (also KeyError)
     |   +-- UnknownSpaceError        2  (also KeyError)
@@ -14,6 +15,9 @@
 
 Every message says what, the value, and what to do.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class LatlasError(Exception):
@@ -32,6 +36,14 @@ class CompileTimeoutError(LatlasError, TimeoutError):
 
 class InfeasibleBudgetError(LatlasError, ValueError):
     """No network of the space is within the budget."""
+
+
+class MergeConflictError(LatlasError):
+    """Tables have latencies of one operator that disagree; `conflicts` are all of them."""
+
+    def __init__(self, message: str, conflicts: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.conflicts = tuple(conflicts)
 
 
 class UsageError(LatlasError, ValueError):
