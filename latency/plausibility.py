@@ -167,7 +167,7 @@ def _sizes(rows: list[Row]) -> Iterator[tuple[str, str]]:
                 ratio = row.spec.in_channels == row.spec.out_channels, row.spec.squeeze_channels == 0
                 groups[(*same, *ratio)].append(row)
         for group in groups.values():
-            group.sort(key=lambda row: _sum(row.spec, names))  # noqa: B023
+            group.sort(key=lambda row: _sum(row.spec, names))
             for small, large in _pairs(group):
                 if not all(getattr(small.spec, name) <= getattr(large.spec, name) for name in names):
                     continue
