@@ -40,7 +40,7 @@ from latlas.latency.errors import FileFormatError, LatlasError
 from latlas.latency.manifest import InNetwork, Manifest
 from latlas.latency.ops import OpSpec
 from latlas.latency.record import canonical_json
-from latlas.latency.row import Row, rows_checksum
+from latlas.latency.row import COUNTS, NUMBERS, ROW_FIELDS, Row, rows_checksum
 from latlas.latency.table import Table
 from latlas.latency.table_file import CHECKSUM_KEY, METADATA_KEY
 
@@ -77,13 +77,10 @@ def _environment(**fields: Any) -> Environment:
     return Environment(**known | fields)
 
 
-def _row(spec: OpSpec, ratio: float, **fields: Any) -> Row:
-    low, high, latency = ratio * 0.99, ratio * 1.01, ratio * 0.5
-    return Row(
-        spec,
-        *(latency, latency * 0.99, latency * 1.01, ratio, low, high, 40, 3, 2, latency * 0.95, latency, latency * 1.2),
-        **fields,
-    )
+def _row(spec: OpSpec, ratio: float) -> Row:
+    latency, low, high = ratio * 0.5, 0.99, 1.01
+    times = latency, latency * low, latency * high, ratio, ratio * low, ratio * high
+    return Row(spec, *times, 40, 3, 2, latency * 0.95, latency, latency * 1.2)
 
 
 @functools.cache
@@ -99,10 +96,11 @@ def samples() -> tuple[Table, ...]:
     measured.append(Row.failed(OpSpec("shuffle", 24, 24, 32, 32), "compiling hung"))
     network = InNetwork(subnets=100, reference_id="net-1", reference_ms=5.0, fixed_ms=0.1, error=0.02, seed=0)
     within = [replace(one, in_network_ms=0.1, in_network_se_ms=0.01) for one in measured[:3]]
+    nothing: dict[str, Any] = dict.fromkeys(NUMBERS) | dict.fromkeys(COUNTS, 0)
     foreign = [
         Row(
-            OpSpec("foreign", 16, 24, 112, 112, 2, label=f"expanded_conv {n}"),
-            *(1.0 + n, *[None] * 5, 0, 0, 0, *[None] * 3),  # type: ignore[arg-type]
+            spec=OpSpec("foreign", 16, 24, 112, 112, 2, label=f"expanded_conv {n}"),
+            **nothing | {"latency_ms": 1.0 + n},
             origin="imported",
             source="mobile.yaml",
         )
@@ -214,7 +212,7 @@ def together(footer: thrift.Struct, columns: list[list[Page]], place: bool = Tru
 
 # Mutations: each takes a file and a random generator ----------------------------------------------------------------
 
-NUMBERS = (0, 1, -1, 2, 7, 127, 255, 2**15, 2**31 - 1, -(2**31), 2**31, 2**32, 2**62, 2**63 - 1, -(2**63), 2**70)
+EXTREMES = (0, 1, -1, 2, 7, 127, 255, 2**15, 2**31 - 1, -(2**31), 2**31, 2**32, 2**62, 2**63 - 1, -(2**63), 2**70)
 
 
 def bits(content: bytes, rng: random.Random) -> bytes:
@@ -273,7 +271,7 @@ def _edit(struct: thrift.Struct, rng: random.Random) -> None:
             if owner[number][0] == thrift.BINARY:
                 owner[number] = (thrift.BINARY, rng.randbytes(5))
         case _ if kind in (thrift.I16, thrift.I32, thrift.I64):
-            owner[number] = (kind, rng.choice((*NUMBERS, value + 1, value - 1, value * 2, rng.randrange(20))))
+            owner[number] = (kind, rng.choice((*EXTREMES, value + 1, value - 1, value * 2, rng.randrange(20))))
         case _ if kind == thrift.BINARY:
             owner[number] = (kind, rng.choice((b"", value * 2, value[:-1], rng.randbytes(9), b"\x1b[31m" + value)))
         case _ if kind == thrift.LIST:
@@ -367,7 +365,7 @@ def _hostile(rng: random.Random) -> Any:
     deep: Any = []
     for _ in range(rng.choice((3, 500))):
         deep = [deep]
-    whole = rng.choice(NUMBERS)
+    whole = rng.choice(EXTREMES)
     texts = ("", "x" * 10_000, "\x1b[2J\x1b[31m", "\ud800", "a\nb", "\u202e", "NaN", "../../etc/passwd", "1e999")
     return rng.choice((None, True, whole, -0.5, 1e308, float("nan"), rng.choice(texts), deep, {}, {"x": deep}, []))
 
@@ -410,8 +408,6 @@ def row_values(content: bytes, rng: random.Random) -> bytes:
         chosen[name] = rng.choice(values)
     if rng.random() < 0.7:
         with suppress(LatlasError):
-            from latlas.latency.row import ROW_FIELDS
-
             rows = [Row.from_dict({name: one[name] for name in ROW_FIELDS}) for one in records]
             record["rows_sha256"] = rows_checksum(rows)
     return _rewritten(content, pa.Table.from_pylist(records, schema=table.schema), record, rng)
@@ -543,9 +539,12 @@ def drive(seed: int, mutations: int, saved: Path) -> dict[str, Any]:
         ready.register(child.stdout, selectors.EVENT_READ)
         name, ended, buffered = "", "", b""
         while not ended:
-            if not ready.select(timeout=SECONDS_A_READ + 40 * (not name)):
+            limit, waited = SECONDS_A_READ + 40 * (not name), time.monotonic()
+            if not ready.select(timeout=limit):
+                if time.monotonic() - waited > limit + 1:
+                    continue  # this process was stopped meanwhile, and the child with it
                 child.kill()
-                ended = f"no end within {SECONDS_A_READ:.0f} s"
+                ended = f"no end within {limit:.0f} s"
                 break
             received = os.read(child.stdout.fileno(), 65536)
             if not received:

@@ -145,9 +145,9 @@ def _blocks(
         for label in (label for label in labels if any(label in by_place[place] for place in block)):
             line = Text(_cut(label, margin).ljust(margin))
             for place in block:
-                row = by_place[place].get(label)
+                found_row = by_place[place].get(label)
                 text = texts[place].get(label, marks["missing"])
-                number = None if row is None else _number(row, name)
+                number = None if found_row is None else _number(found_row, name)
                 line.append(" " * (widths[place] - len(text)))
                 line.append(text, styles[place](number))
             lines.append(line)
