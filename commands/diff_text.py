@@ -141,14 +141,14 @@ def _left_out(record: dict[str, Any]) -> list[tuple[str, list[str]]]:
     ]
     found = []
     for title, texts in (
-        ("have no interval, so that no change of theirs is beyond it", unjudged),
-        ("are in the first only", record["only_before"]),
-        ("are in the second only", record["only_after"]),
+        ("without an interval, so that no change is beyond it", unjudged),
+        ("in the first only", record["only_before"]),
+        ("in the second only", record["only_after"]),
         ("failed in one or both", record["failed"]),
     ):
         if texts:
             more = [f"and {len(texts) - MAX_LISTED} more; --json lists all"] if len(texts) > MAX_LISTED else []
-            found.append((f"{len(texts)} operators {title}", [*texts[:MAX_LISTED], *more]))
+            found.append((f"{title} ({len(texts)})", [*texts[:MAX_LISTED], *more]))
     return found
 
 
@@ -156,7 +156,10 @@ def _rank_summary(record: dict[str, Any]) -> str:
     ranked = record["ranks"]
     other = sum(one["best_before"] != one["best_after"] for one in ranked)
     pairs = sum(len(one["reversals"]) for one in ranked)
-    return f"at {other} of {len(ranked)} places another operator is the fastest; {pairs} pairs change rank beyond both intervals"
+    return (
+        f"places where another operator is the fastest: {other} of {len(ranked)}; "
+        f"pairs that change rank beyond both intervals: {pairs}"
+    )
 
 
 def _rank_lines(record: dict[str, Any]) -> list[str]:

@@ -138,9 +138,9 @@ def _blocks(
     found = []
     for block in blocks:
         lines = []
-        for part in range(3):
+        for part in (part for part in range(3) if any(heads[place][part] for place in block)):
             head = "".join(f"{heads[place][part]:>{widths[place]}}" for place in block)
-            lines.append(Text(" " * margin + head, style="bold"))
+            lines.append(Text((" " * margin + head).rstrip(), style="bold"))
         styles = {place: _colours([_number(row, name) for row in by_place[place].values()]) for place in block}
         for label in (label for label in labels if any(label in by_place[place] for place in block)):
             line = Text(_cut(label, margin).ljust(margin))

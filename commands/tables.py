@@ -72,7 +72,7 @@ def tables_list(
             records.append({"table": str(path), "valid": True, "reason": "", **told, **environment.key()})
     print_result(records, json, lambda: [_list_line(record) for record in records] or [f"{folder}: no such table"])
     if broken:
-        raise FileFormatError(f"{len(broken)} files are no tables: {', '.join(broken[:10])}")
+        raise FileFormatError(f"not tables, {len(broken)} of the files: {', '.join(broken[:10])}")
 
 
 def tables_show(

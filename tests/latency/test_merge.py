@@ -100,24 +100,23 @@ def tables(draw):
     return one(), one(), one()
 
 
-def pairs_in_conflict(error):
-    found = set()
-    for conflict in error.conflicts:
-        found.add((conflict.change.spec, frozenset((conflict.change.before, conflict.change.after))))
-    return found
+def conflicts_of(tables):
+    """What merging them disagrees on, in no order; an empty set where it succeeds."""
+    try:
+        merge(tables)
+    except MergeConflictError as error:
+        return {(one.change.spec, frozenset((one.change.before, one.change.after))) for one in error.conflicts}
+    return set()
 
 
 @given(tables())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_number_in_any_order_gives_one_table_or_the_same_conflicts(three):
-    try:
-        merged = merge(three)
-    except MergeConflictError as error:
-        for order in permutations(three):
-            with pytest.raises(MergeConflictError) as caught:
-                merge(order)
-            assert pairs_in_conflict(caught.value) == pairs_in_conflict(error)
+    found = [conflicts_of(order) for order in permutations(three)]
+    assert found == found[:1] * 6
+    if found[0]:
         return
+    merged = merge(three)
     for order in permutations(three):
         assert merge(order) == merged
         assert reduce(Table.merged, order) == merged
@@ -129,7 +128,7 @@ def test_any_number_in_any_order_gives_one_table_or_the_same_conflicts(three):
 
 
 @given(tables())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_merging_alters_no_row_and_loses_no_operator_and_no_part(three):
     try:
         merged = merge(three)
@@ -234,7 +233,7 @@ def test_in_network_latencies_of_two_estimates_do_not_mix():
 
 
 def test_provenance_that_would_not_be_kept_is_an_error():
-    with pytest.raises(LatlasError, match="would have .* characters, and at most 64000 are kept"):
+    with pytest.raises(LatlasError, match=r"would have .* characters, and at most 64000 are kept"):
         merge([table(command="a" * 40_000), table(command="b" * 40_000)])
 
 
