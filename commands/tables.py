@@ -11,6 +11,7 @@ import typer
 from latlas.commands import options
 from latlas.commands.output import print_result
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
+from latlas.latency.record import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -202,12 +203,12 @@ def _files(folder: Path) -> Sequence[Path]:
 
 def _list_line(record: dict[str, Any]) -> str:
     if not record["valid"]:
-        return f"not a table: {record['reason']}"
+        return f"not a table: {one_line(record['reason'], 2000)}"  # a stranger may have named the file
     unknown = {name: "unknown" if record[name] is None else record[name] for name in ("precision", "threads", "batch")}
     origin = "" if record["origin"] == "measured" else f", {record['origin']}"
     doubtful = "".join(f", {record[status]} {status}" for status in ("noisy", "failed") if record[status])
     return (
-        f"{record['table']}: {record['space']}, {record['entries']} operators{doubtful}, {record['cpu_model']}, "
+        f"{one_line(record['table'], 1000)}: {record['space']}, {record['entries']} operators{doubtful}, {record['cpu_model']}, "
         f"{unknown['precision']}, {unknown['threads']} thread(s), batch {unknown['batch']}, "
         f"OpenVINO {record['openvino_version']}{origin}"
     )
@@ -215,25 +216,16 @@ def _list_line(record: dict[str, Any]) -> str:
 
 def _validate_lines(record: dict[str, Any]) -> list[str]:
     if not record["valid"]:
-        return [f"not valid: {record['reason']}"]
+        return [f"not valid: {one_line(record['reason'], 2000)}"]
     warnings = [f"  warning, {one['rule']}: {one['message']}" for one in record["warnings"]]
     return [f"{record['table']}: valid, {record['entries']} operators", *warnings]
 
 
 def _write_json(path: Path, record: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    import os
-    import tempfile
-    from contextlib import suppress
     from json import dumps
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(dumps(record, indent=1, allow_nan=False) + "\n")
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

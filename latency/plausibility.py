@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latlas.latency.table import Table
 
 MAX_EXAMPLES = 5
-MAX_NEIGHBOURS = 50
+MAX_NEIGHBOURS = 20
 # Multiply-adds a second and thread, the median over a table's operators. Measured ones have 1e9 to 1e11; the limits are
 # for what is a thousand times off, which no CPU is.
 _FASTEST, _SLOWEST = 1e12, 2e7

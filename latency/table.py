@@ -15,7 +15,7 @@ from latlas.latency.manifest import SCHEMA_VERSION, Manifest
 from latlas.latency.merge import union
 from latlas.latency.ops import OpSpec
 from latlas.latency.row import STATUSES, Row, rows_checksum
-from latlas.latency.table_file import read_rows, write_rows
+from latlas.latency.table_file import read_rows, to_arrow, write_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,13 +128,8 @@ class Table:
 
     def to_frame(self) -> pd.DataFrame:
         """A data frame as `pandas.read_parquet` gives it: the rows' fields, then the environment's key fields."""
-        import pandas as pd
-
-        from latlas.latency.row import ESTIMATES, NUMBERS, ROW_FIELDS
-
-        key = self.manifest.environment.key()
-        frame = pd.DataFrame([{**row.to_dict(), **key} for row in self.rows], columns=[*ROW_FIELDS, *key])
-        return frame.astype(dict.fromkeys((*NUMBERS, *ESTIMATES), "float64"))
+        frame: pd.DataFrame = to_arrow(self.rows, self.manifest).to_pandas()
+        return frame
 
     def merged(self, other: Table) -> Table:
         """The union of two tables of one environment; the order does not matter and no row is altered.

@@ -26,7 +26,7 @@ from latlas.latency.parquet_guard import MAX_ROWS, check_parquet
 from latlas.latency.record import canonical_json, one_line, parse_json
 from latlas.latency.row import COUNTS, ESTIMATES, NUMBERS, ROW_FIELDS, Row, rows_checksum
 
-__all__ = ["CHECKSUM_KEY", "COLUMNS", "MAX_ROWS", "METADATA_KEY", "read_rows", "write_rows"]
+__all__ = ["CHECKSUM_KEY", "COLUMNS", "MAX_ROWS", "METADATA_KEY", "read_rows", "to_arrow", "write_rows"]
 
 METADATA_KEY = b"latlas"
 CHECKSUM_KEY = b"latlas_sha256"
@@ -51,6 +51,12 @@ COLUMNS: dict[str, pa.DataType] = _column_types()
 _TEXT_COLUMNS = frozenset(name for name, kind in COLUMNS.items() if kind == pa.string())
 
 
+def to_arrow(rows: Sequence[Row], manifest: Manifest) -> pa.Table:
+    """The rows as an Arrow table, as they are in the file: `COLUMNS`, the environment's key in each row."""
+    key = manifest.environment.key()
+    return pa.Table.from_pylist([{**row.to_dict(), **key} for row in rows], schema=pa.schema(list(COLUMNS.items())))
+
+
 def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: bool = False) -> None:
     """Write the rows and their manifest as one Parquet file, whole or not at all.
 
@@ -58,11 +64,9 @@ def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: b
     """
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path} exists already; choose another path, or say to overwrite it")
-    schema = pa.schema(list(COLUMNS.items()))
     text = canonical_json(manifest.to_dict()).encode()
     metadata = {METADATA_KEY: text, CHECKSUM_KEY: hashlib.sha256(text).hexdigest().encode()}
-    key = manifest.environment.key()
-    table = pa.Table.from_pylist([{**row.to_dict(), **key} for row in rows], schema=schema)
+    table = to_arrow(rows, manifest)
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +74,7 @@ def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: b
         with os.fdopen(descriptor, "wb") as file:
             # Without Arrow's own copy of the schema there is one schema in the file, and not a second to believe.
             options = {"compression": "zstd", "store_schema": False, "write_page_checksum": True}
-            with pq.ParquetWriter(file, schema, **options) as writer:
+            with pq.ParquetWriter(file, table.schema, **options) as writer:
                 writer.write_table(table)
                 writer.add_key_value_metadata(metadata)
             file.flush()

@@ -17,7 +17,7 @@ from latlas.latency.environment import Environment, MachineState
 from latlas.latency.errors import UsageError
 from latlas.latency.manifest import InNetwork
 from latlas.latency.ops import OpSpec
-from latlas.latency.row import Row
+from latlas.latency.row import COUNTS, NUMBERS, Row
 from latlas.latency.table import Manifest, Table
 
 ENVIRONMENT = Environment(
@@ -78,7 +78,13 @@ def tables(*words):
 def row(spec, latency_ms=1.0, width=0.01, reference_ms=2.0, **fields):
     times = latency_ms, latency_ms * (1 - width), latency_ms * (1 + width)
     ratios = [value / reference_ms for value in times]
-    return Row(spec, *times, *ratios, 40, 3, 2, times[1], latency_ms, times[2], **fields)
+    numbers = (*times, *ratios, times[1], latency_ms, times[2])
+    return Row(spec=spec, **dict(zip(NUMBERS, numbers, strict=True)), **dict.fromkeys(COUNTS, 40), **fields)
+
+
+def imported(spec, latency_ms):
+    numbers = dict.fromkeys(NUMBERS) | {"latency_ms": latency_ms}
+    return Row(spec=spec, **numbers, **dict.fromkeys(COUNTS, 0), origin="imported")
 
 
 ROWS = (
@@ -210,13 +216,8 @@ class TestShow:
         assert (record["counts"], record["unknown"]) == ({"ok": 7, "noisy": 1, "failed": 1}, [])
 
     def test_an_imported_table(self):
-        nothing = [None] * 5
         rows = [
-            Row(
-                OpSpec("foreign", 16, 16, size, size, label=label),
-                *(latency, *nothing, 0, 0, 0, None, None, None),
-                origin="imported",
-            )
+            imported(OpSpec("foreign", 16, 16, size, size, label=label), latency)
             for size in (56, 28)
             for label, latency in (("ir_k3_e6", 2.0), ("[red]skip", 1.0), ("x" * 60, 3.0))
         ]
@@ -384,14 +385,7 @@ class TestDiff:
 
     def test_markdown_is_safe(self):
         label = "a|b <img src=x> `c` [d](e)"
-        rows = [
-            Row(
-                OpSpec("foreign", 8, 8, 8, 8, label=label),
-                *(latency, *[None] * 5, 0, 0, 0, None, None, None),
-                origin="imported",
-            )
-            for latency in (1.0, 2.0)
-        ]
+        rows = [imported(OpSpec("foreign", 8, 8, 8, 8, label=label), latency) for latency in (1.0, 2.0)]
         for name, one in zip(("x", "y"), rows, strict=True):
             Table((one,), replace(MANIFEST, origin="imported")).write(f"{name}.parquet")
         done = tables("diff", "x.parquet", "y.parquet", "--markdown")

@@ -14,7 +14,7 @@ from latlas.latency.errors import EnvironmentMismatchError, LatlasError, MergeCo
 from latlas.latency.manifest import InNetwork
 from latlas.latency.merge import parts
 from latlas.latency.ops import OpSpec
-from latlas.latency.row import Row
+from latlas.latency.row import COUNTS, NUMBERS, Row
 from latlas.latency.table import Manifest, Table, merge
 
 ENVIRONMENT = Environment(
@@ -51,13 +51,14 @@ SKIP = SPECS[0]
 
 def row(spec=SKIP, ratio=1.0, width=0.1, **fields):
     low, high = ratio * (1 - width), ratio * (1 + width)
-    numbers = (2 * ratio, 2 * low, 2 * high, ratio, low, high, 40, 3, 2, 2 * low, 2 * ratio, 2 * high)
-    return Row(spec, *numbers, **fields)
+    numbers = (2 * ratio, 2 * low, 2 * high, ratio, low, high, 2 * low, 2 * ratio, 2 * high)
+    counts = {"rounds": 40, "discarded": 3, "passes": 2}
+    return Row(spec=spec, **dict(zip(NUMBERS, numbers, strict=True)), **counts, **fields)
 
 
 def imported(spec=SKIP, latency_ms=1.0):
-    nothing = [None] * 5
-    return Row(spec, latency_ms, *nothing, 0, 0, 0, None, None, None, origin="imported")
+    numbers = dict.fromkeys(NUMBERS) | {"latency_ms": latency_ms}
+    return Row(spec=spec, **numbers, **dict.fromkeys(COUNTS, 0), origin="imported")
 
 
 def table(*rows, name=None, **fields):
