@@ -222,8 +222,6 @@ def head_lines(table: Table) -> list[str]:
 
     manifest, counts = table.manifest, {status: table.count(status) for status in ("ok", "noisy", "failed")}
     environment = manifest.environment
-    # Of an imported table only what no one knows of its key is told; the rest is unknown for most.
-    unknown = [name for name in environment.unknown if name in environment.key() or name == "reference_ms"]
     reference = shown(environment.reference_ms, 1, 4)
     floor = shown(manifest.noise_floor, 100, 2)
     known = {name: "unknown" if value is None else value for name, value in environment.key().items()}
@@ -235,8 +233,10 @@ def head_lines(table: Table) -> list[str]:
         f"batch {known['batch']}",
         f"reference  {environment.reference_id}, {reference} ms; noise floor {floor}{'' if floor == 'unknown' else ' %'}",
     ]
-    origin = manifest.origin + (f", unknown: {', '.join(unknown)}" if unknown else "")
+    origin = manifest.origin + (", not measured by Latlas" if manifest.origin == "imported" else "")
     lines.append(f"origin     {origin}; latlas {manifest.tool_version}, {manifest.created_at}")
+    if environment.unknown:
+        lines.append(f"unknown of its environment: {', '.join(environment.unknown)}")
     if len(parts(manifest)) > 1:
         lines += [f"{'merged of' if not number else '':<10} {part}" for number, part in enumerate(parts(manifest))]
     else:

@@ -152,6 +152,12 @@ def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> tuple[Manifest, 
         raise FileFormatError(f"{path} is a Parquet file without a manifest of Latlas; it is no latency table")
     if len(text) > MAX_MANIFEST_BYTES:
         raise FileFormatError(f"{path}: the manifest has {len(text)} bytes; at most {MAX_MANIFEST_BYTES} are read")
+    unknown = sorted(metadata.keys() - {METADATA_KEY, CHECKSUM_KEY})
+    if unknown:  # one of ours with a bit flipped would be a checksum that is not looked at
+        names = one_line(", ".join(name.decode("utf-8", "replace") for name in unknown), 200)
+        raise FileFormatError(
+            f"{path}: unknown metadata: {names}; a table has {METADATA_KEY.decode()} and its checksum"
+        )
     if metadata.get(CHECKSUM_KEY, sha := hashlib.sha256(text).hexdigest().encode()) != sha:
         raise FileFormatError(f"{path}: the manifest was changed: it has not the sha256 that the file says")
     record = parse_json(text, f"{path}: the manifest")

@@ -228,7 +228,8 @@ class TestShow:
         foreign.write("f.parquet")
         done = tables("show", "f.parquet")
         assert done.code == 0, done.err
-        assert "imported, unknown: threads, precision, reference_id, reference_ms" in done.out
+        assert "origin     imported, not measured by Latlas; latlas 0.2.0" in done.out
+        assert "unknown of its environment: threads, precision, reference_id, reference_ms\n" in done.out
         assert "unknown thread(s)" in done.out and "source     FBNet" in done.out
         assert re.search(r"ir_k3_e6 +2.00 +2.00\n", done.out)
         assert re.search(r"\[red\]skip +1.00 +1.00\n", done.out)

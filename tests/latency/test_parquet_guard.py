@@ -153,3 +153,13 @@ def test_a_changed_manifest_is_seen(tmp_path):
     (tmp_path / "t.parquet").write_bytes(content.replace(b'"seed":0,"source"', b'"seed":7,"source"'))
     with pytest.raises(FileFormatError, match="the manifest was changed"):
         Table.read(tmp_path / "t.parquet")
+
+
+def test_a_checksum_under_another_name_is_not_passed_over(tmp_path):
+    """A bit flipped in the name and one in the manifest: found by `benchmarks/fuzz_tables.py`, seed 0, number 7427."""
+    Table.read(DATA / "table-v2.parquet").write(tmp_path / "t.parquet")
+    content = (tmp_path / "t.parquet").read_bytes()
+    assert content.count(b"latlas_sha256") == 1
+    (tmp_path / "t.parquet").write_bytes(content.replace(b"latlas_sha256", b"latl`s_sha256"))
+    with pytest.raises(FileFormatError, match="unknown metadata: latl`s_sha256"):
+        Table.read(tmp_path / "t.parquet")

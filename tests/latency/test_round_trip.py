@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ def rows(draw, origin):
         if draw(st.integers(0, 3)) == 0:
             found[spec] = replace(Row.failed(spec, draw(st.text(min_size=1)), **counts), origin=origin)
             continue
-        numbers = {}
+        numbers: dict[str, Any] = {}
         for names in TRIPLES:
             numbers |= dict(zip(names.split(), sorted(draw(st.tuples(POSITIVE, POSITIVE, POSITIVE))), strict=True))
         numbers |= {name: draw(st.none() | st.just(0.0) | POSITIVE) for name in ESTIMATES}
