@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,7 +30,8 @@ VALUES: dict[str, tuple[str, str]] = {
 }
 """What a cell may show: the row's field, and what it is."""
 
-MAX_LABEL = 24
+# As Once-for-All and its descendants write keys: MBConv-input:56x56x24-output:56x56x24-expand:3-kernel:3-stride:1-idskip:1.
+_PLACE_IN_LABEL = re.compile(r"-(?:input|output):\d+x\d+x\d+|-stride:\d+")
 # From fast to slow, dark enough on white and light enough on black to bear black text.
 _FAST, _MIDDLE, _SLOW = (87, 187, 108), (250, 215, 100), (235, 110, 90)
 
@@ -101,7 +103,8 @@ def _cells(
 
 
 def _label(spec: OpSpec) -> str:
-    return spec.label or spec.name
+    """What a line of the grid is called; of another project's name, what the column does not say already."""
+    return _PLACE_IN_LABEL.sub("", spec.label) or spec.label or spec.name
 
 
 def _variant(spec: OpSpec) -> tuple[object, ...]:
@@ -122,7 +125,7 @@ def _blocks(
     for label, place, row in cells.values():
         by_place[place][label] = row
     labels = sorted({label for label, _, _ in cells.values()})
-    margin = min(MAX_LABEL, max(map(len, labels)))
+    margin = min(width // 2, max(map(len, labels)))
     heads = {place: _head(place) for place in places}
     decimals = {place: _decimals([_number(row, name) for row in by_place[place].values()]) for place in places}
     texts = {

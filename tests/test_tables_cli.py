@@ -233,8 +233,20 @@ class TestShow:
         assert "unknown thread(s)" in done.out and "source     FBNet" in done.out
         assert re.search(r"ir_k3_e6 +2.00 +2.00\n", done.out)
         assert re.search(r"\[red\]skip +1.00 +1.00\n", done.out)
-        assert "x" * 22 + ".." in done.out
+        assert "x" * 38 + ".. " in done.out
         assert "no interval" in tables("show", "f.parquet", "--rows").out
+
+    def test_names_of_another_project_are_one_line_for_all_places(self):
+        rows = [
+            imported(
+                OpSpec("foreign", 24, 24, s, s, label=f"MBConv-input:{s}x{s}x24-output:{s}x{s}x24-expand:{e}-stride:1"),
+                e,
+            )
+            for s in (56, 28)
+            for e in (3, 6)
+        ]
+        lines = lines_of(Table(tuple(rows), replace(MANIFEST, origin="imported")))
+        assert lines[4:] == ["MBConv-expand:3   3.00   3.00", "MBConv-expand:6   6.00   6.00"]
 
     def test_an_empty_table(self):
         Table((), MANIFEST).write("e.parquet")
