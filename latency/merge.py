@@ -144,6 +144,8 @@ def _session(manifest: Manifest) -> tuple[str, str]:
 
 def _joined(a: str, b: str, separator: str) -> str:
     """Both texts, each part once and in order, so that merging the same again changes nothing."""
+    if a == b:
+        return a  # as it is, whatever is in it: a reference's definition may have a separator of its own
     return _checked(separator.join(sorted({*a.split(separator), *b.split(separator)} - {""})))
 
 

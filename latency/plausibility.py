@@ -57,15 +57,12 @@ def implausible(table: Table) -> list[Doubt]:
 def leftovers(path: Path) -> list[Doubt]:
     """Warnings for what a run that did not end left beside a table: its journal, and half-written files."""
     found = []
-    journal = path.with_name(path.name + ".journal")
-    if journal.exists():
-        line = f"{journal} is there: a run has not ended; `latlas profile-ops` with the same options goes on from it"
-        found.append(Doubt("journal", line))
-    names = sorted(
-        entry.name
-        for entry in path.parent.iterdir()
-        if entry.name.startswith(f".{path.name}.") and entry.name.endswith(".tmp")
-    )
+    entries = sorted(entry.name for entry in path.parent.iterdir())
+    for name in entries:
+        if name.startswith(f"{path.name}.") and name.endswith(".journal"):
+            line = f"{path.parent / name} is there: a run has not ended; the same command goes on from it"
+            found.append(Doubt("journal", line))
+    names = [name for name in entries if name.startswith(f".{path.name}.") and name.endswith(".tmp")]
     if names:
         listed = ", ".join(names[:MAX_EXAMPLES])
         line = f"{len(names)} half-written files lie beside it, which nothing reads and may be deleted: {listed}"

@@ -30,6 +30,7 @@ ENVIRONMENT = Environment(
     precision="f32",
     batch=1,
     openvino_version="2026.4.1",
+    openvino_build="2026.4.1-1-abc",
     reference_id="operator-2",
     reference_ms=2.0,
     kernel="Linux 6.1",
