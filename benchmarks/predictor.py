@@ -42,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     table = Table.read(arguments.table)
     environment = table.manifest.environment
-    space = parse_space(table.manifest.space)
+    space = parse_space(table.manifest.only_space("the table"))
     setting = Setting(precision=environment.precision, threads=environment.threads or 1, seed=arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         samples, now = collect(space, arguments.train + arguments.test, setting, Path(folder) / "journal")

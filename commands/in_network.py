@@ -46,7 +46,7 @@ def tables_in_network(
     with bar_of("measuring subnets") as bar:
         added, figures = add_in_network(
             isolated,
-            options.space_of(isolated.manifest.space, ""),
+            options.space_of(isolated.manifest.only_space("the table"), ""),
             subnets,
             setting,
             journal,

@@ -80,7 +80,9 @@ def fit_predictor(
         raise UsageError(f"{out} exists already; choose another path, or --force to replace it")
     check_replaceable(out)
     operators = Table.read(table) if table is not None else None
-    chosen = options.space_of(space or (operators.manifest.space if operators else "portrait"), resolution)
+    chosen = options.space_of(
+        space or (operators.manifest.only_space(f"table {table}") if operators else "portrait"), resolution
+    )
     setting = options.setting_of(precision, threads, relative_error, seed, batch)
     if operators is not None:
         environment = operators.manifest.environment

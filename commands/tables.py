@@ -2,128 +2,230 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from latlas.commands import options
-from latlas.commands.output import print_result, shown
-from latlas.latency.errors import LatlasError, UsageError
+from latlas.commands.output import print_result
+from latlas.latency.errors import FileFormatError, LatlasError, UsageError
+from latlas.latency.record import one_line
 
 if TYPE_CHECKING:
-    from latlas.latency.table import Table
+    from collections.abc import Sequence
+
+
+class Value(StrEnum):
+    """What the cells of the grid show."""
+
+    isolated = "isolated"
+    boundary = "boundary"
+    in_network = "in-network"
+    ratio = "ratio"
+
+
+class FailOn(StrEnum):
+    """Which changes make `diff` end with exit code 1."""
+
+    any = "any"
+    slower = "slower"
+    faster = "faster"
+    none = "none"
 
 
 def tables_list(
-    folder: Annotated[Path, typer.Argument(help="Folder of tables.")] = Path("tables"), json: options.JsonOption = False
+    folder: Annotated[Path, typer.Argument(help="Folder of tables.")] = Path("tables"),
+    device: Annotated[str, typer.Option(help="Only of CPUs whose name or folder name has this.")] = "",
+    space: Annotated[str, typer.Option(help="Only of this space, with its options or without.")] = "",
+    precision: Annotated[str, typer.Option(help="Only of this precision.")] = "",
+    threads: Annotated[int | None, typer.Option(min=1, help="Only of this many threads.")] = None,
+    json: options.JsonOption = False,
 ) -> None:
-    """List the tables below a folder."""
+    """List the tables below a folder; one that cannot be read is listed as that, and then the exit code is 3."""
     from latlas.latency.table import Table
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    records = []
-    for path in sorted(folder.rglob("*.parquet")):
-        table = Table.read(path)
-        environment = table.manifest.environment
-        records.append({"table": str(path), "space": table.manifest.space, "entries": len(table), **environment.key()})
-    print_result(
-        records,
-        json,
-        lambda: [f"{r['table']}: {r['space']}, {r['entries']} operators, {r['cpu_model']}" for r in records],
-    )
+    records: list[dict[str, Any]] = []
+    broken = []
+    for path in _files(folder):
+        try:
+            table = Table.read(path)
+        except LatlasError as error:
+            broken.append(str(path))
+            records.append({"table": str(path), "valid": False, "reason": str(error)})
+            continue
+        manifest, environment = table.manifest, table.manifest.environment
+        names = f"{environment.cpu_model} {environment.device}".lower()
+        asked = (
+            device.lower() in names,
+            not space or any(space in (one, one.partition(":")[0]) for one in manifest.spaces),
+            precision in ("", environment.precision),
+            threads in (None, environment.threads),
+        )
+        if all(asked):
+            counts = {status: table.count(status) for status in ("ok", "noisy", "failed")}
+            told = {"space": manifest.space, "entries": len(table), **counts, "device": environment.device}
+            told |= {"origin": manifest.origin, "created_at": manifest.created_at}
+            told["in_network"] = manifest.in_network is not None
+            records.append({"table": str(path), "valid": True, "reason": "", **told, **environment.key()})
+    print_result(records, json, lambda: [_list_line(record) for record in records] or [f"{folder}: no such table"])
+    if broken:
+        raise FileFormatError(f"not tables, {len(broken)} of the files: {', '.join(broken[:10])}")
 
 
-def tables_show(path: Annotated[Path, typer.Argument()], json: options.JsonOption = False) -> None:
-    """Show a table: where it comes from, and its rows."""
+def tables_show(
+    path: Annotated[Path, typer.Argument(help="A table.")],
+    value: Annotated[Value, typer.Option(help="What the cells show.")] = Value.isolated,
+    rows: Annotated[bool, typer.Option("--rows", help="List every row with its interval, and no grid.")] = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Show a table: where it comes from, and its operators by place as a grid."""
+    from latlas.commands.grid import console_of, grid_lines, head_lines, row_lines
+    from latlas.latency.merge import parts
     from latlas.latency.table import Table
 
     table = Table.read(path)
-    manifest = table.manifest.to_dict()
-    rows = [row.to_dict() for row in table]
-    print_result({"manifest": manifest, "rows": rows}, json, lambda: _table_lines(table))
+    record = {
+        "table": str(path),
+        "manifest": table.manifest.to_dict(),
+        "unknown": list(table.manifest.environment.unknown),
+        "parts": list(parts(table.manifest)),
+        "counts": {status: table.count(status) for status in ("ok", "noisy", "failed")},
+        "rows": [row.to_dict() for row in table],
+    }
+    print_result(
+        record,
+        json,
+        lambda: [*head_lines(table), "", *(row_lines(table) if rows else grid_lines(table, value.value, console_of()))],
+    )
 
 
-def tables_validate(paths: Annotated[list[Path], typer.Argument()], json: options.JsonOption = False) -> None:
-    """Check tables from top to bottom, each of them; exit code 3 where one is broken."""
+def tables_validate(
+    paths: Annotated[list[Path], typer.Argument(help="Tables, or folders of them.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 where there are warnings.")] = False,
+    json: options.JsonOption = False,
+) -> None:
+    """Check tables from top to bottom; exit code 3 where one is broken, warnings for what is hardly true."""
+    from latlas.latency.plausibility import implausible, leftovers
     from latlas.latency.table import Table
 
-    records: list[dict[str, object]] = []
+    files = [file for path in paths for file in (_files(path) if path.is_dir() else [path])]
+    if not files:
+        raise UsageError(f"{', '.join(map(str, paths))}: no tables there")
+    records: list[dict[str, Any]] = []
     worst: LatlasError | None = None
-    for path in paths:
+    for path in files:
+        record: dict[str, Any] = {"table": str(path), "entries": None, "valid": False, "reason": "", "warnings": []}
         try:
-            records.append({"table": str(path), "entries": len(Table.read(path)), "valid": True, "reason": ""})
+            table = Table.read(path)
         except LatlasError as error:
-            if len(paths) == 1:
+            if len(files) == 1 and not (json and error.exit_code == FileFormatError.exit_code):
                 raise
-            records.append({"table": str(path), "entries": None, "valid": False, "reason": str(error)})
+            record["reason"] = str(error)
             if worst is None or error.exit_code > worst.exit_code:
                 worst = error
-    print_result(
-        records,
-        json,
-        lambda: [
-            f"{r['table']}: valid, {r['entries']} operators" if r["valid"] else f"not valid: {r['reason']}"
-            for r in records
-        ],
-    )
+        else:
+            doubts = [*implausible(table), *leftovers(path)]
+            record |= {"entries": len(table), "valid": True, "warnings": [doubt.to_dict() for doubt in doubts]}
+        records.append(record)
+    print_result(records, json, lambda: [line for record in records for line in _validate_lines(record)])
     if worst is not None:
         broken = [str(record["table"]) for record in records if not record["valid"]]
-        raise type(worst)(f"{len(broken)} of {len(paths)} tables not valid: {', '.join(broken)}")
+        raise type(worst)(f"{len(broken)} of {len(files)} tables not valid: {', '.join(broken)}")
+    doubtful = [str(record["table"]) for record in records if record["warnings"]]
+    if strict and doubtful:
+        raise LatlasError(f"{len(doubtful)} of {len(files)} tables have warnings: {', '.join(doubtful)}")
 
 
 def tables_diff(
-    before: Annotated[Path, typer.Argument()],
-    after: Annotated[Path, typer.Argument()],
+    before: Annotated[Path, typer.Argument(help="The earlier table.")],
+    after: Annotated[Path, typer.Argument(help="The later table.")],
+    threshold: Annotated[float, typer.Option(help="The ratio from which on a change counts, up or down.")] = 1.0,
+    confidence: Annotated[float, typer.Option(help="Compare intervals of this confidence.")] = 0.95,
+    bonferroni: Annotated[
+        bool, typer.Option("--bonferroni", help="Divide what is left of the confidence by the number of operators.")
+    ] = False,
+    fail_on: Annotated[FailOn, typer.Option(help="Changes that make the exit code 1.")] = FailOn.any,
+    ranks: Annotated[bool, typer.Option("--ranks", help="Say which operators change rank at each place.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
     json: options.JsonOption = False,
 ) -> None:
     """Operators that changed beyond both intervals, largest first; exit code 1 where there are any."""
-    from latlas.latency.table import Table, diff
+    from latlas.commands.diff_text import diff_lines, diff_markdown, diff_record
+    from latlas.latency.compare import compare
+    from latlas.latency.compare import ranks as ranks_of
+    from latlas.latency.table import Table
 
-    changes = diff(Table.read(before), Table.read(after))
-    records = [{"operator": str(change.spec), "ratio": change.ratio} for change in changes]
-    print_result(
-        records, json, lambda: [f"{r['ratio']:.3f} x  {r['operator']}" for r in records] or ["no operator changed"]
-    )
-    if changes:
+    if markdown and json:
+        raise UsageError("--markdown and --json are two formats; choose one")
+    one, other = Table.read(before), Table.read(after)
+    found = compare(one, other, threshold=threshold, confidence=confidence, bonferroni=bonferroni)
+    record = diff_record(one, other, found, ranks_of(one, other) if ranks else None)
+    print_result(record, json, lambda: [diff_markdown(record)] if markdown else diff_lines(record))
+    counted = {"any": found.changed, "slower": found.slower, "faster": found.faster, "none": ()}
+    if counted[fail_on.value]:
         raise typer.Exit(1)
 
 
 def tables_merge(
-    paths: Annotated[list[Path], typer.Argument()],
+    paths: Annotated[list[Path], typer.Argument(help="Tables of one environment, in any order.")],
     out: Annotated[Path, typer.Option(help="The joined table.")],
+    conflicts: Annotated[Path | None, typer.Option(help="Write rows that disagree to this JSON file.")] = None,
     force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
     """Join tables of one environment; rows are kept as they are, and those that disagree are an error."""
-    from latlas.latency.table import Table
+    from latlas.latency.errors import MergeConflictError
+    from latlas.latency.merge import parts
+    from latlas.latency.table import Table, merge
 
-    merged = Table.read(paths[0])
-    for path in paths[1:]:
-        merged = merged.merged(Table.read(path))
+    try:
+        merged = merge([Table.read(path) for path in paths])
+    except MergeConflictError as error:
+        found = [conflict.to_dict() for conflict in error.conflicts]
+        if conflicts is not None:
+            _write_json(conflicts, found)
+            raise LatlasError(f"{error}; all are in {conflicts}") from None
+        if json:
+            print_result({"table": None, "entries": None, "conflicts": found}, json, list)
+        raise
     merged.write(out, overwrite=force)
-    record = {"table": str(out), "entries": len(merged)}
+    record = {"table": str(out), "entries": len(merged), "conflicts": [], "parts": list(parts(merged.manifest))}
     print_result(record, json, lambda: [f"{out}: {len(merged)} operators"])
 
 
-def _table_lines(table: Table) -> list[str]:
-    manifest = table.manifest
-    environment = manifest.environment
-    lines = [
-        f"{table.name}: {manifest.space}, {len(table)} operators, noise floor {shown(manifest.noise_floor, 100, 2)} %",
-        f"{environment.cpu_model}, OpenVINO {environment.openvino_version}, {environment.precision}, "
-        f"{environment.threads or 'unknown'} thread(s), reference {shown(environment.reference_ms, 1, 4)} ms, "
-        f"{manifest.created_at}",
-    ]
-    if manifest.origin == "imported":
-        lines.append(f"imported, not measured by Latlas: {manifest.source}")
-        lines.append(f"unknown of its environment: {', '.join(environment.unknown)}")
-    for row in table:
-        if row.latency_ms is None:
-            lines.append(f"{'failed':>10}  {row.spec}: {row.reason}")
-        else:
-            noisy = " noisy" if row.status == "noisy" else ""
-            error = "unknown" if row.ratio is None else f"{100 * row.relative_error:4.1f} %"
-            lines.append(f"{row.latency_ms:7.4f} ms +-{error}{noisy}  {row.spec}")
-    return lines
+def _files(folder: Path) -> Sequence[Path]:
+    return sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+
+
+def _list_line(record: dict[str, Any]) -> str:
+    if not record["valid"]:
+        return f"not a table: {one_line(record['reason'], 2000)}"  # a stranger may have named the file
+    unknown = {name: "unknown" if record[name] is None else record[name] for name in ("precision", "threads", "batch")}
+    origin = "" if record["origin"] == "measured" else f", {record['origin']}"
+    doubtful = "".join(f", {record[status]} {status}" for status in ("noisy", "failed") if record[status])
+    return (
+        f"{one_line(record['table'], 1000)}: {record['space']}, {record['entries']} operators{doubtful}, {record['cpu_model']}, "
+        f"{unknown['precision']}, {unknown['threads']} thread(s), batch {unknown['batch']}, "
+        f"OpenVINO {record['openvino_version']}{origin}"
+    )
+
+
+def _validate_lines(record: dict[str, Any]) -> list[str]:
+    if not record["valid"]:
+        return [f"not valid: {one_line(record['reason'], 2000)}"]
+    warnings = [f"  warning, {one['rule']}: {one['message']}" for one in record["warnings"]]
+    return [f"{record['table']}: valid, {record['entries']} operators", *warnings]
+
+
+def _write_json(path: Path, record: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    from json import dumps
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

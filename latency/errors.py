@@ -4,6 +4,7 @@
     +-- CompileTimeoutError          1  (also TimeoutError)  the compiler hung or died on a network
     +-- InfeasibleBudgetError        1  (also ValueError)    no network of the space is within the budget
     +-- UnreachableError             1  (also ConnectionError)  a store of tables did not answer
+    +-- MergeConflictError           1                       tables have latencies of one operator that disagree
     +-- UsageError                   2  (also ValueError)    an argument is wrong
     |   +-- UnknownOperatorError     2  (also KeyError)
     |   +-- UnknownSpaceError        2  (also KeyError)
@@ -15,6 +16,9 @@
 
 Every message says what, the value, and what to do.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class LatlasError(Exception):
@@ -37,6 +41,14 @@ class InfeasibleBudgetError(LatlasError, ValueError):
 
 class UnreachableError(LatlasError, ConnectionError):
     """A store of tables did not answer, or not as one."""
+
+
+class MergeConflictError(LatlasError):
+    """Tables have latencies of one operator that disagree; `conflicts` are all of them."""
+
+    def __init__(self, message: str, conflicts: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.conflicts = tuple(conflicts)
 
 
 class UsageError(LatlasError, ValueError):

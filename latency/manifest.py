@@ -16,6 +16,9 @@ from latlas.latency.row import ORIGINS
 # what an imported environment does not say is null; more of the machine's state, OpenVINO's build; the reference's whole
 # definition as text. `migrate.py` reads version 1.
 SCHEMA_VERSION = 2
+MAX_TEXT = 64_000
+SPACES = " + "
+"""What parts the spaces of a merged table in `space`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class Manifest:
     `command` the command line, `noise_floor` the relative error between two measurements of one network in that
     session, `end_state` the machine's state after the last row (`environment.state` is that before the first).
     `rows_sha256` is set by the table. `origin` is that of all its rows; `source` says of imported ones which file of which
-    project and licence they were. `in_network` says of what the in-network latencies were estimated.
+    project and licence they were, and of merged ones what they were merged of (`merge.parts`). A table merged of several
+    spaces has all of them in `space`, with ` + ` between; `spaces` takes them apart. `in_network` says of what the
+    in-network latencies were estimated.
     """
 
     environment: Environment
@@ -72,7 +77,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         for name in ("reference", "space", "command", "tool_version", "source"):
-            object.__setattr__(self, name, one_line(getattr(self, name), 4000))
+            object.__setattr__(self, name, one_line(getattr(self, name), MAX_TEXT))
         if not self.space:
             raise UsageError("manifest: space is empty; it must name the search space")
         if self.origin not in ORIGINS:
@@ -83,6 +88,17 @@ class Manifest:
         if self.origin == "measured" and unknown:
             raise UsageError(f"manifest: it says measured, and nothing of {', '.join(unknown)}; only imported may")
         check_timestamp("manifest: created_at", self.created_at)
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The search spaces that the rows are of: one, or those that a merged table was of."""
+        return tuple(self.space.split(SPACES))
+
+    def only_space(self, what: str) -> str:
+        """The space where it is one; raises `UsageError` that names `what` and the spaces where they are several."""
+        if len(self.spaces) > 1:
+            raise UsageError(f"{what} is merged of {len(self.spaces)} spaces; name one with --space: {self.space}")
+        return self.space
 
     def to_dict(self) -> dict[str, object]:
         """Every field by name, environment and state nested; `Manifest.from_dict` reads it back."""

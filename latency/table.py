@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latlas.latency.environment import differing_fields, require_same
-from latlas.latency.errors import LatlasError, MissingEntryError, UsageError
+from latlas.latency.compare import Change, conflicts, diff
+from latlas.latency.errors import MissingEntryError, UsageError
 from latlas.latency.manifest import SCHEMA_VERSION, Manifest
+from latlas.latency.merge import union
 from latlas.latency.ops import OpSpec
-from latlas.latency.record import canonical_json
 from latlas.latency.row import STATUSES, Row, rows_checksum
-from latlas.latency.table_file import read_rows, write_rows
+from latlas.latency.table_file import read_rows, to_arrow, write_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA_VERSION", "STATUSES", "Change", "Manifest", "Row", "Table", "conflicts", "diff"]
+__all__ = ["SCHEMA_VERSION", "STATUSES", "Change", "Manifest", "Row", "Table", "conflicts", "diff", "merge"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +97,16 @@ class Table:
             return row
         path = "PATH" if self.path is None else shlex.quote(str(self.path))
         environment = self.manifest.environment
+        if self.manifest.origin == "imported":
+            raise MissingEntryError(
+                f"table {self.name} has no {spec}, and it is imported; measure a table of your own with "
+                "`latlas profile-ops`"
+            )
         options = f"--precision {environment.precision} --threads {environment.threads} --update --out {path}"
         if environment.batch not in (None, 1):
             options = f"--batch {environment.batch} {options}"
-        command = f"`latlas profile-ops --space {shlex.quote(self.manifest.space)} {options}`"
+        space = shlex.quote(self.manifest.space) if len(self.manifest.spaces) == 1 else "SPACE"
+        command = f"`latlas profile-ops --space {space} {options}`"
         if row is None:
             raise MissingEntryError(f"table {self.name} has no {spec}; measure it with {command}")
         raise MissingEntryError(
@@ -123,111 +128,25 @@ class Table:
 
     def to_frame(self) -> pd.DataFrame:
         """A data frame as `pandas.read_parquet` gives it: the rows' fields, then the environment's key fields."""
-        import pandas as pd
-
-        from latlas.latency.row import ESTIMATES, NUMBERS, ROW_FIELDS
-
-        key = self.manifest.environment.key()
-        frame = pd.DataFrame([{**row.to_dict(), **key} for row in self.rows], columns=[*ROW_FIELDS, *key])
-        return frame.astype(dict.fromkeys((*NUMBERS, *ESTIMATES), "float64"))
+        frame: pd.DataFrame = to_arrow(self.rows, self.manifest).to_pandas()
+        return frame
 
     def merged(self, other: Table) -> Table:
         """The union of two tables of one environment; the order does not matter and no row is altered.
 
-        Where both have an operator and agree, the row with the narrower interval stays; a row that failed gives way.
+        Where both have an operator and agree, `merge.py` says which row stays.
 
         Raises:
             EnvironmentMismatchError: the environments differ; each field is named.
-            LatlasError: rows of the same operator disagree beyond both intervals; each is listed.
+            MergeConflictError: rows of the same operator disagree beyond both intervals; each is listed.
         """
-        require_same(self.manifest.environment, other.manifest.environment, f"merge {self.name} with {other.name}")
-        disagreeing = conflicts(self, other)
-        if disagreeing:
-            listed = "; ".join(f"{change.spec} ({change.ratio:.3g} times)" for change in disagreeing[:10])
-            more = f" and {len(disagreeing) - 10} more" if len(disagreeing) > 10 else ""
-            raise LatlasError(
-                f"cannot merge {self.name} with {other.name}: {len(disagreeing)} operators disagree beyond both "
-                f"intervals: {listed}{more}; measure them again, nothing was averaged"
-            )
-        rows: dict[OpSpec, Row] = {}
-        for row in (*self.rows, *other.rows):
-            rows[row.spec] = min(rows.get(row.spec, row), row, key=_preference)
-        return Table(tuple(rows.values()), _merged_manifest(self.manifest, other.manifest))
+        rows, manifest = union((self, other))
+        return Table(rows, manifest)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """An operator whose two intervals do not overlap; `ratio` is after over before, above 1 for slower."""
+def merge(tables: Sequence[Table]) -> Table:
+    """The union of tables of one environment, in any order; `Table.merged` says what it raises.
 
-    spec: OpSpec
-    before: Row
-    after: Row
-    ratio: float
-
-
-def diff(before: Table, after: Table) -> list[Change]:
-    """Operators whose latencies differ beyond both intervals, the largest change, up or down, first.
-
-    Tables of one environment are compared by the ratio to the reference network, which the machine's drift from one
-    session to the next does not move; others by milliseconds. Operators that only one of them has, that
-    failed, or that were imported without an interval are left out.
+    Where it gives a table, merging two at a time in any order gives the same one.
     """
-    by_ratio = not differing_fields(before.manifest.environment, after.manifest.environment)
-    changes = []
-    for old in before:
-        if old.spec not in before or old.spec not in after:
-            continue
-        new = after[old.spec]
-        intervals = _interval(old, by_ratio), _interval(new, by_ratio)
-        if None in (*intervals[0], *intervals[1]):
-            continue  # imported without an interval
-        (old_low, old_mid, old_high), (new_low, new_mid, new_high) = intervals
-        if new_low > old_high or old_low > new_high:
-            changes.append(Change(old.spec, old, new, new_mid / old_mid))
-    return sorted(changes, key=lambda change: (-abs(math.log(change.ratio)), change.spec))
-
-
-def conflicts(a: Table, b: Table) -> list[Change]:
-    """Operators of which two tables of one environment disagree beyond both intervals, the largest first.
-
-    Raises `EnvironmentMismatchError` where the environments differ.
-    """
-    require_same(a.manifest.environment, b.manifest.environment, f"compare {a.name} with {b.name}")
-    return diff(a, b)
-
-
-def _interval(row: Row, by_ratio: bool) -> tuple[float, float, float]:
-    names = ("ratio_lower", "ratio", "ratio_upper") if by_ratio else ("lower_ms", "latency_ms", "upper_ms")
-    low, middle, high = (getattr(row, name) for name in names)
-    return low, middle, high
-
-
-def _preference(row: Row) -> tuple[float, str]:
-    return row.relative_error, canonical_json(row.to_dict())
-
-
-def _merged_manifest(a: Manifest, b: Manifest) -> Manifest:
-    """A manifest that is the same for (a, b) and (b, a): the environment of the session that began first."""
-    first = min(a, b, key=_session)
-    floors = [floor for floor in (a.noise_floor, b.noise_floor) if floor is not None]
-    return replace(
-        first,
-        reference=_joined(a.reference, b.reference, " + "),
-        space=_joined(a.space, b.space, " + "),
-        command=_joined(a.command, b.command, " && "),
-        tool_version=_joined(a.tool_version, b.tool_version, " + "),
-        seed=a.seed if a.seed == b.seed else None,
-        noise_floor=max(floors, default=None),
-        created_at=max(a.created_at, b.created_at),
-    )
-
-
-def _session(manifest: Manifest) -> tuple[str, str]:
-    """What orders sessions: when they began; for those of one second, all that a merge takes from the first."""
-    record = manifest.to_dict()
-    return manifest.environment.started_at, canonical_json([record["environment"], record["end_state"]])
-
-
-def _joined(a: str, b: str, separator: str) -> str:
-    """Both texts, each part once and in order, so that merging the same again changes nothing."""
-    return separator.join(sorted({*a.split(separator), *b.split(separator)} - {""}))
+    return Table(*union(tables))

@@ -1,14 +1,15 @@
 """The Parquet file of a latency table: the one place that writes it, and that reads it without believing it.
 
 A file may come from a stranger. Its size, the sizes it claims, its schema and its manifest are checked before its rows
-are built, so that a small hostile file neither runs code nor fills the memory.
+are built, so that a small hostile file neither runs code nor fills the memory. `benchmarks/fuzz_tables.py` tries.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,16 @@ from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.manifest import Manifest
 from latlas.latency.migrate import ROW_COLUMNS, VERSIONS, migrate_manifest, migrate_row
 from latlas.latency.ops import OpSpec
+from latlas.latency.parquet_guard import MAX_ROWS, check_parquet
 from latlas.latency.record import canonical_json, one_line, parse_json
 from latlas.latency.row import COUNTS, ESTIMATES, NUMBERS, ROW_FIELDS, Row, rows_checksum
 
+__all__ = ["CHECKSUM_KEY", "COLUMNS", "MAX_ROWS", "METADATA_KEY", "read_rows", "to_arrow", "write_rows"]
+
 METADATA_KEY = b"latlas"
-MAX_ROWS = 100_000
+CHECKSUM_KEY = b"latlas_sha256"
+"""Where the SHA-256 of the manifest's text is; files of earlier versions have none."""
 MAX_FILE_BYTES = 64 * 2**20
-MAX_DATA_BYTES = 256 * 2**20
 MAX_MANIFEST_BYTES = 2**20
 MAX_TEXT_BYTES = 16 * 2**10
 
@@ -47,6 +51,12 @@ COLUMNS: dict[str, pa.DataType] = _column_types()
 _TEXT_COLUMNS = frozenset(name for name, kind in COLUMNS.items() if kind == pa.string())
 
 
+def to_arrow(rows: Sequence[Row], manifest: Manifest) -> pa.Table:
+    """The rows as an Arrow table, as they are in the file: `COLUMNS`, the environment's key in each row."""
+    key = manifest.environment.key()
+    return pa.Table.from_pylist([{**row.to_dict(), **key} for row in rows], schema=pa.schema(list(COLUMNS.items())))
+
+
 def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: bool = False) -> None:
     """Write the rows and their manifest as one Parquet file, whole or not at all.
 
@@ -54,10 +64,9 @@ def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: b
     """
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path} exists already; choose another path, or say to overwrite it")
-    schema = pa.schema(list(COLUMNS.items()))
-    metadata = {METADATA_KEY: canonical_json(manifest.to_dict()).encode()}
-    key = manifest.environment.key()
-    table = pa.Table.from_pylist([{**row.to_dict(), **key} for row in rows], schema=schema)
+    text = canonical_json(manifest.to_dict()).encode()
+    metadata = {METADATA_KEY: text, CHECKSUM_KEY: hashlib.sha256(text).hexdigest().encode()}
+    table = to_arrow(rows, manifest)
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +74,7 @@ def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: b
         with os.fdopen(descriptor, "wb") as file:
             # Without Arrow's own copy of the schema there is one schema in the file, and not a second to believe.
             options = {"compression": "zstd", "store_schema": False, "write_page_checksum": True}
-            with pq.ParquetWriter(file, schema, **options) as writer:
+            with pq.ParquetWriter(file, table.schema, **options) as writer:
                 writer.write_table(table)
                 writer.add_key_value_metadata(metadata)
             file.flush()
@@ -90,26 +99,21 @@ def read_rows(path: Path, content: bytes | None = None) -> tuple[list[Row], Mani
     """
     content = read_bytes(path) if content is None else content
     try:
+        check_parquet(content)
         file = _opened(content)
-        _check_sizes(path, file.metadata)
         manifest, version = _read_manifest(path, file.metadata.metadata or {})
         row_columns = ROW_COLUMNS.get(version, ROW_FIELDS)
         columns = (*row_columns, *KEY_FIELDS)
         _check_columns(path, file.schema_arrow, columns)
         # Text as dictionaries keeps one long text that a hundred thousand rows repeat at its own size.
         table = _opened(content, [name for name in columns if name in _TEXT_COLUMNS]).read(use_threads=False)
-        records = _records(path, table, columns)
+        values = _values(path, table, columns)
     except FileFormatError:
         raise
     except _BROKEN as error:
         problem = one_line(str(error), 200) or type(error).__name__
         raise FileFormatError(f"{path} is not a readable Parquet file: {problem}") from None
-    _check_environment(path, records, manifest.environment)
-    rows = [
-        Row.from_dict(migrate_row({name: record[name] for name in row_columns}, version), f"{path}, row {number}")
-        for number, record in enumerate(records)
-    ]
-    _check_duplicates(path, (row.spec for row in rows))
+    rows = list(_rows(path, values, row_columns, version, manifest.environment))
     checksum = rows_checksum(rows, row_columns)
     if checksum != manifest.rows_sha256:
         claimed = one_line(repr(manifest.rows_sha256), 80)
@@ -148,20 +152,6 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def _check_sizes(path: Path, footer: pq.FileMetaData) -> None:
-    # Not column by column: pyarrow 26 ends the whole process when a broken footer is asked for a column's metadata.
-    if not 0 <= footer.num_rows <= MAX_ROWS:
-        raise FileFormatError(f"{path} claims {footer.num_rows} rows; a latency table has at most {MAX_ROWS}")
-    claimed = 0
-    for group in (footer.row_group(index) for index in range(footer.num_row_groups)):
-        if not 0 <= group.num_rows <= footer.num_rows or group.total_byte_size < 0:
-            sizes = f"{group.num_rows} rows and {group.total_byte_size} bytes"
-            raise FileFormatError(f"{path} has a row group of {sizes} among {footer.num_rows} rows")
-        claimed += group.total_byte_size
-    if claimed > MAX_DATA_BYTES:
-        raise FileFormatError(f"{path} claims {claimed} bytes of data; a latency table has at most {MAX_DATA_BYTES}")
-
-
 def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> tuple[Manifest, int]:
     """The manifest, and the version of the schema that the file is of."""
     text = metadata.get(METADATA_KEY)
@@ -169,6 +159,14 @@ def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> tuple[Manifest, 
         raise FileFormatError(f"{path} is a Parquet file without a manifest of Latlas; it is no latency table")
     if len(text) > MAX_MANIFEST_BYTES:
         raise FileFormatError(f"{path}: the manifest has {len(text)} bytes; at most {MAX_MANIFEST_BYTES} are read")
+    unknown = sorted(metadata.keys() - {METADATA_KEY, CHECKSUM_KEY})
+    if unknown:  # one of ours with a bit flipped would be a checksum that is not looked at
+        names = one_line(", ".join(name.decode("utf-8", "replace") for name in unknown), 200)
+        raise FileFormatError(
+            f"{path}: unknown metadata: {names}; a table has {METADATA_KEY.decode()} and its checksum"
+        )
+    if metadata.get(CHECKSUM_KEY, sha := hashlib.sha256(text).hexdigest().encode()) != sha:
+        raise FileFormatError(f"{path}: the manifest was changed: it has not the sha256 that the file says")
     record = parse_json(text, f"{path}: the manifest")
     version = record.get("schema_version") if isinstance(record, dict) else None
     if type(version) is not int or version not in VERSIONS:
@@ -195,8 +193,8 @@ def _check_columns(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Non
             raise FileFormatError(f"{path}: column {name} is of type {one_line(str(found), 80)}; it must be {wanted}")
 
 
-def _records(path: Path, table: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows as plain records, texts looked at before they are multiplied."""
+def _values(path: Path, table: pa.Table, names: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns as plain values, texts looked at before they are multiplied."""
     columns: dict[str, list[Any]] = {}
     for name in names:
         values: list[Any] = []
@@ -211,24 +209,26 @@ def _records(path: Path, table: pa.Table, names: Sequence[str]) -> list[dict[str
             else:
                 values += chunk.to_pylist()
         columns[name] = values
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return columns
 
 
-def _check_environment(path: Path, records: list[dict[str, Any]], environment: Environment) -> None:
-    for number, record in enumerate(records):
-        for name, value in environment.key().items():
+def _rows(
+    path: Path, columns: dict[str, list[Any]], names: Sequence[str], version: int, environment: Environment
+) -> Iterator[Row]:
+    """The rows one by one, so that of a hundred thousand equal ones only two are made."""
+    key, seen = environment.key(), dict[OpSpec, int]()
+    for number, values in enumerate(zip(*columns.values(), strict=True)):
+        record = dict(zip(columns, values, strict=True))
+        for name, value in key.items():
             if record[name] != value:
                 raise FileFormatError(
                     f"{path}, row {number}: {name} is {one_line(repr(record[name]), 80)}; the manifest says {value!r}"
                 )
-
-
-def _check_duplicates(path: Path, specs: Iterable[OpSpec]) -> None:
-    seen: dict[OpSpec, int] = {}
-    for number, spec in enumerate(specs):
-        if spec in seen:
-            raise FileFormatError(f"{path}: rows {seen[spec]} and {number} are of one operator, {spec}")
-        seen[spec] = number
+        row = Row.from_dict(migrate_row({name: record[name] for name in names}, version), f"{path}, row {number}")
+        if row.spec in seen:
+            raise FileFormatError(f"{path}: rows {seen[row.spec]} and {number} are of one operator, {row.spec}")
+        seen[row.spec] = number
+        yield row
 
 
 def _umask() -> int:

@@ -355,7 +355,7 @@ def floats(*values):
         ({"rounds": floats(1, 2, 3)}, "column rounds is of type double; it must be int64"),
         ({"kind": pa.array([1, 2, 3])}, "column kind is of type int64; it must be string"),
         ({"kind": pa.array([b"a", b"b", b"c"])}, "column kind is of type binary; it must be string"),
-        ({"ratio": pa.array([[0.1], [], []])}, "column ratio is of type list"),
+        ({"ratio": pa.array([[0.1], [], []])}, "not a readable Parquet file: its columns are nested"),
         ({"kind": pa.array(["mbconv", "bogus", "skip"])}, "row 1: unknown operator kind 'bogus'"),
         ({"kind": pa.array(["mbconv", None, "skip"])}, "row 1: unknown operator kind None"),
         ({"height": pa.array([64, 0, 64])}, "row 1: shuffle: height is 0"),

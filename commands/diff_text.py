@@ -1,0 +1,186 @@
+"""A comparison of two tables as a record, as lines for people, and as Markdown for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from latlas.latency.compare import Change, Comparison, Ranks
+    from latlas.latency.table import Table
+
+MAX_LISTED = 20
+
+
+def diff_record(before: Table, after: Table, found: Comparison, ranked: Sequence[Ranks] | None) -> dict[str, Any]:
+    """All that is known of the comparison, as JSON takes it."""
+    from latlas.latency.compare import differences
+
+    record: dict[str, Any] = {
+        "before": before.name,
+        "after": after.name,
+        "differing": {name: list(values) for name, values in differences(before, after).items()},
+        "compared_by": "ratio" if found.by_ratio else "latency_ms",
+        "confidence": found.confidence,
+        "threshold": found.threshold,
+        "compared": len(found.pairs),
+        "changed": len(found.changed),
+        "slower": len(found.slower),
+        "faster": len(found.faster),
+        "by_chance": found.by_chance,
+        "geometric_mean": found.geometric_mean,
+        "changes": [_change_record(change) for change in found.changed],
+        "no_interval": [_change_record(change) for change in found.no_interval],
+        "only_before": [str(spec) for spec in found.only_before],
+        "only_after": [str(spec) for spec in found.only_after],
+        "failed": [str(spec) for spec in found.failed],
+    }
+    if ranked is not None:
+        record["ranks"] = [
+            {
+                "place": str(one.place),
+                "operators": one.operators,
+                "best_before": str(one.best_before),
+                "best_after": str(one.best_after),
+                "reversals": [
+                    {
+                        "faster_before": str(pair.first),
+                        "faster_after": str(pair.second),
+                        "before_ratio": pair.before_ratio,
+                        "after_ratio": pair.after_ratio,
+                    }
+                    for pair in one.reversals
+                ],
+            }
+            for one in ranked
+        ]
+    return record
+
+
+def _change_record(change: Change) -> dict[str, Any]:
+    return {
+        "operator": str(change.spec),
+        "ratio": change.ratio,
+        "lower": change.lower,
+        "upper": change.upper,
+        "before_ms": change.before.latency_ms,
+        "after_ms": change.after.latency_ms,
+        "spec": change.spec.to_dict(),
+    }
+
+
+def diff_lines(record: dict[str, Any]) -> list[str]:
+    """The comparison for people."""
+    lines = [f"before {record['before']}", f"after  {record['after']}", *_head(record)]
+    if record["changes"]:
+        lines += ["", "  ratio  [interval]         before ms   after ms  operator"]
+        lines += [
+            f"{one['ratio']:7.3f}  [{one['lower']:.3f}, {one['upper']:.3f}]".ljust(26)
+            + f"{one['before_ms']:10.4f} {one['after_ms']:10.4f}  {one['operator']}"
+            for one in record["changes"]
+        ]
+    for title, texts in _left_out(record):
+        lines += ["", f"{title}:", *(f"  {text}" for text in texts)]
+    if "ranks" in record:
+        lines += ["", *_rank_lines(record)]
+    return lines
+
+
+def diff_markdown(record: dict[str, Any]) -> str:
+    """The comparison as Markdown, what a table says made safe in it."""
+    lines = [f"### {_safe(record['before'])} and {_safe(record['after'])}", ""]
+    lines += [f"- {_safe(line)}" for line in _head(record)]
+    if record["changes"]:
+        lines += ["", "| ratio | interval | before, ms | after, ms | operator |", "| --: | --- | --: | --: | --- |"]
+        lines += [
+            f"| {one['ratio']:.3f} | {one['lower']:.3f} to {one['upper']:.3f} | {one['before_ms']:.4f} "
+            f"| {one['after_ms']:.4f} | {_safe(one['operator'])} |"
+            for one in record["changes"]
+        ]
+    for title, texts in _left_out(record):
+        lines += ["", f"<details><summary>{_safe(title)}</summary>", "", *(f"- {_safe(text)}" for text in texts)]
+        lines += ["", "</details>"]
+    if "ranks" in record:
+        moved = [one for one in record["ranks"] if one["reversals"] or one["best_before"] != one["best_after"]]
+        lines += ["", f"{_rank_summary(record)}", ""]
+        if moved:
+            lines += [
+                "| place | fastest before | fastest after | pairs that change rank |",
+                "| --- | --- | --- | --: |",
+            ]
+        lines += [
+            f"| {_safe(one['place'])} | {_safe(one['best_before'])} | {_safe(one['best_after'])} | {len(one['reversals'])} |"
+            for one in moved
+        ]
+    return "\n".join(lines)
+
+
+def _head(record: dict[str, Any]) -> list[str]:
+    lines = [f"{name}: {_value(one)} -> {_value(other)}" for name, (one, other) in record["differing"].items()]
+    by = "ratio to the reference" if record["compared_by"] == "ratio" else "milliseconds"
+    if record["compared_by"] != "ratio":
+        by += ", into which the machine's speed of each session goes"
+    lines.append(f"compared by {by}; intervals of {100 * record['confidence']:.4g} %")
+    least = f" and by {record['threshold']:g} times or more" if record["threshold"] > 1 else ""
+    lines.append(
+        f"{record['changed']} of {record['compared']} operators changed beyond both intervals{least}: "
+        f"{record['slower']} slower, {record['faster']} faster; by chance about {record['by_chance']:.1g} would, "
+        "if the intervals hold"
+    )
+    everything = record["compared"] + len(record["no_interval"])
+    if record["geometric_mean"] is not None:
+        lines.append(f"geometric mean of all {everything} ratios: {record['geometric_mean']:.3f}")
+    return lines
+
+
+def _left_out(record: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """What was not compared: titles with counts, and what is listed under each."""
+    unjudged = [
+        f"{one['ratio']:.3f}  {one['before_ms']:.4f} -> {one['after_ms']:.4f} ms  {one['operator']}"
+        for one in sorted(record["no_interval"], key=lambda one: -abs(one["ratio"] - 1))
+    ]
+    found = []
+    for title, texts in (
+        ("without an interval, so that no change is beyond it", unjudged),
+        ("in the first only", record["only_before"]),
+        ("in the second only", record["only_after"]),
+        ("failed in one or both", record["failed"]),
+    ):
+        if texts:
+            more = [f"and {len(texts) - MAX_LISTED} more; --json lists all"] if len(texts) > MAX_LISTED else []
+            found.append((f"{title} ({len(texts)})", [*texts[:MAX_LISTED], *more]))
+    return found
+
+
+def _rank_summary(record: dict[str, Any]) -> str:
+    ranked = record["ranks"]
+    other = sum(one["best_before"] != one["best_after"] for one in ranked)
+    pairs = sum(len(one["reversals"]) for one in ranked)
+    return (
+        f"places where another operator is the fastest: {other} of {len(ranked)}; "
+        f"pairs that change rank beyond both intervals: {pairs}"
+    )
+
+
+def _rank_lines(record: dict[str, Any]) -> list[str]:
+    lines = [_rank_summary(record)]
+    for one in record["ranks"]:
+        lines.append(f"  {one['place']}: {one['best_before'].split()[0]} -> {one['best_after'].split()[0]}")
+        lines += [
+            f"    {pair['faster_before']} was {pair['before_ratio']:.2f} times as fast as {pair['faster_after']}, "
+            f"which now is {pair['after_ratio']:.2f} times as fast"
+            for pair in one["reversals"]
+        ]
+    return lines
+
+
+def _value(value: Any) -> str:
+    return "unknown" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _safe(text: Any) -> str:
+    """A text that is neither a column, a link nor HTML in Markdown."""
+    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\\", "\\\\")
+    for character in "|`*_[]":
+        escaped = escaped.replace(character, f"\\{character}")
+    return escaped
