@@ -15,6 +15,7 @@ import typer
 from latlas.commands import doctor, exchange, in_network, measuring, searching, sharing, tables
 from latlas.commands.output import note
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.latency.interrupt import raise_on_signals
 
 EPILOG = (
     "Exit codes: 0 ok; 1 not achieved; 2 usage; 3 incompatible or invalid file; 4 interrupted, resumable. "
@@ -136,6 +137,7 @@ def main() -> None:
     # Before torch is imported: its threads would spin while they wait, and with anything else on the cores that made a
     # training step ten times slower (2.9-9.4 s against 0.3 s); it also disturbs a measurement that follows.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    raise_on_signals()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     sys.exit(run(sys.argv[1:]))
 

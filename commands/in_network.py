@@ -21,6 +21,7 @@ def tables_in_network(
     subnets: Annotated[int, typer.Option(help="Subnets to measure, baselines among them.", min=10)] = 100,
     out: Annotated[Path | None, typer.Option(help="Table to write; default the same file.")] = None,
     relative_error: options.ErrorOption = 0.01,
+    lock_timeout: options.LockOption = None,
     force: options.ForceOption = False,
     seed: options.SeedOption = 0,
     json: options.JsonOption = False,

@@ -28,6 +28,7 @@ def profile_ops(
         ),
     ] = None,
     relative_error: options.ErrorOption = 0.01,
+    lock_timeout: options.LockOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be measured.")] = False,
     update: Annotated[bool, typer.Option("--update", help="Measure only what the table lacks, and add it.")] = False,
     force: options.ForceOption = False,
@@ -64,6 +65,7 @@ def fit_predictor(
     test: Annotated[int, typer.Option(help="Further measured subnets, for the figures alone.", min=1)] = 50,
     out: Annotated[Path, typer.Option(help="Folder of the predictor.")] = Path("predictor"),
     relative_error: options.ErrorOption = 0.01,
+    lock_timeout: options.LockOption = None,
     force: options.ForceOption = False,
     seed: options.SeedOption = 0,
     json: options.JsonOption = False,
@@ -180,6 +182,7 @@ def measure(
         float | None, typer.Option(help="State milliseconds at this reference latency, an earlier session's.")
     ] = None,
     relative_error: options.ErrorOption = 0.01,
+    lock_timeout: options.LockOption = None,
     seed: options.SeedOption = 0,
     json: options.JsonOption = False,
 ) -> None:

@@ -30,6 +30,14 @@ def _whole_numbers(text: str) -> str:
     return text
 
 
+def _lock_at_most(context: typer.Context, seconds: float | None) -> float | None:
+    """Keep the option's value to the end of the command, whichever part of it waits for the lock."""
+    from latlas.latency.lock import waiting_at_most
+
+    context.with_resource(waiting_at_most(seconds))
+    return seconds
+
+
 SpaceOption = Annotated[
     str, typer.Option("--space", help="Search space, such as portrait or portrait:decoder_channels=24.")
 ]
@@ -55,6 +63,15 @@ SeedOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 ErrorOption = Annotated[float, typer.Option("--relative-error", help="Asked half width of the 95 % interval.")]
+LockOption = Annotated[
+    float | None,
+    typer.Option(
+        "--lock-timeout",
+        min=0,
+        callback=_lock_at_most,
+        help="Seconds to wait for another run on this host; 0 does not wait. Default: for ever.",
+    ),
+]
 DataOption = Annotated[str, typer.Option("--data", help="Folder of images and masks, or `synthetic`.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or auto; for training.")]
 

@@ -120,6 +120,7 @@ def search(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/search"),
     time_limit: Annotated[float | None, typer.Option(help="Seconds after which no more candidates are scored.")] = None,
     relative_error: options.ErrorOption = 0.01,
+    lock_timeout: options.LockOption = None,
     device: options.DeviceOption = "auto",
     force: options.ForceOption = False,
     seed: options.SeedOption = 0,

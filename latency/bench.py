@@ -13,17 +13,23 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from latlas.latency import errors
+from latlas.latency import errors, interrupt
 from latlas.latency.errors import CompileTimeoutError, LatlasError
 from latlas.latency.lock import timing_lock
 from latlas.latency.stopwatch import QUIET_SECONDS, Pass, StopRule, quiet_level
 
 log = logging.getLogger(__name__)
 
+Answer = TypeVar("Answer")
+
 START_SECONDS = 120.0
 """Time a timing process may take to import and greet; generous, a cold disk is slow."""
+
+
+class ProcessDiedError(CompileTimeoutError):
+    """The timing process ended by itself, or something ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class Timer(Protocol):
 class Bench:
     """Times networks in a child process, which is replaced after `recycle_after` passes and whenever it hangs or dies.
 
-    Use it as a context manager: it holds the host's timing lock and the process. `options` are those of
+    Use it as a context manager, in one thread: it holds the host's timing lock and the process. `options` are those of
     `runtime.CompileOptions`; `reference` is `network` for whole networks, `operator` for single ones.
     """
 
@@ -106,8 +112,12 @@ class Bench:
     def time(self, network: Network) -> Pass:
         """One pass of a network, compiled anew.
 
-        Raises `CompileTimeoutError` where the compiler hangs or its process dies, and what the process reports else.
+        Raises `CompileTimeoutError` where the compiler hangs or its process dies twice, and what the process reports else.
+        One death alone may have come from outside: an operator is not to blame for that.
         """
+        return self._twice(lambda: self._time(network))
+
+    def _time(self, network: Network) -> Pass:
         self._make_ready()
         at = time.time()
         quiet_ms = self._quiet_ms(at)
@@ -126,9 +136,19 @@ class Bench:
 
     def node_times(self, network: Network) -> dict[str, Any]:
         """Where a network's time goes, as `Host.node_times` gives it; raises what `time` raises."""
+        return self._twice(lambda: self._node_times(network))
+
+    def _node_times(self, network: Network) -> dict[str, Any]:
         self._make_ready()
         self._send(network.request() | {"nodes": True})
         return self._receive(self._compile_seconds, f"timing the nodes of {network.label}")
+
+    def _twice(self, ask: Callable[[], Answer]) -> Answer:
+        try:
+            return ask()
+        except ProcessDiedError as error:
+            log.warning("%s; trying once more", error)
+            return ask()
 
     def _make_ready(self) -> None:
         """A process that takes one request more: a new one where there is none, or where it has taken enough."""
@@ -146,7 +166,7 @@ class Bench:
     def _start(self) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "latlas.latency.worker"],
+            [sys.executable, "-P", "-m", "latlas.latency.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -173,17 +193,20 @@ class Bench:
             self._process.stdin.write(json.dumps(record).encode() + b"\n")
         except BrokenPipeError:
             self._stop()
-            raise CompileTimeoutError(
-                "the timing process died before it took a request; see its message above"
-            ) from None
+            raise ProcessDiedError("the timing process died before it took a request; see its message above") from None
 
     def _receive(self, seconds: float, doing: str) -> dict[str, Any]:
-        line = self._read_line(time.monotonic() + seconds)
+        with interrupt.waiting():
+            line = self._read_line(time.monotonic() + seconds)
         if line is None:
             died = self._process is not None and self._process.poll() is not None
             self._stop()
-            what = "its process died" if died else f"nothing came back within {seconds:g} s"
-            raise CompileTimeoutError(f"{doing}: {what}; the entry is given up, the timing process is started anew")
+            if died:
+                raise ProcessDiedError(f"{doing}: its process died")
+            raise CompileTimeoutError(
+                f"{doing}: nothing came back within {seconds:g} s; the entry is given up, "
+                "the timing process is started anew"
+            )
         answer: dict[str, Any] = json.loads(line)
         if answer["event"] == "error":
             kind: type[LatlasError] = getattr(errors, answer["kind"], LatlasError)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, Protocol
 
+from latlas.latency import interrupt
 from latlas.latency.bench import Network
 from latlas.latency.campaign import Progress
 from latlas.latency.errors import FileFormatError, LatlasError
@@ -63,6 +64,7 @@ def measure_inner_shares(
     for index, network in enumerate(networks):
         if network.label in found or network.label in failed:
             continue
+        interrupt.check()
         if on_progress is not None:
             on_progress(Progress(index, len(networks), f"borders of {network.label}", 0.0))
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from latlas.latency import interrupt
 from latlas.latency.bench import Network, Timer
 from latlas.latency.control import controlled
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
@@ -72,14 +73,11 @@ def measure_all(
     """
     if not 1 <= passes <= max_passes:
         raise UsageError(f"passes is {passes} and max_passes {max_passes}; at least 1, in order")
-    found = {network.label: Measured(network.label) for network in networks}
-    if len(found) != len(networks):
+    labels = [network.label for network in networks]
+    if len(set(labels)) != len(labels):
         raise UsageError("two networks of a campaign have the same label")
-    if journal is not None:
-        for record in journal.records:
-            if "boundary" in record:  # another measurement of the same run
-                continue
-            _restore(found, record, timer.rule, str(journal.path))
+    origin, records = ("", []) if journal is None else (str(journal.path), journal.records)
+    found = restored(labels, records, timer.rule, origin)
     rng = np.random.default_rng(seed)
     started, done_here = time.monotonic(), 0
     for index in range(max_passes):
@@ -87,6 +85,7 @@ def measure_all(
         order = [networks[i] for i in rng.permutation(len(networks))]
         pending = [n for n in order if _wants(found[n.label], index, passes, repeat_noisy, timer.rule)]
         for position, network in enumerate(pending):
+            interrupt.check()
             measured = found[network.label]
             if on_progress is not None:
                 left = len(pending) - position + len(networks) * max(0, passes - index - 1)
@@ -97,6 +96,18 @@ def measure_all(
             done_here += 1
             if journal is not None:
                 journal.append(record)
+    _settle(found)
+    return found
+
+
+def restored(
+    labels: Sequence[str], records: Sequence[dict[str, Any]], rule: StopRule, origin: str
+) -> dict[str, Measured]:
+    """What the records of a journal say of each label; raises `FileFormatError` for a strange one."""
+    found = {label: Measured(label) for label in labels}
+    for record in records:
+        if "boundary" not in record:  # another measurement of the same run
+            _restore(found, record, rule, origin)
     _settle(found)
     return found
 

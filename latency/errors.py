@@ -2,6 +2,7 @@
 
     LatlasError                      1  what was asked for was not achieved
     +-- CompileTimeoutError          1  (also TimeoutError)  the compiler hung or died on a network
+    +-- StorageError                 1  (also OSError)       a disk is full, or takes no more
     +-- InfeasibleBudgetError        1  (also ValueError)    no network of the space is within the budget
     +-- UnreachableError             1  (also ConnectionError)  a store of tables did not answer
     +-- MergeConflictError           1                       tables have latencies of one operator that disagree
@@ -33,6 +34,10 @@ class LatlasError(Exception):
 
 class CompileTimeoutError(LatlasError, TimeoutError):
     """Compiling or loading a network did not end in time, or ended its process."""
+
+
+class StorageError(LatlasError, OSError):
+    """A file cannot be written, as where the disk is full; what was finished before is kept."""
 
 
 class InfeasibleBudgetError(LatlasError, ValueError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UsageError
+from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, LatlasError, StorageError, UsageError
 from latlas.latency.record import canonical_json, one_line, parse_json
 
 # Version 1 (0.1.0): {"latlas_journal": 1, "header": {...}}, then one object a finished pass, of rounds.
@@ -38,6 +38,7 @@ class Journal:
         EnvironmentMismatchError: the file was begun with another header; the field and both values are named.
         FileFormatError: the file is no journal, or broken before its last line.
         UsageError: the file cannot be made or written, or the header is not JSON.
+        StorageError: the disk is full.
         LatlasError: another process has the journal open.
 
     Example:
@@ -56,20 +57,18 @@ class Journal:
             first = canonical_json(header)
         except (TypeError, ValueError) as error:
             raise UsageError(f"journal {self.path}: the header is not JSON: {error}") from None
+        self._header: Record = parse_json(first, "header")
+        self._descriptor = -1
+        self._open()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write the journal {self.path}: {error.strerror}; choose another folder"
-            ) from error
-        try:
-            self._lock()
-            self.records: list[Record] = []
-            self._end = self._read(parse_json(first, "header"))
+            self.records, self._end = self._read()
             if self._end == 0:
                 self._truncate(0)
-                self._write(_MAGIC + f'{JOURNAL_VERSION},"header":{first}}}\n'.encode())
+                try:
+                    self._write(_MAGIC + f'{JOURNAL_VERSION},"header":{first}}}\n'.encode())
+                except StorageError:
+                    self.path.unlink(missing_ok=True)  # there is nothing in it
+                    raise
         except BaseException:
             self.close()
             raise
@@ -77,15 +76,18 @@ class Journal:
     def append(self, record: Mapping[str, object]) -> None:
         """Add one finished record; when this returns, it is on the disk.
 
-        Raises `UsageError` where the record is not JSON (NaN is not) and `LatlasError` where the disk does not take it;
-        the journal is as it was before then.
+        It is not kept in memory: `records` are those of earlier runs, `reread` gives all. Raises `UsageError` where the
+        record is not JSON (NaN is not) and `StorageError` where the disk does not take it; the journal is as it was then.
         """
         try:
             line = canonical_json(record)
         except (TypeError, ValueError) as error:
             raise UsageError(f"journal {self.path}: a record is not JSON: {error}") from None
         self._write(line.encode() + b"\n")
-        self.records.append(parse_json(line, "record"))
+
+    def reread(self) -> list[Record]:
+        """All records that are on the disk, those of this run too."""
+        return self._read()[0]
 
     def finish(self) -> None:
         """Delete the journal: what it held is in the table now."""
@@ -106,6 +108,24 @@ class Journal:
     ) -> None:
         self.close()
 
+    def _open(self) -> None:
+        """Open the file and lock it; once more where the run that had it deleted it in between."""
+        linked = False
+        while not linked:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot write the journal {self.path}: {error.strerror}; choose another folder"
+                ) from error
+            try:
+                self._lock()
+                linked = os.fstat(self._descriptor).st_nlink > 0
+            finally:
+                if not linked:
+                    self.close()
+
     def _lock(self) -> None:
         if sys.platform != "win32":
             import fcntl
@@ -115,16 +135,18 @@ class Journal:
             except OSError:
                 raise LatlasError(f"journal {self.path} is in use by another run; wait for it, or end it") from None
 
-    def _read(self, header: Record) -> int:
-        """Fill `records` and return where the last whole line ends; 0 for a file to begin."""
+    def _read(self) -> tuple[list[Record], int]:
+        """The records, and where the last whole line ends; 0 for a file to begin."""
+        records: list[Record] = []
         size = os.fstat(self._descriptor).st_size
         if size > MAX_BYTES:
             raise FileFormatError(f"journal {self.path} has {size} bytes; more than {MAX_BYTES} is no journal of ours")
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
         with open(self._descriptor, "rb", closefd=False) as file:
             content = file.read()
         end = content.rfind(b"\n") + 1
         if end == 0 and (content.startswith(_MAGIC) or _MAGIC.startswith(content)):
-            return 0  # new, or killed while the header was written
+            return records, 0  # new, or killed while the header was written
         lines = content[:end].split(b"\n")[:-1]
         if not lines or not lines[0].startswith(_MAGIC):
             raise FileFormatError(f"{self.path} is not a journal of Latlas; it is left as it is, choose another path")
@@ -133,12 +155,12 @@ class Journal:
             if not isinstance(record, dict):
                 raise FileFormatError(f"journal {self.path}, line {number}, is no record: {one_line(repr(record), 80)}")
             if number == 1:
-                self._check_header(record, header)
+                self._check_header(record, self._header)
             else:
-                self.records.append(record)
+                records.append(record)
         if end < len(content):
             self._truncate(end)
-        return end
+        return records, end
 
     def _check_header(self, found: Record, header: Record) -> None:
         version = found.get("latlas_journal")
@@ -166,7 +188,7 @@ class Journal:
             os.fsync(self._descriptor)
         except OSError as error:
             self._truncate(self._end)  # half a line in the middle would spoil what is appended after it
-            raise LatlasError(f"cannot write the journal {self.path}: {error.strerror}; free some space") from error
+            raise StorageError(f"cannot write the journal {self.path}: {error.strerror}; free some space") from error
         self._end += len(line)
 
     def _truncate(self, size: int) -> None:

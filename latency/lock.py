@@ -7,21 +7,34 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from latlas.latency import interrupt
 from latlas.latency.errors import LatlasError
 from latlas.latency.record import one_line, utc_now
 
 logger = logging.getLogger(__name__)
 
+_at_most: ContextVar[float | None] = ContextVar("latlas_lock_seconds", default=None)
 _LOCKS: dict[Path, FileLock] = {}  # one object a path: entering it again in the same thread only counts
 
 
 def lock_path() -> Path:
     """The host's lock file, in the folder for temporary files."""
     return Path(tempfile.gettempdir()) / "latlas-timing.lock"
+
+
+@contextmanager
+def waiting_at_most(timeout_s: float | None) -> Iterator[None]:
+    """Within it, `timing_lock` waits so many seconds where it is told nothing else; 0 does not wait, None waits for ever."""
+    token = _at_most.set(timeout_s)
+    try:
+        yield
+    finally:
+        _at_most.reset(token)
 
 
 @contextmanager
@@ -35,7 +48,7 @@ def timing_lock(
     It may be entered again while it is held (by the same thread) and ends with the process, however that ends.
 
     Args:
-        timeout_s: seconds to wait; None waits for ever.
+        timeout_s: seconds to wait; None waits as long as `waiting_at_most` says, else for ever.
         on_wait: called once, before waiting, with a line that says who holds the lock.
         path: another lock file, for tests.
 
@@ -47,12 +60,15 @@ def timing_lock(
         ...     pass  # measure
     """
     path = lock_path() if path is None else path
+    timeout_s = _at_most.get() if timeout_s is None else timeout_s
     # Any user of the host may wait for it, whoever made the file.
     lock = _LOCKS.setdefault(path, FileLock(path, mode=0o666))
     try:
         _acquire(lock, path, timeout_s, on_wait)
     except OSError as error:  # filelock.Timeout is one too, but never leaves _acquire
-        raise LatlasError(f"cannot lock {path}: {error.strerror or error}; is the folder writable?") from error
+        raise LatlasError(
+            f"cannot lock {path}: {error.strerror or error}; is the folder writable, and the file not another user's?"
+        ) from error
     try:
         if lock.lock_counter == 1:
             _note_holder(path)
@@ -80,10 +96,12 @@ def _acquire(lock: FileLock, path: Path, timeout_s: float | None, on_wait: Calla
     with suppress(Timeout):
         lock.acquire(timeout=0)
         return
-    limit = "" if timeout_s is None else f", for at most {timeout_s:g} s"
-    on_wait(f"another process is timing on this host ({_holder(path)}); waiting for it to finish{limit}")
+    if timeout_s != 0:
+        limit = "" if timeout_s is None else f", for at most {timeout_s:g} s"
+        on_wait(f"another process is timing on this host ({_holder(path)}); waiting for it to finish{limit}")
     try:
-        lock.acquire(timeout=-1 if timeout_s is None else timeout_s, poll_interval=0.1)
+        with interrupt.waiting():
+            lock.acquire(timeout=-1 if timeout_s is None else timeout_s, poll_interval=0.1)
     except Timeout:
         raise LatlasError(
             f"another process is still timing on this host after {timeout_s:g} s ({_holder(path)}, lock {path}); "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,15 +10,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latlas.latency import campaign
+from latlas.latency import campaign, interrupt
 from latlas.latency.bench import Bench, Network
 from latlas.latency.boundary import measure_inner_shares
 from latlas.latency.campaign import Measured, Progress
 from latlas.latency.environment import Environment, detect, machine_state, require_same
-from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.latency.errors import LatlasError, StorageError, UsageError
+from latlas.latency.interrupt import stoppable
 from latlas.latency.journal import Journal
+from latlas.latency.lock import timing_lock
 from latlas.latency.ops import OpSpec
+from latlas.latency.partial import kept_on_stop
 from latlas.latency.reference import reference_of
+from latlas.latency.scratch import remove_stale_files, scratch_folder
 from latlas.latency.stopwatch import StopRule
 from latlas.latency.table import Manifest, Row, Table
 
@@ -105,14 +108,14 @@ def profile(
     """Measure each operator and write the table to `out`; the table written.
 
     An operator that cannot be built or timed is a row of status `failed` with its reason. What is finished is kept in
-    `<out>.journal`, from which the same call goes on after a kill; interrupted, it raises `InterruptedRunError`. With
-    `update`, only operators that the table at `out` lacks are measured and added to it. Raises `UsageError` where `out`
-    exists and neither `force` nor `update` is given.
+    `<out>.journal`, from which the same call goes on after a kill; interrupted, it also writes `<out>.partial`, a table of
+    what it has, and raises `InterruptedRunError`. With `update`, only operators that the table at `out` lacks are measured
+    and added to it. Raises `UsageError` where `out` exists and neither `force` nor `update` is given, and `StorageError`
+    where the disk is full.
     """
     if out.suffix != ".parquet":
         raise UsageError(f"{out}: a table's name ends in .parquet")
-    if out.exists() and not (force or update):
-        raise UsageError(f"{out} exists already; choose another path, --update to add to it, or --force to replace it")
+    _require_free(out, force or update)
     existing = Table.read(out) if update and out.exists() else None
     wanted = [spec for spec in specs if existing is None or spec not in existing]
     if existing is not None and not wanted:
@@ -124,49 +127,52 @@ def profile(
         "operators": _digest(wanted),
         "environment": setting.key("operator"),
     }
-    with Journal(Path(f"{out}.journal"), header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
-        library = setting.library(Path(folder), build_module)
+
+    def so_far() -> Table | None:
+        return _so_far(wanted, journal, setting, space, command)
+
+    with (
+        stoppable(),
+        Journal(Path(f"{out}.journal"), header) as journal,
+        kept_on_stop(journal, out, len(wanted), so_far),
+        timing_lock(),  # converting takes all cores, which another's measurement would feel
+        scratch_folder() as folder,
+    ):
+        remove_stale_files(out)
+        _require_free(out, force or update)  # once more: the run that had the journal may have written it
+        library = setting.library(folder, build_module)
         networks: list[Network] = []
         unbuilt: dict[OpSpec, str] = {}
         for index, spec in enumerate(wanted):
+            interrupt.check()
             if on_convert is not None:
                 on_convert(index, len(wanted))
             try:
                 networks.append(Network(str(spec), file=str(library.path(spec))))
+            except StorageError:
+                raise
             except (LatlasError, RuntimeError) as error:
+                interrupt.check()  # torch may have made a second Ctrl-C an error of its own
                 unbuilt[spec] = f"cannot be converted: {error}"
-        try:
-            with setting.bench("operator") as bench:
-                before = setting.environment(bench, 1.0)
-                if existing is not None:
-                    require_same(existing.manifest.environment, before, f"add to {out} what is measured here")
-                found = campaign.measure_all(
-                    bench,
-                    networks,
-                    passes=setting.passes,
-                    max_passes=setting.max_passes,
-                    seed=setting.seed,
-                    journal=journal,
-                    on_progress=on_progress,
-                )
-                timed = [network for network in networks if found[network.label].passes]
-                shares = measure_inner_shares(bench, timed, journal, on_progress)
-                measured = list(found.values())
-                environment = setting.environment(bench, campaign.reference_ms(measured))
-        except KeyboardInterrupt:
-            raise InterruptedRunError(
-                f"stopped; what is finished is in {journal.path}, and the same command goes on from there"
-            ) from None
-        floor = campaign.noise_floor(measured)
-        manifest = Manifest(
-            environment=replace(environment, started_at=before.started_at, state=before.state),
-            reference=reference_of("operator").definition,
-            space=space,
-            command=command,
-            seed=setting.seed,
-            noise_floor=floor if np.isfinite(floor) else None,
-            end_state=machine_state(),
-        )
+        with setting.bench("operator") as bench:
+            before = setting.environment(bench, 1.0)
+            if existing is not None:
+                require_same(existing.manifest.environment, before, f"add to {out} what is measured here")
+            found = campaign.measure_all(
+                bench,
+                networks,
+                passes=setting.passes,
+                max_passes=setting.max_passes,
+                seed=setting.seed,
+                journal=journal,
+                on_progress=on_progress,
+            )
+            timed = [network for network in networks if found[network.label].passes]
+            shares = measure_inner_shares(bench, timed, journal, on_progress)
+            measured = list(found.values())
+            environment = setting.environment(bench, campaign.reference_ms(measured))
+        began = replace(environment, started_at=before.started_at, state=before.state)
+        manifest = _manifest(began, space, command, setting, measured)
         reference = environment.session_reference_ms
         rows = tuple(
             Row.failed(spec, unbuilt[spec])
@@ -177,9 +183,52 @@ def profile(
         table = Table(rows, manifest, out)
         if existing is not None:
             table = replace(existing.merged(table), path=out)
-        table.write(out, overwrite=force or update)
+        try:
+            table.write(out, overwrite=force or update)
+        except UsageError as error:
+            raise StorageError(f"{error}; all is measured, and the same command goes on from {journal.path}") from None
         journal.finish()
     return table
+
+
+def _require_free(out: Path, replaceable: bool) -> None:
+    if out.exists() and not replaceable:
+        raise UsageError(f"{out} exists already; choose another path, --update to add to it, or --force to replace it")
+
+
+def _so_far(wanted: Sequence[OpSpec], journal: Journal, setting: Setting, space: str, command: str) -> Table | None:
+    """A table of the journal's records, with `noisy` what has fewer passes than it should; None where there is none."""
+    from latlas.latency.runtime import openvino_version
+
+    found = campaign.restored([str(spec) for spec in wanted], journal.reread(), setting.rule, str(journal.path))
+    measured = [one for one in found.values() if one.passes]
+    if not measured:
+        return None
+    reference_ms = campaign.reference_ms(measured)
+    environment = setting.environment_of(openvino_version(), reference_of("operator").id, reference_ms)
+    rows = []
+    for spec in wanted:
+        one = found[str(spec)]
+        if one.passes or one.reason:
+            row = row_of(spec, one, reference_ms, setting.rule)
+            short = row.status == "ok" and len(one.pass_ratios()) < setting.passes
+            rows.append(replace(row, status="noisy") if short else row)
+    return Table(tuple(rows), _manifest(environment, space, command, setting, measured))
+
+
+def _manifest(
+    environment: Environment, space: str, command: str, setting: Setting, measured: Sequence[Measured]
+) -> Manifest:
+    floor = campaign.noise_floor(measured)
+    return Manifest(
+        environment=environment,
+        reference=reference_of("operator").definition,
+        space=space,
+        command=command,
+        seed=setting.seed,
+        noise_floor=floor if np.isfinite(floor) else None,
+        end_state=machine_state(),
+    )
 
 
 def row_of(

@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 from statistics import fmean, median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from latlas.latency.bench import Network, Timer
 from latlas.latency.campaign import Progress
 from latlas.latency.profile import Setting
 from latlas.latency.reference import reference_of
+from latlas.latency.scratch import scratch_folder
 from latlas.latency.stopwatch import Pass, disagreement
 
 SIMULATED = 24
@@ -146,8 +145,8 @@ def self_test(
     """
     from latlas.latency.runtime import reference_model, save
 
-    with TemporaryDirectory(prefix="latlas-") as folder:
-        path = Path(folder) / "reference.xml"
+    with scratch_folder() as folder:
+        path = folder / "reference.xml"
         save(reference_model(reference_of(reference)), path)
         count = max(1, passes // setting.passes)
         each = math.ceil(passes / count)

@@ -1,8 +1,9 @@
 """The timing process: compiles and times one network a request, and holds nothing else.
 
-`python -m latlas.latency.worker` reads one JSON object a line from standard input and answers in JSON lines on the
-standard output it was started with. It lives apart so that a compiler that hangs or dies costs one entry and not the
-run, and so that nothing but OpenVINO and numpy is in the process that times. Messages (`Bench` is the other side):
+`python -m latlas.latency.worker PARENT` reads one JSON object a line from standard input and answers in JSON lines on the
+standard output it was started with; it ends with the process PARENT. It lives apart so that a compiler that hangs or dies
+costs one entry and not the run, and so that nothing but OpenVINO and numpy is in the process that times.
+Messages (`Bench` is the other side):
 
     <- {"options": {...}, "rule": {...}, "reference": "network"}             once, first
     -> {"event": "ready", "openvino": "2026.4.1", "reference": "network-2-..."}
@@ -28,6 +29,7 @@ from typing import Any, TextIO
 from latlas.latency import runtime
 from latlas.latency.errors import LatlasError
 from latlas.latency.host import Host
+from latlas.latency.lifeline import end_with
 from latlas.latency.reference import Reference, reference_of
 from latlas.latency.stopwatch import StopRule, run_pass
 
@@ -115,6 +117,8 @@ def serve(requests: TextIO, answers: TextIO) -> None:
 
 def main() -> None:
     """Serve on a private copy of standard output, so that a library's printing cannot break the protocol."""
+    if len(sys.argv) > 1:
+        end_with(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,11 +20,14 @@ from latlas.latency.campaign import Measured, Progress
 from latlas.latency.environment import Environment, require_same
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.latency.graph import live_nodes
+from latlas.latency.interrupt import stoppable
 from latlas.latency.journal import Journal
+from latlas.latency.lock import timing_lock
 from latlas.latency.predictor import LatencyPredictor
 from latlas.latency.predictor_file import CostList, SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
+from latlas.latency.scratch import scratch_folder
 from latlas.latency.stopwatch import disagreement
 from latlas.latency.table import Table
 from latlas.search.strategy import draw
@@ -133,8 +135,8 @@ def collect_these(
     run goes on from it.
     """
     header = {**asked, "setting": asdict(setting), "environment": setting.key()}
-    with Journal(journal_path, header) as journal, tempfile.TemporaryDirectory(prefix="latlas-") as folder:
-        library = setting.library(Path(folder), timing_operator)
+    with stoppable(), Journal(journal_path, header) as journal, timing_lock(), scratch_folder() as folder:
+        library = setting.library(folder, timing_operator)
         if on_note is not None:
             on_note(f"converting the operators of {len(architectures)} subnets")
         try:

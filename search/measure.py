@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from latlas.latency.campaign import Progress
 from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import check_readable
+from latlas.latency.scratch import scratch_folder
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture
 
@@ -34,8 +34,8 @@ def measure_targets(
     """
     if reference_ms is not None and not 0 < reference_ms < math.inf:
         raise UsageError(f"reference_ms is {reference_ms}; it must be a positive number of milliseconds")
-    with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
-        library = setting.library(Path(folder), timing_operator)
+    with scratch_folder() as folder:
+        library = setting.library(folder, timing_operator)
         networks = []
         for index, target in enumerate(targets):
             label = f"{index + 1}. {target}"

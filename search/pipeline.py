@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +16,7 @@ from torch import Tensor
 from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
+from latlas.latency.scratch import scratch_folder
 from latlas.search.constraint import Interval, LatencyConstraint
 from latlas.search.finish import (
     Exported,
@@ -157,8 +157,8 @@ def search(
     scored = resized(scored, *size)
     score_calibration = calibration_images(resized(calibrating, *size).images)
 
-    with tempfile.TemporaryDirectory(prefix="latlas-") as folder:
-        library = setting.library(Path(folder), timing_operator)
+    with scratch_folder() as folder:
+        library = setting.library(folder, timing_operator)
         with setting.bench() as bench:
             constraint, session, anchors = open_session(
                 saved,

@@ -733,10 +733,11 @@ INTERRUPTING = (
     + """
 import os, signal
 from latlas.latency.journal import Journal
-append = Journal.append
+append, done = Journal.append, []
 def append_then_interrupt(self, record):
     append(self, record)
-    if len(self.records) == 3:
+    done.append(record)
+    if len(done) == 3:
         os.killpg(0, signal.SIGINT)
 Journal.append = append_then_interrupt
 """
@@ -750,7 +751,7 @@ class TestInterrupted:
         assert (done.code, done.out) == (4, ""), done.err
         assert "Traceback" not in done.err
         assert "t.parquet.journal" in done.err.splitlines()[-1]
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["t.parquet.journal"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["t.parquet.journal", "t.parquet.partial"]
         finished = Path("t.parquet.journal").read_text().splitlines()[1:]
         assert len(finished) == 3
 

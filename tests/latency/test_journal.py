@@ -121,8 +121,8 @@ def test_other_peoples_file_is_left_alone(path, content):
 
 def test_other_version_is_refused(path):
     path.parent.mkdir()
-    path.write_text('{"latlas_journal":2,"header":{}}\n')
-    with pytest.raises(FileFormatError, match="version 2; this Latlas reads 1"):
+    path.write_text('{"latlas_journal":3,"header":{}}\n')
+    with pytest.raises(FileFormatError, match="version 3; this Latlas reads 2"):
         Journal(path, HEADER)
 
 
