@@ -124,7 +124,7 @@ class Bench:
         # No network meets the same compile of the reference twice, or all its passes would share what that is off by.
         fresh = network.label in self._met
         self._met = {network.label} if fresh else self._met | {network.label}
-        self._send(network.request() | {"fresh": fresh})
+        self._send(network.request() | {"fresh": fresh, "quiet_ms": quiet_ms})
         compiled = self._receive(self._compile_seconds, f"compiling {network.label}")
         self.last_compile_seconds = float(compiled["seconds"])
         # Beyond the rule's own bound: one round may be under way, and be the first.

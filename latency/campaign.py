@@ -67,8 +67,8 @@ def measure_all(
     """Every network's passes, by label.
 
     Each pass over the networks is in another random order, so that the machine's drift does not fall on the same ones.
-    The first `passes` are for all. Up to `max_passes` are for those that have fewer than `passes` which were not busy, and,
-    with `repeat_noisy`, for those whose interval is not met. A network that cannot be built or timed is kept with the
+    All get `passes` that were not busy, and with `repeat_noisy` up to `max_passes` where the interval is not met. Busy ones do
+    not count, but no network has more than twice `max_passes` in all. A network that cannot be built or timed is kept with the
     reason and not tried again. Records of the journal count as done.
     """
     if not 1 <= passes <= max_passes:
@@ -80,10 +80,11 @@ def measure_all(
     found = restored(labels, records, timer.rule, origin)
     rng = np.random.default_rng(seed)
     started, done_here = time.monotonic(), 0
-    for index in range(max_passes):
+    for index in range(2 * max_passes):
         _settle(found)
         order = [networks[i] for i in rng.permutation(len(networks))]
-        pending = [n for n in order if _wants(found[n.label], index, passes, repeat_noisy, timer.rule)]
+        most = max_passes if repeat_noisy else passes
+        pending = [n for n in order if _wants(found[n.label], index, passes, most, timer.rule)]
         for position, network in enumerate(pending):
             interrupt.check()
             measured = found[network.label]
@@ -120,12 +121,12 @@ def _settle(found: dict[str, Measured]) -> None:
         one.passes = controlled_passes
 
 
-def _wants(measured: Measured, index: int, passes: int, repeat_noisy: bool, rule: StopRule) -> bool:
+def _wants(measured: Measured, index: int, passes: int, most: int, rule: StopRule) -> bool:
+    """Whether a network needs its `index`-th pass."""
     if measured.reason or len(measured.passes) > index:
         return False
-    if index < passes or len(measured.pass_ratios()) < passes:
-        return True
-    return repeat_noisy and measured.reading(rule).status == "noisy"
+    quiet = len(measured.pass_ratios())
+    return quiet < passes or (quiet < most and measured.reading(rule).status == "noisy")
 
 
 def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from latlas.latency.table_index import (
     INDEX_NAME,
     MAX_ENTRIES,
     MAX_INDEX_BYTES,
-    Entry,
+    IndexEntry,
     Loaded,
     format_index,
     format_section,
@@ -43,7 +43,7 @@ class Placed:
     """What became of a table that was put somewhere: `state` is `new`, `replaced` or `unchanged`."""
 
     state: str
-    entry: Entry
+    entry: IndexEntry
     place: str
 
 
@@ -93,7 +93,7 @@ def place(loaded: Loaded, folder: Path, force: bool) -> Placed:
     return Placed("replaced" if exists else "new", loaded.entry, str(target))
 
 
-def another_table(target: str, there: Entry | None, ours: Entry) -> UsageError:
+def another_table(target: str, there: IndexEntry | None, ours: IndexEntry) -> UsageError:
     """The error of a table that would replace another one, which it describes."""
     said = "" if there is None else f" of {there.created_at}, rows {there.rows_sha256[:12]}"
     return UsageError(
@@ -102,7 +102,7 @@ def another_table(target: str, there: Entry | None, ours: Entry) -> UsageError:
     )
 
 
-def inside(folder: Path, entry: Entry) -> Path:
+def inside(folder: Path, entry: IndexEntry) -> Path:
     """Where an entry's file lies below a folder; raises `UsageError` where a link leads out of it."""
     target = folder / entry.path
     if not target.parent.resolve().is_relative_to(folder.resolve()):
@@ -110,7 +110,7 @@ def inside(folder: Path, entry: Entry) -> Path:
     return target
 
 
-def entries_of(folder: Path | str, but: str = "") -> list[Entry]:
+def entries_of(folder: Path | str, but: str = "") -> list[IndexEntry]:
     """The entries of all tables below a folder, sorted by path; that of the path `but` is left out unread.
 
     Raises `FileFormatError` for one that is not valid or not where it belongs.
@@ -128,7 +128,7 @@ def entries_of(folder: Path | str, but: str = "") -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.path)
 
 
-def write_indexes(folder: Path | str) -> list[Entry]:
+def write_indexes(folder: Path | str) -> list[IndexEntry]:
     """Make `index.json` and the README's section anew of the folder's tables; other text of the README stays.
 
     Who publishes at the same time may have written an older view in between; so look again until nothing has changed.
@@ -186,7 +186,7 @@ def check_published(folder: Path | str) -> list[str]:
     return problems
 
 
-def _indexes(folder: Path, entries: list[Entry]) -> Mapping[Path, str]:
+def _indexes(folder: Path, entries: list[IndexEntry]) -> Mapping[Path, str]:
     readme = folder / README_NAME
     text, section = _text(readme), format_section(entries)
     if text is None:

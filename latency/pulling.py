@@ -19,7 +19,7 @@ from latlas.latency.publishing import Placed, another_table, inside, place, tabl
 from latlas.latency.sharing import ENTRY_SUFFIX, Selection, entries_in
 from latlas.latency.store import Store, open_store
 from latlas.latency.table_file import MAX_FILE_BYTES
-from latlas.latency.table_index import Entry, Loaded, load, require_described
+from latlas.latency.table_index import IndexEntry, Loaded, load, require_described
 
 MAX_PULL_BYTES = 512 * 2**20
 """Of all tables of one pull together: they are held until all are in order, and a store may be a stranger's."""
@@ -69,7 +69,7 @@ def pull(
     store, folder = open_store(url), Path(folder)
     at = (cache_folder() if cache is None else cache) / "tables" / hashlib.sha256(store.name.encode()).hexdigest()[:16]
     kept = open_store(str(at))
-    found: list[Entry] = []
+    found: list[IndexEntry] = []
     loaded: list[Loaded] = []
     reason, age = "as told", None
     if not offline:
@@ -93,7 +93,7 @@ def pull(
     return Pulled(store.name, placed, offline, age, reason if offline else "")
 
 
-def _bounded(entries: list[Entry], store: Store) -> list[Entry]:
+def _bounded(entries: list[IndexEntry], store: Store) -> list[IndexEntry]:
     total = sum(entry.size_bytes for entry in entries)
     if total > MAX_PULL_BYTES:
         raise UsageError(
@@ -114,7 +114,7 @@ def _check_free(tables: Iterable[Loaded], folder: Path, force: bool) -> None:
             raise another_table(str(target), there.entry if there else None, one.entry)
 
 
-def _fetched(store: Store, entry: Entry, kept: Store) -> Loaded:
+def _fetched(store: Store, entry: IndexEntry, kept: Store) -> Loaded:
     """The table of an entry, from the cache where that has the very file, else from the store and then in the cache too."""
     found = None
     with suppress(LatlasError):
@@ -125,7 +125,7 @@ def _fetched(store: Store, entry: Entry, kept: Store) -> Loaded:
     return found
 
 
-def _checked(store: Store, entry: Entry) -> Loaded:
+def _checked(store: Store, entry: IndexEntry) -> Loaded:
     """The table of an entry; raises `FileFormatError` where the file is not the one that the entry is of."""
     what = store.url(entry.path)
     content = store.read(entry.path, entry.size_bytes)

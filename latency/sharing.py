@@ -25,7 +25,7 @@ from latlas.latency.table_index import (
     INDEX_NAME,
     MAX_ENTRY_BYTES,
     MAX_INDEX_BYTES,
-    Entry,
+    IndexEntry,
     Loaded,
     load,
     parse_index,
@@ -45,7 +45,7 @@ class Selection:
     precision: str | None = None
     threads: int | None = None
 
-    def holds(self, entry: Entry) -> bool:
+    def holds(self, entry: IndexEntry) -> bool:
         """Whether the entry is of these."""
         pairs = ((getattr(self, name), getattr(entry, name)) for name in ("device", "space", "precision", "threads"))
         return all(wanted is None or wanted == found for wanted, found in pairs)
@@ -124,7 +124,7 @@ def _stored(store: Store, path: str) -> Loaded | bytes | None:
         return content
 
 
-def _settle(store: Store, path: str) -> Entry:
+def _settle(store: Store, path: str) -> IndexEntry:
     """Write the entry of the table that the store has, until it is of the one it has afterwards.
 
     Everybody who pushes ends with this; so whoever does so last leaves the entry of the last table.
@@ -142,7 +142,7 @@ def _settle(store: Store, path: str) -> Entry:
     raise LatlasError(f"{store.url(path)} is being replaced or taken away again and again; push once more")
 
 
-def entries_in(store: Store, wanted: Selection) -> list[Entry]:
+def entries_in(store: Store, wanted: Selection) -> list[IndexEntry]:
     """The entries of a store's tables that are wanted, sorted by path.
 
     Where the store lists its files, those beside the tables, and those of `index.json`, where tables were published; over
@@ -165,7 +165,7 @@ def entries_in(store: Store, wanted: Selection) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.path)
 
 
-def _named(store: Store, wanted: Selection) -> list[Entry]:
+def _named(store: Store, wanted: Selection) -> list[IndexEntry]:
     """The entry of the name that the wanted device, space, precision and threads tell, where all are told."""
     if wanted.device is None or wanted.space is None or wanted.precision is None or wanted.threads is None:
         return []
@@ -177,7 +177,7 @@ def _named(store: Store, wanted: Selection) -> list[Entry]:
     return [entry] if entry is not None and wanted.holds(entry) else []
 
 
-def _listed(store: Store, wanted: Selection) -> list[Entry]:
+def _listed(store: Store, wanted: Selection) -> list[IndexEntry]:
     devices = [wanted.device] if wanted.device else store.names()
     entries = []
     for device in devices:
@@ -192,12 +192,12 @@ def _listed(store: Store, wanted: Selection) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.path)
 
 
-def _entry_at(store: Store, path: str) -> Entry | None:
+def _entry_at(store: Store, path: str) -> IndexEntry | None:
     text = store.read(path + ENTRY_SUFFIX, MAX_ENTRY_BYTES)
     if text is None:
         return None
     what = store.url(path + ENTRY_SUFFIX)
-    entry = Entry.from_dict(parse_json(text, what), what)
+    entry = IndexEntry.from_dict(parse_json(text, what), what)
     if entry.path != path:
         raise FileFormatError(f"{what} is the entry of another table, {entry.path}")
     return entry

@@ -35,6 +35,8 @@ QUIET_QUANTILE = 0.1
 """The reference's quiet level is this quantile of its passes' minima around a pass."""
 QUIET_SECONDS = 300.0
 """How far before and after a pass its quiet level is looked for: busy spells last a minute, drift takes longer."""
+PATIENCE_SHARE = 0.4
+"""A pass that is busy for so much of its time is given up: its ratio would not count."""
 SETTLED_PASSES = 20
 """So many passes around a pass say its quiet level by themselves."""
 
@@ -174,10 +176,12 @@ def run_pass(
     reference: Callable[[], float],
     rule: StopRule,
     clock: Callable[[], float],
+    quiet_ms: float | None = None,
 ) -> Pass:
     """Rounds of reference, candidate, candidate until the pass's time is over; the reference has the last word too.
 
-    `candidate` returns two samples in milliseconds, `reference` one; `clock` returns seconds.
+    `candidate` returns two samples in milliseconds, `reference` one; `clock` returns seconds. `quiet_ms` is the reference's
+    quiet level as far as it is known: a pass that has not seen it after `PATIENCE_SHARE` of its time is busy, and ends.
     """
     started = clock()
     references, times = [reference()], list[float]()
@@ -185,7 +189,9 @@ def run_pass(
         times += candidate()
         references.append(reference())
         spent, rounds = clock() - started, len(references) - 1
-        if (spent >= rule.pass_seconds and rounds >= rule.min_rounds) or spent >= rule.max_seconds:
+        busy = quiet_ms is not None and min(references) > quiet_ms * (1 + rule.quiet_tolerance)
+        share = PATIENCE_SHARE if busy else 1.0
+        if (spent >= share * rule.pass_seconds and rounds >= share * rule.min_rounds) or spent >= rule.max_seconds:
             return Pass(tuple(references), tuple(times), rule.quiet_tolerance)
 
 

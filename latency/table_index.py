@@ -30,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexEntry:
     """A table as an index lists it.
 
     `path` is below the index, `sha256` and `size_bytes` are those of the file, `rows_sha256` and `schema_version` what the file
@@ -81,11 +81,11 @@ class Entry:
         check_timestamp(f"{what}: created_at", self.created_at)
 
     def to_dict(self) -> dict[str, object]:
-        """Every field by name; `Entry.from_dict` reads it back."""
+        """Every field by name; `IndexEntry.from_dict` reads it back."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, record: object, what: str = "index entry") -> Entry:
+    def from_dict(cls, record: object, what: str = "index entry") -> IndexEntry:
         """The entry of a record; raises `FileFormatError` for unknown, missing, mistyped or impossible fields."""
         version = record.get("schema_version") if isinstance(record, dict) else None
         if type(version) is int and version > SCHEMA_VERSION:  # it may have fields that are not known here
@@ -99,7 +99,7 @@ class Loaded:
 
     table: Table
     content: bytes
-    entry: Entry
+    entry: IndexEntry
 
 
 def load(path: Path | str, content: bytes | None = None) -> Loaded:
@@ -117,7 +117,7 @@ def load(path: Path | str, content: bytes | None = None) -> Loaded:
         raise FileFormatError(str(error).replace(str(path), name, 1)) from None
     table = Table(tuple(rows), manifest, path if here else None)
     its = manifest.environment
-    entry = Entry(
+    entry = IndexEntry(
         path=str(manifest_path(manifest)),
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
@@ -141,7 +141,7 @@ def load(path: Path | str, content: bytes | None = None) -> Loaded:
     return Loaded(table, content, entry)
 
 
-def require_described(loaded: Loaded, entry: Entry, what: str) -> None:
+def require_described(loaded: Loaded, entry: IndexEntry, what: str) -> None:
     """Raises `FileFormatError` that names each field in which a table is not what its entry in an index says."""
     found, said = loaded.entry.to_dict(), entry.to_dict()
     wrong = [
@@ -153,7 +153,7 @@ def require_described(loaded: Loaded, entry: Entry, what: str) -> None:
         raise FileFormatError(f"{what} is not the table of its entry: {'; '.join(wrong[:4])}")
 
 
-def format_index(entries: Iterable[Entry]) -> str:
+def format_index(entries: Iterable[IndexEntry]) -> str:
     """The JSON text of an index: a line an entry, sorted by path, the same text for the same tables."""
     from json import dumps
 
@@ -162,7 +162,7 @@ def format_index(entries: Iterable[Entry]) -> str:
     return f'{{\n "index_version": {INDEX_VERSION},\n "tables": [{body}]\n}}\n'
 
 
-def parse_index(text: str | bytes, what: str) -> list[Entry]:
+def parse_index(text: str | bytes, what: str) -> list[IndexEntry]:
     """The entries of an index's text; raises `FileFormatError` for one that is broken, hostile or of another version."""
     record = parse_json(text, what)
     version = record.get("index_version") if isinstance(record, dict) else None
@@ -173,7 +173,7 @@ def parse_index(text: str | bytes, what: str) -> list[Entry]:
     tables = record.get("tables")
     if not isinstance(tables, list) or len(tables) > MAX_ENTRIES or set(record) != {"index_version", "tables"}:
         raise FileFormatError(f"{what}: it must hold index_version and at most {MAX_ENTRIES} tables, nothing else")
-    entries = [Entry.from_dict(one, f"{what}, table {number}") for number, one in enumerate(tables)]
+    entries = [IndexEntry.from_dict(one, f"{what}, table {number}") for number, one in enumerate(tables)]
     if len({entry.path for entry in entries}) < len(entries):
         raise FileFormatError(f"{what}: two entries are of one path")
     return entries
@@ -187,7 +187,7 @@ _HEAD = (
 )
 
 
-def format_section(entries: Sequence[Entry]) -> str:
+def format_section(entries: Sequence[IndexEntry]) -> str:
     """The list of tables in Markdown, between its markers: a line a table, sorted by path, widths not padded, so that
     a table that comes or changes is one changed line."""
     lines = [_line(entry) for entry in sorted(entries, key=lambda entry: entry.path)]
@@ -195,7 +195,7 @@ def format_section(entries: Sequence[Entry]) -> str:
     return f"{BEGIN}\n\n{body}\n\n{END}"
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: IndexEntry) -> str:
     odd = [f"{count} {name}" for name, count in (("noisy", entry.noisy), ("failed", entry.failed)) if count]
     cells = (
         f"[{_cell(entry.path.rpartition('/')[2])}]({entry.path})",  # the form of a path needs no escapes in a link

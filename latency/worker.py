@@ -8,7 +8,8 @@ Messages (`Bench` is the other side):
     <- {"options": {...}, "rule": {...}, "reference": "network"}             once, first
     -> {"event": "ready", "openvino": "2026.4.1", "reference": "network-2-..."}
     <- {"graph": [[file, [inputs]], ...]} or {"file": path, "shape": [1, 3, 256, 256] | null},
-       and in both {"fresh": true | false}: whether to compile the reference anew before
+       and in both {"fresh": true | false}: whether to compile the reference anew before; and {"quiet_ms": 0.47 | null}, its
+       quiet level so far
     -> {"event": "compiled", "seconds": 0.1}
     -> {"event": "pass", "reference": [5.1, ...], "times": [4.2, ...]}      milliseconds
     <- either with {"nodes": true}: where its time goes
@@ -105,7 +106,8 @@ def serve(requests: TextIO, answers: TextIO) -> None:
                 run_reference = reference_sampler(host, reference)
             candidate = host.compile_request(request)
             answer(event="compiled", seconds=candidate.compile_seconds)
-            done = run_pass(candidate_sampler(candidate), run_reference, rule, time.perf_counter)
+            quiet_ms = request.get("quiet_ms")
+            done = run_pass(candidate_sampler(candidate), run_reference, rule, time.perf_counter, quiet_ms)
         except LatlasError as error:
             answer(event="error", kind=type(error).__name__, message=str(error))
         except RuntimeError as error:

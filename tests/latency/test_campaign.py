@@ -82,6 +82,23 @@ def test_what_a_busy_spell_hit_is_measured_again_even_where_noise_is_taken():
     assert campaign.reference_ms(list(found.values())) == 0.5
 
 
+def test_busy_passes_do_not_count_and_have_an_end():
+    timer = SpellTimer(busy=8)  # over more than a pass of each; those that know of no quiet minute count as they are
+    found = campaign.measure_all(timer, NETWORKS, passes=3, max_passes=3)
+    assert all(len(one.pass_ratios()) == 3 for one in found.values())
+    assert sum(len(one.passes) for one in found.values()) == 15 + 8
+
+    class EverBusy(ScriptedTimer):
+        def time(self, network):
+            done = super().time(network)
+            return Pass(done.reference_times_ms, done.times_ms, known_ms=0.1, at=float(len(self.order)))
+
+    timer = EverBusy()
+    found = campaign.measure_all(timer, NETWORKS[:2], passes=2, max_passes=3)
+    assert [len(one.passes) for one in found.values()] == [6, 6]
+    assert {one.reading(timer.rule).status for one in found.values()} == {"noisy"}
+
+
 def test_noise_alone_is_not_measured_again_where_it_is_taken():
     timer = ScriptedTimer(spread=0.03)
     campaign.measure_all(timer, NETWORKS, passes=2, max_passes=4, repeat_noisy=False)

@@ -11,7 +11,7 @@ import pytest
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.publishing import check_published, publish, write_indexes
 from latlas.latency.table import Table
-from latlas.latency.table_index import BEGIN, END, Entry, format_index, load, parse_index
+from latlas.latency.table_index import BEGIN, END, IndexEntry, format_index, load, parse_index
 
 ROOT = Path(__file__).parents[2]
 TABLE = Table.read(ROOT / "tests" / "data" / "table-v2.parquet")
@@ -269,7 +269,7 @@ def test_index_goes_through_json_a_line_an_entry():
 )
 def test_hostile_entry_is_refused(fields, message):
     with pytest.raises(FileFormatError, match=message) as caught:
-        Entry.from_dict({**ENTRY.to_dict(), **fields})
+        IndexEntry.from_dict({**ENTRY.to_dict(), **fields})
     assert str(caught.value).isprintable()
 
 

@@ -95,6 +95,27 @@ def test_a_slow_network_has_its_rounds_and_no_end_of_them():
     assert slower.now < 150
 
 
+def test_a_pass_in_a_busy_spell_is_given_up_and_one_with_a_quiet_moment_is_not():
+    def seconds(quiet_ms, slow_until):
+        machine = Machine()
+        run = machine.run
+
+        def slowed(true_ms):
+            return run(true_ms * (1.5 if machine.now < slow_until else 1.0))
+
+        done = run_pass(
+            lambda: (slowed(4.0), slowed(4.0)), lambda: slowed(0.5), StopRule(), lambda: machine.now, quiet_ms
+        )
+        return done, machine.now
+
+    given_up, spent = seconds(0.5, 60.0)
+    assert spent < 0.06 and given_up.rounds >= 2
+    kept, spent = seconds(0.5, 0.03)
+    assert spent >= 0.1 and kept.ratio == pytest.approx(8.0, rel=0.01)
+    _, unknown = seconds(None, 60.0)
+    assert unknown >= 0.1
+
+
 def test_the_reference_is_run_before_and_after_the_candidate():
     order: list[str] = []
 
