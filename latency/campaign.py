@@ -68,7 +68,7 @@ def measure_all(
 
     Each pass over the networks is in another random order, so that the machine's drift does not fall on the same ones.
     All get `passes` that were not busy, and with `repeat_noisy` up to `max_passes` where the interval is not met. Busy ones do
-    not count, but no network has more than twice `max_passes` in all. A network that cannot be built or timed is kept with the
+    not count, but no network has more than twice as many in all. A network that cannot be built or timed is kept with the
     reason and not tried again. Records of the journal count as done.
     """
     if not 1 <= passes <= max_passes:
@@ -80,10 +80,10 @@ def measure_all(
     found = restored(labels, records, timer.rule, origin)
     rng = np.random.default_rng(seed)
     started, done_here = time.monotonic(), 0
-    for index in range(2 * max_passes):
+    most = max_passes if repeat_noisy else passes
+    for index in range(2 * most):
         _settle(found)
         order = [networks[i] for i in rng.permutation(len(networks))]
-        most = max_passes if repeat_noisy else passes
         pending = [n for n in order if _wants(found[n.label], index, passes, most, timer.rule)]
         for position, network in enumerate(pending):
             interrupt.check()

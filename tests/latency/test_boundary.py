@@ -115,8 +115,8 @@ def test_shares_are_kept_in_the_journal_and_not_measured_again(tmp_path):
 def test_a_broken_share_in_the_journal_is_an_error(tmp_path, broken):
     with Journal(tmp_path / "j", {}) as journal:
         journal.append({"boundary": "a"} | broken)
-        with pytest.raises(FileFormatError, match="borders of 'a' are broken"):
-            measure_inner_shares(Scripted({}), [], journal)
+    with Journal(tmp_path / "j", {}) as journal, pytest.raises(FileFormatError, match="borders of 'a' are broken"):
+        measure_inner_shares(Scripted({}), [], journal)
 
 
 def test_a_real_operator_has_borders_and_work(tmp_path, monkeypatch):

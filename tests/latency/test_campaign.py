@@ -93,8 +93,8 @@ def test_busy_passes_do_not_count_and_have_an_end():
             done = super().time(network)
             return Pass(done.reference_times_ms, done.times_ms, known_ms=0.1, at=float(len(self.order)))
 
-    timer = EverBusy()
-    found = campaign.measure_all(timer, NETWORKS[:2], passes=2, max_passes=3)
+    ever = EverBusy()
+    found = campaign.measure_all(ever, NETWORKS[:2], passes=2, max_passes=3)
     assert [len(one.passes) for one in found.values()] == [6, 6]
     assert {one.reading(timer.rule).status for one in found.values()} == {"noisy"}
 
