@@ -1,4 +1,5 @@
 import os
+import signal
 
 import pytest
 
@@ -7,6 +8,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import latlas.supernet.portrait  # noqa: F401  (registers the space)
 from latlas.supernet.portrait import PortraitSpace
+
+
+def pytest_configure():
+    """Whoever starts the tests may ignore Ctrl-C, as a shell does for what it runs in the background, and so would they."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

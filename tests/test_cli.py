@@ -370,8 +370,8 @@ def test_the_readmes_own_commands_and_code_run_in_their_order(tmp_path):
     photographs(tmp_path / "photos")
     readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
     lines = [shlex.split(line) for line in re.findall(r"^\$ latlas (.*)$", readme, re.MULTILINE)]
-    assert {words[0] for words in lines} == set(SMALLER)
-    for words in lines:
+    assert {words[0] for words in lines} == {*SMALLER, "tables"}  # those have tests of their own
+    for words in (words for words in lines if words[0] in SMALLER):
         done = latlas(*words, *SMALLER[words[0]])
         assert done.code == 0, f"{words}: {done.err}"
     (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)

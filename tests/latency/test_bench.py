@@ -13,7 +13,7 @@ from latlas.latency.runtime import OperatorLibrary, openvino_version
 from latlas.latency.stopwatch import StopRule
 from latlas.supernet.operators import timing_operator
 
-QUICK = StopRule(relative_error=0.5, min_rounds=6, pass_seconds=0.001, max_seconds=2.0)
+QUICK = StopRule(relative_error=0.5, min_rounds=6, pass_seconds=0.001, max_seconds=2.0, quiet_tolerance=100.0)
 
 
 @pytest.fixture

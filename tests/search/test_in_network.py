@@ -74,7 +74,7 @@ def bench(monkeypatch):
     found = ScriptedBench({str(spec): in_network_ms(spec) for spec in SPACE.specs()})
     monkeypatch.setattr(Setting, "bench", lambda self, reference="network": found)
     monkeypatch.setattr(Setting, "key", lambda self, reference="network": {"precision": self.precision})
-    monkeypatch.setattr(fit, "OperatorLibrary", NamingLibrary)
+    monkeypatch.setattr(Setting, "library", lambda self, folder, build_module: NamingLibrary(folder, build_module))
     return found
 
 
