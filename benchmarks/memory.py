@@ -57,9 +57,9 @@ def timed(models: int, space: PortraitSpace, recycle_after: int) -> dict[str, An
     def look(progress: campaign.Progress) -> None:
         mine.append(run.memory_info().rss)
         with suppress(psutil.Error):
-            (worker,) = run.children()
-            workers.append(worker.memory_info().rss)
-            pids.append(worker.pid)
+            for worker in run.children():  # none where the last one was given up
+                workers.append(worker.memory_info().rss)
+                pids.append(worker.pid)
 
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "run.journal", {}) as journal:
         library = runtime.OperatorLibrary(Path(folder), timing_operator)
