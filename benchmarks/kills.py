@@ -37,7 +37,8 @@ KINDS = {"SIGKILL": 0.45, "SIGINT": 0.2, "SIGTERM": 0.15, "timing process": 0.2}
 GONE_SECONDS = 5.0
 """A process that its parent left behind has so long to end."""
 CHILD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in its background jobs
 from latlas import cli
 from latlas.supernet.space import SearchSpace
 specs, few = SearchSpace.specs, int(sys.argv.pop(1))
