@@ -37,7 +37,8 @@ KINDS = {"SIGKILL": 0.45, "SIGINT": 0.2, "SIGTERM": 0.15, "timing process": 0.2}
 GONE_SECONDS = 5.0
 """A process that its parent left behind has so long to end."""
 CHILD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in its background jobs
 from latlas import cli
 from latlas.supernet.space import SearchSpace
 specs, few = SearchSpace.specs, int(sys.argv.pop(1))
@@ -115,10 +116,11 @@ def live(run: Run, rng: random.Random, count: Counter[str], mortal: bool = True)
             count["partial tables"] += 1
             count["broken partial tables"] += not len(Table.read(partial)) > 0
     count["processes left"] += len(psutil.wait_procs(known, GONE_SECONDS)[1])
-    if run.out.exists() and process.returncode == 0:
-        return True
     run.look()
-    return False
+    if process.returncode and run.out.exists():
+        count["ended after the table was written"] += 1
+    # Between the table and the journal's end it is not through: the same command is to find that out.
+    return run.out.exists() and not run.journal.exists()
 
 
 def children(pid: int) -> set[psutil.Process]:
@@ -179,6 +181,7 @@ def kill(kills: int, operators: int, seed: int, folder: Path) -> dict[str, Any]:
         "tables_of_other_keys": unequal,
         "failed_operators": failed,
         "interrupted_in_order": count["left in order"],
+        "ended_after_the_table_was_written": count["ended after the table was written"],
         "partial_tables": count["partial tables"],
         **{name.replace(" ", "_"): count[name] for name in amiss},
         "files_left": left,

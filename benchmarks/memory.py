@@ -34,7 +34,7 @@ from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
 
 FLAT_SHARE = 0.02
-RULE = StopRule(relative_error=0.5, pass_seconds=0.005, min_rounds=1)
+RULE = StopRule(relative_error=0.5, pass_seconds=0.005, min_rounds=1, quiet_tolerance=1e6)  # no pass is measured again
 NEVER = 10**9
 
 
@@ -57,9 +57,9 @@ def timed(models: int, space: PortraitSpace, recycle_after: int) -> dict[str, An
     def look(progress: campaign.Progress) -> None:
         mine.append(run.memory_info().rss)
         with suppress(psutil.Error):
-            (worker,) = run.children()
-            workers.append(worker.memory_info().rss)
-            pids.append(worker.pid)
+            for worker in run.children():  # none where the last one was given up
+                workers.append(worker.memory_info().rss)
+                pids.append(worker.pid)
 
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "run.journal", {}) as journal:
         library = runtime.OperatorLibrary(Path(folder), timing_operator)
@@ -124,7 +124,9 @@ def in_a_process(part: str, number: int, resolution: int) -> dict[str, Any]:
     started = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     record: dict[str, Any] = json.loads(done.stdout)
-    return record | {"seconds": time.monotonic() - started}
+    record["seconds"] = time.monotonic() - started
+    print(part, json.dumps(record), file=sys.stderr)
+    return record
 
 
 PARTS: dict[str, Callable[[int, PortraitSpace], dict[str, Any]]] = {

@@ -115,7 +115,9 @@ def profile(
     """
     if out.suffix != ".parquet":
         raise UsageError(f"{out}: a table's name ends in .parquet")
-    _require_free(out, force or update)
+    journal_path = Path(f"{out}.journal")
+    if not journal_path.exists():
+        _require_free(out, force or update)
     existing = Table.read(out) if update and out.exists() else None
     wanted = [spec for spec in specs if existing is None or spec not in existing]
     if existing is not None and not wanted:
@@ -133,13 +135,14 @@ def profile(
 
     with (
         stoppable(),
-        Journal(Path(f"{out}.journal"), header) as journal,
+        Journal(journal_path, header) as journal,
         kept_on_stop(journal, out, len(wanted), so_far),
         timing_lock(),  # converting takes all cores, which another's measurement would feel
         scratch_folder() as folder,
     ):
         remove_stale_files(out)
-        _require_free(out, force or update)  # once more: the run that had the journal may have written it
+        if out.exists() and not (force or update):
+            return _written_before(out, journal, wanted, command)
         library = setting.library(folder, build_module)
         networks: list[Network] = []
         unbuilt: dict[OpSpec, str] = {}
@@ -194,6 +197,18 @@ def profile(
 def _require_free(out: Path, replaceable: bool) -> None:
     if out.exists() and not replaceable:
         raise UsageError(f"{out} exists already; choose another path, --update to add to it, or --force to replace it")
+
+
+def _written_before(out: Path, journal: Journal, wanted: Sequence[OpSpec], command: str) -> Table:
+    """The table of this very run, where it was killed between its last two steps; raises `UsageError` for another's."""
+    if not journal.records:  # the run that had the journal before has just written it
+        journal.finish()
+        _require_free(out, False)
+    table = Table.read(out)
+    if table.manifest.command != command or {row.spec for row in table} != set(wanted):
+        _require_free(out, False)
+    journal.finish()
+    return table
 
 
 def _so_far(wanted: Sequence[OpSpec], journal: Journal, setting: Setting, space: str, command: str) -> Table | None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -298,6 +299,27 @@ class TestOneRunAPath:
         monkeypatch.setattr(Journal, "_open", late)
         with pytest.raises(UsageError, match=r"t\.parquet exists already"):
             run(lambda count: pytest.fail("measured"))
+        assert files(tmp_path) == ["t.parquet"]
+
+    def test_a_run_killed_between_its_table_and_its_journals_end_is_through(self, run, tmp_path, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "finish", Journal.close)
+            whole = run()
+        assert files(tmp_path) == ["t.parquet", "t.parquet.journal"]
+        assert run(lambda count: pytest.fail("measured again")) == whole
+        assert files(tmp_path) == ["t.parquet"]
+
+    def test_but_not_where_the_table_is_anothers(self, run, tmp_path, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "finish", Journal.close)
+            run()
+        table = Table.read(tmp_path / "t.parquet")
+        replace(table, manifest=replace(table.manifest, command="another")).write(
+            tmp_path / "t.parquet", overwrite=True
+        )
+        with pytest.raises(UsageError, match="exists already"):
+            run(lambda count: pytest.fail("measured again"))
+        assert files(tmp_path) == ["t.parquet", "t.parquet.journal"]
 
     def test_a_journal_deleted_while_it_was_opened_is_made_anew(self, tmp_path, monkeypatch):
         path, lock = tmp_path / "t.journal", Journal._lock
