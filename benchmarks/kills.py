@@ -106,7 +106,10 @@ def live(run: Run, rng: random.Random, count: Counter[str], mortal: bool = True)
             break
         time.sleep(0.005)
     error = process.communicate()[1]
-    if process.returncode not in (0, 4, -signal.SIGKILL):
+    through = run.out.exists() and not run.journal.exists()
+    # A process that has done all and is about to exit has Python's handlers no more.
+    late = (-signal.SIGINT, -signal.SIGTERM) if through else ()
+    if process.returncode not in (0, 4, -signal.SIGKILL, *late):
         count["wrong exit codes"] += 1
         print(process.returncode, error, file=sys.stderr)
     if process.returncode == 4:
@@ -120,7 +123,7 @@ def live(run: Run, rng: random.Random, count: Counter[str], mortal: bool = True)
     if process.returncode and run.out.exists():
         count["ended after the table was written"] += 1
     # Between the table and the journal's end it is not through: the same command is to find that out.
-    return run.out.exists() and not run.journal.exists()
+    return through
 
 
 def children(pid: int) -> set[psutil.Process]:

@@ -97,7 +97,7 @@ class Bench:
     def __enter__(self) -> Bench:
         self._lock.__enter__()
         try:
-            self._start()
+            self._twice(self._start)
         except BaseException:
             self.__exit__(None, None, None)
             raise

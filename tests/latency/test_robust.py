@@ -20,7 +20,7 @@ import pytest
 
 from latlas import cli
 from latlas.latency import interrupt, runtime, scratch
-from latlas.latency.bench import Network
+from latlas.latency.bench import Bench, Network, ProcessDiedError
 from latlas.latency.errors import InterruptedRunError, LatlasError, StorageError, UsageError
 from latlas.latency.journal import Journal
 from latlas.latency.lock import lock_path, timing_lock, waiting_at_most
@@ -507,9 +507,18 @@ def test_the_real_command_loses_nothing_over_kills(tmp_path):
     assert files(tmp_path) == ["t.parquet"]
 
 
-def test_a_timing_process_that_something_ended_is_no_failed_entry(tmp_path):
+def test_a_timing_process_that_something_ended_is_no_failed_entry(tmp_path, monkeypatch):
     spec = SPECS[0]
     network = Network("conv", file=str(OperatorLibrary(tmp_path, timing_operator).path(spec)))
+    start, died = Bench._start, []
+
+    def dying(self):
+        if not died:
+            died.append(1)
+            raise ProcessDiedError("starting the timing process: its process died")
+        start(self)
+
+    monkeypatch.setattr(Bench, "_start", dying)
     with SETTING.bench("operator") as bench:
         bench._process.kill()
         assert bench.time(network).times_ms
