@@ -81,5 +81,7 @@ def distinct_specs(graphs: Iterable[Iterable[Node]]) -> list[OpSpec]:
 
 def graph_hash(graph: Sequence[Node]) -> str:
     """Sixteen hexadecimal digits that depend on the graph alone: the same in every process and version of Python."""
-    record = [[node.spec.to_dict(), list(node.inputs)] for node in graph]
+    # Specs had no label when the first architectures were hashed.
+    specs = [{k: v for k, v in node.spec.to_dict().items() if (k, v) != ("label", "")} for node in graph]
+    record = [[spec, list(node.inputs)] for spec, node in zip(specs, graph, strict=True)]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]

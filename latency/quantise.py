@@ -76,7 +76,8 @@ def _nncf() -> ModuleType:
     require_nncf()
     with _without_telemetry():
         import nncf
-    nncf.set_log_level(logging.ERROR)
+    # Not its own set_log_level: that silences our warnings too, at the handlers of the root.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
 
 

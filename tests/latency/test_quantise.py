@@ -1,5 +1,6 @@
 """int8 through NNCF: what is quantised computes what it did, and runs in int8."""
 
+import logging
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from latlas.latency import runtime
 from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.graph import INPUT, Node
 from latlas.latency.ops import OpSpec
-from latlas.latency.quantise import is_quantised, quantise, require_nncf
+from latlas.latency.quantise import _nncf, is_quantised, quantise, require_nncf
 from latlas.supernet.operators import timing_operator
 
 INT8 = runtime.CompileOptions("int8")
@@ -154,3 +155,9 @@ def test_the_batch_of_a_file_must_be_the_one_asked_for(tmp_path):
     runtime.check_readable(tmp_path / "dynamic.xml", batch=4)
     with pytest.raises(UsageError, match="its batch is 2, asked for 1; say so with --batch 2"):
         runtime.check_readable(tmp_path / "dynamic.xml", [2, 3, 8, 8])
+
+
+def test_our_own_warnings_are_still_heard(caplog):
+    _nncf()
+    logging.getLogger("latlas.search").warning("of ours")
+    assert "of ours" in caplog.text
