@@ -28,8 +28,9 @@ from latlas.latency.features import CostOf
 from latlas.latency.in_network import InNetworkEstimate, boundary_ms, cost_in, has_boundary
 from latlas.latency.stopwatch import disagreement
 from latlas.latency.table import Table
-from latlas.search.fit import Sample, accuracy, collect_these, draw_different
-from latlas.search.in_network import estimate_of, in_network_subnets, plain_sum, relative_error
+from latlas.search.fit import Sample, accuracy, collect_these, relative_error
+from latlas.search.in_network import estimate_of, in_network_subnets, plain_sum
+from latlas.search.strategy import draw_different
 from latlas.supernet.space import Architecture, SearchSpace, parse_architecture, parse_space
 
 FIELDS = ("set", "architecture", "latency_ms", "lower_ms", "upper_ms", "ratio", "status", "pass_ratios")

@@ -21,13 +21,13 @@ import numpy as np
 
 import latlas.supernet.portrait  # noqa: F401  (registers the space)
 from latlas.latency.errors import MissingEntryError
-from latlas.latency.features import edge_name
+from latlas.latency.features import edge_features
 from latlas.latency.graph import INPUT, Graph, live_nodes
 from latlas.latency.in_network import estimate_in_network
 from latlas.latency.ops import OpSpec
 from latlas.latency.table import Table
-from latlas.search.fit import draw_different
 from latlas.search.in_network import in_network_subnets
+from latlas.search.strategy import draw_different
 from latlas.supernet.space import Architecture, SearchSpace, parse_space
 
 NOISE, CACHE, SHARE, SPREAD = 0.01, 0.02, 0.55, 0.15
@@ -49,7 +49,12 @@ class Truth:
     def latency_ms(self, graph: Graph) -> float:
         live = live_nodes(graph)
         pairs = [
-            edge_name(graph[source].spec, graph[i].spec) for i in live for source in graph[i].inputs if source != INPUT
+            name
+            for i in live
+            for source in graph[i].inputs
+            if source != INPUT
+            for name in edge_features(graph[source].spec, graph[i].spec)
+            if name.startswith("meeting")
         ]
         off = sum(self._pairs.setdefault(pair, self._rng.normal()) for pair in pairs) / np.sqrt(len(pairs))
         total = sum(self.cost_ms[graph[i].spec] for i in live) * (1 + self._interaction * off)

@@ -1,50 +1,80 @@
 """What a predictor sees of a network: numbers of its live nodes and of the edges between them.
 
 Every feature is a sum over nodes or edges, so a linear model of them is a cost a node and a cost an edge. Node features
-are in milliseconds where there is a table: the operator's isolated latency, once in the total, once in its kind at its
-resolution, once by itself. Without a table a crude unit of multiply-adds and memory traffic takes its place.
+are in milliseconds where there is a table: the operator's isolated latency, once in the total, once in its kind's, once in
+its kind's at its resolution, once by itself. Without a table a crude unit of multiply-adds and memory traffic takes its
+place. An edge has two: which operators meet, in elements passed on, and which meet at which resolution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from math import prod
 
+from latlas.latency.errors import MissingEntryError
 from latlas.latency.graph import INPUT, Node, live_nodes
 from latlas.latency.ops import OpSpec
 
 CostOf = Callable[[OpSpec], float]
 Features = dict[str, float]
 
-GROUPS = ("base", "kind", "spec", "pair")
-"""Feature groups by their name's first word; a model penalises each to its own degree."""
+GROUPS = {"base": 1.0, "kind": 0.1, "place": 0.1, "spec": 0.05, "pair": 0.3, "meeting": 0.3}
+"""Feature groups by their name's first word, with the prior spread of their coefficients from which learning begins."""
+TOTAL = "base cost"
+"""The feature whose coefficient is expected to be near one: the sum of the operators' isolated latencies."""
+
+
+class CostList:
+    """Isolated milliseconds of operators as a lookup; a miss is an error that names the operator."""
+
+    def __init__(self, costs: Mapping[OpSpec, float]) -> None:
+        self.costs = dict(costs)
+
+    def __call__(self, spec: OpSpec) -> float:
+        try:
+            return self.costs[spec]
+        except KeyError:
+            raise MissingEntryError(
+                f"the predictor has no latency of {spec}; measure it with `latlas profile-ops --update` and fit again"
+            ) from None
 
 
 def unit_cost(spec: OpSpec) -> float:
     """A rough milliseconds of an operator without a table: 20 multiply-adds and 2 elements moved a nanosecond."""
-    elements = sum(prod(shape) for shape in spec.input_shapes) + prod(spec.output_shape)
-    return spec.macs / 20e6 + elements / 2e6 + 1e-3
+    return spec.macs / 20e6 + moved(spec) / 2e6 + 1e-3
+
+
+def moved(spec: OpSpec) -> int:
+    """Elements that an operator reads and writes at its borders."""
+    return sum(prod(shape) for shape in spec.input_shapes) + prod(spec.output_shape)
 
 
 @lru_cache(maxsize=65536)
-def _names(spec: OpSpec) -> tuple[str, str]:
-    return f"kind {spec.name} {spec.height}x{spec.width}", f"spec {spec}"
+def _names(spec: OpSpec) -> tuple[str, str, str]:
+    return f"kind {spec.name}", f"place {spec.name} {spec.height}x{spec.width}", f"spec {spec}"
 
 
 def node_features(spec: OpSpec, cost: float) -> Features:
     """Features of one node whose cost is `cost` milliseconds; the node's share of the network's features."""
-    kind, own = _names(spec)
-    return {"base cost": cost, "base macs": spec.macs / 1e8, "base nodes": 0.01, kind: cost, own: cost}
-
-
-def edge_name(producer: OpSpec, consumer: OpSpec) -> str:
-    """The feature of an edge: which operators meet at which resolution."""
-    return f"pair {producer.name} {consumer.name} {consumer.height}x{consumer.width}"
+    base = {TOTAL: cost, "base macs": spec.macs / 1e8, "base moved": moved(spec) / 1e7, "base nodes": 0.01}
+    return base | dict.fromkeys(_names(spec), cost)
 
 
 EDGE_VALUE = 0.05
-"""Milliseconds that an edge feature counts, so that its coefficient is of the size of the others'."""
+"""Milliseconds that an edge counts, so that its coefficients are of the size of the others'."""
+EDGE_ELEMENTS = 1e5
+"""Elements passed on that count as much."""
+
+
+@lru_cache(maxsize=65536)
+def edge_features(producer: OpSpec, consumer: OpSpec) -> Features:
+    """Features of an edge: which operators meet, by the elements passed on, and at which resolution."""
+    names = f"{producer.name} {consumer.name}"
+    return {
+        f"pair {names}": EDGE_VALUE * prod(producer.output_shape) / EDGE_ELEMENTS,
+        f"meeting {names} {consumer.height}x{consumer.width}": EDGE_VALUE,
+    }
 
 
 def features(graph: Sequence[Node], cost_of: CostOf) -> Features:
@@ -56,6 +86,6 @@ def features(graph: Sequence[Node], cost_of: CostOf) -> Features:
             total[name] = total.get(name, 0.0) + value
         for source in node.inputs:
             if source != INPUT:
-                name = edge_name(graph[source].spec, node.spec)
-                total[name] = total.get(name, 0.0) + EDGE_VALUE
+                for name, value in edge_features(graph[source].spec, node.spec).items():
+                    total[name] = total.get(name, 0.0) + value
     return total

@@ -72,3 +72,51 @@ def migrate_manifest(record: Mapping[str, Any]) -> dict[str, Any]:
     while record.get("schema_version") in _MANIFESTS:
         record = _MANIFESTS[record["schema_version"]](record)
     return dict(record)
+
+
+def migrate_predictor(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a predictor of this version.
+
+    Versions 1 and 2 were a ridge regression without its samples, with residuals that were the margins themselves. Raises
+    `ValueError` for one with a LightGBM part, which nothing here predicts with any more.
+    """
+    if record["schema_version"] > 2:
+        return dict(record)
+    if record["lightgbm_sha256"] is not None:
+        raise ValueError(f"it has a LightGBM part, as only version {record['schema_version']} had")
+    environment = record["environment"]
+    names, coef = [_renamed(name) for name in record["names"]], [*record["coef"], record["intercept"]]
+    model = {
+        "features": len(coef),
+        "groups": {},
+        "mean": None,
+        "spreads": {"misfit": 1.0},
+        "rows": [],
+        "coef": coef,
+        "y": [],
+        "errors": [],
+    }
+    return {
+        "kind": "graph",
+        "predictor": {
+            **{name: record[name] for name in ("costs", "cv_mape", "range_ms")},
+            "names": names,
+            "model": model,
+            "scores": record["residuals"],
+        },
+        "environment": migrate_environment(environment) if record["schema_version"] == 1 else environment,
+        "space": record["space"],
+        "figures": record["figures"],
+        "samples": [],
+        "adapted_from": [],
+        "lightgbm_sha256": None,
+    }
+
+
+_RENAMED = {"kind": "place", "pair": "meeting"}
+
+
+def _renamed(name: str) -> str:
+    """What a feature of version 1 or 2 is called since."""
+    group, _, rest = name.partition(" ")
+    return f"{_RENAMED.get(group, group)} {rest}"

@@ -1,7 +1,7 @@
 """A saved predictor: a folder of `predictor.json` and, where there is one, `lightgbm.txt`. No pickle: it runs no code.
 
-The folder holds all that predicting needs, the operators' isolated latencies included, and is tied to the environment
-and the space it was learnt in.
+The folder holds all that predicting and further learning need: the samples, the operators' isolated latencies, what was
+learnt of their spreads. It is tied to the environment and the space it was learnt in.
 """
 
 from __future__ import annotations
@@ -12,36 +12,70 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from latlas.latency.environment import Environment
-from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, MissingEntryError, UsageError
-from latlas.latency.migrate import migrate_environment
-from latlas.latency.ops import OpSpec
+from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UsageError
+from latlas.latency.migrate import migrate_predictor
 from latlas.latency.predictor import LatencyPredictor
-from latlas.latency.record import canonical_json, parse_json
+from latlas.latency.record import canonical_json, from_record, one_line, parse_json
 
 # Version 1 (0.1.0): ridge coefficients by feature name, optional LightGBM text, residuals, operator costs, figures.
-# Version 2 (0.2.0): the environment says more of the machine's state, and OpenVINO's build. Version 1 is read.
-SCHEMA_VERSION = 2
-VERSIONS = (1, SCHEMA_VERSION)
+# Version 2 (0.2.0): the environment says more of the machine's state, and OpenVINO's build.
+# Version 3 (0.3.0): a regression of the samples, which it learns on from; what was learnt from and tested on. 1 and 2 are read.
+SCHEMA_VERSION = 3
+VERSIONS = (1, 2, SCHEMA_VERSION)
 MAX_BYTES = 64 * 2**20
 MANIFEST, BOOSTER = "predictor.json", "lightgbm.txt"
+ROLES = ("train", "test", "search")
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
+    LatencyPredictor.kind: LatencyPredictor.from_record
+}
+"""What reads the record of a predictor of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearntFrom:
+    """A network that a predictor was learnt from or tested on: measured milliseconds, and those predicted.
+
+    `predicted_ms` of a network that was learnt from is what the others said of it. `role` is `train`, `test`, or `search` for
+    one that a search measured.
+    """
+
+    architecture: str
+    latency_ms: float
+    lower_ms: float
+    upper_ms: float
+    predicted_ms: float
+    role: str
+
+    def __post_init__(self) -> None:
+        numbers = (self.lower_ms, self.latency_ms, self.upper_ms, self.predicted_ms)
+        if not all(math.isfinite(number) and number > 0 for number in numbers):
+            raise UsageError(
+                f"{one_line(self.architecture, 80)}: its milliseconds are {numbers}; they must be positive"
+            )
+        if self.role not in ROLES:
+            raise UsageError(f"role is {one_line(self.role, 40)!r}; known: {', '.join(ROLES)}")
 
 
 @dataclass(frozen=True, slots=True)
 class SavedPredictor:
-    """A predictor with what it is tied to; `figures` is what `fit-predictor --json` printed."""
+    """A predictor with what it is tied to; `figures` is what `fit-predictor --json` printed.
+
+    `adapted_from` says which predictors of other environments it was adapted from, empty for one learnt here.
+    """
 
     predictor: LatencyPredictor
     environment: Environment
     space: str
     figures: dict[str, Any]
+    samples: tuple[LearntFrom, ...] = ()
+    adapted_from: tuple[dict[str, Any], ...] = field(default=())
 
     def require(self, space: str, **options: str | int) -> None:
         """Raises `EnvironmentMismatchError` where the space or an option such as `threads=1` differs."""
@@ -57,46 +91,25 @@ class SavedPredictor:
             )
 
 
-class CostList:
-    """Isolated milliseconds of operators as a lookup; a miss is an error that names the operator."""
-
-    def __init__(self, costs: Mapping[OpSpec, float]) -> None:
-        self.costs = dict(costs)
-
-    def __call__(self, spec: OpSpec) -> float:
-        try:
-            return self.costs[spec]
-        except KeyError:
-            raise MissingEntryError(
-                f"the predictor has no latency of {spec}; measure it with `latlas profile-ops --update` and fit again"
-            ) from None
-
-
 def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False) -> None:
     """Write the folder, whole or not at all; raises `UsageError` where it exists or cannot be written."""
     if os.path.lexists(folder) and not overwrite:
         raise UsageError(f"{folder} exists already; choose another path, or say --force to replace it")
     check_replaceable(folder)
-    predictor = saved.predictor
-    booster = predictor.booster_.model_to_string() if predictor.booster_ is not None else None
-    costs = predictor.cost_of
-    if costs is not None and not isinstance(costs, CostList):
-        raise UsageError("a predictor is saved with its operators' latencies; make it with cost_of=CostList(...)")
+    learnt = saved.predictor.to_record()
+    booster = learnt.pop("lightgbm", None)
     record: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
+        "kind": saved.predictor.kind,
+        "predictor": learnt,
         "environment": saved.environment.to_dict(),
         "space": saved.space,
-        "names": predictor.names_,
-        "coef": [float(value) for value in predictor.coef_],
-        "intercept": float(predictor.intercept_),
-        "residuals": [float(value) for value in predictor.residuals_],
-        "cv_mape": predictor.cv_mape_,
-        "range_ms": list(predictor.range_ms_),
-        "costs": None if costs is None else [[spec.to_dict(), ms] for spec, ms in sorted(costs.costs.items())],
         "figures": saved.figures,
-        "lightgbm_sha256": hashlib.sha256(booster.encode()).hexdigest() if booster is not None else None,
+        "samples": [asdict(sample) for sample in saved.samples],
+        "adapted_from": list(saved.adapted_from),
+        "lightgbm_sha256": None if booster is None else hashlib.sha256(booster.encode()).hexdigest(),
     }
-    record["sha256"] = _checksum(record)
+    record["sha256"] = checksum(record)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -150,63 +163,41 @@ def load_predictor(folder: Path) -> SavedPredictor:
     record = parse_json(path.read_bytes(), what)
     version = record.get("schema_version") if isinstance(record, dict) else None
     if type(version) is not int or version not in VERSIONS:
-        known = " and ".join(map(str, VERSIONS))
+        known = ", ".join(map(str, VERSIONS))
         raise FileFormatError(f"{what}: schema version {version!r:.40}; this Latlas reads {known}")
-    if record.get("sha256") != _checksum(record):
+    if record.get("sha256") != checksum(record):
         raise FileFormatError(f"{what}: its checksum does not match; it was damaged or edited, fit it again")
-    described = record.get("environment")
-    described = migrate_environment(described) if version == 1 else described
-    environment = Environment.from_dict(described, f"{what}, environment")
-    if environment.reference_ms is None or environment.threads is None:
-        raise FileFormatError(f"{what}: its environment says nothing of threads or the reference; fit it again")
+    broken = "it was damaged or edited, fit it again"
     try:
-        predictor = _rebuild(record)
+        record = migrate_predictor(record)
+        kind, learnt = record["kind"], dict(record["predictor"])
+        if kind not in KINDS:
+            raise ValueError(f"a predictor of kind {kind!r:.40}, known are {', '.join(KINDS)}")
+        if record["lightgbm_sha256"] is not None:
+            learnt["lightgbm"] = _booster_text(folder / BOOSTER, record["lightgbm_sha256"])
+        environment = Environment.from_dict(record["environment"], f"{what}, environment")
+        if environment.reference_ms is None or environment.threads is None:
+            raise FileFormatError(f"{what}: its environment says nothing of threads or the reference; fit it again")
+        samples = tuple(from_record(LearntFrom, sample, f"{what}, a sample") for sample in record["samples"])
+        adapted_from = tuple(dict(source) for source in record["adapted_from"])
         space, figures = str(record["space"]), dict(record["figures"])
-        sha256 = record["lightgbm_sha256"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileFormatError(f"{what}: {error!s:.200}; it was damaged or edited, fit it again") from None
-    predictor.booster_ = _load_booster(folder / BOOSTER, sha256, len(predictor.names_))
-    return SavedPredictor(predictor, environment, space, figures)
+        predictor = KINDS[kind](learnt)
+    except FileFormatError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, LatlasError) as error:
+        raise FileFormatError(f"{what}: {one_line(f'{type(error).__name__}: {error}', 200)}; {broken}") from None
+    return SavedPredictor(predictor, environment, space, figures, samples, adapted_from)
 
 
-def _rebuild(record: dict[str, Any]) -> LatencyPredictor:
-    costs = record["costs"]
-    lookup = None if costs is None else CostList({OpSpec.from_dict(spec): float(ms) for spec, ms in costs})
-    predictor = LatencyPredictor(cost_of=lookup)
-    predictor.names_ = [str(name) for name in record["names"]]
-    predictor.coef_ = np.array(record["coef"], dtype=float)
-    predictor.intercept_ = float(record["intercept"])
-    predictor.residuals_ = np.array(record["residuals"], dtype=float)
-    predictor.cv_mape_ = float(record["cv_mape"])
-    low, high = (float(value) for value in record["range_ms"])
-    predictor.range_ms_ = (low, high)
-    numbers = [*predictor.coef_, predictor.intercept_, *predictor.residuals_, low, high]
-    numbers += [] if lookup is None else lookup.costs.values()
-    if len(predictor.coef_) != len(predictor.names_) or not len(predictor.residuals_):
-        raise ValueError("its coefficients do not match its feature names")
-    if not all(map(math.isfinite, numbers)) or low <= 0:
-        raise ValueError("one of its numbers is not finite")
-    return predictor
-
-
-def _load_booster(path: Path, sha256: str | None, features: int) -> Any:
-    if sha256 is None:
-        return None
-    import lightgbm
-
+def _booster_text(path: Path, sha256: str) -> str:
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise FileFormatError(f"{path}: missing or too large; the predictor is not whole, fit it again")
     text = path.read_bytes()
     if hashlib.sha256(text).hexdigest() != sha256:
         raise FileFormatError(f"{path}: its checksum does not match; it was damaged or edited, fit it again")
-    try:
-        booster = lightgbm.Booster(model_str=text.decode())
-    except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path}: LightGBM cannot read it: {error!s:.200}") from None
-    if booster.num_feature() != features:
-        raise FileFormatError(f"{path}: it has {booster.num_feature()} features, the predictor {features}")
-    return booster
+    return text.decode()
 
 
-def _checksum(record: Mapping[str, Any]) -> str:
+def checksum(record: Mapping[str, Any]) -> str:
+    """The sha256 of a record but for its own field of that name."""
     return hashlib.sha256(canonical_json({k: v for k, v in record.items() if k != "sha256"}).encode()).hexdigest()

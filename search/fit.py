@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -19,22 +20,26 @@ from latlas.latency.bench import Bench, network_of_graph
 from latlas.latency.campaign import Measured, Progress
 from latlas.latency.environment import Environment, require_same
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.latency.features import CostList
 from latlas.latency.graph import live_nodes
 from latlas.latency.interrupt import stoppable
 from latlas.latency.journal import Journal
 from latlas.latency.lock import timing_lock
 from latlas.latency.predictor import LatencyPredictor
-from latlas.latency.predictor_file import CostList, SavedPredictor
+from latlas.latency.predictor_file import LearntFrom, SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
 from latlas.latency.scratch import scratch_folder
-from latlas.latency.stopwatch import disagreement
+from latlas.latency.stopwatch import StopRule, disagreement
 from latlas.latency.table import Table
-from latlas.search.strategy import draw
+from latlas.search.strategy import draw_different
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, SearchSpace
 
 log = logging.getLogger(__name__)
+
+COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Confidences at which it is said how often intervals held test subnets."""
 
 Notify = Callable[[str], None]
 
@@ -50,16 +55,6 @@ class Sample:
     ratio: float
     status: str
     pass_ratios: tuple[float, ...]
-
-
-def draw_different(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
-    """`count` different architectures, spread over the space's latencies; all where the space has no more."""
-    found: dict[Architecture, None] = {}
-    attempts = 0
-    while len(found) < min(count, space.size) and attempts < 1000 * count:
-        attempts += 1
-        found[draw(space, rng)] = None
-    return list(found)
 
 
 def measure_architectures(
@@ -194,26 +189,51 @@ def fit_predictor(
         what = f"learn with table {table.name} from these subnets"
         require_same(table.manifest.environment, environment, what, but=("reference_id",))
         costs = CostList({row.spec: row.latency_ms for row in table if row.latency_ms is not None})
-    predictor = LatencyPredictor(cost_of=costs, seed=seed)
-    predictor.fit([s.architecture.graph() for s in train], [s.latency_ms for s in train])
+    predictor = LatencyPredictor(cost_of=costs)
+    errors = [relative_error(s) for s in train]
+    predictor.fit([s.architecture.graph() for s in train], [s.latency_ms for s in train], errors)
     measured = np.array([s.latency_ms for s in test])
-    bounds = predictor.predict_interval([s.architecture.graph() for s in test], confidence)
-    predicted = np.array([b.latency_ms for b in bounds])
+    predicted, spreads = predictor.predict_spread([s.architecture.graph() for s in test])
+    margins = {level: predictor.margins(spreads, level) for level in sorted({*COVERAGES, confidence})}
+    off = np.abs(measured / predicted - 1)
     floor = disagreement(s.pass_ratios for s in test)
     figures: dict[str, Any] = {
         "train": len(train),
         "test": len(test),
         **accuracy(predicted, measured),
         "noise_floor": floor if math.isfinite(floor) else None,
-        "coverage": float(np.mean([b.lower_ms <= m <= b.upper_ms for b, m in zip(bounds, measured, strict=True)])),
+        "coverage": float(np.mean(off <= margins[confidence])),
         "confidence": confidence,
-        "margin": predictor.margin(confidence),
+        "margin": float(np.median(margins[confidence])),
+        "coverages": {f"{level:g}": float(np.mean(off <= margins[level])) for level in COVERAGES},
+        "margins": {f"{level:g}": float(np.median(margins[level])) for level in COVERAGES},
         "cv_mape": predictor.cv_mape_,
         "additive_mape": None if costs is None else accuracy(_plain_sums(costs, test), measured)["mape"],
-        "lightgbm": predictor.booster_ is not None,
+        "spreads": predictor.model_.spreads_,
         "fit_seconds": time.monotonic() - started,
     }
-    return SavedPredictor(predictor, environment, space.text, figures)
+    learnt = [
+        *(_learnt_from(s, ms, "train") for s, ms in zip(train, predictor.model_.left_out_, strict=True)),
+        *(_learnt_from(s, ms, "test") for s, ms in zip(test, predicted, strict=True)),
+    ]
+    return SavedPredictor(predictor, environment, space.text, figures, tuple(learnt))
+
+
+def relative_error(sample: Sample, rule: StopRule | None = None) -> float:
+    """Standard error of a sample over its latency, as its interval (at the rule's confidence) says it."""
+    quantile = NormalDist().inv_cdf(0.5 + (rule or StopRule()).confidence / 2)
+    return (sample.upper_ms - sample.lower_ms) / 2 / quantile / sample.latency_ms
+
+
+def _learnt_from(sample: Sample, predicted_ms: float, role: str) -> LearntFrom:
+    return LearntFrom(
+        str(sample.architecture),
+        sample.latency_ms,
+        sample.lower_ms,
+        sample.upper_ms,
+        max(float(predicted_ms), 1e-9),
+        role,
+    )
 
 
 def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64]) -> dict[str, float | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from latlas.latency.profile import Setting
 from latlas.latency.stopwatch import StopRule
 from latlas.latency.table import Table
 from latlas.search.design import designed
-from latlas.search.fit import Notify, Sample, accuracy, collect_these
+from latlas.search.fit import Notify, Sample, accuracy, collect_these, relative_error
 from latlas.supernet.space import Architecture, SearchSpace
 
 
@@ -94,12 +93,6 @@ def estimate_of(samples: Sequence[Sample], cost_of: CostOf, rule: StopRule | Non
     graphs = [sample.architecture.graph() for sample in samples]
     errors = [relative_error(sample, rule) for sample in samples]
     return estimate_in_network(graphs, [sample.latency_ms for sample in samples], errors, cost_of)
-
-
-def relative_error(sample: Sample, rule: StopRule | None = None) -> float:
-    """Standard error of a sample over its latency, as its interval says it."""
-    quantile = NormalDist().inv_cdf(0.5 + (rule or StopRule()).confidence / 2)
-    return (sample.upper_ms - sample.lower_ms) / 2 / quantile / sample.latency_ms
 
 
 def isolated_errors(table: Table, samples: Sequence[Sample]) -> dict[str, float | None]:

@@ -52,6 +52,16 @@ def draw(space: SearchSpace, rng: np.random.Generator) -> Architecture:
     return space.architecture([options[rng.integers(len(options))] for options in layers])
 
 
+def draw_different(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
+    """`count` different architectures, spread over the space's latencies; all where the space has no more."""
+    found: dict[Architecture, None] = {}
+    attempts = 0
+    while len(found) < min(count, space.size) and attempts < 1000 * count:
+        attempts += 1
+        found[draw(space, rng)] = None
+    return list(found)
+
+
 @dataclass
 class RandomSearch:
     """Random architectures, spread over the space's latencies."""

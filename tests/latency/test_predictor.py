@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 
 from latlas.latency.errors import MissingEntryError, UsageError
-from latlas.latency.features import EDGE_VALUE, edge_name, features, unit_cost
+from latlas.latency.features import EDGE_VALUE, CostList, features, unit_cost
 from latlas.latency.graph import INPUT, Node
 from latlas.latency.ops import OpSpec
 from latlas.latency.predictor import LatencyPredictor
-from latlas.latency.predictor_file import CostList
 from latlas.supernet.portrait import PortraitSpace
 
 
@@ -59,18 +58,32 @@ def test_the_interval_covers_unseen_networks_about_as_often_as_it_says(data):
     assert margins[2] < 0.06
 
 
-def test_the_margin_is_the_conformal_rank():
-    predictor = LatencyPredictor()
-    predictor.residuals_ = np.arange(1, 20) / 100  # n = 19: 95 % is the 19th, 90 % the 18th, 50 % the 10th
-    assert [predictor.margin(c) for c in (0.95, 0.9, 0.5)] == [0.19, 0.18, 0.10]
-    assert predictor.margin(0.999) == 0.19
-    with pytest.raises(UsageError, match=r"confidence is 1\.5"):
-        predictor.margin(1.5)
+def test_intervals_are_wider_for_networks_unlike_those_learnt_from(data):
+    graphs, latencies = data
+    predictor = LatencyPredictor(cost_of=unit_cost).fit(graphs[:100], latencies[:100])
+    uniform = np.median([b.upper_ms / b.latency_ms for b in predictor.predict_interval(graphs[160:])])
+    unseen = [
+        PortraitSpace().baseline("mobilenetv3_large").graph(),
+        PortraitSpace().architecture(["shuffle"] * 14).graph(),
+    ]
+    assert all(b.upper_ms / b.latency_ms > uniform for b in predictor.predict_interval(unseen))
+
+
+def test_what_is_learnt_later_counts_as_if_it_had_been_there(data):
+    graphs, latencies = data
+    errors = [0.01] * 120
+    first = LatencyPredictor(cost_of=unit_cost).fit(graphs[:60], latencies[:60], errors[:60])
+    after = first.updated(graphs[60:120], latencies[60:120], errors[60:])
+    truth = np.array([true_ms(g) for g in graphs[150:]])
+    assert mape(after.predict(graphs[150:]), truth) < mape(first.predict(graphs[150:]), truth)
+    assert after.model_.spreads_ == first.model_.spreads_
+    assert len(after.scores_) == 120
+    assert after.margin(0.95) < first.margin(0.95)
 
 
 def test_the_same_samples_give_the_same_predictor(data):
     graphs, latencies = data
-    first, again = (LatencyPredictor(seed=3).fit(graphs[:80], latencies[:80]) for _ in range(2))
+    first, again = (LatencyPredictor().fit(graphs[:80], latencies[:80]) for _ in range(2))
     np.testing.assert_array_equal(first.predict(graphs[:9]), again.predict(graphs[:9]))
 
 
@@ -90,9 +103,10 @@ def test_features_are_sums_over_live_nodes_and_edges():
     found = features(graph, lambda spec: 0.25)
     assert found["base cost"] == 0.75
     assert found["base macs"] == pytest.approx(3 * 4 * 4 * 9 * 64 / 1e8)
-    assert found["kind conv_k3 8x8"] == 0.75
+    assert found["kind conv_k3"] == found["place conv_k3 8x8"] == 0.75
     assert found[f"spec {conv}"] == 0.75
-    assert found[edge_name(conv, conv)] == 2 * EDGE_VALUE
+    assert found["meeting conv_k3 conv_k3 8x8"] == 2 * EDGE_VALUE
+    assert found["pair conv_k3 conv_k3"] == pytest.approx(2 * EDGE_VALUE * 4 * 64 / 1e5)
     assert not any("skip" in name for name in found)
 
 
@@ -122,6 +136,6 @@ def test_scikit_learn_can_clone_and_score_it(data):
     from sklearn.base import clone
 
     graphs, latencies = data
-    predictor = clone(LatencyPredictor(use_lightgbm=False, seed=4))
-    assert predictor.get_params()["seed"] == 4
+    predictor = clone(LatencyPredictor(cost_of=unit_cost))
+    assert predictor.get_params()["cost_of"] is unit_cost
     assert predictor.fit(graphs[:60], latencies[:60]).score(graphs[60:90], latencies[60:90]) > 0.9
