@@ -63,6 +63,7 @@ def fit_predictor(
     batch: options.BatchOption = 1,
     subnets: Annotated[int, typer.Option(help="Measured subnets to learn from.", min=10)] = 150,
     test: Annotated[int, typer.Option(help="Further measured subnets, for the figures alone.", min=1)] = 50,
+    choice: Annotated[str, typer.Option(help="Which to learn from: informative or random.")] = "informative",
     out: Annotated[Path, typer.Option(help="Folder of the predictor.")] = Path("predictor"),
     relative_error: options.ErrorOption = 0.01,
     lock_timeout: options.LockOption = None,
@@ -70,14 +71,16 @@ def fit_predictor(
     seed: options.SeedOption = 0,
     json: options.JsonOption = False,
 ) -> None:
-    """Measure random subnets and learn their latency; the figures are of subnets that were not learnt from."""
+    """Measure subnets and learn their latency; the figures are of subnets that were not learnt from."""
     from latlas.latency.environment import require_same
     from latlas.latency.predictor_file import check_replaceable, save_predictor
     from latlas.latency.table import Table
-    from latlas.search.fit import collect
+    from latlas.search.fit import CHOICES, collect_these, subnets_to_measure
     from latlas.search.fit import fit_predictor as fit
 
     started = time.monotonic()
+    if choice not in CHOICES:
+        raise UsageError(f"--choice is {choice!r}; known: {', '.join(CHOICES)}")
     if out.exists() and not force:
         raise UsageError(f"{out} exists already; choose another path, or --force to replace it")
     check_replaceable(out)
@@ -101,27 +104,26 @@ def fit_predictor(
         if missing:
             operators.latency_ms(missing[0])
     journal = out.with_name(out.name + ".journal")
+    cost_of = operators.latency_ms if operators is not None else None
+    learn, held_out = subnets_to_measure(chosen, subnets, test, seed, choice, cost_of)
     with bar_of("measuring subnets") as bar:
-        samples, environment = collect(
-            chosen,
-            subnets + test,
+        samples, environment = collect_these(
+            [*learn, *held_out],
+            {"space": chosen.text},
             setting,
             journal,
             on_note=note,
             on_progress=lambda p: bar(p.done, p.total, "", p.eta_seconds),
         )
-    import numpy as np
-
-    order = np.random.default_rng(seed + 1).permutation(len(samples))
-    held_out = {int(i) for i in order[:test]}
+    tested = set(held_out)
     saved = fit(
         chosen,
         operators,
-        [s for i, s in enumerate(samples) if i not in held_out],
-        [s for i, s in enumerate(samples) if i in held_out],
+        [s for s in samples if s.architecture not in tested],
+        [s for s in samples if s.architecture in tested],
         environment,
-        seed=seed,
     )
+    saved.figures["choice"] = choice
     saved.figures["seconds"] = time.monotonic() - started
     save_predictor(out, saved, overwrite=force)
     journal.unlink(missing_ok=True)
@@ -181,16 +183,22 @@ def measure(
     reference_ms: Annotated[
         float | None, typer.Option(help="State milliseconds at this reference latency, an earlier session's.")
     ] = None,
+    predictor: Annotated[
+        Path | None,
+        typer.Option(help="State milliseconds like this predictor's: some of its subnets are measured along."),
+    ] = None,
     relative_error: options.ErrorOption = 0.01,
     lock_timeout: options.LockOption = None,
     seed: options.SeedOption = 0,
     json: options.JsonOption = False,
 ) -> None:
     """Measure networks end to end, in turn; one object as JSON for one target, a list for several."""
+    from latlas.latency.predictor_file import load_predictor
     from latlas.search.measure import measure_targets
 
     fixed = options.shape_of(shape)
     chosen = options.space_of(space, "") if space else None
+    like = load_predictor(predictor) if predictor is not None else None
     parsed = [
         Path(t) if t.endswith((".xml", ".onnx", ".tflite")) else options.architecture_of(t, chosen) for t in targets
     ]
@@ -200,6 +208,7 @@ def measure(
             options.setting_of(precision, threads, relative_error, seed, batch),
             shape=fixed,
             reference_ms=reference_ms,
+            like=like,
             on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
         )
     print_result(

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latlas.latency.encoding import Template
+from latlas.latency.encoding import Template, check_codes
 from latlas.latency.errors import UsageError
-from latlas.latency.features import Features, edge_features, node_features, unit_cost
+from latlas.latency.features import CostOf, Features, edge_features, node_features, unit_cost
 from latlas.latency.graph import INPUT
+from latlas.latency.ops import kind_of
 from latlas.latency.predictor import LatencyPredictor
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,6 +32,32 @@ MAX_TABLE = 4_000_000
 """Entries of a table of pairs; a template whose tables would be larger is not compiled."""
 
 
+class CompiledSum:
+    """The plain sum of operators' latencies for `(n, columns)` codes: one look into a small array a column.
+
+    `cost_of` gives an operator's milliseconds. Raises `UsageError` for a template whose networks have dead branches.
+    """
+
+    def __init__(self, cost_of: CostOf, template: Template) -> None:
+        _require_live(template)
+        self.sizes = template.sizes
+        self.constant = sum(cost_of(slot.options[0]) for slot in template.slots if slot.column is None)
+        self.unary = [np.zeros(size) for size in template.sizes]
+        for slot in template.slots:
+            if slot.column is not None:
+                self.unary[slot.column] += [cost_of(spec) for spec in slot.options]
+
+    def predict(self, codes: Codes) -> FloatArray:
+        """Milliseconds `(n,)`."""
+        found = [np.empty(0)]
+        for part in _parts(codes, self.sizes):
+            total = np.full(len(part), self.constant)
+            for values, column in zip(self.unary, part.T, strict=True):
+                total += values[column]
+            found.append(total)
+        return np.concatenate(found)
+
+
 class CompiledPredictor:
     """Milliseconds and bounds of `(n, columns)` codes.
 
@@ -40,8 +67,7 @@ class CompiledPredictor:
     """
 
     def __init__(self, predictor: LatencyPredictor, template: Template) -> None:
-        if not template.always_live:
-            raise UsageError("the template's networks have dead branches; predict from their graphs")
+        _require_live(template)
         self.predictor, self.sizes = predictor, template.sizes
         terms = _Terms(predictor, template)
         coef = predictor.model_.coef_
@@ -56,11 +82,11 @@ class CompiledPredictor:
 
     def predict(self, codes: Codes) -> FloatArray:
         """Milliseconds `(n,)`."""
-        return np.concatenate([self._sum(self._indices(part)) for part in self._parts(codes)] or [np.empty(0)])
+        return np.concatenate([self._sum(self._indices(part)) for part in _parts(codes, self.sizes)] or [np.empty(0)])
 
     def predict_interval(self, codes: Codes, confidence: float = 0.95) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Milliseconds, lower and upper bounds, `(n,)` each, as `LatencyPredictor.predict_interval` gives them."""
-        found = [self._interval(self._indices(part), confidence) for part in self._parts(codes)]
+        found = [self._interval(self._indices(part), confidence) for part in _parts(codes, self.sizes)]
         if not found:
             return np.empty(0), np.empty(0), np.empty(0)
         latency, lower, upper = (np.concatenate(values) for values in zip(*found, strict=True))
@@ -91,13 +117,18 @@ class CompiledPredictor:
             indices.append(index)
         return indices
 
-    def _parts(self, codes: Codes) -> Iterator[Codes]:
-        codes = np.asarray(codes)
-        if codes.ndim != 2 or codes.shape[1] != len(self.sizes) or not np.issubdtype(codes.dtype, np.integer):
-            raise UsageError(f"codes are {codes.dtype} {codes.shape}; whole numbers (n, {len(self.sizes)}) are needed")
-        if codes.size and (codes.min() < 0 or np.any(codes.max(axis=0) >= np.array(self.sizes))):
-            raise UsageError(f"a code is negative or no option of its column; the columns have {self.sizes} options")
-        return (codes[first : first + CHUNK] for first in range(0, len(codes), CHUNK))
+
+def _parts(codes: Codes, sizes: tuple[int, ...]) -> Iterator[Codes]:
+    """The codes a chunk at a time; raises `UsageError` where they are no codes of these sizes."""
+    rows = check_codes(codes, sizes)
+    return (rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK))
+
+
+def _require_live(template: Template) -> None:
+    """Raises `UsageError` where some networks of a template have nodes that are not executed."""
+    zeros = any(kind_of(spec.kind).gives_zeros for slot in template.slots for spec in slot.options)
+    if zeros or not template.live(np.zeros((1, len(template.sizes)), dtype=np.int64)).all():
+        raise UsageError("the template's networks have dead branches; predict from their graphs")
 
 
 class _Terms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import time
@@ -20,7 +21,7 @@ from latlas.latency.bench import Bench, network_of_graph
 from latlas.latency.campaign import Measured, Progress
 from latlas.latency.environment import Environment, require_same
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
-from latlas.latency.features import CostList
+from latlas.latency.features import CostList, CostOf
 from latlas.latency.graph import live_nodes
 from latlas.latency.interrupt import stoppable
 from latlas.latency.journal import Journal
@@ -32,6 +33,7 @@ from latlas.latency.runtime import OperatorLibrary
 from latlas.latency.scratch import scratch_folder
 from latlas.latency.stopwatch import StopRule, disagreement
 from latlas.latency.table import Table
+from latlas.search.choice import chosen
 from latlas.search.strategy import draw_different
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, SearchSpace
@@ -98,23 +100,26 @@ def sample_of(architecture: Architecture, measured: Measured, reference_ms: floa
     )
 
 
-def collect(
-    space: SearchSpace,
-    count: int,
-    setting: Setting,
-    journal_path: Path,
-    *,
-    on_note: Notify | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> tuple[list[Sample], Environment]:
-    """Measured subnets of `count` different ones and their environment; what never had a quiet pass is left out.
+CHOICES = ("informative", "random")
 
-    Goes on from the journal of a killed run; raises `InterruptedRunError` when interrupted. The journal is left for the
-    caller to delete when what it measured is safe.
+
+def subnets_to_measure(
+    space: SearchSpace, count: int, test: int, seed: int, choice: str = CHOICES[0], cost_of: CostOf | None = None
+) -> tuple[list[Architecture], list[Architecture]]:
+    """Which subnets to learn from, and which others to test on; the latter are drawn at random, half of them uniformly.
+
+    `choice` is `informative` (`latlas.search.choice`) or `random`. A space that is too small is shared out in proportion.
     """
-    architectures = draw_different(space, count, np.random.default_rng(setting.seed))
-    asked = {"space": space.text, "subnets": count}
-    return collect_these(architectures, asked, setting, journal_path, on_note=on_note, on_progress=on_progress)
+    if choice not in CHOICES:
+        raise UsageError(f"choice is {choice!r}; known: {', '.join(CHOICES)}")
+    rng = np.random.default_rng([seed, 1])
+    test = min(test, max(1, space.size * test // (count + test)))
+    drawn = dict.fromkeys([*draw_different(space, test // 2, rng), *space.sample(test, rng)])
+    tested = list(drawn)[:test]
+    if choice == "random":
+        others = draw_different(space, min(count + test, space.size), np.random.default_rng(seed))
+        return [one for one in others if one not in set(tested)][:count], tested
+    return chosen(space, count, seed, cost_of=cost_of, avoid=tested), tested
 
 
 def collect_these(
@@ -126,9 +131,13 @@ def collect_these(
     on_note: Notify | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[list[Sample], Environment]:
-    """As `collect`, of the architectures given; `asked` says in the journal how they came about, so that only the same
-    run goes on from it.
+    """Measured subnets and their environment; what never had a quiet pass is left out.
+
+    Goes on from the journal of a killed run, which `asked` and the architectures tell from another's; raises
+    `InterruptedRunError` when interrupted. The journal is left for the caller to delete when what it measured is safe.
     """
+    listed = "\n".join(map(str, architectures))
+    asked = {**asked, "architectures": hashlib.sha256(listed.encode()).hexdigest()[:16]}
     header = {**asked, "setting": asdict(setting), "environment": setting.key()}
     with stoppable(), Journal(journal_path, header) as journal, timing_lock(), scratch_folder() as folder:
         library = setting.library(folder, timing_operator)
@@ -174,7 +183,6 @@ def fit_predictor(
     environment: Environment,
     *,
     confidence: float = 0.95,
-    seed: int = 0,
 ) -> SavedPredictor:
     """A predictor learnt from `train`, with figures from `test`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,10 +68,8 @@ def add_in_network(
     with setting.bench() as bench:
         here = setting.environment(bench, 1.0)
     require_same(table.manifest.environment, here, what, but=("reference_id",))
-    listed = "\n".join(str(one) for one in architectures)
-    asked = {"space": space.text, "designed": hashlib.sha256(listed.encode()).hexdigest()[:16]}
     samples, environment = collect_these(
-        architectures, asked, setting, journal, on_note=on_note, on_progress=on_progress
+        architectures, {"space": space.text}, setting, journal, on_note=on_note, on_progress=on_progress
     )
     require_same(table.manifest.environment, environment, what, but=("reference_id",))
     found = estimate_of(samples, cost_in(table), setting.rule)

@@ -6,15 +6,19 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from latlas.latency import campaign
 from latlas.latency.bench import Network, network_of_graph
 from latlas.latency.campaign import Progress
+from latlas.latency.environment import require_same
 from latlas.latency.errors import LatlasError, UsageError
+from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import check_readable
 from latlas.latency.scratch import scratch_folder
+from latlas.search.anchors import anchors_of, session_scale
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture
 
@@ -25,13 +29,17 @@ def measure_targets(
     *,
     shape: tuple[int, ...] | None = None,
     reference_ms: float | None = None,
+    like: SavedPredictor | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[dict[str, Any]]:
     """A record for each target: milliseconds with interval, ratio to the reference, rounds, status, environment.
 
-    Milliseconds are at the reference's latency in this session, or at `reference_ms` where it is given. Raises
-    `LatlasError` where a target cannot be built or timed.
+    Milliseconds are at the reference's latency in this session, or at `reference_ms` where it is given, or `like` a predictor's:
+    some of what it was learnt from is measured along, and says by how much this session is slower. Raises `LatlasError` where a
+    target cannot be built or timed, `EnvironmentMismatchError` where the predictor is of another environment.
     """
+    if like is not None and reference_ms is not None:
+        raise UsageError("milliseconds are stated at a reference latency or like a predictor's, not both")
     if reference_ms is not None and not 0 < reference_ms < math.inf:
         raise UsageError(f"reference_ms is {reference_ms}; it must be a positive number of milliseconds")
     with scratch_folder() as folder:
@@ -44,11 +52,13 @@ def measure_targets(
             else:
                 check_readable(target, shape, setting.batch, setting.precision)
                 networks.append(Network(label, file=str(target.resolve()), shape=shape, batch=setting.batch))
+        anchors = anchors_of(like) if like is not None else []
+        known = [network_of_graph(f"anchor {a}", library.describe(a.graph())) for a in anchors]
         careful = replace(setting, passes=setting.careful_passes)
         with careful.bench() as bench:
             found = campaign.measure_all(
                 bench,
-                networks,
+                [*networks, *known],
                 passes=careful.passes,
                 max_passes=careful.max_passes,
                 seed=careful.seed,
@@ -56,19 +66,26 @@ def measure_targets(
             )
             session_ms = campaign.reference_ms(list(found.values()))
             environment = careful.environment(bench, session_ms)
-    stated = reference_ms if reference_ms is not None else session_ms
+    stated, uncertain = reference_ms if reference_ms is not None else session_ms, 0.0
+    if like is not None:
+        require_same(like.environment, environment, "state milliseconds like this predictor's here")
+        quiet = {a: found[n.label] for a, n in zip(anchors, known, strict=True) if found[n.label].passes}
+        took_ms = {a: one.reading(setting.rule).ratio * session_ms for a, one in quiet.items()}
+        scale, error = session_scale(like, anchors, took_ms)
+        stated, uncertain = session_ms / scale, error * NormalDist().inv_cdf(0.5 + setting.rule.confidence / 2)
     records = []
     for target, network in zip(targets, networks, strict=True):
         measured = found[network.label]
         if not measured.passes:
             raise LatlasError(f"{target} could not be measured: {measured.reason}")
         reading = measured.reading(setting.rule)
+        half = math.hypot((reading.upper - reading.lower) / 2, uncertain * reading.ratio)
         records.append(
             {
                 "target": str(target),
                 "latency_ms": reading.ratio * stated,
-                "lower_ms": reading.lower * stated,
-                "upper_ms": reading.upper * stated,
+                "lower_ms": (reading.lower if like is None else reading.ratio - half) * stated,
+                "upper_ms": (reading.upper if like is None else reading.ratio + half) * stated,
                 "ratio": reading.ratio,
                 "reference_ms": stated,
                 "session_reference_ms": session_ms,

@@ -15,6 +15,7 @@ from latlas.latency.errors import InfeasibleBudgetError, LatlasError
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
+from latlas.search.anchors import anchors_of, session_scale
 from latlas.search.constraint import HasGraph, Interval, LatencyConstraint, extremes
 from latlas.search.finish import interval_of
 from latlas.search.loop import Candidate, History
@@ -90,15 +91,23 @@ def open_session(
 
     fastest = space.architecture(extremes(space.choices, latencies)[0])
     _, slowest_ms = extremes(space.choices, latencies, sign=-1)
-    on_note("measuring the baseline and the fastest network of the space")
-    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in (baseline, fastest)]
+    on_note("measuring the baseline, the fastest network of the space, and some that the predictor knows")
+    known = anchors_of(saved)
+    measured = list(dict.fromkeys([baseline, fastest, *known]))
+    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in measured]
     found = campaign.measure_all(
         bench, networks, passes=setting.careful_passes, max_passes=setting.max_passes, seed=setting.seed
     )
     reference_ms = campaign.reference_ms(list(found.values()))
     environment = setting.environment(bench, reference_ms)
     require_same(saved.environment, environment, "search with this predictor here")
+    took_ms = {
+        one: found[str(one)].reading(setting.rule).ratio * reference_ms for one in known if found[str(one)].passes
+    }
+    # A predictor of an earlier version names no subnets: then the reference alone tells.
     scale = reference_ms / saved.environment.session_reference_ms
+    if took_ms:
+        scale, _ = session_scale(saved, known, took_ms)
     if abs(math.log(scale)) > 0.05:
         log.warning(
             "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latlas.latency.compiled import CompiledPredictor
+from latlas.latency.compiled import CompiledPredictor, CompiledSum
 from latlas.latency.errors import UsageError
 from latlas.latency.features import unit_cost
 from latlas.latency.predictor import LatencyPredictor
@@ -68,10 +68,15 @@ def test_no_networks_are_predicted_as_none(compiled):
     [
         (np.zeros((3, 5), dtype=int), r"\(3, 5\)"),
         (np.zeros((3, 6)), "float64"),
-        (np.full((3, 6), 9), "no option"),
-        (np.full((3, 6), -1), "no option"),
+        (np.full((3, 6), 9), "code 9 of row 0, column 0"),
+        (np.full((3, 6), -1), "code -1"),
     ],
 )
 def test_codes_that_are_none_are_refused(compiled, codes, message):
     with pytest.raises(UsageError, match=message):
         compiled.predict(codes)
+
+
+def test_the_compiled_sum_is_the_sum(unseen):
+    sums = CompiledSum(unit_cost, SPACE.template()).predict(SPACE.encode(unseen))
+    np.testing.assert_allclose(sums, [sum(unit_cost(n.spec) for n in one.graph()) for one in unseen], rtol=1e-12)

@@ -1,0 +1,138 @@
+"""How many architectures a second: the predictor with bounds, the sum of a table, Once-for-All's lookup, and measuring.
+
+    python benchmarks/prediction_speed.py --predictor DIR --table TABLE.parquet [--count 200000] [--measure 5]
+
+All on one core, in turn in one run, five times each, the fastest counts; from integer codes, and from architectures where an
+algorithm takes those. Once-for-All's is its published one (`LatencyTable.query` of its repository): for each architecture a
+loop over its blocks, one text key a block, one look into a dictionary. Prints JSON with architectures a second and ratios.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before numpy is loaded.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import latlas.supernet.portrait  # noqa: F401  (registers the space)
+from latlas.latency.bench import network_of_graph
+from latlas.latency.campaign import measure_all
+from latlas.latency.compiled import CompiledPredictor, CompiledSum
+from latlas.latency.ops import OpSpec
+from latlas.latency.predictor_file import load_predictor
+from latlas.latency.profile import Setting
+from latlas.latency.scratch import scratch_folder
+from latlas.latency.table import Table
+from latlas.supernet.operators import timing_operator
+from latlas.supernet.space import Architecture, parse_space
+
+REPEATS = 5
+FEW = 2000
+"""Architectures for what is too slow for all of them."""
+
+
+def ofa_key(spec: OpSpec) -> str:
+    """A block's key as Once-for-All's table has it."""
+    size = spec.output_size
+    return "-".join(
+        [
+            spec.name,
+            f"input:{spec.height}x{spec.width}x{spec.in_channels}",
+            f"output:{size[0]}x{size[1]}x{spec.out_channels}",
+            f"expand:{spec.hidden_channels / spec.in_channels:g}",
+            f"kernel:{spec.kernel_size}",
+            f"stride:{spec.stride}",
+            f"idskip:{int(spec.stride == 1 and spec.in_channels == spec.out_channels)}",
+            f"se:{int(spec.squeeze_channels > 0)}",
+            f"hs:{int(spec.activation == 'hswish')}",
+            f"dilation:{spec.dilation}-scale:{spec.scale}",
+        ]
+    )
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def seconds_a_measured_subnet(setting: Setting, subnets: Sequence[Architecture]) -> float:
+    with scratch_folder() as folder:
+        library = setting.library(folder, timing_operator)
+        networks = [network_of_graph(str(one), library.describe(one.graph())) for one in subnets]
+        with setting.bench() as bench:
+            started = time.perf_counter()
+            measure_all(bench, networks, passes=setting.passes, max_passes=setting.passes, seed=0)
+            return (time.perf_counter() - started) / len(subnets)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--predictor", type=Path, required=True)
+    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--measure", type=int, default=5)
+    arguments = parser.parse_args()
+    saved, table = load_predictor(arguments.predictor), Table.read(arguments.table)
+    space = parse_space(saved.space)
+    rng = np.random.default_rng(0)
+    sizes = [len(options) for options in space.choices]
+    codes = rng.integers(0, sizes, (arguments.count, len(sizes)))
+    started = time.perf_counter()
+    predictor = CompiledPredictor(saved.predictor, space.template())
+    compiling = time.perf_counter() - started
+    plain = CompiledSum(table.latency_ms, space.template())
+    few = space.decode(codes[:FEW])
+    graphs = [one.graph() for one in few]
+    lookup = {ofa_key(row.spec): {"mean": row.latency_ms} for row in table}
+
+    def ofa() -> list[float]:
+        totals = []
+        for graph in graphs:
+            total = 0.0
+            for node in graph:
+                total += lookup[ofa_key(node.spec)]["mean"] or 0.0
+            totals.append(total)
+        return totals
+
+    np.testing.assert_allclose(ofa(), plain.predict(codes[:FEW]), rtol=1e-9)
+    exact = saved.predictor.predict_interval(graphs[:200])
+    np.testing.assert_allclose(predictor.predict_interval(codes[:200])[2], [b.upper_ms for b in exact], rtol=1e-6)
+    a_second = {
+        "predictor_with_bounds": len(codes) / seconds_of(lambda: predictor.predict_interval(codes)),
+        "predictor": len(codes) / seconds_of(lambda: predictor.predict(codes)),
+        "table_sum": len(codes) / seconds_of(lambda: plain.predict(codes)),
+        "predictor_with_bounds_of_graphs": FEW / seconds_of(lambda: saved.predictor.predict_interval(graphs)),
+        "once_for_all_lookup": FEW / seconds_of(ofa),
+    }
+    if arguments.measure:
+        environment = saved.environment
+        setting = Setting(precision=environment.precision, threads=environment.threads or 1)
+        a_second["measuring"] = 1 / seconds_a_measured_subnet(setting, few[: arguments.measure])
+    record: dict[str, Any] = {
+        "architectures": len(codes),
+        "compiling_seconds": compiling,
+        "a_second": a_second,
+        "predictor_with_bounds_over": {
+            name: a_second["predictor_with_bounds"] / value for name, value in a_second.items()
+        },
+        "features": len(saved.predictor.names_),
+        "cpu": saved.environment.cpu_model,
+    }
+    print(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    main()
