@@ -127,7 +127,7 @@ def search(
     json: options.JsonOption = False,
 ) -> None:
     """Search a supernet under a hard latency budget; the winner is measured, trained, exported and compared."""
-    import latlas.supernet.portrait  # noqa: F401  (registers the space)
+    import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
     from latlas.latency.predictor_file import load_predictor
     from latlas.search.loop import History
     from latlas.search.pipeline import Listener, SearchConfig, require_searchable

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from latlas.latency.errors import UsageError
-from latlas.latency.ops import OpSpec, Shape
+from latlas.latency.ops import OpSpec, Shape, kind_of
 
 INPUT = -1
 """The index that stands for the network's own input."""
@@ -23,6 +23,9 @@ class Node:
 
 
 Graph = tuple[Node, ...]
+
+DEAD_BRANCHES = ("dropped", "executed")
+"""What runtimes do with nodes whose result changes nothing: leave them out, or run them all the same."""
 
 
 def check_graph(graph: Sequence[Node]) -> Shape:
@@ -55,13 +58,45 @@ def check_graph(graph: Sequence[Node]) -> Shape:
     return image
 
 
-def live_nodes(graph: Sequence[Node]) -> list[int]:
-    """Indices of the nodes that the last node depends on: those a graph runtime executes."""
-    live = {len(graph) - 1}
+def executed_inputs(graph: Sequence[Node], dead_branches: str = "dropped") -> dict[int, tuple[int, ...]]:
+    """The nodes that the runtime executes, each with the executed nodes (or `INPUT`) that feed it, in order of the graph.
+
+    With `dead_branches` "dropped" (OpenVINO, TFLite, TensorRT, TF1) a node is executed if the last node depends on it and
+    it is not computed from zeros alone, which a compiler folds into a constant; an addition that one operand is left of
+    disappears, and what read it reads that operand. With "executed" (PyTorch eager) every node is.
+    """
+    if check_dead_branches(dead_branches) == "executed":
+        return {index: node.inputs for index, node in enumerate(graph)}
+    # What stands for each node's output: an executed node, the input, or None for zeros.
+    stands_for: list[int | None] = []
+    for index, node in enumerate(graph):
+        known = kind_of(node.spec.kind)
+        fed = [source if source == INPUT else stands_for[source] for source in node.inputs]
+        given = [source for source in fed if source is not None]
+        if known.gives_zeros or not given:
+            stands_for.append(None)
+        else:
+            stands_for.append(given[0] if known.adds and len(given) == 1 else index)
+    found: dict[int, tuple[int, ...]] = {}
+    wanted = {stands_for[-1]} if graph else set()
     for index in range(len(graph) - 1, -1, -1):
-        if index in live:
-            live.update(source for source in graph[index].inputs if source != INPUT)
-    return sorted(live)
+        if index in wanted:
+            fed = [source if source == INPUT else stands_for[source] for source in graph[index].inputs]
+            found[index] = tuple(source for source in fed if source is not None)
+            wanted.update(found[index])
+    return dict(sorted(found.items()))
+
+
+def live_nodes(graph: Sequence[Node], dead_branches: str = "dropped") -> list[int]:
+    """Indices of the nodes that the runtime executes; see `executed_inputs`."""
+    return list(executed_inputs(graph, dead_branches))
+
+
+def check_dead_branches(value: str) -> str:
+    """The value, if it is one of `DEAD_BRANCHES`; raises `UsageError`."""
+    if value not in DEAD_BRANCHES:
+        raise UsageError(f"dead_branches is {value!r:.40}; it must be {' or '.join(DEAD_BRANCHES)}")
+    return value
 
 
 def graph_macs(graph: Iterable[Node]) -> int:

@@ -146,7 +146,8 @@ def _no_problem(spec: OpSpec) -> str:
 class Kind:
     """What is known of one kind of operator without building it.
 
-    `problem(spec)` is an empty string where the spec is possible, else why not.
+    `problem(spec)` is an empty string where the spec is possible, else why not. `gives_zeros` and `adds` are what a
+    compiler knows of it: its output is zeros whatever it reads; it is the plain sum of its inputs.
     """
 
     name: str
@@ -155,6 +156,8 @@ class Kind:
     has_kernel: bool = False
     input_shapes: Callable[[OpSpec], tuple[Shape, ...]] = _one_input
     problem: Callable[[OpSpec], str] = _no_problem
+    gives_zeros: bool = False
+    adds: bool = False
 
 
 _KINDS: dict[str, Kind] = {}
@@ -319,6 +322,37 @@ def _head_params(spec: OpSpec) -> int:
     return _conv(spec.in_channels, spec.out_channels) + spec.out_channels
 
 
+def _two_alike(spec: OpSpec) -> tuple[Shape, ...]:
+    return _one_input(spec) * 2
+
+
+def _basic_block_macs(spec: OpSpec) -> int:
+    c_in, c_out = spec.in_channels, spec.out_channels
+    return (_conv(c_in, c_out, 3) + _conv(c_out, c_out, 3) + _conv(c_in, c_out)) * _output_pixels(spec)
+
+
+def _basic_block_params(spec: OpSpec) -> int:
+    c_in, c_out = spec.in_channels, spec.out_channels
+    return _conv(c_in, c_out, 3) + _conv(c_out, c_out, 3) + _conv(c_in, c_out) + 4 * c_out
+
+
+def _basic_block_problem(spec: OpSpec) -> str:
+    even = spec.stride == 2 and spec.height % 2 == 0 and spec.width % 2 == 0
+    return "" if even else f"needs stride 2 and an even size, not {spec.height}x{spec.width}"
+
+
+def _classifier_macs(spec: OpSpec) -> int:
+    return _conv(spec.in_channels, spec.out_channels)
+
+
+def _classifier_params(spec: OpSpec) -> int:
+    return 2 * spec.in_channels + _conv(spec.in_channels, spec.out_channels) + spec.out_channels
+
+
+def _classifier_problem(spec: OpSpec) -> str:
+    return "" if spec.output_size == (1, 1) else "its stride must span height and width: it averages over all pixels"
+
+
 def _zero(spec: OpSpec) -> int:
     return 0
 
@@ -352,6 +386,13 @@ for _kind in (
     Kind("head", _head_macs, _head_params),
     # Logits to probabilities: sigmoid for one class, softmax for more.
     Kind("probability", _zero, _zero, problem=_same_shape_problem),
+    # NAS-Bench-201's, of supernet/nasbench201.py.
+    Kind("relu_conv", _conv_macs, _conv_params, has_kernel=True),
+    Kind("avg_pool", _zero, _zero, has_kernel=True, problem=_same_shape_problem),
+    Kind("zeroize", _zero, _zero, problem=_same_shape_problem, gives_zeros=True),
+    Kind("add", _zero, _zero, input_shapes=_two_alike, problem=_same_shape_problem, adds=True),
+    Kind("basic_block", _basic_block_macs, _basic_block_params, problem=_basic_block_problem),
+    Kind("classifier", _classifier_macs, _classifier_params, problem=_classifier_problem),
     # Another project's operator that we have no torch module of: imported tables have them.
     Kind(FOREIGN, _unknown, _unknown, problem=_foreign_problem),
 ):

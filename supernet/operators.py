@@ -1,7 +1,8 @@
 """Every operator kind in torch, built from its `OpSpec`.
 
 Shapes are `(N, C, H, W)`. Padding keeps the size, so only stride and scale change it. Definitions: MobileNetV3 (Howard
-et al. 2019), DARTS (Liu et al. 2019), ShuffleNetV2 (Ma et al. 2018), DeepLabv3+ (Chen et al. 2018).
+et al. 2019), DARTS (Liu et al. 2019), ShuffleNetV2 (Ma et al. 2018), DeepLabv3+ (Chen et al. 2018), NAS-Bench-201 (Dong
+and Yang 2020).
 """
 
 from __future__ import annotations
@@ -231,6 +232,46 @@ class UpsampleAdd(nn.Module):
         return enlarge(x, self.scale) + encoder
 
 
+class Zeroize(nn.Module):
+    """Zeros of the input's shape, which a compiler folds into a constant."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+class Add(nn.Module):
+    """The sum of two inputs."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+class BasicBlock(nn.Module):
+    """NAS-Bench-201's reduction: two ReLU, 3x3, BN, the first with stride 2, beside a 2x2 mean and a 1x1."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        super().__init__()
+        c_in, c_out = spec.in_channels, spec.out_channels
+        self.main = nn.Sequential(_relu_conv(c_in, c_out, 3, spec.stride), _relu_conv(c_out, c_out, 3))
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2, 2), conv(c_in, c_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.shortcut(x) + self.main(x))
+
+
+class Classifier(nn.Module):
+    """BN, ReLU, mean over all pixels, linear: logits `(N, classes, 1, 1)`."""
+
+    def __init__(self, spec: OpSpec) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(spec.in_channels)
+        self.linear = nn.Linear(spec.in_channels, spec.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.linear(F.relu(self.norm(x)).mean(dim=(2, 3)))
+        return cast(Tensor, logits[:, :, None, None])
+
+
 class Head(nn.Module):
     """1x1 to the classes, then bilinear enlargement; logits."""
 
@@ -256,6 +297,11 @@ def _conv(spec: OpSpec) -> nn.Module:
     )
 
 
+def _relu_conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
+    # Not in place: in a cell several operators read one tensor.
+    return nn.Sequential(nn.ReLU(), conv(in_channels, out_channels, kernel_size, stride), nn.BatchNorm2d(out_channels))
+
+
 for _kind, _builder in {
     "conv": _conv,
     "mbconv": MBConv,
@@ -267,6 +313,12 @@ for _kind, _builder in {
     "aspp": ASPP,
     "upsample_add": UpsampleAdd,
     "head": Head,
+    "relu_conv": lambda spec: _relu_conv(spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride),
+    "avg_pool": lambda spec: nn.AvgPool2d(spec.kernel_size, 1, spec.kernel_size // 2, count_include_pad=False),
+    "zeroize": lambda spec: Zeroize(),
+    "add": lambda spec: Add(),
+    "basic_block": BasicBlock,
+    "classifier": Classifier,
     "probability": lambda spec: activation("sigmoid" if spec.out_channels == 1 else "softmax"),
 }.items():
     register_builder(_kind, _builder)

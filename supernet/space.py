@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
+from latlas.latency.encoding import IntArray, Template, check_codes, probe_template
 from latlas.latency.errors import FileFormatError, UnknownOperatorError, UnknownSpaceError, UsageError
 from latlas.latency.graph import Graph, check_graph, distinct_specs, graph_hash, graph_macs, graph_params
 from latlas.latency.ops import OpSpec
@@ -54,6 +56,52 @@ class SearchSpace(abc.ABC):
     @abc.abstractmethod
     def graph(self, operators: tuple[str, ...]) -> Graph:
         """The graph of these operators, already checked to be of the space."""
+
+    def write(self, operators: tuple[str, ...]) -> str:
+        """These operators as text, without the space: codes by `-`, stages by `/`."""
+        codes = [self.codes[name] for name in operators]
+        return "/".join("-".join(codes[stage]) for stage in self.stage_slices())
+
+    def read(self, body: str) -> tuple[str, ...]:
+        """The operators of what `write` gives, not yet checked to be of the space."""
+        names = {code: name for name, code in self.codes.items()}
+        return tuple(names.get(part, part) for part in body.replace("/", "-").split("-"))
+
+    def recognises(self, text: str) -> bool:
+        """Whether a text that names no space can only be of this one, at its defaults."""
+        return False
+
+    @cached_property
+    def _template(self) -> Template:
+        return probe_template(self.graph, self.choices)
+
+    def template(self) -> Template:
+        """The graphs of all architectures at once; `encode` gives the codes it takes.
+
+        Made once, by changing one choice at a time. Raises `UsageError` for a space in which what is at a node depends on
+        several choices, or in which a choice changes what feeds a node; such a space writes its own.
+        """
+        return self._template
+
+    def encode(self, architectures: Sequence[Architecture]) -> IntArray:
+        """`(len(architectures), len(choices))`: which of its layer's options each operator is, from 0.
+
+        Raises `UsageError` for baselines and architectures of another space.
+        """
+        index = [{name: code for code, name in enumerate(options)} for options in self.choices]
+        for architecture in architectures:
+            if architecture.is_baseline or (architecture.space is not self and architecture.space != self):
+                raise UsageError(f"{architecture} has no codes in {self.text}; only its searchable architectures have")
+        rows = [[of[name] for of, name in zip(index, a.operators, strict=True)] for a in architectures]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(index))
+
+    def decode(self, codes: npt.ArrayLike) -> list[Architecture]:
+        """The architectures of `encode`'s codes; raises `UsageError` for what are none."""
+        rows = check_codes(codes, [len(options) for options in self.choices])
+        return [
+            self.architecture([options[code] for options, code in zip(self.choices, row, strict=True)])
+            for row in rows.tolist()
+        ]
 
     @property
     def size(self) -> int:
@@ -181,11 +229,7 @@ class Architecture:
         """Compact text: `portrait/m3-s5/d3-d3-sh-m5/...`, or `portrait/mobilenetv3_large`."""
         if self.is_baseline:
             return f"{self.space.text}/{self.operators[0]}"
-        codes, groups, start = [self.space.codes[name] for name in self.operators], [], 0
-        for length in self.space.stages:
-            groups.append("-".join(codes[start : start + length]))
-            start += length
-        return f"{self.space.text}/{'/'.join(groups)}"
+        return f"{self.space.text}/{self.space.write(self.operators)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Architecture, (self.space, self.operators))
@@ -258,14 +302,14 @@ def parse_architecture(text: str, space: SearchSpace | None = None) -> Architect
         if space is not None and named != space:
             raise UsageError(f"architecture {text!r} is of {named.text}, not of {space.text}")
         space = named
-    elif space is None:
-        raise UsageError(f"architecture {text!r} names no space; write portrait/..., or give the space")
     else:
         body = text.strip()
+        space = space or next((kind() for _, kind in sorted(_SPACES.items()) if kind().recognises(body)), None)
+        if space is None:
+            raise UsageError(f"architecture {text!r} names no space; write portrait/..., or give the space")
     if space.is_baseline(body):
         return space.baseline(body)
-    names = {code: name for name, code in space.codes.items()}
-    return space.architecture([names.get(part, part) for part in body.replace("/", "-").split("-")])
+    return space.architecture(space.read(body))
 
 
 def architecture_from_json(record: object, origin: str = "architecture") -> Architecture:

@@ -6,7 +6,7 @@ import pytest
 # As cli.main does, before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import latlas.supernet.portrait  # noqa: F401  (registers the space)
+import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
 from latlas.supernet.portrait import PortraitSpace
 
 

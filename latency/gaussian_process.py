@@ -1,0 +1,298 @@
+"""A Gaussian process on the logarithm of the latency: a constant, a linear part, and a part that is only smooth.
+
+    k(x, z) = 1 + sum_g v_g <x_g, z_g> / d_g + a s(sum_g w_g |x_g - z_g|^2 / d_g)
+
+over groups g of d_g standardised features; s is exp(-r) or Matern 5/2. The weights v, w, the scale a and the noise maximise the
+marginal likelihood of a seeded part of the samples under wide log-normal priors (Rasmussen and Williams 2006, chapter
+5.4). Measurements have outliers: the noise of a sample grows with how far it lies from what the others predict, as the
+expectation step for a Student t noise has it, so that a few bad readings move nothing. What is left out is in closed form (chapter 5.4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.optimize import minimize
+
+from latlas.latency.errors import FileFormatError, UsageError
+from latlas.latency.regressors import MAX_FEATURES, FloatArray, check_samples, read_number, read_numbers
+
+MIN_SAMPLES = 10
+MAX_SAMPLES = 4000
+"""Time grows with the third power of the samples."""
+SHAPES = ("smooth", "rough")
+"""exp(-r) and Matern 5/2, both tried."""
+FREEDOM = 4.0
+"""Degrees of freedom of the noise's Student t."""
+ROUNDS = 4
+"""How often samples' noise is weighed anew."""
+_PART = 400
+_STEPS = 60
+_CHUNK = 4096
+_JITTER = 1e-8
+_LOG_BOUND = 14.0
+_MAX_STEP_UP = 1.0
+"""A prediction is held within this of the samples' logarithms: a factor of 2.7 beyond the largest and the smallest."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """The kernel's: `linear` and `smooth` `(groups,)`, `scale`, `noise`, all of standardised logarithms."""
+
+    shape: str
+    linear: FloatArray
+    smooth: FloatArray
+    scale: float
+    noise: float
+
+
+class GaussianProcess:
+    """Regressor of a few to a few thousand samples; see the module's text for the model.
+
+    `groups` gives the group of each feature, features of one group share a scale; None makes each its own.
+    Learned attributes besides the protocol's: `shape_`, `noise_`, the relative standard deviation of what is not
+    explained, and `weights_` `(n,)`, from 0 to about 1, how far each sample was trusted.
+    """
+
+    name: ClassVar[str] = "gaussian_process"
+
+    def __init__(self, groups: Sequence[int] | None = None, seed: int = 0) -> None:
+        self.groups = None if groups is None else tuple(groups)
+        self.seed = seed
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, errors: npt.ArrayLike | None = None) -> Self:
+        """Learn from `(n, features)` and `(n,)` milliseconds; raises `UsageError` for impossible or too many samples."""
+        matrix, latencies, spread = check_samples(X, y, errors, MIN_SAMPLES)
+        if len(latencies) > MAX_SAMPLES:
+            raise UsageError(f"{len(latencies)} samples; a Gaussian process learns from at most {MAX_SAMPLES}, use LightGBM")
+        self._keep(matrix, latencies, spread)
+        part = np.random.default_rng(self.seed).permutation(len(latencies))[:_PART]
+        found = [self._maximise(part, shape) for shape in SHAPES]
+        self._solve(min(found, key=lambda pair: pair[1])[0])
+        return self
+
+    def predict(self, X: npt.ArrayLike) -> FloatArray:
+        """`(m,)` milliseconds of `(m, features)`."""
+        mean = np.concatenate([self._kernel(part, self._x) @ self._alpha for part in self._chunks(X)])
+        logarithm = np.clip(mean, self._range[0], self._range[1]) * self._sd + self._mean
+        return np.exp(logarithm)
+
+    def spread(self, X: npt.ArrayLike) -> FloatArray:
+        """`(m,)` relative standard deviations: what is not known of the mean, and the noise."""
+        found = []
+        for part in self._chunks(X):
+            half = solve_triangular(self._factor, self._kernel(part, self._x).T, lower=True)
+            found.append(np.maximum(self._prior(part) - (half * half).sum(axis=0), 0))
+        return np.sqrt(np.concatenate(found) + self._weights.noise) * self._sd
+
+    def to_record(self) -> dict[str, Any]:
+        """The samples and the kernel's weights; all else follows from them."""
+        weights = self._weights
+        return {
+            "name": self.name,
+            "groups": self._group.tolist(),
+            "x": self._raw.tolist(),
+            "y": self._y.tolist(),
+            "errors": self._errors.tolist(),
+            "doubts": self._doubts.tolist(),
+            "shape": weights.shape,
+            "linear": weights.linear.tolist(),
+            "smooth": weights.smooth.tolist(),
+            "scale": weights.scale,
+            "noise": weights.noise,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """The fitted regressor of `to_record`; raises `FileFormatError` where it is none."""
+        X = read_numbers(record, "x", (None, None))
+        count, features = X.shape
+        y, errors, doubts = (read_numbers(record, name, (count,)) for name in ("y", "errors", "doubts"))
+        group = record.get("groups")
+        if not isinstance(group, list) or len(group) != features or features > MAX_FEATURES:
+            raise FileFormatError("the predictor's groups: not one for each feature")
+        if not MIN_SAMPLES <= count <= MAX_SAMPLES or any(type(g) is not int or not 0 <= g < features for g in group):
+            raise FileFormatError("the predictor's samples or groups are not possible")
+        count_groups = max(group) + 1
+        linear, smooth = (read_numbers(record, name, (count_groups,)) for name in ("linear", "smooth"))
+        scale, noise = (read_number(record, name, 0.0, 1e7) for name in ("scale", "noise"))
+        shape = record.get("shape")
+        in_bounds = np.all((linear >= 0) & (linear <= 1e7)) and np.all((smooth >= 0) & (smooth <= 1e7))
+        if shape not in SHAPES or not in_bounds or noise < 1e-8 or doubts.min() < 0.1 or errors.min() < 0:
+            raise FileFormatError("the predictor's Gaussian process has an impossible weight; fit it again")
+        regressor = cls(group)
+        try:
+            matrix, latencies, spread = check_samples(X, y, errors, MIN_SAMPLES)
+            regressor._keep(matrix, latencies, spread)
+            regressor._solve(_Weights(shape, linear, smooth, scale, noise), doubts)
+        except (UsageError, np.linalg.LinAlgError) as error:
+            raise FileFormatError(f"the predictor's Gaussian process: {error}") from None
+        return regressor
+
+    # The samples, standardised -----------------------------------------------------------------------------------------
+
+    def _keep(self, X: FloatArray, y: FloatArray, errors: FloatArray) -> None:
+        self._raw, self._y, self._errors = X, y, errors
+        groups = range(X.shape[1]) if self.groups is None else self.groups
+        if len(groups) != X.shape[1]:
+            raise UsageError(f"{len(groups)} groups for {X.shape[1]} features; one for each is needed")
+        # Numbered from 0 without gaps, whatever they were called.
+        self._group = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
+        sizes = np.bincount(self._group)
+        self._centre, spread = X.mean(axis=0), X.std(axis=0)
+        # A feature that never differs says nothing, here or later.
+        steady = spread <= 1e-9 * np.maximum(1e-9, np.abs(self._centre))
+        self._unit = np.where(steady, 0.0, 1 / np.where(steady, 1.0, spread) / np.sqrt(sizes[self._group]))
+        self._x = (X - self._centre) * self._unit
+        logarithm = np.log(y)
+        self._mean, self._sd = float(logarithm.mean()), max(float(logarithm.std()), 1e-6)
+        self._t = (logarithm - self._mean) / self._sd
+        reach = _MAX_STEP_UP / self._sd
+        self._range = float(self._t.min()) - reach, float(self._t.max()) + reach
+        self._own_noise = (errors / self._sd) ** 2
+
+    def _chunks(self, X: npt.ArrayLike) -> list[FloatArray]:
+        matrix = np.asarray(X, dtype=float)
+        if matrix.ndim != 2 or matrix.shape[1] != len(self._unit) or not np.isfinite(matrix).all():
+            raise UsageError(f"features of shape {matrix.shape}; finite ones, (m, {len(self._unit)}), are needed")
+        return [(matrix[i : i + _CHUNK] - self._centre) * self._unit for i in range(0, max(1, len(matrix)), _CHUNK)]
+
+    # The kernel ----------------------------------------------------------------------------------------------------------
+
+    def _kernel(self, x: FloatArray, z: FloatArray) -> FloatArray:
+        return _kernel_of(x, z, self._weights, self._group)
+
+    def _prior(self, x: FloatArray) -> FloatArray:
+        """The kernel of each row with itself."""
+        weights = self._weights
+        return 1 + (x * x) @ weights.linear[self._group] + weights.scale
+
+    def _solve(self, weights: _Weights, doubts: FloatArray | None = None) -> None:
+        """Learn from all samples with these weights; without `doubts`, how many times the noise each sample has, find them."""
+        self._weights = weights
+        kernel = self._kernel(self._x, self._x)
+        found = np.ones_like(self._t) if doubts is None else doubts
+        for last in range(ROUNDS if doubts is None else 1):
+            noise = weights.noise * found + self._own_noise + _JITTER
+            self._factor, _ = cho_factor(kernel + np.diag(noise), lower=True)
+            inverse = cho_solve((self._factor, True), np.eye(len(self._t)))
+            self._alpha = inverse @ self._t
+            precision = np.diag(inverse)
+            variance = np.maximum(1 / precision - noise, 0) + weights.noise
+            self._doubts = found
+            if doubts is None and last < ROUNDS - 1:
+                found = _doubts(self._alpha / precision, variance + self._own_noise)
+        out = np.clip(self._t - self._alpha / precision, *self._range)
+        self.left_out_: FloatArray = np.exp(out * self._sd + self._mean)
+        self.left_out_spread_: FloatArray = np.sqrt(variance) * self._sd
+        self.noise_ = float(np.sqrt(weights.noise)) * self._sd
+        self.weights_: FloatArray = 1 / self._doubts
+        self.shape_ = weights.shape
+
+    def _maximise(self, part: npt.NDArray[np.int64], shape: str) -> tuple[_Weights, float]:
+        """The weights of the largest marginal likelihood of some samples, and its negative logarithm."""
+        x, t, own = self._x[part], self._t[part], self._own_noise[part]
+        groups = int(self._group.max()) + 1
+        centre = np.concatenate([np.full(2 * groups, -3.0), [-1.0, -5.0]])
+        start = np.concatenate([np.full(2 * groups, np.log(0.3 / groups)), [np.log(0.3), np.log(0.01)]])
+        bounds = [(-_LOG_BOUND, 6.0)] * (2 * groups) + [(-8.0, 5.0), (-_LOG_BOUND, 1.0)]
+        doubts = np.ones_like(t)
+        value = np.inf
+        for steps in (_STEPS // 2, _STEPS // 4, _STEPS // 4):
+            problem = _Problem(x, t, own, doubts, self._group, shape, centre)
+            done = minimize(problem, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
+            start, value = done.x, float(done.fun)
+            doubts = problem.doubts_at(start)
+        return _weights_of(start, groups, shape), value
+
+
+def _kernel_of(x: FloatArray, z: FloatArray, weights: _Weights, group: npt.NDArray[np.int64]) -> FloatArray:
+    linear = (x * weights.linear[group]) @ z.T
+    return 1 + linear + weights.scale * _shape_of(_distance(x, z, weights.smooth[group]), weights.shape)[0]
+
+
+def _distance(x: FloatArray, z: FloatArray, smooth: FloatArray) -> FloatArray:
+    root = np.sqrt(smooth)
+    a, b = x * root, z * root
+    squared: FloatArray = a @ b.T
+    squared *= -2
+    squared += (a * a).sum(axis=1)[:, None]
+    squared += (b * b).sum(axis=1)
+    return np.maximum(squared, 0, out=squared)
+
+
+def _shape_of(r: FloatArray, shape: str) -> tuple[FloatArray, FloatArray]:
+    """s(r) and its derivative."""
+    if shape == "smooth":
+        value: FloatArray = np.exp(-r)
+        return value, -value
+    root = np.sqrt(5 * r)
+    decay = np.exp(-root)
+    return (1 + root + root * root / 3) * decay, -5 / 6 * (1 + root) * decay
+
+
+def _doubts(residual: FloatArray, variance: FloatArray) -> FloatArray:
+    """How many times the noise a sample is given that lies so far from what the others predict."""
+    return (FREEDOM + residual**2 / variance) / (FREEDOM + 1)
+
+
+def _weights_of(theta: FloatArray, groups: int, shape: str) -> _Weights:
+    value = np.exp(theta)
+    return _Weights(shape, value[groups : 2 * groups], value[:groups], float(value[-2]), float(value[-1]))
+
+
+class _Problem:
+    """The negative logarithm of the posterior of the kernel's weights, and its gradient."""
+
+    def __init__(
+        self,
+        x: FloatArray,
+        t: FloatArray,
+        own: FloatArray,
+        doubts: FloatArray,
+        group: npt.NDArray[np.int64],
+        shape: str,
+        centre: FloatArray,
+    ) -> None:
+        self.x, self.t, self.own, self.doubts = x, t, own, doubts
+        self.group, self.shape, self.centre = group, shape, centre
+        self.groups = int(group.max()) + 1
+
+    def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        weights = _weights_of(theta, self.groups, self.shape)
+        value, slope = _shape_of(_distance(self.x, self.x, weights.smooth[self.group]), self.shape)
+        linear = (self.x * weights.linear[self.group]) @ self.x.T
+        noise = weights.noise * self.doubts + self.own + _JITTER
+        factor = cho_factor(1 + linear + weights.scale * value + np.diag(noise), lower=True)
+        alpha = cho_solve(factor, self.t)
+        inner = np.outer(alpha, alpha) - cho_solve(factor, np.eye(len(self.t)))
+        log_det = float(np.log(np.diag(factor[0])).sum())
+        # sum_ij M_ij |x_i - x_j|^2 a feature, without a matrix a feature.
+        steep = inner * slope
+        squares = 2 * (steep.sum(axis=1) @ (self.x * self.x)) - 2 * (self.x * (steep @ self.x)).sum(axis=0)
+        products = (self.x * (inner @ self.x)).sum(axis=0)
+        by_group = [np.bincount(self.group, weights=each, minlength=self.groups) for each in (squares, products)]
+        gradient = -0.5 * np.concatenate(
+            [
+                by_group[0] * weights.scale * weights.smooth,
+                by_group[1] * weights.linear,
+                [weights.scale * float((inner * value).sum()), weights.noise * float(np.diag(inner) @ self.doubts)],
+            ]
+        )
+        away = (theta - self.centre) / 3
+        return 0.5 * float(self.t @ alpha) + log_det + 0.5 * float(away @ away), gradient + away / 3
+
+    def doubts_at(self, theta: FloatArray) -> FloatArray:
+        """The samples' doubts at these weights."""
+        weights = _weights_of(theta, self.groups, self.shape)
+        kernel = _kernel_of(self.x, self.x, weights, self.group)
+        noise = weights.noise * self.doubts + self.own + _JITTER
+        inverse = cho_solve(cho_factor(kernel + np.diag(noise), lower=True), np.eye(len(self.t)))
+        precision = np.diag(inverse)
+        variance = np.maximum(1 / precision - noise, 0) + weights.noise + self.own
+        return _doubts((inverse @ self.t) / precision, variance)
