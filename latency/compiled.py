@@ -9,18 +9,19 @@ exact; no feature is computed for a network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import block_diag
 
 from latlas.latency.encoding import Template, check_codes
 from latlas.latency.errors import UsageError
 from latlas.latency.features import CostOf, Features, edge_features, node_features, unit_cost
 from latlas.latency.graph import INPUT
 from latlas.latency.ops import kind_of
-from latlas.latency.predictor import LatencyPredictor
+from latlas.latency.predictor import CONSTANT, LatencyPredictor
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.integer[Any]]
@@ -70,7 +71,7 @@ class CompiledPredictor:
         _require_live(template)
         self.predictor, self.sizes = predictor, template.sizes
         terms = _Terms(predictor, template)
-        coef = predictor.model_.coef_
+        coef = terms.coef
         self.floor_ms = predictor.range_ms_[0] / 10
         self.constant = float(terms.constant @ coef)
         self.unary = [vectors @ coef for vectors in terms.unary]
@@ -78,7 +79,7 @@ class CompiledPredictor:
         self._blocks = _blocks(template.sizes, list(self.pairwise))
         vectors = terms.of_blocks(self._blocks)
         self._latency = [(block @ coef).astype(np.float64) for block in vectors]
-        self._variance = dict(_variances(vectors, predictor.model_.covariance_))
+        self._variance = dict(_variances(vectors, terms.covariance))
 
     def predict(self, codes: Codes) -> FloatArray:
         """Milliseconds `(n,)`."""
@@ -133,34 +134,42 @@ def _require_live(template: Template) -> None:
 
 class _Terms:
     """The feature vectors whose sum a network's features are: `constant` `(F,)`, `unary` `(options, F)` a column,
-    `pairwise` `(options, options, F)`."""
+    `pairwise` `(options, options, F)`; and the `coef` `(F,)` and `covariance` `(F, F)` of the features' coefficients.
+
+    Features that the predictor has never seen come last: what it knows of their coefficients is the prior.
+    """
 
     def __init__(self, predictor: LatencyPredictor, template: Template) -> None:
-        column = {name: index for index, name in enumerate(predictor.names_)}
-        count = len(column) + 1
+        cost_of = predictor.cost_of or unit_cost
+        nodes = [[node_features(spec, cost_of(spec)) for spec in slot.options] for slot in template.slots]
+        edges = [
+            (slot, source, [[edge_features(a, b) for b in slot.options] for a in template.slots[source].options])
+            for slot in template.slots
+            for source in slot.inputs
+            if source != INPUT
+        ]
+        known = [*predictor.names_, CONSTANT]
+        named = [*chain.from_iterable(nodes), *chain.from_iterable(row for _, _, rows in edges for row in rows)]
+        unseen = sorted({name for found in named for name in found} - set(known))
+        column = {name: index for index, name in enumerate([*known, *unseen])}
 
         def vector(found: Features) -> FloatArray:
-            row = np.zeros(count)
-            for name, value in found.items():
-                if name in column:
-                    row[column[name]] += value
+            row = np.zeros(len(column))
+            row[[column[name] for name in found]] = list(found.values())
             return row
 
-        cost_of = predictor.cost_of or unit_cost
+        self.coef = np.concatenate([predictor.model_.coef_, np.zeros(len(unseen))])
+        prior = [predictor.prior_spread(name) ** 2 for name in unseen]
+        self.covariance = block_diag(predictor.model_.covariance_, np.diag(prior))
         self.sizes = template.sizes
-        self.constant = np.zeros(count)
-        self.constant[-1] = 1.0
-        self.unary = [np.zeros((size, count)) for size in template.sizes]
+        self.constant = vector({CONSTANT: 1.0})
+        self.unary = [np.zeros((size, len(column))) for size in template.sizes]
         self.pairwise: dict[tuple[int, int], FloatArray] = {}
-        for slot in template.slots:
-            nodes = [vector(node_features(spec, cost_of(spec))) for spec in slot.options]
-            self._add((slot.column,), lambda codes, nodes=nodes: nodes[codes[0]])  # type: ignore[misc]
-            for source in slot.inputs:
-                if source != INPUT:
-                    before = template.slots[source].options
-                    edges = [[vector(edge_features(a, b)) for b in slot.options] for a in before]
-                    columns = (template.slots[source].column, slot.column)
-                    self._add(columns, lambda codes, edges=edges: edges[codes[0]][codes[1]])  # type: ignore[misc]
+        for slot, options in zip(template.slots, nodes, strict=True):
+            self._add((slot.column,), lambda codes, options=options: vector(options[codes[0]]))  # type: ignore[misc]
+        for slot, source, rows in edges:
+            columns = (template.slots[source].column, slot.column)
+            self._add(columns, lambda codes, rows=rows: vector(rows[codes[0]][codes[1]]))  # type: ignore[misc]
 
     def _add(self, columns: tuple[int | None, ...], vector_of: Callable[[tuple[int, ...]], FloatArray]) -> None:
         """Add the vectors of a node or an edge to the term of the columns that they depend on."""

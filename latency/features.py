@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import prod
 
 from latlas.latency.errors import MissingEntryError
-from latlas.latency.graph import INPUT, Node, live_nodes
+from latlas.latency.graph import INPUT, Node, executed_inputs
 from latlas.latency.ops import OpSpec
 
 CostOf = Callable[[OpSpec], float]
@@ -78,14 +78,14 @@ def edge_features(producer: OpSpec, consumer: OpSpec) -> Features:
 
 
 def features(graph: Sequence[Node], cost_of: CostOf) -> Features:
-    """All features of a network by name; nodes that nothing depends on are left out, as the runtime leaves them."""
+    """All features of a network by name; what the runtime does not execute is left out, as `executed_inputs` says."""
     total: Features = {}
-    for index in live_nodes(graph):
-        node = graph[index]
-        for name, value in node_features(node.spec, cost_of(node.spec)).items():
+    for index, sources in executed_inputs(graph).items():
+        spec = graph[index].spec
+        for name, value in node_features(spec, cost_of(spec)).items():
             total[name] = total.get(name, 0.0) + value
-        for source in node.inputs:
+        for source in sources:
             if source != INPUT:
-                for name, value in edge_features(graph[source].spec, node.spec).items():
+                for name, value in edge_features(graph[source].spec, spec).items():
                     total[name] = total.get(name, 0.0) + value
     return total

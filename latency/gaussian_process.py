@@ -69,7 +69,9 @@ class GaussianProcess:
         """Learn from `(n, features)` and `(n,)` milliseconds; raises `UsageError` for impossible or too many samples."""
         matrix, latencies, spread = check_samples(X, y, errors, MIN_SAMPLES)
         if len(latencies) > MAX_SAMPLES:
-            raise UsageError(f"{len(latencies)} samples; a Gaussian process learns from at most {MAX_SAMPLES}, use LightGBM")
+            raise UsageError(
+                f"{len(latencies)} samples; a Gaussian process learns from at most {MAX_SAMPLES}, use LightGBM"
+            )
         self._keep(matrix, latencies, spread)
         part = np.random.default_rng(self.seed).permutation(len(latencies))[:_PART]
         found = [self._maximise(part, shape) for shape in SHAPES]

@@ -100,6 +100,7 @@ def migrate_predictor(record: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "graph",
         "predictor": {
             **{name: record[name] for name in ("costs", "cv_mape", "range_ms")},
+            "campaign_sd": 0.0,
             "names": names,
             "model": model,
             "scores": record["residuals"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,6 +42,8 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     """Predicts milliseconds from graphs.
 
     `cost_of` gives an operator's isolated milliseconds, as `table.latency_ms` does; None predicts from the graph alone.
+    `campaign_sd` is by how much, relative, measuring campaigns differ as wholes: the errors on left-out samples of one campaign
+    do not show it, intervals for what another one measures hold it.
     Learned attributes: `names_` the features, `model_` the regression on them, `scores_` the sorted conformal scores,
     `cv_mape_` the mean relative error on left-out samples, `range_ms_` the smallest and largest latency learnt from.
 
@@ -54,8 +57,9 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     kind: ClassVar[str] = "graph"
 
-    def __init__(self, cost_of: CostOf | None = None) -> None:
+    def __init__(self, cost_of: CostOf | None = None, campaign_sd: float = 0.0) -> None:
         self.cost_of = cost_of
+        self.campaign_sd = campaign_sd
 
     def fit(
         self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_errors: Sequence[float] | None = None
@@ -82,7 +86,7 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
                 "the predictor is of an earlier version, without its samples, and learns no more; fit again"
             )
         records = [self._features(graph) for graph in X]
-        other = LatencyPredictor(self.cost_of)
+        other = LatencyPredictor(self.cost_of, self.campaign_sd)
         other.names_ = self.names_ + sorted({name for record in records for name in record} - set(self.names_))
         matrix, _ = other._matrix(records)
         model = _model(other.names_)
@@ -120,12 +124,17 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def margins(self, spreads: FloatArray, confidence: float) -> FloatArray:
         """Half widths `(n,)` of intervals over their predictions; below 1, so that lower bounds stay positive."""
-        return np.minimum(conformal.quantile(self.scores_, confidence) * spreads, 0.99)
+        own = conformal.quantile(self.scores_, confidence) * spreads
+        return np.minimum(np.hypot(own, NormalDist().inv_cdf(0.5 + confidence / 2) * self.campaign_sd), 0.99)
 
     def margin(self, confidence: float) -> float:
         """The median half width over the prediction, of the networks learnt from."""
         spreads = self.model_.left_out_spread_
         return float(np.median(self.margins(spreads if len(spreads) else np.ones(1), confidence)))
+
+    def prior_spread(self, name: str) -> float:
+        """Standard deviation of a feature's coefficient before any network with it was measured, as those of its group."""
+        return self.model_.spreads_.get(_group(name), 0.0)
 
     def bounded(self, linear_ms: FloatArray) -> FloatArray:
         """No network takes less than nothing: extrapolation far below the samples is held at a tenth of their least."""
@@ -138,6 +147,7 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
             raise UsageError("a predictor is saved with its operators' latencies; make it with cost_of=CostList(...)")
         sampled = len(self.model_.X_) > 0
         return {
+            "campaign_sd": self.campaign_sd,
             "names": self.names_,
             "costs": None if costs is None else [[spec.to_dict(), ms] for spec, ms in sorted(costs.costs.items())],
             "model": self.model_.to_record(),
@@ -153,7 +163,9 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         lookup = None if costs is None else CostList({OpSpec.from_dict(spec): float(ms) for spec, ms in costs})
         if lookup is not None and not all(0 <= ms < np.inf for ms in lookup.costs.values()):
             raise ValueError("an operator's latency is negative or not finite")
-        predictor = cls(lookup)
+        predictor = cls(lookup, float(record["campaign_sd"]))
+        if not 0 <= predictor.campaign_sd < 1:
+            raise ValueError(f"its campaign_sd is {predictor.campaign_sd}")
         predictor.names_ = [str(name) for name in record["names"]]
         model = BayesianLinear.from_record(record["model"])
         if len(model.coef_) != len(predictor.names_) + 1:
@@ -197,7 +209,7 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
                 if name in column:
                     matrix[row, column[name]] = value
                 elif hasattr(self, "model_"):
-                    unseen[row] += (value * self.model_.spreads_.get(_group(name), 0.0)) ** 2
+                    unseen[row] += (value * self.prior_spread(name)) ** 2
         return matrix, np.sqrt(unseen)
 
 

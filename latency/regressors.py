@@ -59,7 +59,9 @@ def check_samples(
     """`X`, `y` and `errors` (zeros for None) as arrays; raises `UsageError` for too few, ragged or impossible ones."""
     matrix, latencies = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
     if matrix.ndim != 2 or latencies.shape != matrix.shape[:1]:
-        raise UsageError(f"features of shape {matrix.shape} and latencies of shape {latencies.shape}; (n, f) and (n,) are needed")
+        raise UsageError(
+            f"features of shape {matrix.shape} and latencies of shape {latencies.shape}; (n, f) and (n,) are needed"
+        )
     if len(latencies) < least:
         raise UsageError(f"{len(latencies)} samples; at least {least} are needed")
     if not 1 <= matrix.shape[1] <= MAX_FEATURES or not np.isfinite(matrix).all():
@@ -121,8 +123,8 @@ def choose_regressor(
 
     `groups` says which features of a Gaussian process share a scale; None gives each its own.
     """
-    from latlas.latency.gaussian_process import GaussianProcess
     from latlas.latency.gaussian_process import MAX_SAMPLES as MOST
+    from latlas.latency.gaussian_process import GaussianProcess
     from latlas.latency.lightgbm_regressor import LightGBMRegressor
 
     matrix, latencies, spread = check_samples(X, y, errors, 10)

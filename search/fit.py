@@ -31,7 +31,7 @@ from latlas.latency.predictor_file import LearntFrom, SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
 from latlas.latency.scratch import scratch_folder
-from latlas.latency.stopwatch import StopRule, disagreement
+from latlas.latency.stopwatch import CAMPAIGN_SD, StopRule, disagreement
 from latlas.latency.table import Table
 from latlas.search.choice import chosen
 from latlas.search.strategy import draw_different
@@ -197,7 +197,7 @@ def fit_predictor(
         what = f"learn with table {table.name} from these subnets"
         require_same(table.manifest.environment, environment, what, but=("reference_id",))
         costs = CostList({row.spec: row.latency_ms for row in table if row.latency_ms is not None})
-    predictor = LatencyPredictor(cost_of=costs)
+    predictor = LatencyPredictor(cost_of=costs, campaign_sd=CAMPAIGN_SD)
     errors = [relative_error(s) for s in train]
     predictor.fit([s.architecture.graph() for s in train], [s.latency_ms for s in train], errors)
     measured = np.array([s.latency_ms for s in test])
