@@ -60,6 +60,7 @@ def run_search(
 ) -> History:
     """Evaluate feasible, different architectures until `evaluations` are done, or suggestions run dry.
 
+    Suggestions come, and are checked, `batch` at once: those that prediction leaves open are measured together.
     `start` is checked first, before the strategy is asked: the fastest architecture there makes sure that a tight
     budget has something to grow from. Suggestions below `floor_ms` are not evaluated: latency that a budget gives and a
     network does not use is quality given away, which a supernet's score shows worse than a longer training does. Where
@@ -76,30 +77,39 @@ def run_search(
             queue = strategy.suggest(batch)
             if not queue:
                 break
-        architecture = queue.pop(0)
-        dry += 1
-        if dry % FLOOR_DRAWS == 0 and floor_ms > 0:
-            # What was passed over below the old floor may come again.
-            floor_ms, seen = floor_ms * FLOOR_STEP, seen - passed_over
-            passed_over.clear()
-        if architecture in seen:
-            history.repeats += 1
-            continue
-        seen.add(architecture)
-        if floor_ms > 0 and architecture not in known and constraint.predict([architecture])[0].latency_ms < floor_ms:
-            history.unused += 1
-            passed_over.add(architecture)
-            continue
-        verdict = constraint.check(architecture)
-        if not verdict.feasible:
-            history.filtered += 1
-            continue
-        dry = 0
-        quality = evaluate(architecture)
-        history.candidates.append(Candidate(architecture, quality, verdict))
-        strategy.update([Evaluation(architecture, quality)])
-        if on_candidate is not None:
-            on_candidate(history)
+        # No more than may still be evaluated or drawn: what is checked may be measured.
+        at_once = min(batch, evaluations - len(history.candidates), max_draws - dry)
+        taken, queue = queue[:at_once], queue[at_once:]
+        new: list[Architecture] = []
+        for architecture in taken:
+            dry += 1
+            if dry % FLOOR_DRAWS == 0 and floor_ms > 0:
+                # What was passed over below the old floor may come again.
+                floor_ms, seen = floor_ms * FLOOR_STEP, seen - passed_over
+                passed_over.clear()
+            if architecture in seen:
+                history.repeats += 1
+            else:
+                seen.add(architecture)
+                new.append(architecture)
+        if floor_ms > 0 and new:
+            used = constraint.bounds(new)[0] >= floor_ms
+            below = [one for one, enough in zip(new, used, strict=True) if not enough and one not in known]
+            history.unused += len(below)
+            passed_over.update(below)
+            new = [one for one in new if one not in passed_over]
+        for architecture, verdict in zip(new, constraint.check_all(new), strict=True):
+            if not verdict.feasible:
+                history.filtered += 1
+                continue
+            dry = 0
+            quality = evaluate(architecture)
+            history.candidates.append(Candidate(architecture, quality, verdict))
+            strategy.update([Evaluation(architecture, quality)])
+            if on_candidate is not None:
+                on_candidate(history)
+            if stop():
+                break
     if not history.candidates:
         raise InfeasibleBudgetError(
             f"{history.filtered} architectures were drawn and none is within {constraint.budget_ms:.3f} ms"

@@ -1,14 +1,14 @@
 """The constraint on networks whose predicted and real milliseconds are scripted."""
 
+import json
 import math
-from itertools import pairwise, product
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 
 from latlas.latency.errors import UsageError
-from latlas.search.constraint import DOUBT, Counts, Interval, LatencyConstraint, extremes
+from latlas.latency.predictor import Prediction
+from latlas.search.constraint import Counts, Interval, LatencyConstraint
 
 
 class Net(NamedTuple):
@@ -24,16 +24,28 @@ class Net(NamedTuple):
 class Scripted:
     """A predictor that reads the milliseconds from the network, with an interval of +-10 %."""
 
-    def predict(self, graphs):
-        return np.array([graph[0].ms for graph in graphs])
-
-    def margin(self, confidence):
-        return 0.10
+    def predict_interval(self, graphs, confidence):
+        return [Prediction(graph[0].ms, 0.9 * graph[0].ms, 1.1 * graph[0].ms) for graph in graphs]
 
 
-def constraint_of(budget_ms, measure=None, **options):
-    predictor = Scripted()
-    return LatencyConstraint(predictor, budget_ms, measure=measure, **options)
+class Learning(Scripted):
+    """It learns what each network takes, and notes what it was told."""
+
+    def __init__(self, known=()):
+        self.known = dict(known)
+
+    def predict_interval(self, graphs, confidence):
+        found = [self.known.get(graph[0].name, graph[0].ms) for graph in graphs]
+        return [Prediction(ms, 0.9 * ms, 1.1 * ms) for ms in found]
+
+    def updated(self, graphs, latencies_ms, relative_errors=None):
+        self.told = list(latencies_ms), list(relative_errors)
+        return Learning({graph[0].name: ms for graph, ms in zip(graphs, latencies_ms, strict=True)})
+
+
+def constraint_of(budget_ms, measure=None, predictor=None, **options):
+    options.setdefault("scale_error", 0.0)
+    return LatencyConstraint(predictor or Scripted(), budget_ms, measure=measure, **options)
 
 
 def exactly(ms):
@@ -90,13 +102,119 @@ def test_a_network_is_measured_once():
     assert constraint.counts == Counts(accepted=1, measured=1)
 
 
-def test_measurements_correct_the_bias_of_what_is_predicted_after_them():
-    constraint = constraint_of(10.0, lambda network: exactly(1.2 * network.ms))
+def test_what_is_open_is_measured_together_and_no_more_than_allowed():
+    campaigns = []
+
+    def measure_all(networks):
+        campaigns.append([network.ms for network in networks])
+        return [exactly(9.8) for _ in networks]
+
+    constraint = constraint_of(10.0, measure_all=measure_all, max_measurements=3)
+    verdicts = constraint.check_all([Net(ms) for ms in (8.0, 9.5, 9.6, 9.5, 20.0, 9.7, 9.8)])
+    assert campaigns == [[9.5, 9.6, 9.7]]
+    assert [one.feasible for one in verdicts] == [True, True, True, True, False, True, False]
+    assert constraint.counts == Counts(accepted=4, rejected=2, measured=3, undecided=1)
+
+
+def test_screening_neither_measures_nor_counts():
+    constraint = constraint_of(10.0, never)
+    assert constraint.screen([Net(9.0), Net(9.5), Net(11.2)]).tolist() == [1, 0, -1]
+    latency, lower, upper = constraint.bounds([Net(9.0), Net(11.0)])
+    assert latency.tolist() == [9.0, 11.0]
+    assert [*lower, *upper] == pytest.approx([8.1, 9.9, 9.9, 12.1])
+    assert constraint.counts == Counts()
+
+
+def test_what_cannot_be_measured_is_asked_for_once():
+    asked = []
+    constraint = constraint_of(10.0, lambda network: asked.append(network))
+    assert not constraint.check(Net(9.5)).feasible
+    assert not constraint.check(Net(9.5)).feasible
+    assert len(asked) == constraint.counts.measured == 1
+    assert constraint.counts.undecided == 2
+
+
+def test_what_could_not_be_accepted_if_it_were_measured_is_not_measured():
+    """Its lower bound is within the budget; the upper bound of a reading there would not be."""
+    constraint = constraint_of(10.0, lambda network: exactly(9.8))
+    assert constraint.screen([Net(11.05)]).tolist() == [0]  # from 9.945
     constraint.check(Net(9.5))
-    assert constraint.bias == pytest.approx(math.exp(math.log(1.2) / (1 + DOUBT)))
+    _, lower, _ = constraint.bounds([Net(11.05)])
+    assert lower[0] < 10.0 < lower[0] * 1.01
+    assert constraint.screen([Net(11.05)]).tolist() == [-1]
+
+
+def test_what_measuring_would_hardly_accept_is_not_measured_where_so_asked():
+    constraint = constraint_of(10.0, never, least_chance=0.25)
+    sd = 0.1 / 1.959964
+    surely = 10.0 / (1 - 0.67449 * sd)
+    assert constraint.screen([Net(surely - 0.01), Net(surely + 0.01)]).tolist() == [0, -1]
+    with pytest.raises(UsageError, match=r"least_chance is 0\.6"):
+        constraint_of(10.0, least_chance=0.6)
+
+
+def test_the_sessions_factor_goes_from_its_prior_to_what_is_measured():
+    constraint = constraint_of(10.0, scale_error=0.05)
+    assert constraint.scale == 1.0
     constraint.confirm(Net(3.0), exactly(3.6))
-    assert constraint.bias == pytest.approx(math.exp(2 * math.log(1.2) / (2 + DOUBT)))
-    assert constraint.predict([Net(5.0)])[0].latency_ms == pytest.approx(5.0 * constraint.bias)
+    spread = (0.1 / 1.959964) ** 2
+    expected = math.exp(math.log(1.2) * 0.05**2 / (0.05**2 + spread))
+    assert constraint.scale == pytest.approx(expected)
+    assert constraint.predict([Net(5.0)])[0].latency_ms == pytest.approx(5.0 * expected)
+    for index in range(400):
+        constraint.confirm(Net(3.0, str(index)), exactly(3.6))
+    assert constraint.scale == pytest.approx(1.2, rel=1e-3)
+
+
+def test_a_scale_that_is_known_for_certain_is_left_alone():
+    constraint = constraint_of(10.0, scale=2.0)
+    constraint.confirm(Net(3.0), exactly(9.0))
+    assert constraint.scale == 2.0
+
+
+def test_the_predictor_learns_what_is_measured_in_its_own_milliseconds():
+    predictor = Learning()
+    constraint = constraint_of(10.0, lambda network: exactly(9.8), predictor, scale=2.0)
+    assert constraint.check(Net(4.75, "a")).measured
+    assert constraint.predict([Net(4.75, "a")])[0].latency_ms == pytest.approx(9.8)
+    assert predictor.told == ([pytest.approx(4.9)], [pytest.approx(0.01 / 1.959964 / math.sqrt(2))])
+    assert predictor.known == {}  # the one given is another's
+    (learnt,) = constraint.learnt()
+    assert (learnt.latency_ms, learnt.lower_ms, learnt.upper_ms) == pytest.approx((4.9, 4.851, 4.949))
+    assert learnt.predicted_ms == pytest.approx(4.75)
+
+
+def test_a_predictor_that_learns_is_told_half_of_what_all_errors_share():
+    """Whether the session or the predictor is off by 10 %, many measurements of neighbours cannot tell."""
+    constraint = constraint_of(10.0, predictor=Learning(), scale_error=0.036)
+    for index in range(400):
+        constraint.confirm(Net(3.0, str(index)), exactly(3.3))
+    assert 1.03 < constraint.scale < 1.07
+
+
+def test_intervals_widen_where_predictions_miss_and_narrow_where_they_do_not():
+    missed, met = constraint_of(10.0), constraint_of(10.0)
+    for index in range(20):
+        missed.confirm(Net(5.0, str(index)), exactly(5.0 * (1.15 if index % 2 else 0.85)))
+        met.confirm(Net(5.0, str(index)), exactly(5.0 * (1.02 if index % 2 else 0.98)))
+    half = [one.predict([Net(5.0)])[0].upper_ms / 5.0 - 1 for one in (missed, met)]
+    score = 1.959964 * 1.5
+    assert half[0] == pytest.approx(0.1 * math.sqrt((10 + 20 * score**2) / 30))
+    assert half[1] == pytest.approx(0.07)
+    assert missed.report()["prediction"]["coverage"] < met.report()["prediction"]["coverage"] == 1.0
+
+
+def test_the_report_is_json_before_and_after_measuring():
+    constraint = constraint_of(10.0, lambda network: exactly(9.8))
+    before = json.loads(json.dumps(constraint.report(), allow_nan=False))
+    assert before["prediction"]["coverage"] is None
+    constraint.check(Net(9.5))
+    constraint.confirm(Net(9.6), exactly(12.0))
+    after = json.loads(json.dumps(constraint.report(), allow_nan=False))["prediction"]
+    assert after["predictions_tested"] == 2
+    assert after["mape"] == pytest.approx((0.3 / 9.5 + 2.4 / 9.6) / 2)
+    assert after["worst"] == pytest.approx(0.25)
+    assert after["coverage"] == 0.5
 
 
 def test_predictions_are_brought_to_the_milliseconds_of_this_session():
@@ -117,6 +235,7 @@ def test_confirm_counts_what_prediction_got_wrong():
     constraint.confirm(Net(9.9), exactly(10.5))
     constraint.confirm(Net(7.0), exactly(10.5))  # it was never decided on
     assert (constraint.counts.false_accepts, constraint.counts.false_rejects) == (1, 1)
+    assert constraint.counts.verified == 3
 
 
 def test_a_network_that_was_measured_before_is_no_false_accept_and_its_last_measurement_holds():
@@ -138,25 +257,7 @@ def test_an_impossible_scale_is_refused():
         constraint_of(1.0, scale=0.0)
 
 
-CHOICES = (("a", "b", "c"), ("a", "b", "c", "skip"), ("a", "b", "c", "skip"), ("b", "c"), ("a", "b", "c"))
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("seed", range(25))
-def test_extremes_are_those_of_the_whole_space(seed, sign):
-    rng = np.random.default_rng(seed)
-    own = [{name: rng.uniform(0.1, 1.0) for name in options} for options in CHOICES]
-    met = {pair: 0.05 * rng.normal() for pair in product("abcs", repeat=2)}
-
-    def latencies(rows):
-        return [
-            sum(costs[name] for costs, name in zip(own, row, strict=True))
-            + sum(met[one[0], other[0]] for one, other in pairwise(row))
-            for row in rows
-        ]
-
-    everything = list(product(*CHOICES))
-    expected = min(sign * value for value in latencies(everything))
-    best, value = extremes(CHOICES, latencies, sign)
-    assert value == pytest.approx(sign * expected)
-    assert latencies([best]) == [value]
+@pytest.mark.parametrize(("option", "value"), [("scale_error", -0.1), ("scale_error", 1.0), ("confidence", 1.0)])
+def test_impossible_options_are_refused(option, value):
+    with pytest.raises(UsageError, match=f"{option} is {value}"):
+        LatencyConstraint(Scripted(), 1.0, **{option: value})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from latlas.latency.errors import InfeasibleBudgetError, UsageError
+from latlas.latency.predictor import Prediction
 from latlas.search.constraint import Interval, LatencyConstraint
 from latlas.search.loop import run_search
 from latlas.search.strategy import STRATEGIES, make_strategy
@@ -42,11 +43,9 @@ class Scripted:
     def learn(self, architectures):
         self._known |= {one.graph(): one for one in architectures}
 
-    def predict(self, graphs):
-        return np.array([self._factor * predicted_ms(self._known[graph]) for graph in graphs])
-
-    def margin(self, confidence):
-        return self._margin
+    def predict_interval(self, graphs, confidence):
+        found = [self._factor * predicted_ms(self._known[graph]) for graph in graphs]
+        return [Prediction(ms, ms * (1 - self._margin), ms * (1 + self._margin)) for ms in found]
 
 
 class Listed:
@@ -72,19 +71,20 @@ def constraint_of(monkeypatch):
 
     def make(budget_ms, *, margin=0.05, factor=1.0, measuring=measure, **options):
         predictor = Scripted(margin, factor)
+        options.setdefault("scale_error", 0.0)
         constraint = LatencyConstraint(predictor, budget_ms, measure=measuring, **options)
-        check, predict = constraint.check, constraint.predict
+        check, bounds = constraint.check_all, constraint.bounds
 
-        def learn_and_check(architecture):
-            predictor.learn([architecture])
-            return check(architecture)
-
-        def learn_and_predict(architectures):
+        def learn_and_check(architectures):
             predictor.learn(architectures)
-            return predict(architectures)
+            return check(architectures)
 
-        monkeypatch.setattr(constraint, "check", learn_and_check)
-        monkeypatch.setattr(constraint, "predict", learn_and_predict)
+        def learn_and_bounds(architectures):
+            predictor.learn(architectures)
+            return bounds(architectures)
+
+        monkeypatch.setattr(constraint, "check_all", learn_and_check)
+        monkeypatch.setattr(constraint, "bounds", learn_and_bounds)
         return constraint
 
     return make

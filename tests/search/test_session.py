@@ -3,6 +3,7 @@
 import pytest
 
 from latlas.latency.errors import LatlasError
+from latlas.latency.predictor import Prediction
 from latlas.search.constraint import Interval, LatencyConstraint, Verdict
 from latlas.search.loop import Candidate, History
 from latlas.search.session import elect, spread
@@ -12,13 +13,8 @@ from latlas.supernet.portrait import PortraitSpace
 class FlatPredictor:
     """Predicts the same for all."""
 
-    def predict(self, graphs):
-        import numpy as np
-
-        return np.full(len(graphs), 1.0)
-
-    def margin(self, confidence):
-        return 0.1
+    def predict_interval(self, graphs, confidence):
+        return [Prediction(1.0, 0.9, 1.1) for _ in graphs]
 
 
 class ScriptedSession:
