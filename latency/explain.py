@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from latlas.latency.bayes import BayesianLinear
 from latlas.latency.errors import UsageError
-from latlas.latency.features import EDGE_VALUE, edge_name, node_features, unit_cost
+from latlas.latency.features import Features, edge_features, node_features, unit_cost
 from latlas.latency.graph import INPUT, Node, live_nodes
 from latlas.latency.predictor import LatencyPredictor
 
@@ -41,19 +42,20 @@ class NodeParts:
 
 @dataclass(frozen=True, slots=True)
 class LinearModel:
-    """A linear predictor's coefficients by feature; `covariance` `(features, features)` where it is known."""
+    """A linear predictor's coefficients, one a feature and the constant last; their `covariance` where it is known."""
 
     names: tuple[str, ...]
     coef: FloatArray
-    constant: float
     covariance: FloatArray | None
 
 
 def linear_model(predictor: LatencyPredictor) -> LinearModel | None:
     """The coefficients of a predictor that is linear in its features, None of another."""
-    if predictor.booster_ is not None:
+    model = getattr(predictor, "model_", None)
+    if not isinstance(model, BayesianLinear):
         return None
-    return LinearModel(tuple(predictor.names_), predictor.coef_, predictor.intercept_, None)
+    known = model.covariance_ if len(model.y_) else None
+    return LinearModel(tuple(predictor.names_), model.coef_, known)
 
 
 def node_parts(predictor: LatencyPredictor, graph: Sequence[Node]) -> NodeParts | None:
@@ -62,22 +64,23 @@ def node_parts(predictor: LatencyPredictor, graph: Sequence[Node]) -> NodeParts 
     if model is None:
         return None
     column = {name: index for index, name in enumerate(model.names)}
-    rows = np.zeros((len(graph) + 1, len(column)))
+    rows = np.zeros((len(graph) + 1, len(column) + 1))
+    rows[-1, -1] = 1.0
     cost_of = predictor.cost_of or unit_cost
 
-    def add(row: int, name: str, value: float) -> None:
-        if name in column:
-            rows[row, column[name]] += value
+    def add(row: int, found: Features, share: float) -> None:
+        for name, value in found.items():
+            if name in column:
+                rows[row, column[name]] += share * value
 
     for index in live_nodes(graph):
         node = graph[index]
-        for name, value in node_features(node.spec, cost_of(node.spec)).items():
-            add(index, name, value)
+        add(index, node_features(node.spec, cost_of(node.spec)), 1.0)
         for source in node.inputs:
             if source != INPUT:
-                name = edge_name(graph[source].spec, node.spec)
-                add(source, name, EDGE_VALUE / 2)
-                add(index, name, EDGE_VALUE / 2)
+                found = edge_features(graph[source].spec, node.spec)
+                add(source, found, 0.5)
+                add(index, found, 0.5)
     latency_ms = rows @ model.coef
     # A prediction far below what was learnt from is held; the constant takes what that adds.
     latency_ms[-1] = float(predictor.predict([graph])[0]) - latency_ms[:-1].sum()
@@ -122,9 +125,8 @@ def shapley(
             for step, layer in enumerate(order):
                 chain[row, step + 1 :, layer] = mine[layer]
         milliseconds = np.asarray(predict(chain.reshape(-1, layers))).reshape(len(drawn), layers + 1)
-        np.put_along_axis(
-            steps := np.zeros_like(added), taken, np.diff(milliseconds, axis=1), axis=1
-        )
+        steps = np.zeros_like(added)
+        np.put_along_axis(steps, taken, np.diff(milliseconds, axis=1), axis=1)
         added += steps / 2
         base += milliseconds[:, 0] / 2
     return Shapley(float(base.mean()), added.mean(axis=0), added.std(axis=0, ddof=1) / np.sqrt(len(drawn)))
