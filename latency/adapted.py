@@ -91,7 +91,9 @@ def _carry_over(
         ms = sum(own.get(name, 0.0) * value for name, value in node_features(spec, its_cost(spec)).items())
         cost = cost_of(spec)
         if cost <= 0:
-            raise UsageError(f"{spec} has {cost} ms in a predictor's costs; predictors of several tables need more than 0")
+            raise UsageError(
+                f"{spec} has {cost} ms in a predictor's costs; predictors of several tables need more than 0"
+            )
         row[column[f"spec {spec}"]] = ms / cost
 
 
@@ -242,5 +244,3 @@ def _groups(names: Sequence[str]) -> dict[str, Group]:
         if (columns := tuple(k for k, name in enumerate(names) if name.split(" ", 1)[0] == group))
     }
     return found | {CONSTANT: Group((len(names),), CONSTANT_START)}
-
-

@@ -100,7 +100,11 @@ class Transfer:
         self.unit = unit
 
     def fit(
-        self, sources: FloatArray, features: FloatArray, y: Sequence[float] | FloatArray, errors: FloatArray | None = None
+        self,
+        sources: FloatArray,
+        features: FloatArray,
+        y: Sequence[float] | FloatArray,
+        errors: FloatArray | None = None,
     ) -> Transfer:
         """Learn from what sources `(n, m)` say, features `(n, p)`, measured milliseconds `(n,)` and their relative errors.
 
@@ -110,7 +114,9 @@ class Transfer:
         if len(latencies) < MIN_SAMPLES:
             raise UsageError(f"{len(latencies)} measured networks; adapting needs at least {MIN_SAMPLES}")
         if said.ndim != 2 or len(said) != len(latencies) or len(features) != len(latencies) or not said.shape[1]:
-            raise UsageError(f"{len(latencies)} latencies with sources {said.shape} and {len(features)} rows of features")
+            raise UsageError(
+                f"{len(latencies)} latencies with sources {said.shape} and {len(features)} rows of features"
+            )
         if not all(np.all(np.isfinite(one) & (one > 0)) for one in (said, latencies)):
             raise UsageError("a latency to learn from, or what a source says of it, is not positive and finite")
         scale = scale_of(said, latencies)

@@ -52,8 +52,13 @@ class Explanation:
         return asdict(self)
 
 
-def explain(predictor: LatencyPredictor, architecture: Architecture, seed: int = 0) -> Explanation:
-    """Milliseconds of each layer and fixed part; they sum to the prediction. `seed` draws what Shapley values need."""
+def explain(
+    predictor: LatencyPredictor, architecture: Architecture, seed: int = 0, alternatives: bool = True
+) -> Explanation:
+    """Milliseconds of each layer and fixed part; they sum to the prediction. `seed` draws what Shapley values need.
+
+    Without `alternatives` the fastest operators are left out, which takes less time.
+    """
     graph, space = architecture.graph(), architecture.space
     total = float(predictor.predict([graph])[0])
     groups = _groups(architecture)
@@ -68,7 +73,7 @@ def explain(predictor: LatencyPredictor, architecture: Architecture, seed: int =
     else:
         method, constant = "shapley", 0.0
         latency_ms, se = _sampled(predictor, architecture, members, seed)
-    options = {} if architecture.is_baseline else _options(predictor, architecture)
+    options = {} if architecture.is_baseline or not alternatives else _options(predictor, architecture)
     rows = []
     for index, (name, nodes, layer) in enumerate(groups):
         choice = options.get(layer) if layer is not None else None
@@ -82,7 +87,9 @@ def explain(predictor: LatencyPredictor, architecture: Architecture, seed: int =
                 float(latency_ms[index]) / total,
                 None if se is None else float(se[index]),
                 fastest,
-                None if choice is None or fastest is None else total - choice[fastest],
+                None
+                if choice is None or fastest is None
+                else choice[architecture.operators[layer or 0]] - choice[fastest],
             )
         )
     if method == "linear":
@@ -108,7 +115,9 @@ def searchable_nodes(space: SearchSpace) -> list[int | None]:
 def _groups(architecture: Architecture) -> list[tuple[str, list[int], int | None]]:
     """`(name, nodes, layer or None)` of each part, in the order of the graph."""
     graph = architecture.graph()
-    layer_of: list[int | None] = [None] * len(graph) if architecture.is_baseline else searchable_nodes(architecture.space)
+    layer_of: list[int | None] = (
+        [None] * len(graph) if architecture.is_baseline else searchable_nodes(architecture.space)
+    )
     chosen = [index for index, layer in enumerate(layer_of) if layer is not None]
     found: dict[tuple[str, int | None], list[int]] = {}
     for index, layer in enumerate(layer_of):
