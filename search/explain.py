@@ -59,7 +59,7 @@ def explain(
 
     Without `alternatives` the fastest operators are left out, which takes less time.
     """
-    graph, space = architecture.graph(), architecture.space
+    graph = architecture.graph()
     total = float(predictor.predict([graph])[0])
     groups = _groups(architecture)
     members = [list(nodes) for _, nodes, _ in groups]
@@ -135,7 +135,7 @@ def _fixed_name(graph: Graph, index: int, chosen: Sequence[int]) -> str:
         return "head"
     if "aspp" in kinds and index > kinds.index("aspp"):
         return f"decoder {_stage(graph, [index])}"
-    if chosen and index < chosen[0] or index == 0:
+    if (chosen and index < chosen[0]) or index == 0:
         return "stem"
     return f"node {index}" if not chosen else "fixed"
 
