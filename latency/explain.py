@@ -82,8 +82,8 @@ def node_parts(predictor: LatencyPredictor, graph: Sequence[Node]) -> NodeParts 
                 add(source, found, 0.5)
                 add(index, found, 0.5)
     latency_ms = rows @ model.coef
-    # A prediction far below what was learnt from is held; the constant takes what that adds.
-    latency_ms[-1] = float(predictor.predict([graph])[0]) - latency_ms[:-1].sum()
+    # A prediction far below what was learnt from is held at a limit; the constant takes what that adds.
+    latency_ms[-1] += max(0.0, float(predictor.bounded(np.zeros(1))[0] - latency_ms.sum()))
     covariance = None if model.covariance is None else rows @ model.covariance @ rows.T
     return NodeParts(latency_ms, covariance)
 

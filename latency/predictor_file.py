@@ -33,7 +33,8 @@ MANIFEST, BOOSTER = "predictor.json", "lightgbm.txt"
 ROLES = ("train", "test", "search")
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
-    LatencyPredictor.kind: LatencyPredictor.from_record
+    LatencyPredictor.kind: LatencyPredictor.from_record,
+    AdaptedPredictor.kind: AdaptedPredictor.from_record,
 }
 """What reads the record of a predictor of each kind."""
 

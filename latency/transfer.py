@@ -38,9 +38,9 @@ UNKNOWN_ERROR = 0.02
 """The relative standard error of measured latencies of which it is not known."""
 SETTLED = 40
 """Samples from which on the conformal rank stands by itself, at 95 % the second largest score."""
-OUTLIER_SHARE = 0.05
-"""A network far faster than the sources say has this share of what they say as its least error, so that one whose work the
-target leaves out whole, at a thousandth of the others' latency, does not decide everything."""
+OUTLIER_ERROR = 0.05
+"""The relative error that a network has at least which is twice as fast as the sources say, and with the square of what they
+say too much beyond: one whose work the target leaves out whole, at a thousandth of the others' latency, is not to decide all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Transfer:
         self.columns_ = Columns(tuple(scale.tolist()), unit, tuple(self.groups.items()))
         own = np.full(len(latencies), UNKNOWN_ERROR) if errors is None else np.asarray(errors, dtype=float)
         expected = (said * scale).mean(axis=1)
-        own = np.maximum(own, OUTLIER_SHARE * (expected / latencies - 1))
+        own = np.maximum(own, OUTLIER_ERROR * np.maximum(expected / latencies - 1, 0.0) ** 2)
         groups, mean = self.columns_.prior()
         self.model_ = BayesianLinear(groups, mean).fit(self.columns_.matrix(said, features), latencies, own)
         self.least_ms_ = float(latencies.min()) / 10

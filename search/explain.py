@@ -99,17 +99,7 @@ def explain(
 
 def searchable_nodes(space: SearchSpace) -> list[int | None]:
     """Which layer chooses each node's operator, None for a fixed one; nodes of one place have one index in all graphs."""
-    first = space.cover()[0]
-    layer_of: list[int | None] = [None] * len(first.graph())
-    for layer, options in enumerate(space.choices):
-        for name in options:
-            if name == first.operators[layer]:
-                continue
-            other = space.architecture([*first.operators[:layer], name, *first.operators[layer + 1 :]])
-            for index, (a, b) in enumerate(zip(first.graph(), other.graph(), strict=True)):
-                if a.spec != b.spec and layer_of[index] is None:
-                    layer_of[index] = layer
-    return layer_of
+    return [slot.column for slot in space.template().slots]
 
 
 def _groups(architecture: Architecture) -> list[tuple[str, list[int], int | None]]:
@@ -182,18 +172,11 @@ def _sampled(
         return share * float(predictor.predict([graph])[0]), None
     rng = np.random.default_rng(seed)
     drawn = [space.random(rng) for _ in range(DRAWN)]
-    code_of = [{name: code for code, name in enumerate(options)} for options in space.choices]
-
-    def codes(one: Architecture) -> list[int]:
-        return [of[name] for of, name in zip(code_of, one.operators, strict=True)]
 
     def predict(rows: npt.NDArray[np.int_]) -> FloatArray:
-        graphs = [
-            space.architecture([o[c] for o, c in zip(space.choices, row, strict=True)]).graph() for row in rows.tolist()
-        ]
-        return predictor.predict(graphs)
+        return predictor.predict([one.graph() for one in space.decode(rows)])
 
-    found = shapley(predict, codes(architecture), np.array([codes(one) for one in drawn]), rng)
+    found = shapley(predict, space.encode([architecture])[0].tolist(), space.encode(drawn), rng)
     mean_cost = np.mean([costs(one.graph()) for one in drawn], axis=0)
     latency_ms, se = found.base_ms * mean_cost / mean_cost.sum(), np.zeros(len(members))
     layer_of = searchable_nodes(space)
