@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from latlas.latency.adapted import AdaptedPredictor
 from latlas.latency.environment import Environment
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UsageError
 from latlas.latency.migrate import migrate_predictor
