@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from latlas.commands import doctor, exchange, in_network, measuring, searching, sharing, tables
+from latlas.commands import doctor, exchange, in_network, measuring, predictors, searching, sharing, tables
 from latlas.commands.output import note
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.latency.interrupt import raise_on_signals
@@ -34,6 +34,8 @@ SIGINT_CODE = 130
 """What typer returns for Ctrl-C."""
 tables_app = typer.Typer(help="List, show, check, compare, join and share latency tables.", no_args_is_help=True)
 app.add_typer(tables_app, name="tables")
+predictor_app = typer.Typer(help="Show predictors, and adapt them to other environments.", no_args_is_help=True)
+app.add_typer(predictor_app, name="predictor")
 
 app.command(epilog="Example: latlas doctor --json")(doctor.doctor)
 app.command(epilog="Example: latlas profile-ops --space portrait --resolution 256 --threads 1 --out table.parquet")(
@@ -53,6 +55,12 @@ app.command(
     epilog="Example: latlas search --predictor predictor --supernet supernet.safetensors --budget-ms auto --out runs/first"
 )(searching.search)
 app.command(epilog="Example: latlas demo --out runs/demo")(searching.demo)
+predictor_app.command("show", epilog="Example: latlas predictor show predictor --plot predictor.html")(
+    predictors.predictor_show
+)
+predictor_app.command(
+    "adapt", epilog="Example: latlas predictor adapt --predictor predictor --threads 2 --out adapted"
+)(predictors.predictor_adapt)
 tables_app.command("list", epilog="Example: latlas tables list tables")(tables.tables_list)
 tables_app.command("show", epilog="Example: latlas tables show table.parquet")(tables.tables_show)
 tables_app.command("validate", epilog="Example: latlas tables validate table.parquet")(tables.tables_validate)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from latlas.commands import options, profiling
+from latlas.commands import options, predictors, profiling
 from latlas.commands.output import bar_of, note, print_result, shown
 from latlas.latency.errors import EnvironmentMismatchError, UsageError
 
@@ -145,20 +145,28 @@ def predict(
     predictor: Annotated[Path, typer.Option(help="Folder of a predictor.")] = Path("predictor"),
     random: Annotated[int, typer.Option(help="Predict this many random architectures.", min=0)] = 0,
     confidence: Annotated[float, typer.Option(help="Of the interval.")] = 0.95,
+    explain: Annotated[bool, typer.Option("--explain", help="Say how many milliseconds each layer has.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Refuse where the predictor is not of this machine.")] = False,
+    threads: Annotated[int | None, typer.Option(help="Refuse where it is of other inference threads.", min=1)] = None,
+    precision: Annotated[str | None, typer.Option(help="Refuse where it is of another precision.")] = None,
     seed: options.SeedOption = 0,
     json: options.JsonOption = False,
 ) -> None:
-    """Predict end-to-end latency with an interval."""
+    """Predict end-to-end latency with an interval, or say what it is made of."""
     import numpy as np
 
     from latlas.latency.predictor_file import load_predictor
 
     saved = load_predictor(predictor)
+    predictors.require_asked(saved, here, threads, precision)
     space = options.space_of(saved.space, "")
     chosen = [options.architecture_of(text, space) for text in architectures or ()]
     chosen += space.sample(random, np.random.default_rng(seed)) if random else []
     if not chosen:
         raise UsageError("nothing to predict; give architectures, or --random N")
+    if explain:
+        predictors.explain_all(saved, chosen, seed, json)
+        return
     bounds = saved.predictor.predict_interval([a.graph() for a in chosen], confidence)
     record = [
         {"architecture": str(a), "latency_ms": b.latency_ms, "lower_ms": b.lower_ms, "upper_ms": b.upper_ms}

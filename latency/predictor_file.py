@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from latlas.latency.adapted import AdaptedPredictor
 from latlas.latency.environment import Environment
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UsageError
 from latlas.latency.migrate import migrate_predictor
@@ -33,7 +34,8 @@ MANIFEST, BOOSTER = "predictor.json", "lightgbm.txt"
 ROLES = ("train", "test", "search")
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
-    LatencyPredictor.kind: LatencyPredictor.from_record
+    LatencyPredictor.kind: LatencyPredictor.from_record,
+    AdaptedPredictor.kind: AdaptedPredictor.from_record,
 }
 """What reads the record of a predictor of each kind."""
 
@@ -176,8 +178,6 @@ def load_predictor(folder: Path) -> SavedPredictor:
         if record["lightgbm_sha256"] is not None:
             learnt["lightgbm"] = _booster_text(folder / BOOSTER, record["lightgbm_sha256"])
         environment = Environment.from_dict(record["environment"], f"{what}, environment")
-        if environment.reference_ms is None or environment.threads is None:
-            raise FileFormatError(f"{what}: its environment says nothing of threads or the reference; fit it again")
         samples = tuple(from_record(LearntFrom, sample, f"{what}, a sample") for sample in record["samples"])
         adapted_from = tuple(dict(source) for source in record["adapted_from"])
         space, figures = str(record["space"]), dict(record["figures"])
