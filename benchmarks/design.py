@@ -21,7 +21,7 @@ import numpy as np
 
 import latlas.supernet.portrait  # noqa: F401  (registers the space)
 from latlas.latency.errors import MissingEntryError
-from latlas.latency.features import edge_features
+from latlas.latency.features import edge_name
 from latlas.latency.graph import INPUT, Graph, live_nodes
 from latlas.latency.in_network import estimate_in_network
 from latlas.latency.ops import OpSpec
@@ -49,12 +49,7 @@ class Truth:
     def latency_ms(self, graph: Graph) -> float:
         live = live_nodes(graph)
         pairs = [
-            name
-            for i in live
-            for source in graph[i].inputs
-            if source != INPUT
-            for name in edge_features(graph[source].spec, graph[i].spec)
-            if name.startswith("meeting")
+            edge_name(graph[source].spec, graph[i].spec) for i in live for source in graph[i].inputs if source != INPUT
         ]
         off = sum(self._pairs.setdefault(pair, self._rng.normal()) for pair in pairs) / np.sqrt(len(pairs))
         total = sum(self.cost_ms[graph[i].spec] for i in live) * (1 + self._interaction * off)

@@ -160,9 +160,8 @@ class BayesianLinear:
             raise ValueError("its samples, latencies and errors are not equally many")
         if set(spreads) != {*groups, MISFIT} or not all(0 <= value < 1e6 for value in spreads.values()):
             raise ValueError("its spreads are not those of its groups")
-        if not all(np.all(np.isfinite(v)) for v in (matrix, errors, [] if mean is None else mean)) or np.any(
-            errors < 0
-        ):
+        numbers = np.concatenate([matrix.ravel(), errors, np.empty(0) if mean is None else mean])
+        if not np.all(np.isfinite(numbers)) or np.any(errors < 0):
             raise ValueError("one of its numbers is not finite")
         if not len(rows):
             return cls(groups, mean)._without_samples(np.array([float(value) for value in record["coef"]]), spreads)

@@ -67,13 +67,17 @@ EDGE_ELEMENTS = 1e5
 """Elements passed on that count as much."""
 
 
+def edge_name(producer: OpSpec, consumer: OpSpec) -> str:
+    """Which operators meet at which resolution."""
+    return f"meeting {producer.name} {consumer.name} {consumer.height}x{consumer.width}"
+
+
 @lru_cache(maxsize=65536)
 def edge_features(producer: OpSpec, consumer: OpSpec) -> Features:
     """Features of an edge: which operators meet, by the elements passed on, and at which resolution."""
-    names = f"{producer.name} {consumer.name}"
     return {
-        f"pair {names}": EDGE_VALUE * prod(producer.output_shape) / EDGE_ELEMENTS,
-        f"meeting {names} {consumer.height}x{consumer.width}": EDGE_VALUE,
+        f"pair {producer.name} {consumer.name}": EDGE_VALUE * prod(producer.output_shape) / EDGE_ELEMENTS,
+        edge_name(producer, consumer): EDGE_VALUE,
     }
 
 

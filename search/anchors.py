@@ -23,10 +23,12 @@ LEAST_ERROR = 0.008
 def anchors_of(saved: SavedPredictor, count: int = ANCHORS) -> list[Architecture]:
     """Architectures that the predictor was learnt from, spread over their latencies; none where the file names none."""
     learnt = sorted((one for one in saved.samples if one.role == "train"), key=lambda one: one.latency_ms)
+    if not learnt:
+        return []
     # The middle nine tenths: at the ends a predictor is at its least sure.
-    places = np.unique(np.linspace(0.05, 0.95, count) * (len(learnt) - 1)).round().astype(int) if learnt else []
-    space = parse_space(saved.space) if learnt else None
-    return [parse_architecture(learnt[place].architecture, space) for place in dict.fromkeys(int(p) for p in places)]
+    places = np.rint(np.linspace(0.05, 0.95, count) * (len(learnt) - 1)).astype(int)
+    space = parse_space(saved.space)
+    return [parse_architecture(learnt[place].architecture, space) for place in dict.fromkeys(places.tolist())]
 
 
 def session_scale(

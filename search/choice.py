@@ -64,8 +64,8 @@ def chosen(
     drawn = dict.fromkeys([*space.sample(POOL // 2, rng), *draw_different(space, POOL // 2, rng)])
     candidates = [one for one in drawn if one not in taken]
     interest = [*space.sample(INTEREST // 2, rng), *draw_different(space, INTEREST // 2, rng)]
-    graphs = [[one.graph() for one in group] for group in (candidates, interest, given)]
-    order = most_informative(*graphs, min(count, len(candidates)), cost_of=cost_of)
+    pool, asked, known = ([one.graph() for one in group] for group in (candidates, interest, given))
+    order = most_informative(pool, asked, known, min(count, len(candidates)), cost_of=cost_of)
     return [candidates[index] for index in order]
 
 

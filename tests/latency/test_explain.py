@@ -27,7 +27,9 @@ def test_the_parts_of_a_linear_predictor_sum_to_its_prediction(learnt):
 
 def test_their_covariance_sums_to_the_predictions_variance(learnt):
     predictor, _ = learnt
-    graph = PortraitSpace().sample(60, np.random.default_rng(0))[0].graph()  # learnt from, so that it has no unknown feature
+    graph = (
+        PortraitSpace().sample(60, np.random.default_rng(0))[0].graph()
+    )  # learnt from, so that it has no unknown feature
     parts = node_parts(predictor, graph)
     _, spread = predictor.predict_spread([graph])
     rest = predictor.model_.spreads_["misfit"] ** 2 + predictor.model_.noise_**2
