@@ -49,7 +49,9 @@ class Template:
     def graph(self, codes: Sequence[int] | IntArray) -> Graph:
         """The graph of one row of codes."""
         (row,) = check_codes([codes], self.sizes).tolist()
-        return tuple(Node(slot.options[0 if slot.column is None else row[slot.column]], slot.inputs) for slot in self.slots)
+        return tuple(
+            Node(slot.options[0 if slot.column is None else row[slot.column]], slot.inputs) for slot in self.slots
+        )
 
     def live(self, codes: npt.ArrayLike, dead_branches: str = "dropped") -> BoolArray:
         """`(n, slots)`: whether the runtime executes each node, as `latlas.latency.graph.executed_inputs` says of one graph."""
@@ -95,7 +97,9 @@ def check_codes(codes: npt.ArrayLike, sizes: Sequence[int]) -> IntArray:
     """The codes as `(n, len(sizes))` whole numbers; raises `UsageError` where they are not, or not within `sizes`."""
     array = np.asarray(codes)
     if array.ndim != 2 or array.shape[1] != len(sizes) or (array.size and array.dtype.kind not in "iu"):
-        raise UsageError(f"codes are {array.dtype} of shape {array.shape}; they must be whole numbers, (n, {len(sizes)})")
+        raise UsageError(
+            f"codes are {array.dtype} of shape {array.shape}; they must be whole numbers, (n, {len(sizes)})"
+        )
     rows = array.astype(np.int64, copy=False)
     wrong = (rows < 0) | (rows >= np.array(sizes, dtype=np.int64))
     if wrong.any():
@@ -122,7 +126,9 @@ def probe_template(graph_of: Callable[[tuple[str, ...]], Graph], choices: Sequen
             specs = [probe[index].spec for probe in probes]
             if any(spec != specs[0] for spec in specs):
                 if index in column_of:
-                    raise UsageError(f"node {index} depends on choices {column_of[index]} and {column}; write a template")
+                    raise UsageError(
+                        f"node {index} depends on choices {column_of[index]} and {column}; write a template"
+                    )
                 column_of[index], options_of[index] = column, specs
     slots = tuple(
         Slot(tuple(options_of.get(index, [node.spec])), node.inputs, column_of.get(index))

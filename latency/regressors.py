@@ -15,6 +15,7 @@ from latlas.latency.record import as_float
 FloatArray = npt.NDArray[np.float64]
 MAX_FEATURES = 4096
 MAX_NUMBERS = 4_000_000
+MOST_COUNTED = 0.25
 _LARGEST = 1e100
 
 
@@ -59,7 +60,9 @@ def check_samples(
     """`X`, `y` and `errors` (zeros for None) as arrays; raises `UsageError` for too few, ragged or impossible ones."""
     matrix, latencies = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
     if matrix.ndim != 2 or latencies.shape != matrix.shape[:1]:
-        raise UsageError(f"features of shape {matrix.shape} and latencies of shape {latencies.shape}; (n, f) and (n,) are needed")
+        raise UsageError(
+            f"features of shape {matrix.shape} and latencies of shape {latencies.shape}; (n, f) and (n,) are needed"
+        )
     if len(latencies) < least:
         raise UsageError(f"{len(latencies)} samples; at least {least} are needed")
     if not 1 <= matrix.shape[1] <= MAX_FEATURES or not np.isfinite(matrix).all():
@@ -104,8 +107,12 @@ def read_number(record: Mapping[str, Any], name: str, low: float = -math.inf, hi
 
 
 def left_out_error(regressor: Regressor, y: npt.ArrayLike) -> float:
-    """Mean absolute relative error on the samples that it was fitted to, each predicted without having been learnt from."""
-    return float(np.mean(np.abs(regressor.left_out_ / np.asarray(y, dtype=float) - 1)))
+    """Mean absolute relative error on the samples that it was fitted to, each predicted without having been learnt from.
+
+    An error counts `MOST_COUNTED` at most: by how much bad readings are missed says nothing of a model.
+    """
+    errors = np.abs(regressor.left_out_ / np.asarray(y, dtype=float) - 1)
+    return float(np.mean(np.minimum(errors, MOST_COUNTED)))
 
 
 def choose_regressor(
@@ -121,8 +128,8 @@ def choose_regressor(
 
     `groups` says which features of a Gaussian process share a scale; None gives each its own.
     """
-    from latlas.latency.gaussian_process import GaussianProcess
     from latlas.latency.gaussian_process import MAX_SAMPLES as MOST
+    from latlas.latency.gaussian_process import GaussianProcess
     from latlas.latency.lightgbm_regressor import LightGBMRegressor
 
     matrix, latencies, spread = check_samples(X, y, errors, 10)

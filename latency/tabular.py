@@ -44,7 +44,9 @@ class Column:
         if self.categories is not None:
             known = len(self.categories)
             if not 1 <= known <= MAX_CATEGORIES or len(set(self.categories)) != known:
-                raise UsageError(f"column {self.name!r:.80} has {known} categories; different ones, 1 to {MAX_CATEGORIES}")
+                raise UsageError(
+                    f"column {self.name!r:.80} has {known} categories; different ones, 1 to {MAX_CATEGORIES}"
+                )
 
     @property
     def width(self) -> int:
@@ -91,7 +93,9 @@ class TabularFeatures:
 
     def to_record(self) -> dict[str, Any]:
         """A record of JSON that `from_record` reads."""
-        columns = [{"name": c.name, "categories": None if c.categories is None else list(c.categories)} for c in self.columns]
+        columns = [
+            {"name": c.name, "categories": None if c.categories is None else list(c.categories)} for c in self.columns
+        ]
         return {"kind": self.kind, "columns": columns}
 
     @classmethod

@@ -79,7 +79,9 @@ def target_of(samples: SampleFile, target: str) -> FloatArray:
     for index, value in enumerate(total):
         if not 0 < value <= MAX_MS:
             what = samples.lines[index][0]
-            raise FileFormatError(f"{what}: {one_line(target, 80)} is {value:g}; a latency must be above 0, at most {MAX_MS:g}")
+            raise FileFormatError(
+                f"{what}: {one_line(target, 80)} is {value:g}; a latency must be above 0, at most {MAX_MS:g}"
+            )
     return total
 
 
