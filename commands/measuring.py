@@ -62,9 +62,23 @@ def fit_predictor(
     threads: options.ThreadsOption = 1,
     batch: options.BatchOption = 1,
     subnets: Annotated[int, typer.Option(help="Measured subnets to learn from.", min=10)] = 150,
-    test: Annotated[int, typer.Option(help="Further measured subnets, for the figures alone.", min=1)] = 50,
     choice: Annotated[str, typer.Option(help="Which to learn from: informative or random.")] = "informative",
+    test: Annotated[
+        int | None,
+        typer.Option(help="Others, for the figures alone; default 50, of --samples all that are left.", min=1),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the predictor.")] = Path("predictor"),
+    samples: Annotated[
+        Path | None, typer.Option(help="CSV of latencies somebody measured; learn from it, and measure nothing.")
+    ] = None,
+    target: Annotated[str, typer.Option(help="With --samples: its column of milliseconds; a+b sums two.")] = "",
+    features: Annotated[
+        str, typer.Option(help="With --samples: columns to learn from, by commas, instead of --space.")
+    ] = "",
+    train: Annotated[int | None, typer.Option(help="With --samples: how many to learn from; the others test.")] = None,
+    dead_branches: Annotated[
+        str, typer.Option(help="With --samples: what the runtime did with dead branches: dropped, executed or auto.")
+    ] = "auto",
     relative_error: options.ErrorOption = 0.01,
     lock_timeout: options.LockOption = None,
     force: options.ForceOption = False,
@@ -72,6 +86,29 @@ def fit_predictor(
     json: options.JsonOption = False,
 ) -> None:
     """Measure subnets and learn their latency; the figures are of subnets that were not learnt from."""
+    if samples is not None:
+        from latlas.commands.samples import fit as fit_samples
+
+        if table is not None:
+            raise UsageError("--samples and --table together; samples are learnt from without a table")
+        fit_samples(
+            samples,
+            space=space,
+            resolution=resolution,
+            features=features,
+            target=target,
+            train=train,
+            test=test,
+            dead_branches=dead_branches,
+            out=out,
+            force=force,
+            seed=seed,
+            json=json,
+        )
+        return
+    if target or features or train is not None:
+        raise UsageError("--target, --features and --train are of --samples FILE.csv; give that too")
+    test = 50 if test is None else test
     from latlas.latency.environment import require_same
     from latlas.latency.predictor_file import check_replaceable, save_predictor
     from latlas.latency.table import Table
@@ -144,6 +181,9 @@ def predict(
     architectures: Annotated[list[str] | None, typer.Argument(help="Architectures, as text or JSON files.")] = None,
     predictor: Annotated[Path, typer.Option(help="Folder of a predictor.")] = Path("predictor"),
     random: Annotated[int, typer.Option(help="Predict this many random architectures.", min=0)] = 0,
+    samples: Annotated[
+        Path | None, typer.Option(help="CSV to predict the lines of, with a predictor made of --samples.")
+    ] = None,
     confidence: Annotated[float, typer.Option(help="Of the interval.")] = 0.95,
     explain: Annotated[bool, typer.Option("--explain", help="Say how many milliseconds each layer has.")] = False,
     here: Annotated[bool, typer.Option("--here", help="Refuse where the predictor is not of this machine.")] = False,
@@ -156,7 +196,16 @@ def predict(
     import numpy as np
 
     from latlas.latency.predictor_file import load_predictor
+    from latlas.latency.sample_file import load_sample_predictor
 
+    from_samples = load_sample_predictor(predictor)
+    if from_samples is not None:
+        from latlas.commands.samples import predict as predict_samples
+
+        predict_samples(from_samples, architectures or [], samples, random, confidence, seed, json)
+        return
+    if samples is not None:
+        raise UsageError(f"{predictor} was not made of samples; give architectures, or --random N")
     saved = load_predictor(predictor)
     predictors.require_asked(saved, here, threads, precision)
     space = options.space_of(saved.space, "")

@@ -5,7 +5,9 @@
 over groups g of d_g standardised features; s is exp(-r) or Matern 5/2. The weights v, w, the scale a and the noise maximise the
 marginal likelihood of a seeded part of the samples under wide log-normal priors (Rasmussen and Williams 2006, chapter
 5.4). Measurements have outliers: the noise of a sample grows with how far it lies from what the others predict, as the
-expectation step for a Student t noise has it, so that a few bad readings move nothing. What is left out is in closed form (chapter 5.4.2).
+expectation step for a Student t noise has it, so that a few bad readings move nothing. What is left out is in closed form
+(chapter 5.4.2). Where some features are counts of what costs add up from, the logarithm of their sum, fitted with no cost
+below zero, is a feature too: logarithms of sums are hard to learn otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.regressors import MAX_FEATURES, FloatArray, check_samples, read_number, read_numbers
@@ -35,6 +37,7 @@ _PART = 400
 _STEPS = 60
 _CHUNK = 4096
 _JITTER = 1e-8
+_TRUST_ROUNDS = 4
 _LOG_BOUND = 14.0
 _MAX_STEP_UP = 1.0
 """A prediction is held within this of the samples' logarithms: a factor of 2.7 beyond the largest and the smallest."""
@@ -54,15 +57,17 @@ class _Weights:
 class GaussianProcess:
     """Regressor of a few to a few thousand samples; see the module's text for the model.
 
-    `groups` gives the group of each feature, features of one group share a scale; None makes each its own.
+    `groups` gives the group of each feature, features of one group share a scale; None makes each its own. `costs` are the
+    columns of counts, empty for none.
     Learned attributes besides the protocol's: `shape_`, `noise_`, the relative standard deviation of what is not
     explained, and `weights_` `(n,)`, from 0 to about 1, how far each sample was trusted.
     """
 
     name: ClassVar[str] = "gaussian_process"
 
-    def __init__(self, groups: Sequence[int] | None = None, seed: int = 0) -> None:
+    def __init__(self, groups: Sequence[int] | None = None, costs: Sequence[int] = (), seed: int = 0) -> None:
         self.groups = None if groups is None else tuple(groups)
+        self.costs = tuple(costs)
         self.seed = seed
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, errors: npt.ArrayLike | None = None) -> Self:
@@ -72,7 +77,13 @@ class GaussianProcess:
             raise UsageError(
                 f"{len(latencies)} samples; a Gaussian process learns from at most {MAX_SAMPLES}, use LightGBM"
             )
-        self._keep(matrix, latencies, spread)
+        if self.costs:
+            counts = matrix[:, list(self.costs)]
+            self._sum = additive_costs(counts, latencies)
+            sums = _left_out_sums(counts, latencies, self.seed)
+        else:
+            self._sum, sums = np.zeros(0), np.zeros(0)
+        self._keep(matrix, latencies, spread, sums)
         part = np.random.default_rng(self.seed).permutation(len(latencies))[:_PART]
         found = [self._maximise(part, shape) for shape in SHAPES]
         self._solve(min(found, key=lambda pair: pair[1])[0])
@@ -97,11 +108,14 @@ class GaussianProcess:
         weights = self._weights
         return {
             "name": self.name,
-            "groups": self._group.tolist(),
+            "groups": self._group[: self._raw.shape[1]].tolist(),
             "x": self._raw.tolist(),
             "y": self._y.tolist(),
             "errors": self._errors.tolist(),
             "doubts": self._doubts.tolist(),
+            "costs": list(self.costs),
+            "sum": self._sum.tolist(),
+            "sums": self._sums.tolist(),
             "shape": weights.shape,
             "linear": weights.linear.tolist(),
             "smooth": weights.smooth.tolist(),
@@ -120,17 +134,22 @@ class GaussianProcess:
             raise FileFormatError("the predictor's groups: not one for each feature")
         if not MIN_SAMPLES <= count <= MAX_SAMPLES or any(type(g) is not int or not 0 <= g < features for g in group):
             raise FileFormatError("the predictor's samples or groups are not possible")
-        count_groups = max(group) + 1
+        costs = record.get("costs")
+        if not isinstance(costs, list) or any(type(c) is not int or not 0 <= c < features for c in costs):
+            raise FileFormatError("the predictor's costs: not columns of its features")
+        regressor = cls(group, costs)
+        regressor._sum = read_numbers(record, "sum", (len(costs) + 1 if costs else 0,))
+        sums = read_numbers(record, "sums", (count if costs else 0,))
+        count_groups = len(set(group)) + bool(costs)
         linear, smooth = (read_numbers(record, name, (count_groups,)) for name in ("linear", "smooth"))
         scale, noise = (read_number(record, name, 0.0, 1e7) for name in ("scale", "noise"))
         shape = record.get("shape")
         in_bounds = np.all((linear >= 0) & (linear <= 1e7)) and np.all((smooth >= 0) & (smooth <= 1e7))
         if shape not in SHAPES or not in_bounds or noise < 1e-8 or doubts.min() < 0.1 or errors.min() < 0:
             raise FileFormatError("the predictor's Gaussian process has an impossible weight; fit it again")
-        regressor = cls(group)
         try:
             matrix, latencies, spread = check_samples(X, y, errors, MIN_SAMPLES)
-            regressor._keep(matrix, latencies, spread)
+            regressor._keep(matrix, latencies, spread, sums)
             regressor._solve(_Weights(shape, linear, smooth, scale, noise), doubts)
         except (UsageError, np.linalg.LinAlgError) as error:
             raise FileFormatError(f"the predictor's Gaussian process: {error}") from None
@@ -138,11 +157,13 @@ class GaussianProcess:
 
     # The samples, standardised -----------------------------------------------------------------------------------------
 
-    def _keep(self, X: FloatArray, y: FloatArray, errors: FloatArray) -> None:
-        self._raw, self._y, self._errors = X, y, errors
-        groups = range(X.shape[1]) if self.groups is None else self.groups
+    def _keep(self, X: FloatArray, y: FloatArray, errors: FloatArray, sums: FloatArray) -> None:
+        self._raw, self._y, self._errors, self._sums = X, y, errors, sums
+        groups = list(range(X.shape[1]) if self.groups is None else self.groups)
         if len(groups) != X.shape[1]:
             raise UsageError(f"{len(groups)} groups for {X.shape[1]} features; one for each is needed")
+        if len(sums):
+            X, groups = np.column_stack([X, sums]), [*groups, max(groups) + 1]
         # Numbered from 0 without gaps, whatever they were called.
         self._group = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
         sizes = np.bincount(self._group)
@@ -160,8 +181,11 @@ class GaussianProcess:
 
     def _chunks(self, X: npt.ArrayLike) -> list[FloatArray]:
         matrix = np.asarray(X, dtype=float)
-        if matrix.ndim != 2 or matrix.shape[1] != len(self._unit) or not np.isfinite(matrix).all():
-            raise UsageError(f"features of shape {matrix.shape}; finite ones, (m, {len(self._unit)}), are needed")
+        wanted = self._raw.shape[1]
+        if matrix.ndim != 2 or matrix.shape[1] != wanted or not np.isfinite(matrix).all():
+            raise UsageError(f"features of shape {matrix.shape}; finite ones, (m, {wanted}), are needed")
+        if self.costs:
+            matrix = np.column_stack([matrix, _log_sums(matrix[:, list(self.costs)], self._sum, self._sums)])
         return [(matrix[i : i + _CHUNK] - self._centre) * self._unit for i in range(0, max(1, len(matrix)), _CHUNK)]
 
     # The kernel ----------------------------------------------------------------------------------------------------------
@@ -211,6 +235,40 @@ class GaussianProcess:
             start, value = done.x, float(done.fun)
             doubts = problem.doubts_at(start)
         return _weights_of(start, groups, shape), value
+
+
+def additive_costs(counts: FloatArray, y: FloatArray) -> FloatArray:
+    """Milliseconds `(1 + columns,)`, none below zero, of whose sum, first of them a constant, the relative errors are least.
+
+    Outliers weigh less, as with a Cauchy noise of the errors' own median.
+    """
+    matrix = np.column_stack([np.ones(len(counts)), counts])
+    trust = np.ones(len(y))
+    for _ in range(_TRUST_ROUNDS):
+        scale = np.sqrt(trust) / y
+        found, _ = nnls(matrix * scale[:, None], y * scale)
+        errors = np.abs(matrix @ found / y - 1)
+        trust = 1 / (1 + (errors / max(3 * float(np.median(errors)), 1e-6)) ** 2)
+    return np.asarray(found, dtype=float)
+
+
+def _left_out_sums(counts: FloatArray, y: FloatArray, seed: int) -> FloatArray:
+    """The logarithm of each sample's sum, by costs that were not learnt from it."""
+    found = np.empty_like(y)
+    order = np.random.default_rng(seed).permutation(len(y))
+    for fold in np.array_split(order, min(10, len(y))):
+        rest = np.setdiff1d(order, fold)
+        found[fold] = np.log(np.maximum(_sums(counts[fold], additive_costs(counts[rest], y[rest])), y.min() / 10))
+    return found
+
+
+def _sums(counts: FloatArray, costs: FloatArray) -> FloatArray:
+    return costs[0] + counts @ costs[1:]
+
+
+def _log_sums(counts: FloatArray, costs: FloatArray, known: FloatArray) -> FloatArray:
+    """Logarithms of sums, held above the tenth of the least that was learnt from."""
+    return np.log(np.maximum(_sums(counts, costs), float(np.exp(known.min())) / 10))
 
 
 def _kernel_of(x: FloatArray, z: FloatArray, weights: _Weights, group: npt.NDArray[np.int64]) -> FloatArray:

@@ -95,9 +95,6 @@ class SavedPredictor:
 
 def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False) -> None:
     """Write the folder, whole or not at all; raises `UsageError` where it exists or cannot be written."""
-    if os.path.lexists(folder) and not overwrite:
-        raise UsageError(f"{folder} exists already; choose another path, or say --force to replace it")
-    check_replaceable(folder)
     learnt = saved.predictor.to_record()
     booster = learnt.pop("lightgbm", None)
     record: dict[str, Any] = {
@@ -109,8 +106,19 @@ def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False)
         "figures": saved.figures,
         "samples": [asdict(sample) for sample in saved.samples],
         "adapted_from": list(saved.adapted_from),
-        "lightgbm_sha256": None if booster is None else hashlib.sha256(booster.encode()).hexdigest(),
     }
+    write_folder(folder, record, booster, overwrite)
+
+
+def write_folder(folder: Path, record: dict[str, Any], booster: str | None, overwrite: bool) -> None:
+    """Write a record, with its checksum and that of the LightGBM text, as a predictor's folder, whole or not at all.
+
+    Raises `UsageError` where the folder exists or cannot be written.
+    """
+    if os.path.lexists(folder) and not overwrite:
+        raise UsageError(f"{folder} exists already; choose another path, or say --force to replace it")
+    check_replaceable(folder)
+    record = record | {"lightgbm_sha256": None if booster is None else hashlib.sha256(booster.encode()).hexdigest()}
     record["sha256"] = checksum(record)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -164,6 +172,10 @@ def load_predictor(folder: Path) -> SavedPredictor:
         raise FileFormatError(f"{what}: larger than {MAX_BYTES} bytes; not a predictor")
     record = parse_json(path.read_bytes(), what)
     version = record.get("schema_version") if isinstance(record, dict) else None
+    if isinstance(record, dict) and record.get("kind") == "samples":
+        raise EnvironmentMismatchError(
+            f"{folder} was learnt from somebody's samples (--samples), not measured on a machine; only `predict` takes it"
+        )
     if type(version) is not int or version not in VERSIONS:
         known = ", ".join(map(str, VERSIONS))
         raise FileFormatError(f"{what}: schema version {version!r:.40}; this Latlas reads {known}")
@@ -176,7 +188,7 @@ def load_predictor(folder: Path) -> SavedPredictor:
         if kind not in KINDS:
             raise ValueError(f"a predictor of kind {kind!r:.40}, known are {', '.join(KINDS)}")
         if record["lightgbm_sha256"] is not None:
-            learnt["lightgbm"] = _booster_text(folder / BOOSTER, record["lightgbm_sha256"])
+            learnt["lightgbm"] = booster_text(folder / BOOSTER, record["lightgbm_sha256"])
         environment = Environment.from_dict(record["environment"], f"{what}, environment")
         samples = tuple(from_record(LearntFrom, sample, f"{what}, a sample") for sample in record["samples"])
         adapted_from = tuple(dict(source) for source in record["adapted_from"])
@@ -189,13 +201,14 @@ def load_predictor(folder: Path) -> SavedPredictor:
     return SavedPredictor(predictor, environment, space, figures, samples, adapted_from)
 
 
-def _booster_text(path: Path, sha256: str) -> str:
+def booster_text(path: Path, sha256: str) -> str:
+    """The LightGBM text of a folder; raises `FileFormatError` where it is missing, too large, or another."""
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise FileFormatError(f"{path}: missing or too large; the predictor is not whole, fit it again")
     text = path.read_bytes()
     if hashlib.sha256(text).hexdigest() != sha256:
         raise FileFormatError(f"{path}: its checksum does not match; it was damaged or edited, fit it again")
-    return text.decode()
+    return text.decode("utf-8", errors="replace")
 
 
 def checksum(record: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from latlas.latency.record import as_float
 FloatArray = npt.NDArray[np.float64]
 MAX_FEATURES = 4096
 MAX_NUMBERS = 4_000_000
+MOST_COUNTED = 0.25
 _LARGEST = 1e100
 
 
@@ -106,8 +107,12 @@ def read_number(record: Mapping[str, Any], name: str, low: float = -math.inf, hi
 
 
 def left_out_error(regressor: Regressor, y: npt.ArrayLike) -> float:
-    """Mean absolute relative error on the samples that it was fitted to, each predicted without having been learnt from."""
-    return float(np.mean(np.abs(regressor.left_out_ / np.asarray(y, dtype=float) - 1)))
+    """Mean absolute relative error on the samples that it was fitted to, each predicted without having been learnt from.
+
+    An error counts `MOST_COUNTED` at most: by how much bad readings are missed says nothing of a model.
+    """
+    errors = np.abs(regressor.left_out_ / np.asarray(y, dtype=float) - 1)
+    return float(np.mean(np.minimum(errors, MOST_COUNTED)))
 
 
 def choose_regressor(

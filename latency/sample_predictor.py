@@ -1,0 +1,97 @@
+"""A predictor learnt from samples alone: what it sees of a network, the regressor, and how far it was off on samples left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latlas.latency.errors import FileFormatError, UsageError
+from latlas.latency.graph_features import GraphFeatures
+from latlas.latency.regressors import MAX_FEATURES, FloatArray, Regressor, read_numbers, regressor_from_record
+from latlas.latency.tabular import TabularFeatures
+
+SampleFeatures = TabularFeatures | GraphFeatures
+_LEAST_SHARE = 0.01
+"""A lower bound is at least this share of the prediction: no network takes no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePredictor:
+    """Milliseconds with intervals, from the features' matrix.
+
+    `kept` are the columns of it that the regressor was given; `scores` `(n,)` are, sorted, the relative errors of samples that
+    were left out over the spread that was expected of them, of which the intervals' widths are quantiles.
+    """
+
+    features: SampleFeatures
+    kept: tuple[int, ...]
+    regressor: Regressor
+    scores: FloatArray
+    target: str
+
+    def predict(self, matrix: npt.ArrayLike) -> FloatArray:
+        """`(m,)` milliseconds of `(m, all features)`."""
+        return self.regressor.predict(self._columns(matrix))
+
+    def predict_interval(
+        self, matrix: npt.ArrayLike, confidence: float = 0.95
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Milliseconds, and the bounds that hold the measured value with at least this confidence, `(m,)` each."""
+        columns = self._columns(matrix)
+        latency = self.regressor.predict(columns)
+        half = self.score(confidence) * self.regressor.spread(columns)
+        return latency, latency * np.maximum(1 - half, _LEAST_SHARE), latency * (1 + half)
+
+    def score(self, confidence: float) -> float:
+        """Half width of the interval over the spread: the finite-sample quantile of split conformal prediction."""
+        if not 0 < confidence < 1:
+            raise UsageError(f"confidence is {confidence}; it must lie between 0 and 1, as 0.95")
+        rank = min(len(self.scores), math.ceil((len(self.scores) + 1) * confidence))
+        return float(self.scores[rank - 1])
+
+    def _columns(self, matrix: npt.ArrayLike) -> FloatArray:
+        array = np.asarray(matrix, dtype=float)
+        if array.ndim != 2 or array.shape[1] <= max(self.kept):
+            raise UsageError(f"features of shape {array.shape}; at least {max(self.kept) + 1} columns are needed")
+        return array[:, list(self.kept)]
+
+    def to_record(self) -> dict[str, Any]:
+        """All of it as JSON; a LightGBM model is a text in it."""
+        return {
+            "features": self.features.to_record(),
+            "kept": list(self.kept),
+            "regressor": self.regressor.to_record(),
+            "scores": self.scores.tolist(),
+            "target": self.target,
+        }
+
+    @classmethod
+    def from_record(cls, record: object) -> SamplePredictor:
+        """The predictor of `to_record`; raises `FileFormatError` where it is none."""
+        if not isinstance(record, Mapping) or not isinstance(target := record.get("target"), str) or len(target) > 1000:
+            raise FileFormatError("the predictor's record: no features, regressor and target")
+        described = record.get("features")
+        kind = described.get("kind") if isinstance(described, dict) else None
+        if kind not in ("tabular", "graph"):
+            raise FileFormatError(f"the predictor's features: {kind!r:.40} is neither tabular nor graph")
+        features = (TabularFeatures if kind == "tabular" else GraphFeatures).from_record(described)
+        kept = record.get("kept")
+        if not isinstance(kept, list) or not 1 <= len(kept) <= MAX_FEATURES or any(type(k) is not int for k in kept):
+            raise FileFormatError("the predictor's kept columns: no list of numbers")
+        if min(kept) < 0 or max(kept) > 10 * MAX_FEATURES:
+            raise FileFormatError("the predictor's kept columns: not columns of its features")
+        scores = read_numbers(record, "scores", (None,))
+        if not len(scores) or scores.min() < 0 or np.any(np.diff(scores) < 0):
+            raise FileFormatError("the predictor's scores: they must be sorted, at least 0")
+        return cls(features, tuple(kept), regressor_from_record(record.get("regressor")), scores, target)
+
+
+def scores_of(regressor: Regressor, y: npt.ArrayLike) -> FloatArray:
+    """The sorted errors of left-out samples over their spread, both relative to the prediction."""
+    errors = np.abs(np.asarray(y, dtype=float) / regressor.left_out_ - 1)
+    return np.sort(errors / np.maximum(regressor.left_out_spread_, 1e-12))
