@@ -104,6 +104,11 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         )
         return other
 
+    @property
+    def learns(self) -> bool:
+        """Whether `updated` can be asked: predictors of earlier file versions have no samples to go on from."""
+        return len(self.model_.X_) > 0
+
     def predict(self, X: Sequence[Sequence[Node]]) -> FloatArray:
         """Milliseconds of each graph, `(len(X),)`."""
         return self.bounded(self.model_.predict(self._matrix([self._features(graph) for graph in X])[0]))

@@ -130,7 +130,7 @@ class LatencyConstraint:
         self.confidence = confidence
         self.max_measurements = max_measurements
         self.counts = Counts()
-        self.calibration = Calibration(confidence, scale, scale_error, hasattr(predictor, "updated"))
+        self.calibration = Calibration(confidence, scale, scale_error, _learns(predictor))
         if measure_all is None and measure is not None:
             one_by_one = measure
             measure_all = lambda architectures: [one_by_one(one) for one in architectures]  # noqa: E731
@@ -298,3 +298,7 @@ class LatencyConstraint:
     def _verdict(self, measured: Interval) -> Verdict:
         feasible = measured.upper_ms <= self.budget_ms
         return Verdict(feasible, measured.latency_ms, measured.lower_ms, measured.upper_ms, True)
+
+
+def _learns(predictor: Predicts) -> bool:
+    return hasattr(predictor, "updated") and bool(getattr(predictor, "learns", True))

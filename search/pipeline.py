@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from latlas.latency.errors import LatlasError, UsageError
-from latlas.latency.predictor_file import SavedPredictor
+from latlas.latency.predictor_file import SavedPredictor, save_predictor
 from latlas.latency.profile import Setting
 from latlas.latency.scratch import scratch_folder
 from latlas.search.constraint import Interval, LatencyConstraint
+from latlas.search.extremes import require_possible
 from latlas.search.finish import (
     Exported,
     averaged,
@@ -28,6 +29,7 @@ from latlas.search.finish import (
     write_json,
 )
 from latlas.search.halving import Trial, successive_halving
+from latlas.search.improve import improved
 from latlas.search.loop import Candidate, History, run_search
 from latlas.search.report import write_report
 from latlas.search.session import SETTLE_SECONDS, Session, elect, open_session
@@ -145,6 +147,8 @@ def search(
     baseline = space.baseline(config.baseline) if space.is_baseline(config.baseline) else None
     if baseline is None:
         raise UsageError(f"{space.name} has no baseline {config.baseline!r}; it has {', '.join(space.baselines)}")
+    if config.budget_ms is not None:
+        require_possible(saved.predictor, space, config.budget_ms)
     strategy = make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations)
     training_device(config.train.device)
     # Candidates are compared on training images: what is reported is of images that chose nothing.
@@ -240,6 +244,7 @@ def search(
         "fastest_ms": anchors.fastest.latency_ms,
         "environment": session.environment.to_dict(),
         "config": {**asdict(config), "setting": asdict(setting), "data": data},
+        "predictor": str(out / "predictor"),
         "report": str(out / "report.html"),
         "seconds": time.monotonic() - started,
     }
@@ -250,6 +255,7 @@ def search(
             f"{winner.architecture} takes {interval.latency_ms:.3f} ms as exported, above the budget of "
             f"{constraint.budget_ms:.3f} ms; the machine is unsteady, see `latlas doctor`, and search again"
         )
+    save_predictor(out / "predictor", improved(saved, constraint.learnt()), overwrite=True)
     write_report(out / "report.html", result, history, validation, networks)
     write_json(out / "result.json", result)
     return result

@@ -16,7 +16,8 @@ from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
 from latlas.search.anchors import anchors_of, session_scale
-from latlas.search.constraint import HasGraph, Interval, LatencyConstraint, extremes
+from latlas.search.constraint import HasGraph, Interval, LatencyConstraint
+from latlas.search.extremes import extremes
 from latlas.search.finish import interval_of
 from latlas.search.loop import Candidate, History
 from latlas.supernet.space import Architecture
@@ -86,11 +87,8 @@ def open_session(
     space = baseline.space
     predictor = saved.predictor
 
-    def latencies(rows: Sequence[tuple[str, ...]]) -> list[float]:
-        return [float(v) for v in predictor.predict([space.architecture(row).graph() for row in rows])]
-
-    fastest = space.architecture(extremes(space.choices, latencies)[0])
-    _, slowest_ms = extremes(space.choices, latencies, sign=-1)
+    quickest, slowest = extremes(predictor, space)
+    fastest = space.decode([quickest.codes])[0]
     on_note("measuring the baseline, the fastest network of the space, and some that the predictor knows")
     known = anchors_of(saved)
     measured = list(dict.fromkeys([baseline, fastest, *known]))
@@ -117,7 +115,7 @@ def open_session(
         baseline=interval_of(found[str(baseline)], reference_ms, setting),
         fastest=interval_of(found[str(fastest)], reference_ms, setting),
         fastest_architecture=fastest,
-        slowest_ms=slowest_ms * scale,
+        slowest_ms=slowest.latency_ms * scale,
     )
     if budget_ms is None:
         budget_ms = anchors.baseline.latency_ms
