@@ -50,5 +50,6 @@ def require_possible(predictor: LatencyPredictor, space: SearchSpace, budget_ms:
         between = f"({bounds.lower_ms:.3f} to {bounds.upper_ms:.3f})"
         raise InfeasibleBudgetError(
             f"no network of {space.text} is within {budget_ms:.3f} ms: the fastest, {architecture}, is predicted to take "
-            f"{fastest.latency_ms:.3f} ms {between}, the slowest {slowest.latency_ms:.3f} ms; raise the budget, or search a leaner space"
+            f"{fastest.latency_ms:.3f} ms {between}, the slowest {slowest.latency_ms:.3f} ms; "
+            "raise the budget, or search a leaner space"
         )
