@@ -144,7 +144,7 @@ def fit_predictor(
     cost_of = operators.latency_ms if operators is not None else None
     learn, held_out = subnets_to_measure(chosen, subnets, test, seed, choice, cost_of)
     with bar_of("measuring subnets") as bar:
-        samples, environment = collect_these(
+        measured, environment = collect_these(
             [*learn, *held_out],
             {"space": chosen.text},
             setting,
@@ -156,8 +156,8 @@ def fit_predictor(
     saved = fit(
         chosen,
         operators,
-        [s for s in samples if s.architecture not in tested],
-        [s for s in samples if s.architecture in tested],
+        [s for s in measured if s.architecture not in tested],
+        [s for s in measured if s.architecture in tested],
         environment,
     )
     saved.figures["choice"] = choice
