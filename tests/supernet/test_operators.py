@@ -4,6 +4,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from latlas.latency.errors import UnknownOperatorError, UsageError
 from latlas.latency.ops import FOREIGN, OpSpec, kinds
+from latlas.supernet.nasbench201 import NasBench201
 from latlas.supernet.operators import build_operator, built_kinds, register_builder, timing_operator
 from latlas.supernet.portrait import PortraitSpace
 
@@ -16,6 +17,7 @@ SPECS = [
     OpSpec("shuffle", 6, 10, 12, 10),
     OpSpec("upsample_add", 6, 6, 12, 10, scale=1),
     OpSpec("probability", 3, 3, 12, 10),
+    *NasBench201(height=8, width=12, channels=4, cells=1).specs(),
 ]
 
 
