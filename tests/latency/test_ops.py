@@ -84,7 +84,7 @@ def test_a_record_reads_back_and_every_field_is_in_it():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "warp"}, "unknown operator kind 'warp'; known: aspp, conv"),
+        ({"kind": "warp"}, "unknown operator kind 'warp'; known: add, aspp"),
         ({"in_channels": 0}, "in_channels is 0; it must be a whole number"),
         ({"in_channels": 4.0}, r"in_channels is 4\.0"),
         ({"stride": True}, "stride is True"),

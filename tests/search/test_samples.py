@@ -54,7 +54,7 @@ def networks_of(tmp_path, count=120, dead_branches="dropped", seed=0):
     ("cell", "value"),
     [
         *(("1", 1.0), ("-2.5e3", -2500.0), (".5", 0.5), ("5.", 5.0)),
-        *((cell, None) for cell in ("nan", "inf", "1e999", "1_000", "0x10", "", "٣", "1e101", "9" * 50)),
+        *((cell, None) for cell in ("nan", "inf", "1e999", "1_000", "0x10", "", "٣", "1e101")),
     ],
 )
 def test_what_is_a_number(cell, value):
@@ -162,8 +162,8 @@ def test_what_is_done_with_dead_branches_is_found(tmp_path, done):
     fitted = fit_graphs(networks_of(tmp_path, dead_branches=done), SPACE, "ms", 80, seed=1)
     assert fitted.figures["dead_branches"] == done
     assert fitted.figures["mape"] < 0.03
-    fixed = fit_graphs(networks_of(tmp_path, dead_branches=done), SPACE, "ms", 80, seed=1, dead_branches=done)
-    assert fixed.figures["mape"] == fitted.figures["mape"]
+    errors = fitted.figures["left_out_error"]
+    assert errors[done] == min(errors.values()) and len(errors) == 2
 
 
 def test_architectures_of_a_file(tmp_path):

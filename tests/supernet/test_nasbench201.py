@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from latlas.latency.errors import UnknownOperatorError, UsageError
 from latlas.latency.execution import execution_graph
+from latlas.latency.graph import live_nodes
 from latlas.latency.runtime import Compiled, CompileOptions, OperatorLibrary, core
 from latlas.supernet.nasbench201 import EXAMPLE, OPERATORS, NasBench201
 from latlas.supernet.network import Subnet
@@ -133,18 +134,27 @@ def test_a_cell_is_the_sum_over_its_edges():
     assert torch.allclose(outputs[9], outputs[6] + x2)
 
 
+def of_cell(text, space):
+    return parse_architecture(text, space).graph()
+
+
+def layers_of(model):
+    compiled = core().compile_model(model, "CPU", CompileOptions("f32", 1).properties())
+    return [node.layer for node in execution_graph(compiled)]
+
+
 def test_openvino_drops_what_dead_branches_says_it_drops(tmp_path):
     space = NasBench201(height=8, width=8, channels=8, cells=1)
     library = OperatorLibrary(tmp_path, timing_operator)
     # Node 1 is read only through `none`, node 2 is computed from zeros alone: one 1x1 a cell is left.
-    text = "|nor_conv_3x3~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|nor_conv_3x3~2|"
-    dead = parse_architecture(text, space).graph()
+    dead = of_cell("|nor_conv_3x3~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|nor_conv_3x3~2|", space)
     model = library.stitch(dead)
-    compiled = core().compile_model(model, "CPU", CompileOptions("f32", 1).properties())
-    layers = [node.layer for node in execution_graph(compiled)]
-    convolutions = sum(layer == "Convolution" for layer in layers)
-    assert convolutions == 1 + 3 + 2 * 3  # stem, a 1x1 a cell, the basic blocks
-    assert "Eltwise" not in layers
+    assert layers_of(model).count("Convolution") == 1 + 3 + 2 * 3  # stem, a 1x1 a cell, the basic blocks
+    assert [dead[i].spec.name for i in live_nodes(dead)].count("relu_conv_k1") == 3
+    # Where nothing is left of a branch, nothing is left of its sum.
+    unread = of_cell("|nor_conv_3x3~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|", space)
+    plain = of_cell("|none~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|", space)
+    assert layers_of(library.stitch(unread)) == layers_of(library.stitch(plain))
     image = np.random.default_rng(0).random((1, 3, 8, 8), dtype=np.float32)
     modules = [timing_operator(node.spec) for node in dead]
     with torch.no_grad():

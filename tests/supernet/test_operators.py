@@ -90,7 +90,7 @@ def test_a_kind_without_a_builder_is_named(monkeypatch):
     from latlas.supernet import operators
 
     monkeypatch.delitem(operators._BUILDERS, "skip")
-    with pytest.raises(UnknownOperatorError, match="'skip' has no torch builder; known: aspp"):
+    with pytest.raises(UnknownOperatorError, match="'skip' has no torch builder; known: add, aspp"):
         build_operator(OpSpec("skip", 4, 4, 2, 2))
     with pytest.raises(UsageError, match="'conv' has a torch builder already"):
         register_builder("conv", build_operator)
