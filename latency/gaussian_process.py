@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize, nnls
+from threadpoolctl import threadpool_limits
 
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.regressors import MAX_FEATURES, FloatArray, check_samples, read_number, read_numbers
@@ -77,6 +78,12 @@ class GaussianProcess:
             raise UsageError(
                 f"{len(latencies)} samples; a Gaussian process learns from at most {MAX_SAMPLES}, use LightGBM"
             )
+        # Threads on small matrices wait for each other longer than they work, most of all on a busy machine.
+        with threadpool_limits(limits=1):
+            self._fit(matrix, latencies, spread)
+        return self
+
+    def _fit(self, matrix: FloatArray, latencies: FloatArray, spread: FloatArray) -> None:
         if self.costs:
             counts = matrix[:, list(self.costs)]
             self._sum = additive_costs(counts, latencies)
@@ -87,7 +94,6 @@ class GaussianProcess:
         part = np.random.default_rng(self.seed).permutation(len(latencies))[:_PART]
         found = [self._maximise(part, shape) for shape in SHAPES]
         self._solve(min(found, key=lambda pair: pair[1])[0])
-        return self
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
         """`(m,)` milliseconds of `(m, features)`."""

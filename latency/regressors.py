@@ -147,7 +147,7 @@ def regressor_from_record(record: object) -> Regressor:
     from latlas.latency.lightgbm_regressor import LightGBMRegressor
 
     known: dict[str, type[Regressor]] = {kind.name: kind for kind in (GaussianProcess, LightGBMRegressor)}
-    if not isinstance(record, dict) or record.get("name") not in known:
-        name = record.get("name") if isinstance(record, dict) else None
+    name = record.get("name") if isinstance(record, dict) else None
+    if not isinstance(record, dict) or not isinstance(name, str) or name not in known:
         raise FileFormatError(f"the predictor's regressor is {name!r:.40}; known: {', '.join(sorted(known))}")
-    return known[record["name"]].from_record(record)
+    return known[name].from_record(record)

@@ -19,7 +19,7 @@ MAX_CATEGORIES = 64
 MAX_COLUMNS = 256
 MAX_TEXT = 500
 _LARGEST = 1e100
-_NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def numeric(cell: str) -> float | None:

@@ -41,6 +41,13 @@ BY_HAND = [
     (OpSpec("skip", 8, 8, 4, 4), 0, 0),
     (OpSpec("upsample_add", 8, 8, 4, 4, scale=2), 0, 0),
     (OpSpec("probability", 1, 1, 4, 4), 0, 0),
+    (OpSpec("relu_conv", 8, 8, 4, 4, kernel_size=3), 576 * 16, 576 + 16),
+    (OpSpec("avg_pool", 8, 8, 4, 4, kernel_size=3), 0, 0),
+    (OpSpec("zeroize", 8, 8, 4, 4), 0, 0),
+    (OpSpec("add", 8, 8, 4, 4), 0, 0),
+    # 3x3 8->16 and 16->16, 1x1 8->16, all at the output's 4x4; the 1x1 has no batch normalisation.
+    (OpSpec("basic_block", 8, 16, 8, 8, 2), (1152 + 2304 + 128) * 16, 1152 + 32 + 2304 + 32 + 128),
+    (OpSpec("classifier", 8, 10, 4, 4, 4), 80, 16 + 80 + 10),
 ]
 
 
@@ -77,7 +84,7 @@ def test_a_record_reads_back_and_every_field_is_in_it():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "warp"}, "unknown operator kind 'warp'; known: aspp, conv"),
+        ({"kind": "warp"}, "unknown operator kind 'warp'; known: add, aspp"),
         ({"in_channels": 0}, "in_channels is 0; it must be a whole number"),
         ({"in_channels": 4.0}, r"in_channels is 4\.0"),
         ({"stride": True}, "stride is True"),

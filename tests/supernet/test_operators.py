@@ -4,6 +4,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from latlas.latency.errors import UnknownOperatorError, UsageError
 from latlas.latency.ops import FOREIGN, OpSpec, kinds
+from latlas.supernet.nasbench201 import NasBench201
 from latlas.supernet.operators import build_operator, built_kinds, register_builder, timing_operator
 from latlas.supernet.portrait import PortraitSpace
 
@@ -16,6 +17,7 @@ SPECS = [
     OpSpec("shuffle", 6, 10, 12, 10),
     OpSpec("upsample_add", 6, 6, 12, 10, scale=1),
     OpSpec("probability", 3, 3, 12, 10),
+    *NasBench201(height=8, width=12, channels=4, cells=1).specs(),
 ]
 
 
@@ -88,7 +90,7 @@ def test_a_kind_without_a_builder_is_named(monkeypatch):
     from latlas.supernet import operators
 
     monkeypatch.delitem(operators._BUILDERS, "skip")
-    with pytest.raises(UnknownOperatorError, match="'skip' has no torch builder; known: aspp"):
+    with pytest.raises(UnknownOperatorError, match="'skip' has no torch builder; known: add, aspp"):
         build_operator(OpSpec("skip", 4, 4, 2, 2))
     with pytest.raises(UsageError, match="'conv' has a torch builder already"):
         register_builder("conv", build_operator)
