@@ -283,5 +283,7 @@ def explained_lines(found: Explanation) -> list[str]:
         ]
         lines.append("  ".join(cells).rstrip())
     if len(found.parts) > 1 and found.fixed_se_ms is not None:
-        lines.append(f"all that is no layer, together: {found.fixed_ms:.3f} +-{found.fixed_se_ms:.3f} ms (one standard error)")
+        lines.append(
+            f"all that is no layer, together: {found.fixed_ms:.3f} +-{found.fixed_se_ms:.3f} ms (one standard error)"
+        )
     return lines
