@@ -202,6 +202,7 @@ def predict(
     if from_samples is not None:
         from latlas.commands.samples import predict as predict_samples
 
+        predictors.refuse_for_samples(explain, here, threads, precision)
         predict_samples(from_samples, architectures or [], samples, random, confidence, seed, json)
         return
     if samples is not None:

@@ -10,7 +10,7 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown
-from latlas.latency.errors import FileFormatError, UsageError
+from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, UsageError
 from latlas.latency.record import one_line
 
 if TYPE_CHECKING:
@@ -36,14 +36,21 @@ def predictor_show(
 ) -> None:
     """Where a predictor comes from, how good it is, how often its intervals hold, and which operators cost most."""
     from latlas.latency.predictor_file import load_predictor
-    from latlas.search.describe import described, described_lines
+    from latlas.latency.sample_file import load_sample_predictor
+    from latlas.search.describe import described, described_lines, described_samples, described_samples_lines
     from latlas.search.predictor_plot import check_plot, write_plot
 
     if plot is not None:
         check_plot(plot, force)
+    from_samples = load_sample_predictor(predictor)
+    if from_samples is not None:
+        if plot is not None:
+            raise UsageError("a predictor of somebody's samples does not keep them; there is nothing to plot")
+        told = {"predictor": str(predictor), **described_samples(from_samples)}
+        print_result(told, json, lambda: described_samples_lines(told))
+        return
     saved = load_predictor(predictor)
-    # Someone else's space, of tabular samples, has no architectures here.
-    space = options.space_of(saved.space, "") if saved.predictor.kind != "tabular" else None
+    space = options.space_of(saved.space, "")
     record = {"predictor": str(predictor), **described(saved, space)}
     if plot is not None:
         write_plot(plot, saved, space, record)
@@ -225,6 +232,17 @@ def require_asked(saved: SavedPredictor, here: bool, threads: int | None, precis
         require_here(its, setting, "predict for this machine with this predictor")
 
 
+def refuse_for_samples(explain: bool, here: bool, threads: int | None, precision: str | None) -> None:
+    """Raises where of a predictor of somebody's samples something is asked that only measured ones can tell."""
+    if explain:
+        raise UsageError("--explain is of predictors of operators; this one was learnt from somebody's samples")
+    if here or threads is not None or precision is not None:
+        raise EnvironmentMismatchError(
+            "the predictor was learnt from somebody's samples: nothing is known of threads, precision or machine; "
+            "make one with `latlas fit-predictor` without --samples"
+        )
+
+
 def explain_all(saved: SavedPredictor, chosen: Sequence[Architecture], seed: int, json: bool) -> None:
     """Print the milliseconds of each architecture's parts; one object as JSON for one, a list for several."""
     from latlas.search.explain import explain
@@ -264,4 +282,8 @@ def explained_lines(found: Explanation) -> list[str]:
             cell.rjust(w) if k in right else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
+    if len(found.parts) > 1 and found.fixed_se_ms is not None:
+        lines.append(
+            f"all that is no layer, together: {found.fixed_ms:.3f} +-{found.fixed_se_ms:.3f} ms (one standard error)"
+        )
     return lines

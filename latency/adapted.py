@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
@@ -110,8 +111,10 @@ class AdaptedPredictor(LatencyPredictor):
 
     kind: ClassVar[str] = "adapted"
 
-    def __init__(self, cost_of: CostOf | None = None, sources: Sources | None = None) -> None:
-        super().__init__(cost_of)
+    def __init__(
+        self, cost_of: CostOf | None = None, campaign_sd: float = 0.0, sources: Sources | None = None
+    ) -> None:
+        super().__init__(cost_of, campaign_sd)
         self.sources = sources
 
     def fit(
@@ -133,7 +136,7 @@ class AdaptedPredictor(LatencyPredictor):
     ) -> AdaptedPredictor:
         """A predictor that has learnt these too; what was learnt of how far it departs from its sources stays as it is."""
         inner = self._inner
-        other = AdaptedPredictor(self.cost_of, self._sources)
+        other = AdaptedPredictor(self.cost_of, self.campaign_sd, self._sources)
         other.names_ = self.names_
         other._sources, matrix = other._extended(X)
         other.columns_ = Columns(self.columns_.scale, self.columns_.unit, tuple(_groups(other.names_).items()))
@@ -155,7 +158,8 @@ class AdaptedPredictor(LatencyPredictor):
 
     def margins(self, spreads: FloatArray, confidence: float) -> FloatArray:
         """Half widths `(n,)` of intervals over their predictions, as wide as few samples make them."""
-        return np.minimum(quantile(self.scores_, self.freedom_, confidence) * spreads, 0.99)
+        own = quantile(self.scores_, self.freedom_, confidence) * spreads
+        return np.minimum(np.hypot(own, NormalDist().inv_cdf(0.5 + confidence / 2) * self.campaign_sd), 0.99)
 
     def regression(self, graphs: Sequence[Sequence[Node]]) -> tuple[BayesianLinear, FloatArray]:
         """The regression behind it, and the graphs' `relative` columns: what `transfer.expected_error` takes."""
@@ -186,7 +190,9 @@ class AdaptedPredictor(LatencyPredictor):
             raise ValueError("a feature is named twice")
         if not np.all(np.isfinite(np.array(sources.coef))) or not all(0 < value < np.inf for value in (*scale, unit)):
             raise ValueError("one of its numbers is not finite")
-        predictor = cls(lookup, sources)
+        predictor = cls(lookup, float(record["campaign_sd"]), sources)
+        if not 0 <= predictor.campaign_sd < 1:
+            raise ValueError(f"its campaign_sd is {predictor.campaign_sd}")
         predictor.names_, predictor._sources = list(names), sources
         predictor.columns_ = Columns(scale, unit, tuple(_groups(names).items()))
         model, wide = BayesianLinear.from_record(record["model"]), projection(predictor.columns_, sources)

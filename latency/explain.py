@@ -21,7 +21,7 @@ import numpy.typing as npt
 from latlas.latency.bayes import BayesianLinear
 from latlas.latency.errors import UsageError
 from latlas.latency.features import Features, edge_features, node_features, unit_cost
-from latlas.latency.graph import INPUT, Node, live_nodes
+from latlas.latency.graph import INPUT, Node, executed_inputs
 from latlas.latency.predictor import LatencyPredictor
 
 FloatArray = npt.NDArray[np.float64]
@@ -73,12 +73,12 @@ def node_parts(predictor: LatencyPredictor, graph: Sequence[Node]) -> NodeParts 
             if name in column:
                 rows[row, column[name]] += share * value
 
-    for index in live_nodes(graph):
-        node = graph[index]
-        add(index, node_features(node.spec, cost_of(node.spec)), 1.0)
-        for source in node.inputs:
+    for index, sources in executed_inputs(graph).items():
+        spec = graph[index].spec
+        add(index, node_features(spec, cost_of(spec)), 1.0)
+        for source in sources:
             if source != INPUT:
-                found = edge_features(graph[source].spec, node.spec)
+                found = edge_features(graph[source].spec, spec)
                 add(source, found, 0.5)
                 add(index, found, 0.5)
     latency_ms = rows @ model.coef

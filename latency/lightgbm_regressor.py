@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latlas.latency.errors import FileFormatError, UsageError
+from latlas.latency.lightgbm_guard import check_model_text
 from latlas.latency.regressors import MAX_FEATURES, FloatArray, check_samples, read_number, read_numbers
 
 MIN_SAMPLES = 10
@@ -95,6 +96,7 @@ class LightGBMRegressor:
         text = record.get("lightgbm")
         if not isinstance(text, str) or len(text) > MAX_TEXT or not text.startswith("tree\n"):
             raise FileFormatError("the predictor's lightgbm: no text of a LightGBM model")
+        check_model_text(text, "the predictor's lightgbm")
         regressor = cls()
         try:
             regressor._booster = lightgbm.Booster(model_str=text)

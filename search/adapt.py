@@ -20,7 +20,7 @@ from latlas.latency.predictor_file import MANIFEST, LearntFrom, SavedPredictor, 
 from latlas.latency.record import parse_json
 from latlas.latency.transfer import MIN_SAMPLES, UNKNOWN_ERROR, expected_error
 from latlas.search.choice import chosen
-from latlas.search.fit import COVERAGES, accuracy
+from latlas.search.fit import CAMPAIGN_SHIFT, COVERAGES, accuracy
 from latlas.supernet.space import Architecture, SearchSpace
 
 FloatArray = npt.NDArray[np.float64]
@@ -119,7 +119,7 @@ def adapt(
     cost_of, said = common_sources(predictors, space.specs())
     graphs, latencies = [one.architecture.graph() for one in train], np.array([one.latency_ms for one in train])
     errors = [one.relative_error for one in train]
-    predictor = AdaptedPredictor(cost_of, said).fit(graphs, latencies.tolist(), errors)
+    predictor = AdaptedPredictor(cost_of, CAMPAIGN_SHIFT, said).fit(graphs, latencies.tolist(), errors)
     left_out = np.maximum(predictor.model_.left_out_, latencies.min() / 10)
     alone = np.array([one.predict(graphs) for one in predictors])
     figures: dict[str, Any] = {

@@ -13,7 +13,8 @@ from latlas.latency.errors import FileFormatError, LatlasError
 from latlas.latency.graph import Graph
 from latlas.latency.predictor_file import ROLES, LearntFrom, SavedPredictor
 from latlas.latency.record import one_line
-from latlas.search.explain import explain
+from latlas.latency.sample_file import SavedSamplePredictor
+from latlas.search.explain import LAYER, explain
 from latlas.search.fit import COVERAGES, accuracy
 from latlas.supernet.space import Architecture, SearchSpace, parse_architecture
 
@@ -78,7 +79,7 @@ def operators(saved: SavedPredictor, space: SearchSpace, seed: int = 0) -> list[
     times: Counter[str] = Counter()
     for explanation in found:
         for part in explanation.parts:
-            name = part.operator if part.part.startswith("layer ") else part.part
+            name = part.operator if part.part.startswith(LAYER) else part.part
             totals[name] = totals.get(name, 0.0) + part.latency_ms
             times[name] += 1
     whole = sum(one.latency_ms for one in found)
@@ -114,6 +115,30 @@ def wilson(held: int, count: int) -> tuple[float, float]:
     middle = (held + z**2 / 2) / (count + z**2)
     half = z / (count + z**2) * math.sqrt(held * (count - held) / count + z**2 / 4)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def described_samples(saved: SavedSamplePredictor) -> dict[str, Any]:
+    """A record of a predictor that was learnt from somebody's samples, of which no environment is known."""
+    features = saved.predictor.features.to_record()
+    return {
+        "kind": "samples",
+        "target": saved.predictor.target,
+        "regressor": saved.predictor.regressor.name,
+        "features": {name: value for name, value in features.items() if isinstance(value, str | int | bool)},
+        "columns": len(saved.predictor.kept),
+        "figures": saved.figures,
+    }
+
+
+def described_samples_lines(record: Mapping[str, Any]) -> list[str]:
+    """That record as text."""
+    of = ", ".join(f"{name} {value}" for name, value in record["features"].items())
+    lines = [
+        f"{record['predictor']}: predictor of {one_line(record['target'], 100)}, learnt from somebody's samples",
+        f"  regressor     {record['regressor']} on {record['columns']} features ({one_line(of, 200)})",
+    ]
+    plain = {k: v for k, v in record["figures"].items() if isinstance(v, int | float | str) and not isinstance(v, bool)}
+    return lines + [f"  {one_line(str(name), 40):<24}{one_line(str(value), 100)}" for name, value in plain.items()]
 
 
 def described_lines(record: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,8 @@ from latlas.latency.predictor import LatencyPredictor
 from latlas.supernet.space import Architecture, SearchSpace
 
 FloatArray = npt.NDArray[np.float64]
+LAYER = "layer "
+"""How the parts that a choice decides are called, with the layer's number from 1."""
 DRAWN = 64
 """Networks that a layer's share is held against where the predictor is not linear."""
 
@@ -40,12 +42,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The parts of a prediction, which sum to `latency_ms`; `method` is `linear` or `shapley`."""
+    """The parts of a prediction, which sum to `latency_ms`; `method` is `linear` or `shapley`.
+
+    `fixed_ms` is what all that no choice decides, the constant too, has together: it is known far better than how it parts,
+    as every network has all of it. `fixed_se_ms` is its standard error where it is known.
+    """
 
     architecture: str
     latency_ms: float
     method: str
     parts: tuple[Part, ...]
+    fixed_ms: float
+    fixed_se_ms: float | None
 
     def to_json(self) -> dict[str, Any]:
         """A record of plain numbers and texts."""
@@ -94,7 +102,12 @@ def explain(
         )
     if method == "linear":
         rows.append(Part(CONSTANT, "", "", constant, constant / total, None if se is None else float(se[-1])))
-    return Explanation(str(architecture), total, method, tuple(rows))
+    fixed_ms = sum(row.latency_ms for row in rows if not row.part.startswith(LAYER))
+    fixed_se = None
+    if found is not None and found.covariance_ms2 is not None:
+        both = [node for _, nodes, layer in groups if layer is None for node in nodes] + [len(graph)]
+        fixed_se = float(grouped_se(found.covariance_ms2, [both])[0])
+    return Explanation(str(architecture), total, method, tuple(rows), fixed_ms, fixed_se)
 
 
 def searchable_nodes(space: SearchSpace) -> list[int | None]:
@@ -111,7 +124,7 @@ def _groups(architecture: Architecture) -> list[tuple[str, list[int], int | None
     chosen = [index for index, layer in enumerate(layer_of) if layer is not None]
     found: dict[tuple[str, int | None], list[int]] = {}
     for index, layer in enumerate(layer_of):
-        name = f"layer {layer + 1}" if layer is not None else _fixed_name(graph, index, chosen)
+        name = f"{LAYER}{layer + 1}" if layer is not None else _fixed_name(graph, index, chosen)
         found.setdefault((name, layer), []).append(index)
     return [(name, nodes, layer) for (name, layer), nodes in found.items()]
 
