@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
 
-from latlas.latency.graph import INPUT, Node, live_nodes
+from latlas.latency.graph import INPUT, Node, executed_inputs
 from latlas.latency.ops import OpSpec
 
 CostOf = Callable[[OpSpec], float]
@@ -48,13 +48,13 @@ EDGE_VALUE = 0.05
 
 
 def features(graph: Sequence[Node], cost_of: CostOf) -> Features:
-    """All features of a network by name; nodes that nothing depends on are left out, as the runtime leaves them."""
+    """All features of a network by name; what the runtime drops is left out."""
     total: Features = {}
-    for index in live_nodes(graph):
+    for index, sources in executed_inputs(graph).items():
         node = graph[index]
         for name, value in node_features(node.spec, cost_of(node.spec)).items():
             total[name] = total.get(name, 0.0) + value
-        for source in node.inputs:
+        for source in sources:
             if source != INPUT:
                 name = edge_name(graph[source].spec, node.spec)
                 total[name] = total.get(name, 0.0) + EDGE_VALUE
