@@ -65,6 +65,11 @@ class Environment:
     not known: a number is then None and a text `unknown`, and no unknown equals another.
     """
 
+    @property
+    def dead_branches(self) -> str:
+        """What the runtime does with nodes whose result changes nothing; OpenVINO, the only one here, drops them."""
+        return "dropped"
+
     cpu_model: str
     cpu_flags: str
     logical_cpus: int | None

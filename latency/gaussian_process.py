@@ -5,9 +5,10 @@
 over groups g of d_g standardised features; s is exp(-r) or Matern 5/2. The weights v, w, the scale a and the noise maximise the
 marginal likelihood of a seeded part of the samples under wide log-normal priors (Rasmussen and Williams 2006, chapter
 5.4). Measurements have outliers: the noise of a sample grows with how far it lies from what the others predict, as the
-expectation step for a Student t noise has it, so that a few bad readings move nothing. What is left out is in closed form
-(chapter 5.4.2). Where some features are counts of what costs add up from, the logarithm of their sum, fitted with no cost
-below zero, is a feature too: logarithms of sums are hard to learn otherwise.
+expectation step for a Student t noise has it, so that a few bad readings move nothing. What is left out is in closed
+form (chapter 5.4.2); by its error the shape is chosen, and whether any sample is doubted. Where some features are counts
+of what costs add up from, the logarithm of their sum, fitted with no cost below zero, is a feature too: logarithms of
+sums are hard to learn otherwise.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from scipy.optimize import minimize, nnls
 from threadpoolctl import threadpool_limits
 
 from latlas.latency.errors import FileFormatError, UsageError
-from latlas.latency.regressors import MAX_FEATURES, FloatArray, check_samples, read_number, read_numbers
+from latlas.latency.regressors import (
+    MAX_FEATURES,
+    FloatArray,
+    check_samples,
+    left_out_error,
+    read_number,
+    read_numbers,
+)
 
 MIN_SAMPLES = 10
 MAX_SAMPLES = 4000
@@ -44,11 +52,13 @@ _MAX_STEP_UP = 1.0
 """A prediction is held within this of the samples' logarithms: a factor of 2.7 beyond the largest and the smallest."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Weights:
-    """The kernel's: `linear` and `smooth` `(groups,)`, `scale`, `noise`, all of standardised logarithms."""
+    """The kernel's: `linear` and `smooth` `(groups,)`, `scale`, `noise`, all of standardised logarithms; and whether samples
+    may be doubted."""
 
     shape: str
+    doubting: bool
     linear: FloatArray
     smooth: FloatArray
     scale: float
@@ -92,8 +102,13 @@ class GaussianProcess:
             self._sum, sums = np.zeros(0), np.zeros(0)
         self._keep(matrix, latencies, spread, sums)
         part = np.random.default_rng(self.seed).permutation(len(latencies))[:_PART]
-        found = [self._maximise(part, shape) for shape in SHAPES]
-        self._solve(min(found, key=lambda pair: pair[1])[0])
+        errors: dict[_Weights, float] = {}
+        for weights in (found for shape in SHAPES for found in self._maximise(part, shape)):
+            self._solve(weights)
+            errors[weights] = left_out_error(self, latencies)
+        best = min(errors, key=lambda weights: errors[weights])
+        if best is not self._weights:
+            self._solve(best)
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
         """`(m,)` milliseconds of `(m, features)`."""
@@ -156,7 +171,7 @@ class GaussianProcess:
         try:
             matrix, latencies, spread = check_samples(X, y, errors, MIN_SAMPLES)
             regressor._keep(matrix, latencies, spread, sums)
-            regressor._solve(_Weights(shape, linear, smooth, scale, noise), doubts)
+            regressor._solve(_Weights(shape, True, linear, smooth, scale, noise), doubts)
         except (UsageError, np.linalg.LinAlgError) as error:
             raise FileFormatError(f"the predictor's Gaussian process: {error}") from None
         return regressor
@@ -209,7 +224,8 @@ class GaussianProcess:
         self._weights = weights
         kernel = self._kernel(self._x, self._x)
         found = np.ones_like(self._t) if doubts is None else doubts
-        for last in range(ROUNDS if doubts is None else 1):
+        rounds = ROUNDS if doubts is None and weights.doubting else 1
+        for last in range(rounds):
             noise = weights.noise * found + self._own_noise + _JITTER
             self._factor, _ = cho_factor(kernel + np.diag(noise), lower=True)
             inverse = cho_solve((self._factor, True), np.eye(len(self._t)))
@@ -217,7 +233,7 @@ class GaussianProcess:
             precision = np.diag(inverse)
             variance = np.maximum(1 / precision - noise, 0) + weights.noise
             self._doubts = found
-            if doubts is None and last < ROUNDS - 1:
+            if last < rounds - 1:
                 found = _doubts(self._alpha / precision, variance + self._own_noise)
         out = np.clip(self._t - self._alpha / precision, *self._range)
         self.left_out_: FloatArray = np.exp(out * self._sd + self._mean)
@@ -226,21 +242,21 @@ class GaussianProcess:
         self.weights_: FloatArray = 1 / self._doubts
         self.shape_ = weights.shape
 
-    def _maximise(self, part: npt.NDArray[np.int64], shape: str) -> tuple[_Weights, float]:
-        """The weights of the largest marginal likelihood of some samples, and its negative logarithm."""
+    def _maximise(self, part: npt.NDArray[np.int64], shape: str) -> list[_Weights]:
+        """The weights of the largest marginal likelihood of some samples, none doubted, and those with doubts."""
         x, t, own = self._x[part], self._t[part], self._own_noise[part]
         groups = int(self._group.max()) + 1
         centre = np.concatenate([np.full(2 * groups, -3.0), [-1.0, -5.0]])
         start = np.concatenate([np.full(2 * groups, np.log(0.3 / groups)), [np.log(0.3), np.log(0.01)]])
         bounds = [(-_LOG_BOUND, 6.0)] * (2 * groups) + [(-8.0, 5.0), (-_LOG_BOUND, 1.0)]
         doubts = np.ones_like(t)
-        value = np.inf
-        for steps in (_STEPS // 2, _STEPS // 4, _STEPS // 4):
+        found = []
+        for steps in (_STEPS, _STEPS // 2, _STEPS // 2):
             problem = _Problem(x, t, own, doubts, self._group, shape, centre)
-            done = minimize(problem, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
-            start, value = done.x, float(done.fun)
+            start = minimize(problem, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}).x
+            found.append(_weights_of(start, groups, shape, doubting=bool(found)))
             doubts = problem.doubts_at(start)
-        return _weights_of(start, groups, shape), value
+        return [found[0], found[-1]]
 
 
 def additive_costs(counts: FloatArray, y: FloatArray) -> FloatArray:
@@ -307,9 +323,9 @@ def _doubts(residual: FloatArray, variance: FloatArray) -> FloatArray:
     return (FREEDOM + residual**2 / variance) / (FREEDOM + 1)
 
 
-def _weights_of(theta: FloatArray, groups: int, shape: str) -> _Weights:
+def _weights_of(theta: FloatArray, groups: int, shape: str, doubting: bool = False) -> _Weights:
     value = np.exp(theta)
-    return _Weights(shape, value[groups : 2 * groups], value[:groups], float(value[-2]), float(value[-1]))
+    return _Weights(shape, doubting, value[groups : 2 * groups], value[:groups], float(value[-2]), float(value[-1]))
 
 
 class _Problem:

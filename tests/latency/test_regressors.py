@@ -75,17 +75,15 @@ def test_the_likelihoods_gradient_is_that_of_finite_differences():
             assert gradient[index] == pytest.approx(numeric, rel=1e-4, abs=1e-5)
 
 
-def test_a_bad_reading_moves_little(monkeypatch):
-    X, y, true = samples(80, noise=0.005)
+def test_a_bad_reading_moves_little():
+    X, y, true = samples(120, noise=0.005)
     spoilt = y.copy()
     spoilt[::20] *= 3
-    regressor = GaussianProcess().fit(X, spoilt)
-    fine = np.arange(80) % 20 != 0
-    error = np.abs(regressor.predict(X)[fine] / true[fine] - 1).mean()
-    assert regressor.weights_[~fine].max() < 0.2 < regressor.weights_[fine].min()
-    monkeypatch.setattr("latlas.latency.gaussian_process.FREEDOM", 1e9)
-    trusting = GaussianProcess().fit(X, spoilt)
-    assert error < 0.03 < 0.5 * np.abs(trusting.predict(X)[fine] / true[fine] - 1).mean()
+    fine = np.arange(120) % 20 != 0
+    regressor = GaussianProcess(groups=[0, 0, 0, 0, 1], costs=[0, 1, 2, 3]).fit(X, spoilt)
+    assert np.abs(regressor.predict(X)[fine] / true[fine] - 1).mean() < 0.02
+    # What was learnt from as if nothing were wrong with it has a weight of one, or near it.
+    assert regressor.weights_[~fine].max() < 0.2 < 0.5 < np.median(regressor.weights_[fine])
 
 
 def test_what_was_measured_well_counts_more():
