@@ -17,7 +17,7 @@ from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.scratch import scratch_folder
-from latlas.search.constraint import Interval, LatencyConstraint
+from latlas.search.constraint import LatencyConstraint
 from latlas.search.finish import (
     Exported,
     averaged,
@@ -28,6 +28,7 @@ from latlas.search.finish import (
     write_json,
 )
 from latlas.search.halving import Trial, successive_halving
+from latlas.search.interval import Interval
 from latlas.search.loop import Candidate, History, run_search
 from latlas.search.report import write_report
 from latlas.search.session import SETTLE_SECONDS, Session, elect, open_session
@@ -340,5 +341,6 @@ def _result(
         "measured": counts["measured"],
         "false_accepts": counts["false_accepts"],
         "constraint": counts,
+        "prediction": constraint.calibration.report(),
         "space_size": space_size,
     }
