@@ -111,9 +111,7 @@ class AdaptedPredictor(LatencyPredictor):
 
     kind: ClassVar[str] = "adapted"
 
-    def __init__(
-        self, cost_of: CostOf | None = None, campaign_sd: float = 0.0, sources: Sources | None = None
-    ) -> None:
+    def __init__(self, cost_of: CostOf | None = None, campaign_sd: float = 0.0, sources: Sources | None = None) -> None:
         super().__init__(cost_of, campaign_sd)
         self.sources = sources
 

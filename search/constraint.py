@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ from latlas.search.calibration import Calibration, Tested
 from latlas.search.interval import Interval
 
 __all__ = ["Counts", "HasGraph", "Interval", "LatencyConstraint", "Learnt", "Predicts", "Verdict"]
+
+log = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -77,6 +80,11 @@ class Learnt:
     lower_ms: float
     upper_ms: float
     predicted_ms: float
+
+    @property
+    def relative_error(self) -> float:
+        """The measurement's own relative standard error."""
+        return Interval(self.latency_ms, self.lower_ms, self.upper_ms).relative_error
 
 
 class LatencyConstraint:
@@ -148,15 +156,19 @@ class LatencyConstraint:
     @property
     def predictor(self) -> Predicts:
         """The predictor that the search began with, having learnt what was measured since; its own milliseconds."""
-        if self._stale:
+        if self._stale and self.calibration.learns:
             # From the start each time: the session's factor, which all are divided by, changes with every measurement.
             scale, intervals = self.scale, [self._measured[graph] for graph in self._tested]
-            self._updated = self._base.updated(  # type: ignore[attr-defined]  # asked for by hasattr
-                list(self._tested),
-                [one.latency_ms / scale for one in intervals],
-                [one.relative_error for one in intervals],
-            )
-            self._stale = False
+            try:
+                self._updated = self._base.updated(  # type: ignore[attr-defined]  # asked for by hasattr
+                    list(self._tested),
+                    [one.latency_ms / scale for one in intervals],
+                    [one.relative_error for one in intervals],
+                )
+            except UsageError as error:  # one of an earlier version; the session's factor is then all that learns
+                log.warning("%s; the search goes on with it as it is", error)
+                self.calibration.learns = False
+        self._stale = False
         return self._updated
 
     @property
@@ -293,7 +305,7 @@ class LatencyConstraint:
             self._measured[graph] = interval
             margin = interval.upper_ms / interval.latency_ms - 1
             self._reading_margin = min(margin, self._reading_margin or math.inf)
-        self._stale = self.calibration.learns
+        self._stale = True
 
     def _verdict(self, measured: Interval) -> Verdict:
         feasible = measured.upper_ms <= self.budget_ms

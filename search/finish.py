@@ -17,7 +17,7 @@ from latlas.latency import campaign, runtime
 from latlas.latency.bench import Bench, Network
 from latlas.latency.errors import LatlasError
 from latlas.latency.profile import Setting
-from latlas.search.constraint import Interval
+from latlas.search.interval import Interval
 from latlas.supernet.checkpoint import save_weights
 from latlas.supernet.network import Subnet
 from latlas.supernet.space import Architecture

@@ -17,8 +17,7 @@ from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.predictor_file import SavedPredictor, save_predictor
 from latlas.latency.profile import Setting
 from latlas.latency.scratch import scratch_folder
-from latlas.search.constraint import Interval, LatencyConstraint
-from latlas.search.extremes import require_possible
+from latlas.search.constraint import LatencyConstraint
 from latlas.search.finish import (
     Exported,
     averaged,
@@ -29,7 +28,8 @@ from latlas.search.finish import (
     write_json,
 )
 from latlas.search.halving import Trial, successive_halving
-from latlas.search.improve import improved
+from latlas.search.interval import Interval
+from latlas.search.learnt import with_learnt
 from latlas.search.loop import Candidate, History, run_search
 from latlas.search.report import write_report
 from latlas.search.session import SETTLE_SECONDS, Session, elect, open_session
@@ -147,8 +147,6 @@ def search(
     baseline = space.baseline(config.baseline) if space.is_baseline(config.baseline) else None
     if baseline is None:
         raise UsageError(f"{space.name} has no baseline {config.baseline!r}; it has {', '.join(space.baselines)}")
-    if config.budget_ms is not None:
-        require_possible(saved.predictor, space, config.budget_ms)
     strategy = make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations)
     training_device(config.train.device)
     # Candidates are compared on training images: what is reported is of images that chose nothing.
@@ -255,7 +253,7 @@ def search(
             f"{winner.architecture} takes {interval.latency_ms:.3f} ms as exported, above the budget of "
             f"{constraint.budget_ms:.3f} ms; the machine is unsteady, see `latlas doctor`, and search again"
         )
-    save_predictor(out / "predictor", improved(saved, constraint.learnt()), overwrite=True)
+    save_predictor(out / "predictor", with_learnt(saved, constraint.learnt()), overwrite=True)
     write_report(out / "report.html", result, history, validation, networks)
     write_json(out / "result.json", result)
     return result
@@ -346,5 +344,6 @@ def _result(
         "measured": counts["measured"],
         "false_accepts": counts["false_accepts"],
         "constraint": counts,
+        "prediction": constraint.calibration.report(),
         "space_size": space_size,
     }

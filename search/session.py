@@ -16,16 +16,24 @@ from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
 from latlas.search.anchors import anchors_of, session_scale
-from latlas.search.constraint import HasGraph, Interval, LatencyConstraint
-from latlas.search.extremes import extremes
+from latlas.search.constraint import HasGraph, LatencyConstraint, Verdict
 from latlas.search.finish import interval_of
+from latlas.search.interval import Interval
+from latlas.search.limits import limits_of
 from latlas.search.loop import Candidate, History
+from latlas.search.verify import select
 from latlas.supernet.space import Architecture
 
 log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.3
 """Between training threads and the stopwatch: torch's thread pool spins for a while after its work."""
+SLOWEST_SESSION = 0.5
+"""No session is taken to run at less than this share of another's milliseconds: what needs that is refused unmeasured."""
+UNANCHORED_ERROR = 0.02
+"""Relative standard error of a session's scale by the reference alone."""
+LEAST_CHANCE = 0.1
+"""Of being accepted, below which an architecture that predictions leave open is not worth measuring."""
 DIFFERENT_SHARE = 0.25
 """Finalists differ from each other in at least this share of their layers."""
 
@@ -86,9 +94,14 @@ def open_session(
     """The constraint, session and anchors of this search; raises `InfeasibleBudgetError` for an impossible budget."""
     space = baseline.space
     predictor = saved.predictor
-
-    quickest, slowest = extremes(predictor, space)
-    fastest = space.decode([quickest.codes])[0]
+    limits = limits_of(predictor, space, confidence)
+    fastest = limits.fastest
+    if budget_ms is not None and SLOWEST_SESSION * limits.fastest_ms.lower_ms > budget_ms:
+        raise InfeasibleBudgetError(
+            f"no network of {space.text} comes near {budget_ms:.3f} ms: the fastest, {fastest}, is predicted to take "
+            f"{limits.fastest_ms.latency_ms:.3f} ms, the slowest {limits.slowest_ms.latency_ms:.3f} ms; "
+            "raise the budget, or search a leaner space"
+        )
     on_note("measuring the baseline, the fastest network of the space, and some that the predictor knows")
     known = anchors_of(saved)
     measured = list(dict.fromkeys([baseline, fastest, *known]))
@@ -103,9 +116,9 @@ def open_session(
         one: found[str(one)].reading(setting.rule).ratio * reference_ms for one in known if found[str(one)].passes
     }
     # A predictor of an earlier version names no subnets: then the reference alone tells.
-    scale = reference_ms / saved.environment.session_reference_ms
+    scale, scale_error = reference_ms / saved.environment.session_reference_ms, UNANCHORED_ERROR
     if took_ms:
-        scale, _ = session_scale(saved, known, took_ms)
+        scale, scale_error = session_scale(saved, known, took_ms)
     if abs(math.log(scale)) > 0.05:
         log.warning(
             "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",
@@ -115,7 +128,7 @@ def open_session(
         baseline=interval_of(found[str(baseline)], reference_ms, setting),
         fastest=interval_of(found[str(fastest)], reference_ms, setting),
         fastest_architecture=fastest,
-        slowest_ms=slowest.latency_ms * scale,
+        slowest_ms=limits.slowest_ms.latency_ms * scale,
     )
     if budget_ms is None:
         budget_ms = anchors.baseline.latency_ms
@@ -129,10 +142,12 @@ def open_session(
     constraint = LatencyConstraint(
         predictor,
         budget_ms,
-        measure=lambda architecture: session.measure([architecture], setting.passes)[0],
+        measure_all=lambda architectures: session.measure(architectures, setting.passes),
         confidence=confidence,
         max_measurements=max_measurements,
+        least_chance=LEAST_CHANCE,
         scale=scale,
+        scale_error=scale_error,
     )
     constraint.confirm(fastest, anchors.fastest)
     on_note(f"budget {budget_ms:.3f} ms; fastest {anchors.fastest.latency_ms:.3f} ms")
@@ -146,21 +161,24 @@ def elect(
     at_once: int,
     on_note: Callable[[str], None],
 ) -> list[Candidate]:
-    """The finalists that are within the budget when measured, best first; where there are none, those ranked after them."""
+    """The finalists that are surely within the budget when measured anew, best first; where there are none, those ranked after
+    them. See `verify.select`."""
     ranked = spread(history.ranked(), at_once)
-    for first in range(0, len(ranked), at_once):
-        finalists = ranked[first : first + at_once]
-        on_note(f"measuring {len(finalists)} finalists")
-        intervals = session.measure([one.architecture for one in finalists], session.setting.careful_passes)
-        # All of them, not only up to the winner: each is a prediction that was put to the test.
-        verdicts = [
-            (one, constraint.confirm(one.architecture, interval))
-            for one, interval in zip(finalists, intervals, strict=True)
-            if interval is not None
+    by_architecture = {one.architecture: one for one in ranked}
+
+    def measure(architectures: Sequence[Architecture]) -> list[Interval | None]:
+        on_note(f"measuring {len(architectures)} finalists")
+        return session.measure(architectures, session.setting.careful_passes)
+
+    within = select(constraint, list(by_architecture), at_once, measure)
+    if within:
+        return [
+            replace(
+                by_architecture[one.architecture],
+                verdict=Verdict(True, one.interval.latency_ms, one.interval.lower_ms, one.interval.upper_ms, True),
+            )
+            for one in within
         ]
-        within = [replace(candidate, verdict=verdict) for candidate, verdict in verdicts if verdict.feasible]
-        if within:
-            return within
     raise LatlasError(
         f"none of the {len(ranked)} candidates held {constraint.budget_ms:.3f} ms when measured; "
         "raise the budget a little, or measure on a quieter machine"

@@ -3,11 +3,14 @@
 Beside it a bare `prediction < budget` filter in the same searches on the same machine, which breaks it: so the test can fail.
 """
 
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from latlas.latency.graph import Node
 from latlas.latency.ops import OpSpec
@@ -36,19 +39,20 @@ class Chain(SearchSpace):
         return False
 
     def graph(self, operators):
-        nodes, size = [], 64
-        for index, (name, (channels, out_channels, stride)) in enumerate(zip(operators, PLACES, strict=True)):
-            kind, _, kernel = name.partition("_k")
-            more = {"hidden_channels": 4 * channels} if kind == "mbconv" else {}
-            dilation = 2 if kind == "dilconv" else 1
-            place = (channels, out_channels, size, size, stride, int(kernel or 1))
-            nodes.append(Node(OpSpec(kind, *place, dilation=dilation, **more), (index - 1,)))
-            size //= stride
-        return tuple(nodes)
+        return tuple(node(index, name) for index, name in enumerate(operators))
+
+
+@cache
+def node(index, name):
+    channels, out_channels, stride = PLACES[index]
+    size = 64 // math.prod(place[2] for place in PLACES[:index])
+    kind, _, kernel = name.partition("_k")
+    more = {"hidden_channels": 4 * channels} if kind == "mbconv" else {"dilation": 2 if kind == "dilconv" else 1}
+    return Node(OpSpec(kind, channels, out_channels, size, size, stride, int(kernel or 1), **more), (index - 1,))
 
 
 SPACE = Chain()
-BUDGETS, SEEDS, TRAIN = 15, 2, 80
+BUDGETS, SEEDS, TRAIN = 15, 2, 120
 EVALUATIONS, DRAWS, RETURNED = 60, 1000, 3
 
 
@@ -64,8 +68,13 @@ class BareFilter(LatencyConstraint):
 
 @pytest.fixture(scope="module")
 def searches(learner):
+    with threadpool_limits(1):  # small matrices: threads wait for each other
+        return run_searches(learner)
+
+
+def run_searches(learner, machine_seed=3):
     """For each budget and seed: what the constraint returned, what the filter did, measured again, over the budget."""
-    machine, rng = SimulatedMachine(seed=3), np.random.default_rng(3)
+    machine, rng = SimulatedMachine(machine_seed, pair=0.05), np.random.default_rng(machine_seed)
     train = SPACE.sample(TRAIN, rng)
     readings = machine.session(1).measure(train, 6)
     predictor = learner().fit([one.graph() for one in train], [one.latency_ms for one in readings])
@@ -101,7 +110,7 @@ def searches(learner):
                 predictor,
                 float(budget_ms),
                 measure_all=lambda some, session=session: session.measure(some, 6),
-                max_measurements=20,
+                max_measurements=30,
                 least_chance=0.2,
                 scale_error=0.005,
             )
