@@ -21,8 +21,8 @@ KEY = "latlas_over_ms"
 class OptunaLatencyConstraint:
     """Tells a study's trials by how many milliseconds they are above the budget.
 
-    `architecture_of` makes the architecture, anything with a `graph()`, of a trial, by its `suggest_...` methods. Call `check`, or
-    `prune`, in the objective; or give this object itself to a sampler as `constraints_func`, which Optuna 5 deprecates.
+    `architecture_of` makes the architecture, anything with a `graph()`, of a trial, by its `suggest_...` methods. Call `check`,
+    or `prune`, in the objective; or give this object itself to a sampler as `constraints_func`, which Optuna 5 deprecates.
 
     Example:
         >>> within = OptunaLatencyConstraint(constraint, architecture_of)    # doctest: +SKIP
@@ -52,7 +52,7 @@ class OptunaLatencyConstraint:
         return verdict
 
     def prune(self, trial: Trial) -> Verdict:
-        """As `check`; raises `optuna.TrialPruned` where the architecture is not within the budget, so that it costs no training."""
+        """As `check`; raises `optuna.TrialPruned` where the architecture is not within the budget: no training for it."""
         import optuna
 
         verdict = self.check(trial)
