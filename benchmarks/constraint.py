@@ -51,7 +51,7 @@ from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, SearchSpace, parse_architecture, parse_space
 
 Measure = Callable[[Sequence[Any], int], list[Interval | None]]
-USE, FINALISTS, DRAWS, DRY_TRAIN = 0.97, 8, 3000, 100
+USE, FINALISTS, DRY_TRAIN = 0.97, 8, 100
 METHODS = ("latlas", "filter", "table_sum", "table_sum_scaled")
 
 
@@ -218,7 +218,7 @@ def one_search(
             arguments.evaluations,
             start=(fastest,),
             floor_ms=USE * budget_ms,
-            max_draws=DRAWS,
+            max_draws=arguments.draws,
         )
         ranked = [one.architecture for one in history.ranked()]
     except InfeasibleBudgetError:
@@ -263,6 +263,9 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--evaluations", type=int, default=60)
+    parser.add_argument(
+        "--draws", type=int, default=3000, help="in a row without a candidate, after which a search ends"
+    )
     parser.add_argument("--max-measurements", type=int, default=20)
     parser.add_argument("--passes", type=int, default=6)
     parser.add_argument("--returned", type=int, default=1, help="networks that a search returns")

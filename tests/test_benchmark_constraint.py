@@ -26,7 +26,7 @@ def test_a_simulated_run(tmp_path):
     samples = tmp_path / "samples.json"
     command = [
         *(sys.executable, "-P", str(SCRIPT), "--dry", "--space", SPACE, "--budgets", "2", "--seeds", "1"),
-        *("--evaluations", "20", "--samples", str(samples)),
+        *("--evaluations", "20", "--draws", "400", "--samples", str(samples)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
