@@ -292,6 +292,8 @@ class TestAdapt:
             return [Sample(a, ms, 0.98 * ms, 1.02 * ms, ms / 0.5, "ok", (1.0,)) for a, ms in rows], there
 
         monkeypatch.setattr("latlas.search.fit.collect_these", collect_these)
+        monkeypatch.setattr("latlas.search.choice.POOL", 200)
+        monkeypatch.setattr("latlas.search.choice.INTEREST", 100)
         code, out, err = latlas(
             *("predictor", "adapt", "--predictor", folder, "--subnets", 12, "--test", 6, "--precision", "bf16"),
             *("--out", tmp_path / "here", "--json"),
