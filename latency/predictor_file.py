@@ -89,7 +89,8 @@ class SavedPredictor:
         ]
         if differing:
             raise EnvironmentMismatchError(
-                f"the predictor is of another environment: {'; '.join(differing)}; make one with `latlas fit-predictor`"
+                f"the predictor is of another environment: {'; '.join(differing)}; adapt it with a few subnets "
+                "(`latlas predictor adapt`), or make one with `latlas fit-predictor`"
             )
 
 

@@ -4,16 +4,20 @@ import csv
 import io
 import json
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from latlas import cli
 from latlas.latency.environment import detect
+from latlas.latency.errors import EnvironmentMismatchError
 from latlas.latency.features import CostList
 from latlas.latency.predictor import LatencyPredictor
 from latlas.latency.predictor_file import LearntFrom, SavedPredictor, load_predictor, save_predictor
+from latlas.latency.profile import Setting
 from latlas.search.explain import explain
+from latlas.search.here import environment_here, require_here
 from latlas.supernet.nasbench201 import NasBench201
 
 SPACE = "portrait:height=32,width=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8,aspp_channels=8,skip=True"
@@ -213,6 +217,16 @@ class TestElsewhere:
         assert "cpu_model is" in err
         assert "here 'Another CPU'" in err
         assert "latlas predictor adapt" in err
+
+    def test_what_is_of_this_machine_is_accepted_and_each_field_that_is_not_is_named(self):
+        here = environment_here(Setting(precision="bf16", threads=2))
+        require_here(here, "search")
+        there = replace(here, cpu_model="Another CPU", openvino_version="1.0")
+        message = r"cannot search: cpu_model is 'Another CPU', here .*; openvino_version is '1\.0', here"
+        with pytest.raises(EnvironmentMismatchError, match=message):
+            require_here(there, "search")
+        with pytest.raises(EnvironmentMismatchError, match="cpu_flags is 'unknown'"):
+            require_here(replace(here, cpu_flags="unknown"), "search")
 
 
 class TestAdapt:
