@@ -227,9 +227,7 @@ def require_asked(saved: SavedPredictor, here: bool, threads: int | None, precis
     if here:
         from latlas.search.here import require_here
 
-        its = saved.environment
-        setting = options.setting_of(its.precision, its.threads or 1, batch=its.batch or 1)
-        require_here(its, setting, "predict for this machine with this predictor")
+        require_here(saved.environment, "predict for this machine with this predictor")
 
 
 def refuse_for_samples(explain: bool, here: bool, threads: int | None, precision: str | None) -> None:

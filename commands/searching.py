@@ -129,6 +129,7 @@ def search(
     """Search a supernet under a hard latency budget; the winner is measured, trained, exported and compared."""
     import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
     from latlas.latency.predictor_file import load_predictor
+    from latlas.search.here import require_here
     from latlas.search.loop import History
     from latlas.search.pipeline import Listener, SearchConfig, require_searchable
     from latlas.search.pipeline import search as run
@@ -145,6 +146,7 @@ def search(
     space = weights.space
     trained = read_metadata(supernet)
     saved.require(space.text)
+    require_here(environment, "search with this predictor here")  # before data is loaded and anything measured
     require_searchable(environment.precision, environment.batch)
     options.require_writable(out)
     height, width = space.input_shape()[1:]

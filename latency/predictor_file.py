@@ -89,7 +89,8 @@ class SavedPredictor:
         ]
         if differing:
             raise EnvironmentMismatchError(
-                f"the predictor is of another environment: {'; '.join(differing)}; make one with `latlas fit-predictor`"
+                f"the predictor is of another environment: {'; '.join(differing)}; adapt it with a few subnets "
+                "(`latlas predictor adapt`), or make one with `latlas fit-predictor`"
             )
 
 
@@ -212,5 +213,9 @@ def booster_text(path: Path, sha256: str) -> str:
 
 
 def checksum(record: Mapping[str, Any]) -> str:
-    """The sha256 of a record but for its own field of that name."""
-    return hashlib.sha256(canonical_json({k: v for k, v in record.items() if k != "sha256"}).encode()).hexdigest()
+    """The sha256 of a record but for its own field of that name; `FileFormatError` for a number beyond all floats."""
+    try:
+        text = canonical_json({k: v for k, v in record.items() if k != "sha256"})
+    except ValueError as error:  # 1e999 is a number to JSON's grammar and infinity to Python
+        raise FileFormatError(f"a predictor's record: {one_line(str(error), 100)}") from None
+    return hashlib.sha256(text.encode()).hexdigest()

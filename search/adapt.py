@@ -122,12 +122,13 @@ def adapt(
     predictor = AdaptedPredictor(cost_of, CAMPAIGN_SHIFT, said).fit(graphs, latencies.tolist(), errors)
     left_out = np.maximum(predictor.model_.left_out_, latencies.min() / 10)
     alone = np.array([one.predict(graphs) for one in predictors])
+    scaled = _left_out_scaled(alone, latencies)
     figures: dict[str, Any] = {
         "train": len(train),
         "test": len(test),
         "sources": len(sources),
         "left_out_mape": predictor.cv_mape_,
-        "scaled_mape": _left_out_scaled(alone, latencies),
+        "scaled_mape": float(scaled.mean()),
         "source_mape": [float(np.mean(np.abs(row / latencies - 1))) for row in alone],
         "from_nothing_mape": _from_nothing(cost_of, graphs, latencies, errors),
         "scale": list(predictor.columns_.scale),
@@ -135,7 +136,7 @@ def adapt(
         "goal": goal,
     }
     figures |= _expectations(predictor, space, len(train), goal, seed)
-    reasons = _too_few(figures)
+    reasons = _too_few(figures, np.abs(left_out / latencies - 1) - scaled)
     figures |= {"enough": not reasons, "too_few_because": reasons}
     learnt = [_learnt_from(one, ms, "train") for one, ms in zip(train, left_out, strict=True)]
     if test:
@@ -166,15 +167,16 @@ def _expectations(
     }
 
 
-def _too_few(figures: Mapping[str, Any]) -> list[str]:
-    """Why the samples are too few, empty where they are not."""
+def _too_few(figures: Mapping[str, Any], excess: FloatArray) -> list[str]:
+    """Why the samples are too few, empty where they are not; `excess` is by how much each one's left-out error is above that
+    of the sources merely scaled."""
     reasons = []
     if figures["expected_mape"] > figures["goal"]:
         more = f"about {figures['needs']} would do" if figures["needs"] else "many more would not do either"
         reasons.append(
             f"a mean error of {100 * figures['expected_mape']:.1f} % is to be expected, above {100 * figures['goal']:g} %; {more}"
         )
-    if figures["left_out_mape"] > figures["scaled_mape"]:
+    if excess.mean() > excess.std(ddof=1) / math.sqrt(len(excess)):  # more than chance would have it
         reasons.append(
             f"on samples left out it errs by {100 * figures['left_out_mape']:.1f} %, "
             f"the sources merely scaled by {100 * figures['scaled_mape']:.1f} %"
@@ -182,14 +184,14 @@ def _too_few(figures: Mapping[str, Any]) -> list[str]:
     return reasons
 
 
-def _left_out_scaled(said: FloatArray, latencies: FloatArray) -> float:
-    """Mean relative error on each sample of the sources' mean, scaled by the median of the other samples."""
+def _left_out_scaled(said: FloatArray, latencies: FloatArray) -> FloatArray:
+    """Relative error `(n,)` on each sample of the sources' mean, scaled by the median of the other samples."""
     errors = []
     for left in range(len(latencies)):
         others = np.arange(len(latencies)) != left
         scale = np.median(latencies[others] / said[:, others], axis=1)
         errors.append(abs(float(np.mean(said[:, left] * scale)) / latencies[left] - 1))
-    return float(np.mean(errors))
+    return np.array(errors)
 
 
 def _from_nothing(cost_of: Any, graphs: Sequence[Any], latencies: FloatArray, errors: Sequence[float]) -> float | None:

@@ -15,8 +15,17 @@ def environment_here(setting: Setting) -> Environment:
     return setting.environment_of(openvino_version(), reference_of("network").id, None)
 
 
-def require_here(environment: Environment, setting: Setting, what: str) -> None:
-    """Raises `EnvironmentMismatchError` that names each key field in which a predictor's environment is not this one."""
+def require_here(environment: Environment, what: str) -> None:
+    """Raises `EnvironmentMismatchError` that names each key field in which a predictor's environment is not this machine's.
+
+    Threads, precision and batch are the predictor's own: those are asked for, and not what a machine is.
+    """
+    setting = Setting(
+        precision=environment.precision,
+        threads=environment.threads or 1,
+        streams=environment.streams or 1,
+        batch=environment.batch or 1,
+    )
     differing = differing_fields(environment, environment_here(setting))
     if differing:
         listed = "; ".join(f"{name} is {one!r}, here {other!r}" for name, (one, other) in differing.items())
