@@ -51,7 +51,7 @@ from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, SearchSpace, parse_architecture, parse_space
 
 Measure = Callable[[Sequence[Any], int], list[Interval | None]]
-USE, FINALISTS, DRY_TRAIN = 0.97, 8, 100
+USE, FINALISTS, DRY_TRAIN = 0.97, 6, 100
 METHODS = ("latlas", "filter", "table_sum", "table_sum_scaled")
 
 
@@ -224,7 +224,7 @@ def one_search(
     except InfeasibleBudgetError:
         ranked = []
     if method == "latlas":
-        careful = min(2 * arguments.passes, 24)
+        careful = min(4 * arguments.passes, 24)
         ranked = [
             one.architecture for one in select(constraint, ranked, FINALISTS, lambda some: measure(some, careful))
         ]

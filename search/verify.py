@@ -19,7 +19,7 @@ from latlas.search.interval import Interval, pooled
 
 A = TypeVar("A", bound=HasGraph)
 
-CONFIDENCE = 0.995
+CONFIDENCE = 0.99
 """That another process finds a verified network within the budget."""
 ROUNDS = 3
 """How often a finalist is measured at most."""
