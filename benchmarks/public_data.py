@@ -108,6 +108,9 @@ def hat(path: Path, counts: list[int], seeds: int) -> dict[str, Any]:
             beside(fit_tabular(samples, features, HAT_TARGET, count, seed=seed), latencies, methods)
             for seed in range(seeds)
         ]
+        for seed, run in enumerate(runs):
+            ordered = fit_tabular(samples, features, HAT_TARGET, count, seed=seed, in_order=True).figures
+            run["latlas, lines in order"] = {name: ordered[name] for name in SHOWN}
         found[str(count)] = {"mean": means(runs), "seeds": runs}
     return found
 

@@ -79,6 +79,12 @@ def fit_predictor(
     dead_branches: Annotated[
         str, typer.Option(help="With --samples: what the runtime did with dead branches: dropped, executed or auto.")
     ] = "auto",
+    in_order: Annotated[
+        bool,
+        typer.Option(
+            "--in-order", help="With --features: lines are in the order of measuring; take the machine's drift out."
+        ),
+    ] = False,
     relative_error: options.ErrorOption = 0.01,
     lock_timeout: options.LockOption = None,
     force: options.ForceOption = False,
@@ -100,13 +106,14 @@ def fit_predictor(
             train=train,
             test=test,
             dead_branches=dead_branches,
+            in_order=in_order,
             out=out,
             force=force,
             seed=seed,
             json=json,
         )
         return
-    if target or features or train is not None:
+    if target or features or in_order or train is not None:
         raise UsageError("--target, --features and --train are of --samples FILE.csv; give that too")
     test = 50 if test is None else test
     from latlas.latency.environment import require_same

@@ -48,7 +48,7 @@ class Template:
 
     def graph(self, codes: Sequence[int] | IntArray) -> Graph:
         """The graph of one row of codes."""
-        (row,) = check_codes([codes], self.sizes).tolist()
+        (row,) = check_codes(np.asarray(codes)[None], self.sizes).tolist()
         return tuple(
             Node(slot.options[0 if slot.column is None else row[slot.column]], slot.inputs) for slot in self.slots
         )

@@ -250,7 +250,7 @@ class GaussianProcess:
         start = np.concatenate([np.full(2 * groups, np.log(0.3 / groups)), [np.log(0.3), np.log(0.01)]])
         bounds = [(-_LOG_BOUND, 6.0)] * (2 * groups) + [(-8.0, 5.0), (-_LOG_BOUND, 1.0)]
         doubts = np.ones_like(t)
-        found = []
+        found: list[_Weights] = []
         for steps in (_STEPS, _STEPS // 2, _STEPS // 2):
             problem = _Problem(x, t, own, doubts, self._group, shape, centre)
             start = minimize(problem, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}).x

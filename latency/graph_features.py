@@ -101,8 +101,8 @@ class _Walk:
         found["pairs"] = self._pairs(chosen, live, sources)
         for column, size in enumerate(template.sizes):
             mine = [i for i, slot in enumerate(template.slots) if slot.column == column]
-            runs = live[:, mine].any(axis=1) if mine else np.zeros(count, dtype=bool)
-            found[f"place {column}"] = ((codes[:, column, None] == np.arange(size)) & runs[:, None]).astype(float)
+            runs = live[:, mine].any(axis=1)
+            found[f"place {column}"] = (np.eye(size)[codes[:, column]].T * runs).T
         if dead_branches == "dropped":
             written = ~self.nothing[chosen] & ~self.adds
             reached = self._reached(chosen)

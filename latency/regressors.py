@@ -78,14 +78,14 @@ def check_samples(
 def read_numbers(record: Mapping[str, Any], name: str, shape: tuple[int | None, ...]) -> FloatArray:
     """The array of a record's field, None in `shape` for any length; raises `FileFormatError` where it is not that."""
     value = record.get(name)
-    flat = value if len(shape) == 1 else [x for row in value for x in row] if _rows(value) else None
+    rows: Any = value if _rows(value) else ()
+    flat = value if len(shape) == 1 else [x for row in rows for x in row]
     if not isinstance(flat, list) or len(flat) > MAX_NUMBERS or any(type(x) not in (int, float) for x in flat):
         raise FileFormatError(f"the predictor's {name}: not a list of numbers")
     array = np.array([as_float(x) for x in flat], dtype=float)
     if len(shape) == 2:
-        assert isinstance(value, list)
-        widths = {len(row) for row in value} or {shape[1] or 0}
-        array = array.reshape(len(value), widths.pop()) if len(widths) == 1 else array
+        widths = {len(row) for row in rows} or {shape[1] or 0}
+        array = array.reshape(len(rows), widths.pop()) if len(widths) == 1 else array
     if len(array.shape) != len(shape) or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
         raise FileFormatError(f"the predictor's {name}: its shape is {array.shape}, not {shape}")
     if not np.all(np.isfinite(array) & (np.abs(array) <= _LARGEST)):

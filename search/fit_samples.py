@@ -19,6 +19,7 @@ from latlas.latency.lightgbm_regressor import LightGBMRegressor
 from latlas.latency.regressors import FloatArray, Regressor, choose_regressor, left_out_error
 from latlas.latency.sample_predictor import SampleFeatures, SamplePredictor, scores_of
 from latlas.latency.tabular import TabularFeatures
+from latlas.search.drift import speed_along
 from latlas.search.fit import accuracy
 from latlas.search.samples import SampleFile, architectures_of, columns_of, matrix_of, target_of
 from latlas.supernet.space import SearchSpace
@@ -52,9 +53,20 @@ def split(count: int, train: int, test: int | None, seed: int) -> tuple[IntArray
 
 
 def fit_tabular(
-    samples: SampleFile, features: Sequence[str], target: str, train: int, test: int | None = None, seed: int = 0
+    samples: SampleFile,
+    features: Sequence[str],
+    target: str,
+    train: int,
+    test: int | None = None,
+    seed: int = 0,
+    in_order: bool = False,
 ) -> Fitted:
-    """A predictor from named columns of a file of samples."""
+    """A predictor from named columns of a file of samples.
+
+    With `in_order` the lines are in the order of measuring: latencies, of the lines to test on too, are then stated at the
+    machine's usual speed, which `speed_along` tells from the lines to learn from. The figures have under `without_order`
+    what is so of the latencies as they stand.
+    """
     started = time.monotonic()
     latencies = target_of(samples, target)
     seen = TabularFeatures(columns_of(samples, features))
@@ -65,7 +77,15 @@ def fit_tabular(
         raise UsageError("every feature is the same in all samples to learn from; name others with --features")
     groups = np.array(seen.groups)[kept]
     regressor = choose_regressor(matrix[learnt][:, kept], latencies[learnt], seed, groups=groups.tolist())
-    return _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, started)
+    if not in_order:
+        return _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, started)
+    residuals = np.full(len(latencies), np.nan)
+    residuals[learnt] = np.log(latencies[learnt] / regressor.left_out_)
+    steady = latencies / speed_along(residuals)
+    regressor = choose_regressor(matrix[learnt][:, kept], steady[learnt], seed, groups=groups.tolist())
+    done = _fitted(seen, kept, regressor, matrix, steady, target, learnt, held_out, started)
+    done.figures["without_order"] = accuracy(done.predictor.predict(matrix[held_out]), latencies[held_out])
+    return done
 
 
 def fit_graphs(

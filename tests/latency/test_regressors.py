@@ -183,7 +183,8 @@ def test_a_tampered_lightgbm_record_is_refused(change):
 
 
 def test_a_record_of_a_foreign_shape_is_refused():
-    for record in (None, [], {}, {"name": ["a"]}):
+    foreign: list[object] = [None, [], {}, {"name": ["a"]}]
+    for record in foreign:
         with pytest.raises(FileFormatError, match="the predictor's regressor is"):
             regressor_from_record(record)
     with pytest.raises(FileFormatError, match="its shape is"):

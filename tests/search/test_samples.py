@@ -248,6 +248,17 @@ def test_the_commands_learn_and_predict_columns(tmp_path):
     assert done.exit_code == 3 and "line 2: device is 'gpu'; learnt from were pi, xeon" in done.stderr
 
 
+def test_lines_in_order_are_stated_at_the_usual_speed(tmp_path):
+    samples = table_of(tmp_path, 160)
+    for index, (_, cells) in enumerate(samples.lines):
+        cells["encoder_ms"] = repr(float(cells["encoder_ms"]) * (1 + 0.2 * np.sin(index / 12)))
+    asked = (samples, ["depth", "width", "device"], "encoder_ms", 120)
+    plain, ordered = fit_tabular(*asked).figures, fit_tabular(*asked, in_order=True).figures
+    assert ordered["mape"] < 0.5 * plain["mape"]
+    assert ordered["without_order"]["mape"] > 2 * ordered["mape"]
+    assert "without_order" not in plain
+
+
 def test_the_commands_learn_and_predict_networks(tmp_path):
     path, out = networks_of(tmp_path).path, tmp_path / "p"
     asked = ["fit-predictor", "--samples", path, "--space", SPACE.text, "--target", "ms", "--out", out]
@@ -284,6 +295,7 @@ def test_a_tampered_folder_is_refused(tmp_path):
             "--samples and --table",
         ),
         (["--target", "ms", "--features", "depth", "--train", 20], "no column 'ms'"),
+        (["--target", "ms", "--space", "nasbench201", "--train", 20, "--in-order"], "--in-order is of --features"),
     ],
 )
 def test_what_samples_need(tmp_path, arguments, message):

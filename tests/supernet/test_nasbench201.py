@@ -123,7 +123,7 @@ def test_a_cell_is_the_sum_over_its_edges():
     image = torch.rand(2, 3, 8, 8)
     kinds = [node.spec.kind for node in graph[1:10]]
     assert kinds == ["relu_conv", "skip", "avg_pool", "add", "zeroize", "relu_conv", "add", "skip", "add"]
-    outputs = []
+    outputs: list[torch.Tensor] = []
     with torch.no_grad():
         for node, op in zip(graph, subnet.nodes, strict=True):
             outputs.append(op(*[image if i == -1 else outputs[i] for i in node.inputs]))
