@@ -193,7 +193,9 @@ def load_predictor(folder: Path) -> SavedPredictor:
         environment = Environment.from_dict(record["environment"], f"{what}, environment")
         samples = tuple(from_record(LearntFrom, sample, f"{what}, a sample") for sample in record["samples"])
         adapted_from = tuple(dict(source) for source in record["adapted_from"])
-        space, figures = str(record["space"]), dict(record["figures"])
+        space, figures = record["space"], dict(record["figures"])
+        if not isinstance(space, str) or not space or space != one_line(space):
+            raise ValueError("its space is no line of text")
         predictor = KINDS[kind](learnt)
     except FileFormatError:
         raise

@@ -55,7 +55,7 @@ def test_few_samples_give_the_scale():
 
 
 def test_more_samples_learn_what_the_scale_does_not_say():
-    found = {count: [] for count in (5, 20, 100)}
+    found: dict[int, list[float]] = {count: [] for count in (5, 20, 100)}
     scaled = []
     for seed in range(5):
         world = World(seed)
@@ -69,7 +69,7 @@ def test_more_samples_learn_what_the_scale_does_not_say():
 
 @pytest.mark.parametrize("count", [6, 12, 30])
 def test_intervals_hold_as_often_as_they_say_however_few_the_samples(count):
-    held = {0.8: [], 0.9: [], 0.95: []}
+    held: dict[float, list[float]] = {0.8: [], 0.9: [], 0.95: []}
     for seed in range(40):
         world = World(seed, spread=0.15)
         rows = np.random.default_rng(seed).choice(400, count, replace=False)
