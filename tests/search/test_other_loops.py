@@ -41,7 +41,7 @@ def test_the_readmes_python_runs(folder):
     for block in BLOCKS:
         exec(compile(block, str(README), "exec"), names)
     counts = names["constraint"].counts
-    assert counts.accepted == len(names["feasible"]) > 0
+    assert counts.accepted >= len(names["feasible"]) > 0
     assert counts.accepted + counts.rejected >= 100
 
 
