@@ -139,7 +139,7 @@ def simulated(text: str) -> Known:
 class Points:
     """An estimate without an interval, as a predictor."""
 
-    ms_of: Callable[[Sequence[HasGraph]], Sequence[float]]
+    ms_of: Callable[[Sequence[HasGraph]], Any]
 
     def predict_interval(self, X: Sequence[Any], confidence: float = 0.95) -> list[Prediction]:
         return [Prediction(ms, ms, ms) for ms in map(float, self.ms_of([Bare(graph) for graph in X]))]

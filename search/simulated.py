@@ -66,9 +66,16 @@ class SimulatedMachine:
         )
         return float(sum(costs) * (1 + self._pair * edges / len(live)))
 
-    def session(self, seed: int, **errors: float) -> SimulatedSession:
-        """A timing process on this machine; `errors` as in `SimulatedSession`."""
-        return SimulatedSession(self, seed, **errors)
+    def session(
+        self,
+        seed: int | Sequence[int],
+        *,
+        pass_sd: float = PASS_SD,
+        campaign_sd: float = CAMPAIGN_SD,
+        session_sd: float = 0.004,
+    ) -> SimulatedSession:
+        """A timing process on this machine, with these errors; see `SimulatedSession`."""
+        return SimulatedSession(self, seed, pass_sd=pass_sd, campaign_sd=campaign_sd, session_sd=session_sd)
 
     def _normal(self, name: str) -> float:
         found = self._drawn.get(name)
@@ -86,7 +93,7 @@ class SimulatedSession:
     def __init__(
         self,
         machine: SimulatedMachine,
-        seed: int,
+        seed: int | Sequence[int],
         *,
         pass_sd: float = PASS_SD,
         campaign_sd: float = CAMPAIGN_SD,

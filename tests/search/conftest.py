@@ -30,7 +30,7 @@ def of_edge(producer, consumer):
 class Learner:
     """A Bayesian regression in relative error on an operator's and an edge's costs, with intervals from left-out errors."""
 
-    features: ClassVar = {}
+    features: ClassVar[dict] = {}
 
     def fit(self, graphs, latencies_ms, errors=None):
         self.samples = list(graphs), np.asarray(latencies_ms, float), np.asarray(errors or [0.008] * len(graphs))
@@ -70,7 +70,7 @@ class Learner:
         known = self.features.get(id(graph))  # hashing a graph takes longer than all else here
         if known is not None:
             return known[1]
-        total = Counter()
+        total: Counter[str] = Counter()
         for index in live_nodes(graph):
             spec = graph[index].spec
             names, cost = of_node(spec)

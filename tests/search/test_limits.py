@@ -1,6 +1,7 @@
 """The limits of a space by a real predictor, and what is refused on their strength."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,11 +71,11 @@ def test_what_a_search_measured_is_learnt_and_listed(fitted):
     @dataclasses.dataclass(frozen=True)
     class Saved:
         predictor: object
-        samples: tuple = ()
+        samples: Any = ()
 
     predictor, everything, values = fitted
     one, ms = everything[5], float(values[5])
-    saved = Saved(predictor)
+    saved: Any = Saved(predictor)
     assert with_learnt(saved, []) is saved
     after = with_learnt(saved, [Learnt(one, 1.1 * ms, 1.09 * ms, 1.11 * ms, ms)])
     assert [(s.architecture, s.role) for s in after.samples] == [(str(one), "search")]

@@ -5,7 +5,7 @@ Beside it a bare `prediction < budget` filter in the same searches on the same m
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -109,14 +109,12 @@ def run_searches(learner, machine_seed=3):
             constraint = LatencyConstraint(
                 predictor,
                 float(budget_ms),
-                measure_all=lambda some, session=session: session.measure(some, 6),
+                measure_all=session.measure,
                 max_measurements=30,
                 least_chance=0.2,
                 scale_error=0.005,
             )
-            finalists = select(
-                constraint, searched(constraint), 6, lambda some, session=session: session.measure(some, 12)
-            )
+            finalists = select(constraint, searched(constraint), 6, partial(session.measure, passes=12))
             returned = [one.architecture for one in finalists[:RETURNED]]
             bare = searched(BareFilter(predictor, float(budget_ms)))[:RETURNED]
             found.append(
