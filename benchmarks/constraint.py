@@ -51,7 +51,7 @@ from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, SearchSpace, parse_architecture, parse_space
 
 Measure = Callable[[Sequence[Any], int], list[Interval | None]]
-USE, FINALISTS, DRY_TRAIN = 0.97, 6, 100
+USE, DRY_TRAIN = 0.97, 100
 METHODS = ("latlas", "filter", "table_sum", "table_sum_scaled")
 
 
@@ -226,7 +226,8 @@ def one_search(
     if method == "latlas":
         careful = min(4 * arguments.passes, 24)
         ranked = [
-            one.architecture for one in select(constraint, ranked, FINALISTS, lambda some: measure(some, careful))
+            one.architecture
+            for one in select(constraint, ranked, arguments.finalists, lambda some: measure(some, careful))
         ]
     return {
         "method": method, "budget_ms": budget_ms, "seed": seed, "returned": [str(one) for one in ranked[: arguments.returned]],
@@ -268,6 +269,7 @@ def main() -> None:
     )
     parser.add_argument("--max-measurements", type=int, default=20)
     parser.add_argument("--passes", type=int, default=6)
+    parser.add_argument("--finalists", type=int, default=6, help="measured at once, with four times the passes")
     parser.add_argument("--returned", type=int, default=1, help="networks that a search returns")
     parser.add_argument("--samples", type=Path)
     parser.add_argument(
