@@ -115,7 +115,8 @@ def share_within(terms: Additive, budget_ms: float, bins: int = 20_000) -> Share
     plan = _plan(terms)
     fastest, slowest = (extreme(terms, sign).latency_ms for sign in (1, -1))
     if not fastest <= budget_ms < slowest:
-        return Share(*([float(budget_ms >= slowest)] * 2), 0.0)
+        all_or_none = float(budget_ms >= slowest)
+        return Share(all_or_none, all_or_none, 0.0)
     added = []
     frontier: tuple[int, ...] = ()
     for column, gone in plan:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def of_edge(producer, consumer):
 class Learner:
     """A Bayesian regression in relative error on an operator's and an edge's costs, with intervals from left-out errors."""
 
-    features: ClassVar[dict] = {}
+    features: ClassVar[dict[int, Any]] = {}
 
     def fit(self, graphs, latencies_ms, errors=None):
         self.samples = list(graphs), np.asarray(latencies_ms, float), np.asarray(errors or [0.008] * len(graphs))
