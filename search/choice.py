@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from latlas.latency.errors import UsageError
 from latlas.latency.features import TOTAL, CostOf, features, unit_cost
-from latlas.latency.graph import Graph
+from latlas.latency.graph import Graph, live_nodes
 from latlas.search.strategy import draw_different
 from latlas.supernet.space import Architecture, SearchSpace
 
@@ -62,8 +62,10 @@ def chosen(
     taken = {*given, *avoid}
     # Half of each are uniform, half spread over the space's latencies: both are asked about later.
     drawn = dict.fromkeys([*space.sample(POOL // 2, rng), *draw_different(space, POOL // 2, rng)])
-    candidates = [one for one in drawn if one not in taken]
+    # Of a network that is a constant there is nothing to learn.
+    candidates = [one for one in drawn if one not in taken and live_nodes(one.graph())]
     interest = [*space.sample(INTEREST // 2, rng), *draw_different(space, INTEREST // 2, rng)]
+    interest, given = ([one for one in group if live_nodes(one.graph())] for group in (interest, given))
     pool, asked, known = ([one.graph() for one in group] for group in (candidates, interest, given))
     order = most_informative(pool, asked, known, min(count, len(candidates)), cost_of=cost_of)
     return [candidates[index] for index in order]

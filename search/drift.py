@@ -24,11 +24,13 @@ def speed_along(residuals: FloatArray) -> FloatArray:
     nothing was learnt from a line, whose speed only its neighbours tell.
     """
     known = ~np.isnan(residuals)
+    if not known.any():
+        return np.ones_like(residuals)
     value = np.where(known, residuals, 0.0)
     # Outliers say little of the speed.
-    bound = 3 * float(np.median(np.abs(value[known]))) if known.any() else 0.0
+    bound = 3 * float(np.median(np.abs(value[known])))
     value = np.clip(value, -bound, bound)
-    best, found = float(np.mean(np.abs(value[known]))) if known.any() else 0.0, np.zeros_like(value)
+    best, found = float(np.mean(np.abs(value[known]))), np.zeros_like(value)
     for scale in SCALES:
         reach = int(min(_REACH * scale, (len(value) - 1) // 2))
         weights = np.exp(-np.abs(np.arange(-reach, reach + 1)) / scale)

@@ -251,7 +251,7 @@ def test_the_commands_learn_and_predict_columns(tmp_path):
 def test_lines_in_order_are_stated_at_the_usual_speed(tmp_path):
     samples = table_of(tmp_path, 160)
     for index, (_, cells) in enumerate(samples.lines):
-        cells["encoder_ms"] = repr(float(cells["encoder_ms"]) * (1 + 0.2 * np.sin(index / 12)))
+        cells["encoder_ms"] = repr(float(float(cells["encoder_ms"]) * (1 + 0.2 * np.sin(index / 12))))
     asked = (samples, ["depth", "width", "device"], "encoder_ms", 120)
     plain, ordered = fit_tabular(*asked).figures, fit_tabular(*asked, in_order=True).figures
     assert ordered["mape"] < 0.5 * plain["mape"]
