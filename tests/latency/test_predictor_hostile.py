@@ -29,15 +29,16 @@ KINDS = ("graph", "adapted")
 QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-class Short(dict):
+class Short(dict[str, bytes]):
     """What hypothesis need not print in full where a test fails: it warns of that, and a warning is an error here."""
 
     def __repr__(self):
         return f"{len(self)} of them"
 
 
-class ShortList(list):
-    __repr__ = Short.__repr__
+class ShortList(list[object]):
+    def __repr__(self):
+        return f"{len(self)} of them"
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ def replaced(record, path, value):
     return changed
 
 
-HOSTILE = [
+HOSTILE: list[object] = [
     None,
     True,
     -1,
