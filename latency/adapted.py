@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from latlas.latency.bayes import BayesianLinear, Group
+from latlas.latency.bayes import LARGEST, BayesianLinear, Group
 from latlas.latency.errors import UsageError
 from latlas.latency.features import CostList, CostOf, node_features, unit_cost
 from latlas.latency.graph import Node
@@ -177,8 +177,8 @@ class AdaptedPredictor(LatencyPredictor):
         """The predictor of a record; raises `ValueError`, `KeyError`, `TypeError` or `UsageError` where it is none."""
         costs = record["costs"]
         lookup = None if costs is None else CostList({OpSpec.from_dict(spec): float(ms) for spec, ms in costs})
-        if lookup is not None and not all(0 <= ms < np.inf for ms in lookup.costs.values()):
-            raise ValueError("an operator's latency is negative or not finite")
+        if lookup is not None and not all(0 <= ms <= LARGEST for ms in lookup.costs.values()):
+            raise ValueError("an operator's latency is negative, too large or not finite")
         names = tuple(str(name) for name in record["names"])
         sources = Sources(names, tuple(tuple(float(value) for value in row) for row in record["sources"]))
         scale, unit = tuple(float(value) for value in record["scale"]), float(record["unit"])
@@ -186,8 +186,8 @@ class AdaptedPredictor(LatencyPredictor):
             raise ValueError("its sources do not match its feature names and scales")
         if len(set(names)) != len(names):
             raise ValueError("a feature is named twice")
-        if not np.all(np.isfinite(np.array(sources.coef))) or not all(0 < value < np.inf for value in (*scale, unit)):
-            raise ValueError("one of its numbers is not finite")
+        if not np.all(np.abs(np.array(sources.coef)) <= LARGEST) or not all(1e-9 < v < 1e9 for v in (*scale, unit)):
+            raise ValueError("one of its numbers is too small, too large or not finite")
         predictor = cls(lookup, float(record["campaign_sd"]), sources)
         if not 0 <= predictor.campaign_sd < 1:
             raise ValueError(f"its campaign_sd is {predictor.campaign_sd}")

@@ -28,7 +28,10 @@ LOG_SD = 1.5
 """Standard deviation of a spread's logarithm about its start: without it, few samples may say that a spread is nothing."""
 LOG_RANGE = 7.0
 """How far a spread's logarithm may go from its start."""
-MAX_FEATURES, MAX_SAMPLES = 20_000, 20_000
+MAX_FEATURES, MAX_SAMPLES = 5000, 5000
+"""What a file may have: matrices of these are in hundreds of megabytes, and no small file is to ask for more."""
+LARGEST, LEAST_MS = 1e12, 1e-9
+"""No number of a file is larger and no latency smaller: their squares and quotients are far from what a float holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +164,22 @@ class BayesianLinear:
         if set(spreads) != {*groups, MISFIT} or not all(0 <= value < 1e6 for value in spreads.values()):
             raise ValueError("its spreads are not those of its groups")
         numbers = np.concatenate([matrix.ravel(), errors, np.empty(0) if mean is None else mean])
-        if not np.all(np.isfinite(numbers)) or np.any(errors < 0):
-            raise ValueError("one of its numbers is not finite")
+        if not np.all(np.abs(numbers) <= LARGEST) or np.any(errors < 0) or not np.all((y >= LEAST_MS) & (y <= LARGEST)):
+            raise ValueError("one of its numbers is negative, too large or not finite")
         if not len(rows):
             return cls(groups, mean)._without_samples(np.array([float(value) for value in record["coef"]]), spreads)
         try:
-            return cls(groups, mean).fit(matrix, y, errors, spreads)
+            model = cls(groups, mean).fit(matrix, y, errors, spreads)
         except (UsageError, np.linalg.LinAlgError) as error:
             raise ValueError(str(error)) from None
+        if not all(
+            np.all(np.isfinite(v)) for v in (model.coef_, model.covariance_, model.left_out_, model.left_out_spread_)
+        ):
+            raise ValueError("no finite coefficients follow from its samples")
+        return model
 
     def _without_samples(self, coef: FloatArray, spreads: Mapping[str, float]) -> BayesianLinear:
-        if not len(coef) or not np.all(np.isfinite(coef)):
+        if not len(coef) or not np.all(np.abs(coef) <= LARGEST):
             raise ValueError("it has no samples and no coefficients that are finite")
         self.X_, self.y_, self.errors_ = np.empty((0, len(coef))), np.empty(0), np.empty(0)
         self.coef_, self.covariance_ = coef, np.zeros((len(coef), len(coef)))

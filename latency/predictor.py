@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from latlas.latency import conformal
-from latlas.latency.bayes import BayesianLinear, Group
+from latlas.latency.bayes import LARGEST, BayesianLinear, Group
 from latlas.latency.errors import UsageError
 from latlas.latency.features import GROUPS, TOTAL, CostList, CostOf, Features, features, unit_cost
 from latlas.latency.graph import Node
@@ -166,8 +166,8 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         """The predictor of a record; raises `ValueError`, `KeyError`, `TypeError` or `UsageError` where it is none."""
         costs = record["costs"]
         lookup = None if costs is None else CostList({OpSpec.from_dict(spec): float(ms) for spec, ms in costs})
-        if lookup is not None and not all(0 <= ms < np.inf for ms in lookup.costs.values()):
-            raise ValueError("an operator's latency is negative or not finite")
+        if lookup is not None and not all(0 <= ms <= LARGEST for ms in lookup.costs.values()):
+            raise ValueError("an operator's latency is negative, too large or not finite")
         predictor = cls(lookup, float(record["campaign_sd"]))
         if not 0 <= predictor.campaign_sd < 1:
             raise ValueError(f"its campaign_sd is {predictor.campaign_sd}")
@@ -183,7 +183,7 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         low, high = (float(value) for value in record["range_ms"])
         predictor.range_ms_ = (low, high)
         numbers = np.array([*predictor.scores_, predictor.cv_mape_, low, high])
-        if not len(predictor.scores_) or not np.all(np.isfinite(numbers) & (numbers >= 0)) or not 0 < low <= high:
+        if not len(predictor.scores_) or not np.all((numbers >= 0) & (numbers <= LARGEST)) or not 0 < low <= high:
             raise ValueError("one of its numbers is negative or not finite")
         return predictor
 

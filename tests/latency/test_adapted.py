@@ -80,8 +80,8 @@ def test_its_record_gives_the_same_predictor(tiny_space, graphs, source, target)
     first, second = (one.predict_interval(graphs[100:120], 0.95) for one in (predictor, again))
     np.testing.assert_allclose([b.upper_ms for b in first], [b.upper_ms for b in second], rtol=1e-6)
     assert again.freedom_ == pytest.approx(predictor.freedom_, rel=1e-5)
-    more = [one.updated(graphs[12:20], target[12:20], [0.005] * 8) for one in (predictor, again)]
-    np.testing.assert_allclose(*(one.predict(graphs[100:120]) for one in more), rtol=1e-6)
+    more, more_again = (one.updated(graphs[12:20], target[12:20], [0.005] * 8) for one in (predictor, again))
+    np.testing.assert_allclose(more.predict(graphs[100:120]), more_again.predict(graphs[100:120]), rtol=1e-6)
 
 
 def test_it_learns_on(tiny_space, graphs, source, target):

@@ -33,6 +33,7 @@ def text(record):
 def edited(text, name, value):
     """The text with every value of the first field of that name replaced."""
     line = re.search(rf"^{name}=(.*)$", text, re.MULTILINE)
+    assert line is not None
     return text.replace(line[0], f"{name}=" + " ".join([value] * len(line[1].split(" "))), 1)
 
 
@@ -87,7 +88,7 @@ def test_an_edited_field_is_refused_before_lightgbm_sees_it(text, record, name, 
     broken = edited(text, name, value)
     # The trees keep their sizes, so that it is the field that is noticed, where the field is of a tree.
     if name not in ("tree_sizes",) and f"\n{name}=" in text.partition("Tree=0")[2]:
-        first = int(re.search(r"^tree_sizes=(\d+)", text, re.MULTILINE)[1])
+        first = int(text.partition("\ntree_sizes=")[2].split(" ", 1)[0])
         broken = broken.replace(f"tree_sizes={first}", f"tree_sizes={first + len(broken) - len(text)}", 1)
     with pytest.raises(FileFormatError, match="the predictor's lightgbm") as caught:
         LightGBMRegressor.from_record(record | {"lightgbm": broken})

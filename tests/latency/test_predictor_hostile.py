@@ -29,15 +29,16 @@ KINDS = ("graph", "adapted")
 QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-class Short(dict):
+class Short(dict[str, bytes]):
     """What hypothesis need not print in full where a test fails: it warns of that, and a warning is an error here."""
 
     def __repr__(self):
         return f"{len(self)} of them"
 
 
-class ShortList(list):
-    __repr__ = Short.__repr__
+class ShortList(list[object]):
+    def __repr__(self):
+        return f"{len(self)} of them"
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +117,10 @@ def check_refusal(error):
 def outcome(folder, graphs, load=load_predictor):
     """Bounds that a folder's predictor gives, or None where it is refused with one line of an error of ours."""
     try:
-        loaded = load(folder)
+        bounds = load(folder).predictor.predict_interval(graphs, 0.9)
     except LatlasError as error:
         check_refusal(error)
         return None
-    bounds = loaded.predictor.predict_interval(graphs, 0.9)
     return np.array([[b.latency_ms, b.lower_ms, b.upper_ms] for b in bounds])
 
 
@@ -168,7 +168,7 @@ def replaced(record, path, value):
     return changed
 
 
-HOSTILE = [
+HOSTILE: list[object] = [
     None,
     True,
     -1,
@@ -195,7 +195,7 @@ HOSTILE = [
 @given(where=st.integers(0, 2**31), value=st.integers(0, len(HOSTILE) - 1))
 def test_any_value_of_another_type_or_size_is_refused_or_gives_numbers(tmp_path, contents, graphs, kind, where, value):
     record = json.loads(contents[kind])
-    paths = sorted(paths_of(record), key=str)[1:]
+    paths = [path for path in paths_of(record) if path]
     path = paths[where % len(paths)]
     found = outcome(written(tmp_path / "p", sealed(replaced(record, path, HOSTILE[value]))), graphs)
     assert found is None or believable(found), path
