@@ -19,7 +19,7 @@ from latlas.latency.ops import OpSpec
 CostOf = Callable[[OpSpec], float]
 Features = dict[str, float]
 
-GROUPS = {"base": 1.0, "kind": 0.1, "place": 0.1, "spec": 0.05, "pair": 0.3, "meeting": 0.3}
+GROUPS = {"base": 0.1, "kind": 0.1, "place": 0.1, "spec": 0.05, "pair": 0.3, "meeting": 0.3}
 """Feature groups by their name's first word, with the prior spread of their coefficients from which learning begins."""
 TOTAL = "base cost"
 """The feature whose coefficient is expected to be near one: the sum of the operators' isolated latencies."""

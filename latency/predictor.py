@@ -25,7 +25,7 @@ from latlas.latency.ops import OpSpec
 
 FloatArray = npt.NDArray[np.float64]
 MIN_SAMPLES = 10
-CONSTANT, CONSTANT_SPREAD = "constant ms", 1.0
+CONSTANT, CONSTANT_SPREAD = "constant ms", 0.05
 """The feature that every network has once, and its coefficient's prior spread in milliseconds."""
 
 
