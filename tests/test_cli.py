@@ -370,11 +370,11 @@ def test_the_readmes_own_commands_and_code_run_in_their_order(tmp_path):
     photographs(tmp_path / "photos")
     readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
     lines = [shlex.split(line) for line in re.findall(r"^\$ latlas (.*)$", readme, re.MULTILINE)]
-    assert {words[0] for words in lines} == {*SMALLER, "tables"}  # those have tests of their own
-    for words in (words for words in lines if words[0] in SMALLER):
+    assert {words[0] for words in lines} == {*SMALLER, "tables", "predictor", "predict"}  # those have tests of their own
+    for words in (words for words in lines if words[0] in SMALLER and "--samples" not in words):
         done = latlas(*words, *SMALLER[words[0]])
         assert done.code == 0, f"{words}: {done.err}"
-    (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    code, *_ = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     assert "PortraitSpace()" in code
     found: dict[str, Any] = {"parse_space": parse_space}
     exec(code.replace("PortraitSpace()", f"parse_space({SPACE!r})"), found)
@@ -773,7 +773,7 @@ class TestInterrupted:
 
 COMMANDS = [
     (*path, name)
-    for path, group in (((), cli.app), (("tables",), cli.tables_app))
+    for path, group in (((), cli.app), (("tables",), cli.tables_app), (("predictor",), cli.predictor_app))
     for name in typer.main.get_command(group).commands
 ]
 
@@ -784,7 +784,7 @@ def test_every_command_has_help_with_an_example(words):
     assert done.code == 0
     text = " ".join(done.out.split())
     assert "Usage: latlas " + " ".join(words) in text
-    if words != ("tables",):
+    if words not in [("tables",), ("predictor",)]:
         assert "Example: latlas " + " ".join(words) in text
 
 

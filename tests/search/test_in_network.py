@@ -124,7 +124,7 @@ def test_an_interrupted_run_goes_on(table, bench, tmp_path):
     again, _ = add_in_network(table, SPACE, SUBNETS, Setting(), tmp_path / "two")
     assert bench.done == needed
     assert again.manifest.in_network.subnets == whole.manifest.in_network.subnets
-    with pytest.raises(EnvironmentMismatchError, match="designed was"):
+    with pytest.raises(EnvironmentMismatchError, match="architectures was"):
         add_in_network(table, SPACE, SUBNETS + 1, Setting(), tmp_path / "two")
 
 
