@@ -81,7 +81,7 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_errors: Sequence[float] | None = None
     ) -> LatencyPredictor:
         """A predictor that has learnt these too; what was learnt of how far coefficients spread stays as it is."""
-        if not len(self.model_.X_):
+        if not self.learns:
             raise UsageError(
                 "the predictor is of an earlier version, without its samples, and learns no more; fit again"
             )
@@ -99,7 +99,8 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
                 np.concatenate([before, matrix]),
                 np.concatenate([self.model_.y_, np.asarray(y, dtype=float)]),
                 np.concatenate([self.model_.errors_, errors]),
-                self.model_.spreads_,
+                # A group that none of the first networks had is at its start.
+                {name: group.start for name, group in model.groups.items()} | self.model_.spreads_,
             )
         )
         return other

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from latlas.latency import conformal
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.graph_features import GraphFeatures
 from latlas.latency.regressors import MAX_FEATURES, FloatArray, Regressor, read_numbers, regressor_from_record
@@ -49,10 +49,7 @@ class SamplePredictor:
 
     def score(self, confidence: float) -> float:
         """Half width of the interval over the spread: the finite-sample quantile of split conformal prediction."""
-        if not 0 < confidence < 1:
-            raise UsageError(f"confidence is {confidence}; it must lie between 0 and 1, as 0.95")
-        rank = min(len(self.scores), math.ceil((len(self.scores) + 1) * confidence))
-        return float(self.scores[rank - 1])
+        return conformal.quantile(self.scores, confidence)
 
     def _columns(self, matrix: npt.ArrayLike) -> FloatArray:
         array = np.asarray(matrix, dtype=float)
@@ -93,5 +90,6 @@ class SamplePredictor:
 
 def scores_of(regressor: Regressor, y: npt.ArrayLike) -> FloatArray:
     """The sorted errors of left-out samples over their spread, both relative to the prediction."""
-    errors = np.abs(np.asarray(y, dtype=float) / regressor.left_out_ - 1)
-    return np.sort(errors / np.maximum(regressor.left_out_spread_, 1e-12))
+    return conformal.scores(
+        np.asarray(y, dtype=float), regressor.left_out_, np.maximum(regressor.left_out_spread_, 1e-12)
+    )

@@ -27,6 +27,7 @@ from PIL import Image
 
 from latlas import cli
 from latlas.commands import options
+from latlas.latency.predictor_file import load_predictor
 from latlas.latency.profile import Setting
 from latlas.latency.row import NUMBERS
 from latlas.latency.runtime import OperatorLibrary, metadata_of, read
@@ -311,6 +312,23 @@ class TestMainJob:
         assert record["reference_ms"] == 2.5
         assert record["latency_ms"] == pytest.approx(record["ratio"] * 2.5)
 
+    def test_measure_states_milliseconds_like_a_predictors(self, predictor):
+        done = latlas("measure", ARCHITECTURE, *QUICK, "--predictor", predictor, "--json")
+        assert done.code == 0, done.err
+        record = done.record
+        assert record["latency_ms"] == pytest.approx(record["ratio"] * record["reference_ms"])
+        assert record["reference_ms"] != record["session_reference_ms"]
+        assert record["lower_ms"] < record["latency_ms"] < record["upper_ms"]
+        refused = latlas("measure", ARCHITECTURE, *QUICK, "--predictor", predictor, "--reference-ms", "2.5")
+        assert refused.code == 2
+        assert "not both" in refused.err
+
+    def test_what_a_search_measured_its_predictor_has_learnt(self, predictor, run_folder):
+        before, after = (load_predictor(folder) for folder in (predictor, run_folder / "predictor"))
+        assert {one.role for one in after.samples} == {"train", "test", "search"}
+        assert [one for one in after.samples if one.role != "search"] == list(before.samples)
+        assert after.figures["mape"] == before.figures["mape"]
+
     def test_predict(self, predictor, run_folder):
         done = latlas(
             "predict", ARCHITECTURE, run_folder / "winner.json", "--random", 3, "--predictor", predictor, "--json"
@@ -370,7 +388,12 @@ def test_the_readmes_own_commands_and_code_run_in_their_order(tmp_path):
     photographs(tmp_path / "photos")
     readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
     lines = [shlex.split(line) for line in re.findall(r"^\$ latlas (.*)$", readme, re.MULTILINE)]
-    assert {words[0] for words in lines} == {*SMALLER, "tables", "predictor", "predict"}  # those have tests of their own
+    assert {words[0] for words in lines} == {
+        *SMALLER,
+        "tables",
+        "predictor",
+        "predict",
+    }  # those have tests of their own
     for words in (words for words in lines if words[0] in SMALLER and "--samples" not in words):
         done = latlas(*words, *SMALLER[words[0]])
         assert done.code == 0, f"{words}: {done.err}"

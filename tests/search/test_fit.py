@@ -12,7 +12,7 @@ from latlas.latency.graph import live_nodes
 from latlas.latency.profile import Setting
 from latlas.latency.stopwatch import Pass
 from latlas.latency.table import Manifest, Row, Table
-from latlas.search.fit import Sample, accuracy, fit_predictor, sample_of
+from latlas.search.fit import CHOICES, Sample, accuracy, fit_predictor, sample_of, subnets_to_measure
 from latlas.search.strategy import draw_different
 from latlas.supernet.portrait import PortraitSpace
 
@@ -201,3 +201,19 @@ def test_a_sample_is_the_ratio_times_the_reference(tiny_space):
     assert one.pass_ratios == (2.0, 2.0)
     with pytest.raises(LatlasError, match="could not be measured: it hung"):
         sample_of(architecture, Measured("x", reason="it hung"), 0.5, Setting())
+
+
+class TestSubnetsToMeasure:
+    def test_none_is_both_learnt_from_and_tested_on(self, tiny_space):
+        for choice in CHOICES:
+            train, test = subnets_to_measure(tiny_space, 20, 10, 0, choice)
+            assert (len(set(train)), len(set(test))) == (20, 10)
+            assert not set(train) & set(test)
+
+    def test_they_are_the_same_for_a_seed(self, tiny_space):
+        assert subnets_to_measure(tiny_space, 5, 5, 1) == subnets_to_measure(tiny_space, 5, 5, 1)
+        assert subnets_to_measure(tiny_space, 5, 5, 1) != subnets_to_measure(tiny_space, 5, 5, 2)
+
+    def test_another_choice_is_refused(self, tiny_space):
+        with pytest.raises(UsageError, match="choice is 'best'"):
+            subnets_to_measure(tiny_space, 5, 5, 0, "best")
