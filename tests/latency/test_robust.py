@@ -510,7 +510,8 @@ def test_the_real_command_loses_nothing_over_kills(tmp_path):
 def test_a_timing_process_that_something_ended_is_no_failed_entry(tmp_path, monkeypatch):
     spec = SPECS[0]
     network = Network("conv", file=str(OperatorLibrary(tmp_path, timing_operator).path(spec)))
-    start, died = Bench._start, []
+    start = Bench._start
+    died: list[int] = []
 
     def dying(self):
         if not died:
