@@ -280,7 +280,9 @@ def explained_lines(found: Explanation) -> list[str]:
             cell.rjust(w) if k in right else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
-    if len(found.parts) > 1 and found.fixed_se_ms is not None:
+    # A baseline has no layers to choose.
+    chosen = any(part.fastest for part in found.parts)
+    if chosen and len(found.parts) > 1 and found.fixed_se_ms is not None:
         lines.append(
             f"all that is no layer, together: {found.fixed_ms:.3f} +-{found.fixed_se_ms:.3f} ms (one standard error)"
         )
