@@ -10,7 +10,6 @@ measured; where the file is there already, it is analysed and nothing is measure
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import tempfile
@@ -30,11 +29,9 @@ from latlas.latency.stopwatch import disagreement
 from latlas.latency.table import Table
 from latlas.search.fit import Sample, accuracy, collect_these, relative_error
 from latlas.search.in_network import estimate_of, in_network_subnets, plain_sum
+from latlas.search.kept_samples import Sets, read_samples, write_samples
 from latlas.search.strategy import draw_different
-from latlas.supernet.space import Architecture, SearchSpace, parse_architecture, parse_space
-
-FIELDS = ("set", "architecture", "latency_ms", "lower_ms", "upper_ms", "ratio", "status", "pass_ratios")
-Sets = dict[str, list[Sample]]
+from latlas.supernet.space import Architecture, SearchSpace, parse_space
 
 
 def subnets_of(space: SearchSpace, subnets: int, test: int, seed: int) -> dict[str, list[Architecture]]:
@@ -75,29 +72,6 @@ def measure(table: Table, arguments: argparse.Namespace) -> tuple[Sets, dict[str
         "seconds": time.monotonic() - started,
         "environment": now.to_dict(),
     }
-
-
-def write_samples(path: Path, sets: Sets) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(FIELDS)
-        for name, members in sets.items():
-            for one in members:
-                passes = " ".join(f"{ratio:.6f}" for ratio in one.pass_ratios)
-                numbers = [f"{value:.6f}" for value in (one.latency_ms, one.lower_ms, one.upper_ms, one.ratio)]
-                writer.writerow([name, str(one.architecture), *numbers, one.status, passes])
-
-
-def read_samples(path: Path) -> Sets:
-    sets: Sets = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            latency, lower, upper, ratio = (float(row[name]) for name in FIELDS[2:6])
-            passes = tuple(float(one) for one in row["pass_ratios"].split())
-            architecture = parse_architecture(row["architecture"])
-            sample = Sample(architecture, latency, lower, upper, ratio, row["status"], passes)
-            sets.setdefault(row["set"], []).append(sample)
-    return sets
 
 
 def figures(predicted: Any, test: Sequence[Sample]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ the file is there already, it is analysed and nothing is measured.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import tempfile
@@ -30,12 +29,11 @@ from latlas.latency.environment import Environment
 from latlas.latency.graph import live_nodes
 from latlas.latency.table import Table
 from latlas.search.fit import Sample, accuracy, collect_these, fit_predictor, subnets_to_measure
-from latlas.supernet.space import parse_architecture, parse_space
+from latlas.search.kept_samples import Sets, read_samples, write_samples
+from latlas.supernet.space import parse_space
 
-FIELDS = ("set", "architecture", "latency_ms", "lower_ms", "upper_ms", "ratio", "status", "pass_ratios")
 COUNTS = (25, 50, 75, 100, 150, 200, 300)
 DRAWS = 5
-Sets = dict[str, list[Sample]]
 
 
 def measure(table: Table, arguments: argparse.Namespace) -> tuple[Sets, dict[str, Any]]:
@@ -64,29 +62,6 @@ def measure(table: Table, arguments: argparse.Namespace) -> tuple[Sets, dict[str
             groups = {"chosen": chosen, "random": drawn} if name == "train" else {"test": test}
             sets |= {group: [found[one] for one in of if one in found] for group, of in groups.items()}
     return sets, {"seconds": seconds, "references_ms": references, "environment": now.to_dict()}
-
-
-def write_samples(path: Path, sets: Sets) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(FIELDS)
-        for name, members in sets.items():
-            for one in members:
-                passes = " ".join(f"{ratio:.6f}" for ratio in one.pass_ratios)
-                numbers = [f"{value:.6f}" for value in (one.latency_ms, one.lower_ms, one.upper_ms, one.ratio)]
-                writer.writerow([name, str(one.architecture), *numbers, one.status, passes])
-
-
-def read_samples(path: Path) -> Sets:
-    sets: Sets = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            latency, lower, upper, ratio = (float(row[name]) for name in FIELDS[2:6])
-            passes = tuple(float(one) for one in row["pass_ratios"].split())
-            architecture = parse_architecture(row["architecture"])
-            sample = Sample(architecture, latency, lower, upper, ratio, row["status"], passes)
-            sets.setdefault(row["set"], []).append(sample)
-    return sets
 
 
 def scaled(train_x: Any, train_y: Any, test_x: Any) -> Any:

@@ -1,0 +1,16 @@
+"""Measured subnets in a file come back as they were."""
+
+import pytest
+
+from latlas.search.fit import Sample
+from latlas.search.kept_samples import read_samples, write_samples
+
+
+def test_they_come_back(tmp_path, tiny_space):
+    one, other = (
+        Sample(architecture, 1.0 + k, 0.9, 1.1, 2.0, "ok", (2.0, 1.99))
+        for k, architecture in enumerate(tiny_space.cover()[:2])
+    )
+    write_samples(tmp_path / "samples.csv", {"train": [one, other], "test": [one]})
+    assert read_samples(tmp_path / "samples.csv") == {"train": [one, other], "test": [one]}
+    assert one.latency_ms == pytest.approx(1.0)
