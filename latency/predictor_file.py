@@ -26,7 +26,7 @@ from latlas.latency.record import canonical_json, from_record, one_line, parse_j
 
 # Version 1 (0.1.0): ridge coefficients by feature name, optional LightGBM text, residuals, operator costs, figures.
 # Version 2 (0.2.0): the environment says more of the machine's state, and OpenVINO's build.
-# Version 3 (after 0.2.0): a regression of the samples, which it learns on from; what was learnt from and tested on. 1 and 2 are read.
+# Version 3 (after 0.2.0): a regression of the samples, which it learns on from; what it was tested on. 1 and 2 are read.
 SCHEMA_VERSION = 3
 VERSIONS = (1, 2, SCHEMA_VERSION)
 MAX_BYTES = 64 * 2**20
