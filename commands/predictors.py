@@ -11,7 +11,6 @@ import typer
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, UsageError
-from latlas.latency.record import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,8 +179,8 @@ def _given(
 
 def _environment_of(path: Path | None, cpu_model: str, precision: str, threads: int, batch: int) -> Environment:
     """The environment that a file says, or one of which only what was told is known."""
-    from latlas.latency.environment import UNKNOWN, Environment, MachineState
-    from latlas.latency.record import parse_json, utc_now
+    from latlas.latency.environment import Environment, told_environment
+    from latlas.latency.record import parse_json
 
     if path is not None:
         if cpu_model:
@@ -196,24 +195,7 @@ def _environment_of(path: Path | None, cpu_model: str, precision: str, threads: 
         if isinstance(record, dict) and "environment" in record:
             record = record["environment"]
         return Environment.from_dict(record, f"{path}, environment")
-    return Environment(
-        cpu_model=one_line(cpu_model, 200) or UNKNOWN,
-        cpu_flags=UNKNOWN,
-        logical_cpus=None,
-        physical_cores=None,
-        threads=threads,
-        streams=None,
-        precision=precision,
-        batch=batch,
-        openvino_version=UNKNOWN,
-        reference_id=UNKNOWN,
-        reference_ms=None,
-        kernel=UNKNOWN,
-        python_version=UNKNOWN,
-        latlas_version=UNKNOWN,
-        started_at=utc_now(),  # when it was read: when it was measured nobody says
-        state=MachineState(),
-    )
+    return told_environment(cpu_model=cpu_model, threads=threads, precision=precision, batch=batch)
 
 
 def require_asked(saved: SavedPredictor, here: bool, threads: int | None, precision: str | None) -> None:

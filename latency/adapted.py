@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from latlas.latency.errors import UsageError
 from latlas.latency.features import CostList, CostOf, node_features, unit_cost
 from latlas.latency.graph import Node
 from latlas.latency.ops import OpSpec
-from latlas.latency.predictor import CONSTANT, LatencyPredictor
+from latlas.latency.predictor import CONSTANT, LatencyPredictor, read_costs
 from latlas.latency.transfer import MIN_SAMPLES, Columns, Transfer, freedom, quantile, relative
 
 FloatArray = npt.NDArray[np.float64]
@@ -154,10 +153,9 @@ class AdaptedPredictor(LatencyPredictor):
         other._settle(_Projected(model, wide, other.columns_.unit))
         return other
 
-    def margins(self, spreads: FloatArray, confidence: float) -> FloatArray:
-        """Half widths `(n,)` of intervals over their predictions, as wide as few samples make them."""
-        own = quantile(self.scores_, self.freedom_, confidence) * spreads
-        return np.minimum(np.hypot(own, NormalDist().inv_cdf(0.5 + confidence / 2) * self.campaign_sd), 0.99)
+    def _quantile(self, confidence: float) -> float:
+        """As wide as few samples make it."""
+        return quantile(self.scores_, self.freedom_, confidence)
 
     def regression(self, graphs: Sequence[Sequence[Node]]) -> tuple[BayesianLinear, FloatArray]:
         """The regression behind it, and the graphs' `relative` columns: what `transfer.expected_error` takes."""
@@ -175,10 +173,7 @@ class AdaptedPredictor(LatencyPredictor):
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> AdaptedPredictor:
         """The predictor of a record; raises `ValueError`, `KeyError`, `TypeError` or `UsageError` where it is none."""
-        costs = record["costs"]
-        lookup = None if costs is None else CostList({OpSpec.from_dict(spec): float(ms) for spec, ms in costs})
-        if lookup is not None and not all(0 <= ms <= LARGEST for ms in lookup.costs.values()):
-            raise ValueError("an operator's latency is negative, too large or not finite")
+        lookup = read_costs(record["costs"])
         names = tuple(str(name) for name in record["names"])
         sources = Sources(names, tuple(tuple(float(value) for value in row) for row in record["sources"]))
         scale, unit = tuple(float(value) for value in record["scale"]), float(record["unit"])

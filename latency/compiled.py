@@ -78,7 +78,7 @@ class CompiledPredictor:
         self.pairwise = {columns: vectors @ coef for columns, vectors in terms.pairwise.items()}
         self._blocks = _blocks(template.sizes, list(self.pairwise))
         vectors = terms.of_blocks(self._blocks)
-        self._latency = [(block @ coef).astype(np.float64) for block in vectors]
+        self._latency = [block @ coef for block in vectors]
         self._variance = dict(_variances(vectors, terms.covariance))
 
     def predict(self, codes: Codes) -> FloatArray:

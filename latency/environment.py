@@ -35,6 +35,7 @@ __all__ = [
     "latlas_version",
     "machine_state",
     "require_same",
+    "told_environment",
 ]
 
 KEY_FIELDS = (
@@ -161,6 +162,28 @@ def require_same(a: Environment, b: Environment, what: str, but: Sequence[str] =
         raise EnvironmentMismatchError(
             f"cannot {what}: {listed}; latencies of different environments do not mix, measure again in one of them"
         )
+
+
+def told_environment(*, cpu_model: str, threads: int | None, precision: str, batch: int | None) -> Environment:
+    """The environment of latencies that somebody else measured, of which only this was told; it is as of now."""
+    return Environment(
+        cpu_model=one_line(cpu_model, 200) or UNKNOWN,
+        cpu_flags=UNKNOWN,
+        logical_cpus=None,
+        physical_cores=None,
+        threads=threads,
+        streams=None,
+        precision=one_line(precision, 40) or UNKNOWN,
+        batch=batch,
+        openvino_version=UNKNOWN,
+        reference_id=UNKNOWN,
+        reference_ms=None,
+        kernel=UNKNOWN,
+        python_version=UNKNOWN,
+        latlas_version=UNKNOWN,
+        started_at=utc_now(),  # when it was read: when it was measured nobody says
+        state=MachineState(),
+    )
 
 
 def device_slug(cpu_model: str) -> str:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from latlas.latency.csv_format import is_ours, read_others, read_own, records_of, write_csv
 from latlas.latency.entry import UNITS, Entry, rows_of
-from latlas.latency.environment import UNKNOWN, Environment, MachineState
+from latlas.latency.environment import UNKNOWN, told_environment
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.fbnet_format import read_fbnet, write_fbnet
 from latlas.latency.manifest import Manifest
 from latlas.latency.ofa_format import ACTIVATIONS, operator_of, parse_key, read_ofa, write_ofa
 from latlas.latency.ops import FOREIGN
-from latlas.latency.record import one_line, utc_now
+from latlas.latency.record import one_line
 from latlas.latency.row import Row
 from latlas.latency.table import Table
 
@@ -153,23 +153,8 @@ def _imported(
     command: str,
 ) -> Imported:
     device = devices.pop() if len(devices) == 1 else UNKNOWN
-    environment = Environment(
-        cpu_model=one_line(told.cpu_model or device, 200) or UNKNOWN,
-        cpu_flags=UNKNOWN,
-        logical_cpus=None,
-        physical_cores=None,
-        threads=told.threads,
-        streams=None,
-        precision=one_line(told.precision or UNKNOWN, 40) or UNKNOWN,
-        batch=told.batch,
-        openvino_version=UNKNOWN,
-        reference_id=UNKNOWN,
-        reference_ms=None,
-        kernel=UNKNOWN,
-        python_version=UNKNOWN,
-        latlas_version=UNKNOWN,
-        started_at=utc_now(),  # when it was imported: when it was measured nobody says
-        state=MachineState(),
+    environment = told_environment(
+        cpu_model=told.cpu_model or device, threads=told.threads, precision=told.precision or UNKNOWN, batch=told.batch
     )
     said = [f"{path.name}, {format_name}, sha256 {hashlib.sha256(content).hexdigest()}", told.source]
     if told.activation:

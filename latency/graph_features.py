@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +23,7 @@ import numpy.typing as npt
 
 from latlas.latency.encoding import ZEROS, BoolArray, IntArray, Template, check_codes
 from latlas.latency.errors import FileFormatError
-from latlas.latency.features import unit_cost
+from latlas.latency.features import moved, unit_cost
 from latlas.latency.graph import DEAD_BRANCHES, INPUT, check_dead_branches
 from latlas.latency.ops import OpSpec, kind_of
 from latlas.latency.record import one_line
@@ -193,7 +192,7 @@ def _numbered(specs: list[OpSpec], key: Callable[[OpSpec], str]) -> IntArray:
 
 def _moved(spec: OpSpec) -> float:
     """Millions of elements read and written."""
-    return (sum(prod(shape) for shape in spec.input_shapes) + prod(spec.output_shape)) / 1e6
+    return moved(spec) / 1e6
 
 
 def design(

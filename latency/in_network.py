@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize, nnls
 
 from latlas.latency.errors import MissingEntryError, UsageError
-from latlas.latency.features import CostOf
+from latlas.latency.features import CostOf, moved
 from latlas.latency.graph import Node, distinct_specs, live_nodes
 from latlas.latency.manifest import InNetwork
 from latlas.latency.ops import OpSpec
@@ -219,8 +218,8 @@ def _prior_parts(specs: Sequence[OpSpec], costs: FloatArray, counts: FloatArray)
     # Columns that are alike but for a multiple belong to operators that only occur together.
     together = np.unique(counts / counts.max(axis=0), axis=1, return_inverse=True)[1].reshape(-1)
     alias = (together[:, None] == together) * (np.bincount(together)[together] > 1)[:, None]
-    moved = [sum(map(prod, spec.input_shapes)) + prod(spec.output_shape) for spec in specs]
-    borders = np.minimum(np.array(moved) * BORDER_NS * 1e-6 / costs, BORDER_SHARE)
+    elements = np.array([moved(spec) for spec in specs])
+    borders = np.minimum(elements * BORDER_NS * 1e-6 / costs, BORDER_SHARE)
     return {
         "base": COMMON_SD**2 + BORDER_SD**2 * np.outer(borders, borders) + TOGETHER_SD**2 * alias,
         "kind": (kinds[:, None] == kinds).astype(float),

@@ -130,8 +130,12 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def margins(self, spreads: FloatArray, confidence: float) -> FloatArray:
         """Half widths `(n,)` of intervals over their predictions; below 1, so that lower bounds stay positive."""
-        own = conformal.quantile(self.scores_, confidence) * spreads
+        own = self._quantile(confidence) * spreads
         return np.minimum(np.hypot(own, NormalDist().inv_cdf(0.5 + confidence / 2) * self.campaign_sd), 0.99)
+
+    def _quantile(self, confidence: float) -> float:
+        """Half width of the interval over the spread, before what campaigns shift."""
+        return conformal.quantile(self.scores_, confidence)
 
     def margin(self, confidence: float) -> float:
         """The median half width over the prediction, of the networks learnt from."""
@@ -165,10 +169,7 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> LatencyPredictor:
         """The predictor of a record; raises `ValueError`, `KeyError`, `TypeError` or `UsageError` where it is none."""
-        costs = record["costs"]
-        lookup = None if costs is None else CostList({OpSpec.from_dict(spec): float(ms) for spec, ms in costs})
-        if lookup is not None and not all(0 <= ms <= LARGEST for ms in lookup.costs.values()):
-            raise ValueError("an operator's latency is negative, too large or not finite")
+        lookup = read_costs(record["costs"])
         predictor = cls(lookup, float(record["campaign_sd"]))
         if not 0 <= predictor.campaign_sd < 1:
             raise ValueError(f"its campaign_sd is {predictor.campaign_sd}")
@@ -191,15 +192,10 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     def _settle(self, model: BayesianLinear) -> None:
         """Take on a fitted model, and what follows from it."""
         self.model_ = model
-        left_out = self.bounded_by(model.y_, model.left_out_)
+        self.range_ms_ = (float(model.y_.min()), float(model.y_.max()))
+        left_out = self.bounded(model.left_out_)
         self.scores_ = conformal.scores(model.y_, left_out, model.left_out_spread_)
         self.cv_mape_ = float(np.mean(np.abs(left_out / model.y_ - 1)))
-        self.range_ms_ = (float(model.y_.min()), float(model.y_.max()))
-
-    @staticmethod
-    def bounded_by(latencies: FloatArray, linear_ms: FloatArray) -> FloatArray:
-        """`bounded`, of samples with these latencies."""
-        return np.maximum(linear_ms, latencies.min() / 10)
 
     def _features(self, graph: Sequence[Node]) -> Features:
         return features(graph, self.cost_of or unit_cost)
@@ -217,6 +213,16 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
                 elif hasattr(self, "model_"):
                     unseen[row] += (value * self.prior_spread(name)) ** 2
         return matrix, np.sqrt(unseen)
+
+
+def read_costs(costs: Any) -> CostList | None:
+    """The operators' latencies of a record, None where it has none; raises as `from_record` does where they are none."""
+    if costs is None:
+        return None
+    lookup = CostList({OpSpec.from_dict(spec): float(ms) for spec, ms in costs})
+    if not all(0 <= ms <= LARGEST for ms in lookup.costs.values()):
+        raise ValueError("an operator's latency is negative, too large or not finite")
+    return lookup
 
 
 def _group(name: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from latlas.latency.errors import FileFormatError, LatlasError
 from latlas.latency.graph import Graph
@@ -54,13 +54,13 @@ def calibration(saved: SavedPredictor, test: Sequence[LearntFrom], space: Search
     for level in COVERAGES:
         margins = saved.predictor.margins(spreads, level)
         held = int(np.sum(off <= margins))
-        low, high = wilson(held, len(test))
+        likely = binomtest(held, len(test)).proportion_ci(0.95, method="wilson")
         found.append(
             {
                 "confidence": level,
                 "held": held / len(test),
-                "held_lower": low,
-                "held_upper": high,
+                "held_lower": float(likely.low),
+                "held_upper": float(likely.high),
                 "margin": float(np.median(margins)),
             }
         )
@@ -107,14 +107,6 @@ def graphs_of(samples: Sequence[LearntFrom], space: SearchSpace) -> list[Graph]:
                 f"the predictor's sample {what!r}: {one_line(str(error), 200)}; fit it again"
             ) from None
     return [one.graph() for one in found]
-
-
-def wilson(held: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of which `held` of `count` were seen."""
-    z = 1.959964
-    middle = (held + z**2 / 2) / (count + z**2)
-    half = z / (count + z**2) * math.sqrt(held * (count - held) / count + z**2 / 4)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def described_samples(saved: SavedSamplePredictor) -> dict[str, Any]:
