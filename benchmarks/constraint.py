@@ -30,7 +30,6 @@ import numpy as np
 
 import latlas.supernet.portrait  # noqa: F401  (registers the space)
 from latlas.latency import campaign
-from latlas.latency.bench import network_of_graph
 from latlas.latency.errors import InfeasibleBudgetError
 from latlas.latency.features import unit_cost
 from latlas.latency.graph import live_nodes
@@ -38,7 +37,7 @@ from latlas.latency.predictor import LatencyPredictor, Prediction
 from latlas.latency.predictor_file import load_predictor
 from latlas.latency.profile import Setting
 from latlas.latency.scratch import scratch_folder
-from latlas.search.anchors import anchors_of, session_scale
+from latlas.search.anchors import Anchored
 from latlas.search.constraint import HasGraph, LatencyConstraint
 from latlas.search.interval import Interval
 from latlas.search.limits import limits_of
@@ -64,6 +63,8 @@ class Known:
     sum_ms: Callable[[HasGraph], float]
     sum_factor: float
     setting: Setting
+    shifts: list[tuple[float, float]]
+    """By how much each campaign was off the session's first, and that one's standard error."""
     open: Callable[[int], Any]
     """A context of a session of its own that gives `(measure, scale error)`; in the predictor's milliseconds."""
 
@@ -86,22 +87,18 @@ def known_of(arguments: argparse.Namespace) -> Known:
 
     setting = Setting(precision=environment.precision, threads=environment.threads or 1, passes=arguments.passes)
 
+    shifts: list[tuple[float, float]] = []
+
     @contextmanager
     def opened(seed: int) -> Iterator[tuple[Measure, float]]:
         with scratch_folder() as folder, setting.bench() as bench:
             library = setting.library(folder, timing_operator)
-            anchors = anchors_of(saved)
-            networks = [network_of_graph(str(one), library.describe(one.graph())) for one in anchors]
-            found = campaign.measure_all(bench, networks, passes=setting.careful_passes, max_passes=24, seed=seed)
-            session = Session(
-                bench, library, setting, setting.environment(bench, campaign.reference_ms([*found.values()]))
-            )
-            took = {
-                one: found[str(one)].reading(setting.rule).ratio * session.reference_ms
-                for one in anchors
-                if found[str(one)].passes
-            }
-            scale, error = session_scale(saved, anchors, took)
+            known = Anchored(saved, library.describe)
+            found = campaign.measure_all(bench, known.networks, passes=setting.max_passes, seed=seed)
+            environment = setting.environment(bench, campaign.reference_ms([*found.values()]))
+            scale, error = known.open(found, environment.session_reference_ms, setting.rule)
+            known.shifts = shifts
+            session = Session(bench, library, setting, environment, known)
 
             def measure(architectures: Sequence[Any], passes: int) -> list[Interval | None]:
                 return [
@@ -113,7 +110,7 @@ def known_of(arguments: argparse.Namespace) -> Known:
 
     learnt = [one for one in saved.samples if one.role == "train"]
     ratios = [one.latency_ms / sum_ms(parse_architecture(one.architecture, space)) for one in learnt]
-    return Known(saved.predictor, space, sum_ms, float(np.median(ratios)), setting, opened)
+    return Known(saved.predictor, space, sum_ms, float(np.median(ratios)), setting, shifts, opened)
 
 
 def simulated(text: str) -> Known:
@@ -132,7 +129,7 @@ def simulated(text: str) -> Known:
         yield machine.session(1 + seed, session_sd=0.002).measure, 0.003
 
     ratios = [ms / sum_ms(one) for one, ms in zip(train, took, strict=True)]
-    return Known(predictor, space, sum_ms, float(np.median(ratios)), Setting(), opened)
+    return Known(predictor, space, sum_ms, float(np.median(ratios)), Setting(), [], opened)
 
 
 @dataclass
@@ -224,7 +221,7 @@ def one_search(
     except InfeasibleBudgetError:
         ranked = []
     if method == "latlas":
-        careful = min(4 * arguments.passes, 24)
+        careful = known.setting.careful_passes
         ranked = [
             one.architecture
             for one in select(constraint, ranked, arguments.finalists, lambda some: measure(some, careful))
@@ -269,7 +266,7 @@ def main() -> None:
     )
     parser.add_argument("--max-measurements", type=int, default=20)
     parser.add_argument("--passes", type=int, default=6)
-    parser.add_argument("--finalists", type=int, default=6, help="measured at once, with four times the passes")
+    parser.add_argument("--finalists", type=int, default=6, help="measured at once, with twice the passes")
     parser.add_argument("--returned", type=int, default=1, help="networks that a search returns")
     parser.add_argument("--samples", type=Path)
     parser.add_argument(
@@ -282,7 +279,7 @@ def main() -> None:
     if arguments.again:
         names = json.loads(arguments.again[0].read_text(encoding="utf-8"))
         with known.open(1) as (measure, _):
-            found = measure([parse_architecture(one, known.space) for one in names], min(2 * arguments.passes, 24))
+            found = measure([parse_architecture(one, known.space) for one in names], known.setting.careful_passes)
         values = {one: [i.latency_ms, i.lower_ms, i.upper_ms] for one, i in zip(names, found, strict=True) if i}
         arguments.again[1].write_text(json.dumps(values), encoding="utf-8")
         return
@@ -304,7 +301,14 @@ def main() -> None:
     result = {method: summary([run for run in runs if run["method"] == method], again) for method in METHODS}
     print(
         json.dumps(
-            {"simulated": arguments.dry, "setting": asdict(known.setting), **result, "runs": runs, "again": again},
+            {
+                "simulated": arguments.dry,
+                "setting": asdict(known.setting),
+                **result,
+                "shifts": known.shifts,
+                "runs": runs,
+                "again": again,
+            },
             indent=1,
         )
     )

@@ -17,9 +17,12 @@ from latlas.latency.bench import Network, Timer
 from latlas.latency.control import controlled
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
 from latlas.latency.journal import Journal
-from latlas.latency.stopwatch import Pass, Reading, StopRule, combine, disagreement, settle
+from latlas.latency.stopwatch import CAMPAIGN_SD, Pass, Reading, StopRule, combine, disagreement, settle
 
 log = logging.getLogger(__name__)
+
+ALONG_A_ROUND = 2
+"""How many of the networks measured along have a pass in each round over the others."""
 
 
 @dataclass(slots=True)
@@ -30,9 +33,9 @@ class Measured:
     passes: list[Pass] = field(default_factory=list)
     reason: str = ""
 
-    def reading(self, rule: StopRule) -> Reading:
+    def reading(self, rule: StopRule, campaign_sd: float = CAMPAIGN_SD) -> Reading:
         """Its ratio to the reference; only where it has not failed."""
-        return combine(self.passes, rule)
+        return combine(self.passes, rule, campaign_sd)
 
     def times_ms(self) -> list[float]:
         """The raw times of all passes."""
@@ -60,6 +63,7 @@ def measure_all(
     passes: int = 6,
     max_passes: int = 24,
     repeat_noisy: bool = True,
+    along: Sequence[Network] = (),
     seed: int = 0,
     journal: Journal | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -69,11 +73,12 @@ def measure_all(
     Each pass over the networks is in another random order, so that the machine's drift does not fall on the same ones.
     All get `passes` that were not busy, and with `repeat_noisy` up to `max_passes` where the interval is not met. Busy ones do
     not count, but no network has more than twice as many in all. A network that cannot be built or timed is kept with the
-    reason and not tried again. Records of the journal count as done.
+    reason and not tried again. Records of the journal count as done. Of the networks `along`, `ALONG_A_ROUND` are timed in
+    each round, in turn: known ones, by which the campaign is held against others.
     """
     if not 1 <= passes <= max_passes:
         raise UsageError(f"passes is {passes} and max_passes {max_passes}; at least 1, in order")
-    labels = [network.label for network in networks]
+    labels = [network.label for network in (*networks, *along)]
     if len(set(labels)) != len(labels):
         raise UsageError("two networks of a campaign have the same label")
     origin, records = ("", []) if journal is None else (str(journal.path), journal.records)
@@ -85,6 +90,11 @@ def measure_all(
         _settle(found)
         order = [networks[i] for i in rng.permutation(len(networks))]
         pending = [n for n in order if _wants(found[n.label], index, passes, most, timer.rule)]
+        if pending and along:
+            places = range(index * ALONG_A_ROUND, (index + 1) * ALONG_A_ROUND)
+            beside = dict.fromkeys(place % len(along) for place in places)
+            pending += [along[i] for i in beside if not found[along[i].label].reason]
+            pending = [pending[i] for i in rng.permutation(len(pending))]
         for position, network in enumerate(pending):
             interrupt.check()
             measured = found[network.label]

@@ -195,13 +195,13 @@ def run_pass(
             return Pass(tuple(references), tuple(times), rule.quiet_tolerance)
 
 
-def combine(passes: Sequence[Pass], rule: StopRule) -> Reading:
+def combine(passes: Sequence[Pass], rule: StopRule, campaign_sd: float = CAMPAIGN_SD) -> Reading:
     """One reading of several passes: their trimmed mean, with an interval from what they differ by.
 
     The passes' variance is that of Yuen's winsorised one, shrunk to `PASS_SD` (a scaled-inverse-chi-square prior of
     `PASS_DF` degrees), and the interval Student's (Wilcox, *Introduction to Robust Estimation*, 4.3.2). That of the reading is
     wider than the latency's own by the square root of two, as another reading has its own error, and holds what
-    campaigns differ by. Busy passes count only where there is no other; the reading is then `noisy`.
+    campaigns differ by, `campaign_sd`. Busy passes count only where there is no other; the reading is then `noisy`.
     """
     if not passes:
         raise UsageError("no pass to combine")
@@ -215,7 +215,7 @@ def combine(passes: Sequence[Pass], rule: StopRule) -> Reading:
         PASS_DF + count - 1
     )
     own = _student(rule.confidence, degrees) * math.sqrt(variance / count)
-    campaign = NormalDist().inv_cdf(0.5 + rule.confidence / 2) * CAMPAIGN_SD
+    campaign = NormalDist().inv_cdf(0.5 + rule.confidence / 2) * campaign_sd
     half = math.sqrt(2) * math.hypot(own, campaign) * estimate
     if not quiet:
         # Nobody knows what a busy minute does to it: what was seen is the least.

@@ -21,6 +21,7 @@ from latlas.latency.record import parse_json
 from latlas.latency.transfer import MIN_SAMPLES, UNKNOWN_ERROR, expected_error
 from latlas.search.choice import chosen
 from latlas.search.fit import CAMPAIGN_SHIFT, COVERAGES, accuracy
+from latlas.search.interval import stated_error
 from latlas.supernet.space import Architecture, SearchSpace
 
 FloatArray = npt.NDArray[np.float64]
@@ -71,7 +72,7 @@ class Measurement:
         """Its standard error over its latency."""
         if self.lower_ms is None or self.upper_ms is None:
             return UNKNOWN_ERROR
-        return max(0.0, self.upper_ms - self.lower_ms) / 2 / 1.96 / self.latency_ms
+        return stated_error(self.latency_ms, self.lower_ms, self.upper_ms)
 
 
 def to_measure(sources: Sequence[Source], space: SearchSpace, count: int, test: int, seed: int) -> list[Architecture]:

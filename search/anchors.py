@@ -1,23 +1,32 @@
 """How fast a session is: subnets that a predictor was learnt from, measured again.
 
-Between sessions other work on the machine slows networks and the reference by different factors, so that ratios to the
-reference alone shift by up to three per cent. Known subnets are slowed as their like are.
+Between sessions, and between the campaigns of one, other work on the machine slows networks and the reference by different
+factors, so that ratios to the reference alone shift by up to four per cent. Known subnets are slowed as their like are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from latlas.latency.bench import Network, network_of_graph
+from latlas.latency.campaign import Measured
 from latlas.latency.errors import UsageError
+from latlas.latency.graph import Graph
 from latlas.latency.predictor_file import SavedPredictor
+from latlas.latency.stopwatch import CAMPAIGN_SD, StopRule, trimmed_mean
 from latlas.supernet.space import Architecture, parse_architecture, parse_space
 
 ANCHORS = 8
 LEAST_ERROR = 0.008
 """Relative standard error of one anchor's reading against its prediction, at least: that of another campaign."""
+SHIFT_SD, SHIFT_DF = 0.004, 4
+"""What campaigns of a session are believed to shift by, relative, before any is seen, and how many count for as much."""
+UNSEEN_SHIFT = 0.02
+"""Standard error of a campaign's shift where none of its anchors had a pass that counts."""
 
 
 def anchors_of(saved: SavedPredictor, count: int = ANCHORS) -> list[Architecture]:
@@ -46,3 +55,61 @@ def session_scale(
     spread = max(float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0, LEAST_ERROR)
     # The median: one reading in a burst is not to move all.
     return math.exp(float(np.median(logs))), spread / math.sqrt(len(logs)) * math.sqrt(math.pi / 2)
+
+
+@dataclass
+class Anchored:
+    """The anchors of a predictor as networks that are measured along, and what they say.
+
+    `describe` makes the timing process's description of a graph. `open` is told a session's first campaign, which has all
+    anchors; `shift` a later one.
+    """
+
+    saved: SavedPredictor
+    describe: Callable[[Graph], Sequence[tuple[str, list[int]]]]
+    architectures: list[Architecture] = field(init=False)
+    networks: list[Network] = field(init=False)
+    shifts: list[tuple[float, float]] = field(init=False, default_factory=list)
+    """Of each later campaign: the logarithm as its anchors' passes have it, and its standard error."""
+    _expected: dict[str, float] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.architectures = anchors_of(self.saved)
+        self.networks = [network_of_graph(f"anchor {one}", self.describe(one.graph())) for one in self.architectures]
+
+    def open(self, found: Mapping[str, Measured], reference_ms: float, rule: StopRule) -> tuple[float, float]:
+        """`session_scale` by the session's first campaign, at `reference_ms`; raises as it does."""
+        pairs = zip(self.architectures, self.networks, strict=True)
+        ratios = {a: found[n.label].reading(rule).ratio for a, n in pairs if found[n.label].passes}
+        scale, error = session_scale(self.saved, self.architectures, {a: r * reference_ms for a, r in ratios.items()})
+        predicted = self.saved.predictor.predict([one.graph() for one in self.architectures]) * scale / reference_ms
+        self.shifts.clear()
+        # Half its reading, half what the predictor makes of all readings: each is off by something of its own.
+        self._expected = {
+            f"anchor {a}": math.sqrt(float(ratio) * ratios.get(a, float(ratio)))
+            for a, ratio in zip(self.architectures, predicted, strict=True)
+        }
+        return scale, error
+
+    def shift(self, found: Mapping[str, Measured]) -> tuple[float, float]:
+        """By how much a campaign's ratios are above those of the session's first, as a factor, and its relative standard error.
+
+        The trimmed mean of the anchors' passes, drawn towards 1 by what campaigns of this session have shifted so far
+        (a normal prior about 1, whose variance has a scaled inverse chi-square prior of its own).
+        """
+        rows = {
+            label: np.log(np.array(found[label].pass_ratios()) / expected)
+            for label, expected in self._expected.items()
+            if label in found and found[label].pass_ratios()
+        }
+        if not rows:
+            return 1.0, UNSEEN_SHIFT
+        logs = np.concatenate(list(rows.values()))
+        raw = trimmed_mean(logs)
+        spread = max(float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0, LEAST_ERROR)
+        error = math.hypot(spread / math.sqrt(len(logs)), CAMPAIGN_SD / math.sqrt(len(rows)))
+        self.shifts.append((raw, error))
+        seen = sum(max(one**2 - own**2, 0.0) for one, own in self.shifts)
+        between = (SHIFT_DF * SHIFT_SD**2 + seen) / (SHIFT_DF + len(self.shifts))
+        kept = between / (between + error**2)
+        return math.exp(kept * raw), math.sqrt(kept) * error

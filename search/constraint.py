@@ -16,7 +16,7 @@ from latlas.latency.errors import UsageError
 from latlas.latency.graph import Graph
 from latlas.latency.predictor import Prediction
 from latlas.search.calibration import Calibration, Tested
-from latlas.search.interval import Interval
+from latlas.search.interval import Interval, stated_error
 from latlas.search.verdict import Counts, HasGraph, Learnt, Predicts, Verdict
 
 __all__ = ["Counts", "HasGraph", "Interval", "LatencyConstraint", "Learnt", "Predicts", "Verdict"]
@@ -102,7 +102,7 @@ class LatencyConstraint:
                 self._updated = self._base.updated(  # type: ignore[attr-defined]  # asked for by hasattr
                     list(self._tested),
                     [one.latency_ms / scale for one in intervals],
-                    [one.relative_error for one in intervals],
+                    [stated_error(one.latency_ms, one.lower_ms, one.upper_ms) for one in intervals],
                 )
             except UsageError as error:  # one of an earlier version; the session's factor is then all that learns
                 log.warning("%s; the search goes on with it as it is", error)

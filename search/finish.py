@@ -17,6 +17,7 @@ from latlas.latency import campaign, runtime
 from latlas.latency.bench import Bench, Network
 from latlas.latency.errors import LatlasError
 from latlas.latency.profile import Setting
+from latlas.latency.stopwatch import CAMPAIGN_SD
 from latlas.search.interval import Interval
 from latlas.supernet.checkpoint import save_weights
 from latlas.supernet.network import Subnet
@@ -117,11 +118,13 @@ def averaged(readings: Sequence[Mapping[Architecture, Interval]]) -> dict[Archit
     return found
 
 
-def interval_of(measured: campaign.Measured, reference_ms: float, setting: Setting) -> Interval:
+def interval_of(
+    measured: campaign.Measured, reference_ms: float, setting: Setting, campaign_sd: float = CAMPAIGN_SD
+) -> Interval:
     """Milliseconds with bounds; raises `LatlasError` where measuring failed."""
     if not measured.passes:
         raise LatlasError(f"{measured.label} could not be measured: {measured.reason}")
-    reading = measured.reading(setting.rule)
+    reading = measured.reading(setting.rule, campaign_sd)
     return Interval(reading.ratio * reference_ms, reading.lower * reference_ms, reading.upper * reference_ms)
 
 

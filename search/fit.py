@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from latlas.latency.scratch import scratch_folder
 from latlas.latency.stopwatch import StopRule, disagreement
 from latlas.latency.table import Table
 from latlas.search.choice import chosen
+from latlas.search.interval import stated_error
 from latlas.search.strategy import draw_different
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, SearchSpace
@@ -230,9 +230,8 @@ def fit_predictor(
 
 
 def relative_error(sample: Sample, rule: StopRule | None = None) -> float:
-    """Standard error of a sample over its latency, as its interval (at the rule's confidence) says it."""
-    quantile = NormalDist().inv_cdf(0.5 + (rule or StopRule()).confidence / 2)
-    return (sample.upper_ms - sample.lower_ms) / 2 / quantile / sample.latency_ms
+    """`interval.stated_error` of a sample, whose bounds are at the rule's confidence."""
+    return stated_error(sample.latency_ms, sample.lower_ms, sample.upper_ms, (rule or StopRule()).confidence)
 
 
 def _learnt_from(sample: Sample, predicted_ms: float, role: str) -> LearntFrom:

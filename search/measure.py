@@ -18,7 +18,7 @@ from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import check_readable
 from latlas.latency.scratch import scratch_folder
-from latlas.search.anchors import anchors_of, session_scale
+from latlas.search.anchors import Anchored
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture
 
@@ -52,13 +52,12 @@ def measure_targets(
             else:
                 check_readable(target, shape, setting.batch, setting.precision)
                 networks.append(Network(label, file=str(target.resolve()), shape=shape, batch=setting.batch))
-        anchors = anchors_of(like) if like is not None else []
-        known = [network_of_graph(f"anchor {a}", library.describe(a.graph())) for a in anchors]
+        known = Anchored(like, library.describe) if like is not None else None
         careful = replace(setting, passes=setting.careful_passes)
         with careful.bench() as bench:
             found = campaign.measure_all(
                 bench,
-                [*networks, *known],
+                [*networks, *(known.networks if known else [])],
                 passes=careful.passes,
                 max_passes=careful.max_passes,
                 seed=careful.seed,
@@ -67,11 +66,9 @@ def measure_targets(
             session_ms = campaign.reference_ms(list(found.values()))
             environment = careful.environment(bench, session_ms)
     stated, uncertain = reference_ms if reference_ms is not None else session_ms, 0.0
-    if like is not None:
+    if like is not None and known is not None:
         require_same(like.environment, environment, "state milliseconds like this predictor's here")
-        quiet = {a: found[n.label] for a, n in zip(anchors, known, strict=True) if found[n.label].passes}
-        took_ms = {a: one.reading(setting.rule).ratio * session_ms for a, one in quiet.items()}
-        scale, error = session_scale(like, anchors, took_ms)
+        scale, error = known.open(found, session_ms, setting.rule)
         stated, uncertain = session_ms / scale, error * NormalDist().inv_cdf(0.5 + setting.rule.confidence / 2)
     records = []
     for target, network in zip(targets, networks, strict=True):

@@ -15,10 +15,11 @@ from latlas.latency.errors import InfeasibleBudgetError, LatlasError
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
-from latlas.search.anchors import anchors_of, session_scale
+from latlas.latency.stopwatch import CAMPAIGN_SD
+from latlas.search.anchors import Anchored
 from latlas.search.constraint import HasGraph, LatencyConstraint, Verdict
 from latlas.search.finish import interval_of
-from latlas.search.interval import Interval
+from latlas.search.interval import SESSION_SD, Interval
 from latlas.search.limits import limits_of
 from latlas.search.loop import Candidate, History
 from latlas.search.verify import select
@@ -40,12 +41,14 @@ DIFFERENT_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The measuring side of one search: every latency in it is at one reference latency."""
+    """The measuring side of one search: every latency in it is at one reference latency, and at the speed of the session's
+    first campaign where subnets are known (`anchored`) that tell how much another one shifts."""
 
     bench: Bench
     library: OperatorLibrary
     setting: Setting
     environment: Environment
+    anchored: Anchored | None = None
 
     @property
     def reference_ms(self) -> float:
@@ -62,10 +65,15 @@ class Session:
             passes=passes,
             max_passes=max(passes, self.setting.max_passes),
             repeat_noisy=False,
+            along=self.anchored.networks if self.anchored else (),
             seed=self.setting.seed,
         )
+        shift, error = self.anchored.shift(found) if self.anchored else (1.0, 0.0)
+        campaign_sd = SESSION_SD if self.anchored else CAMPAIGN_SD
         return [
-            interval_of(found[str(a)], self.reference_ms, self.setting) if found[str(a)].passes else None
+            interval_of(found[str(a)], self.reference_ms, self.setting, campaign_sd).over(shift, error)
+            if found[str(a)].passes
+            else None
             for a in architectures
         ]
 
@@ -103,22 +111,19 @@ def open_session(
             "raise the budget, or search a leaner space"
         )
     on_note("measuring the baseline, the fastest network of the space, and some that the predictor knows")
-    known = anchors_of(saved)
-    measured = list(dict.fromkeys([baseline, fastest, *known]))
-    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in measured]
+    known = Anchored(saved, library.describe)
+    ends = [network_of_graph(str(a), library.describe(a.graph())) for a in dict.fromkeys([baseline, fastest])]
     found = campaign.measure_all(
-        bench, networks, passes=setting.careful_passes, max_passes=setting.max_passes, seed=setting.seed
+        bench, [*ends, *known.networks], passes=setting.careful_passes, max_passes=setting.max_passes, seed=setting.seed
     )
     reference_ms = campaign.reference_ms(list(found.values()))
     environment = setting.environment(bench, reference_ms)
     require_same(saved.environment, environment, "search with this predictor here")
-    took_ms = {
-        one: found[str(one)].reading(setting.rule).ratio * reference_ms for one in known if found[str(one)].passes
-    }
     # A predictor of an earlier version names no subnets: then the reference alone tells.
     scale, scale_error = reference_ms / saved.environment.session_reference_ms, UNANCHORED_ERROR
-    if took_ms:
-        scale, scale_error = session_scale(saved, known, took_ms)
+    anchored = known if any(found[one.label].passes for one in known.networks) else None
+    if anchored:
+        scale, scale_error = anchored.open(found, reference_ms, setting.rule)
     if abs(math.log(scale)) > 0.05:
         log.warning(
             "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",
@@ -138,7 +143,7 @@ def open_session(
             f"{anchors.fastest.latency_ms:.3f} ms (measured), the slowest {anchors.slowest_ms:.3f} ms (predicted); "
             "raise the budget, or search a leaner space"
         )
-    session = Session(bench, library, setting, environment)
+    session = Session(bench, library, setting, environment, anchored)
     constraint = LatencyConstraint(
         predictor,
         budget_ms,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from latlas.latency.graph import Graph
 from latlas.latency.predictor import Prediction
-from latlas.search.interval import Interval
+from latlas.search.interval import stated_error
 
 
 class HasGraph(Protocol):
@@ -69,5 +69,5 @@ class Learnt:
 
     @property
     def relative_error(self) -> float:
-        """The measurement's own relative standard error."""
-        return Interval(self.latency_ms, self.lower_ms, self.upper_ms).relative_error
+        """What the predictor weighs it by; see `interval.stated_error`."""
+        return stated_error(self.latency_ms, self.lower_ms, self.upper_ms)

@@ -55,6 +55,17 @@ def test_further_passes_are_for_those_whose_interval_is_not_met():
         assert len(one.passes) == 4 or one.reading(timer.rule).status == "ok", label
 
 
+def test_some_of_the_networks_along_have_a_pass_in_each_round_in_turn():
+    timer, known = ScriptedTimer(), [Network(label) for label in ("6", "7", "8", "hang")]
+    found = campaign.measure_all(timer, NETWORKS[:2], passes=6, repeat_noisy=False, along=known)
+    assert [len(found[label].passes) for label in ("1", "2", "6", "7", "8", "hang")] == [6, 6, 3, 3, 3, 0]
+    assert found["hang"].reason
+    rounds = [timer.order[:4], timer.order[4:8]]
+    assert [sorted(one) for one in rounds] == [["1", "2", "6", "7"], ["1", "2", "8", "hang"]]
+    with pytest.raises(UsageError, match="same label"):
+        campaign.measure_all(timer, NETWORKS, along=NETWORKS[:1])
+
+
 class SpellTimer(ScriptedTimer):
     """A busy spell over the first `busy` passes; each takes ten seconds."""
 

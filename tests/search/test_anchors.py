@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from latlas.latency.campaign import Measured
 from latlas.latency.errors import UsageError
 from latlas.latency.predictor_file import LearntFrom
-from latlas.search.anchors import ANCHORS, anchors_of, session_scale
+from latlas.latency.stopwatch import Pass, StopRule
+from latlas.search.anchors import ANCHORS, UNSEEN_SHIFT, Anchored, anchors_of, session_scale
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +52,51 @@ def test_what_could_not_be_measured_is_left_out(saved):
 
 def test_a_predictor_that_names_no_subnets_has_none(saved):
     assert anchors_of(SimpleNamespace(space=saved.space, samples=(), predictor=saved.predictor)) == []
+
+
+@pytest.fixture
+def anchored(saved):
+    return Anchored(saved, lambda graph: [(node.spec.name, list(node.inputs)) for node in graph])
+
+
+def passes_of(anchored, factor, count, rng, sd=0.012):
+    """A campaign in which each anchor takes `factor` times what the predictor says."""
+    found = {}
+    for architecture, network in zip(anchored.architectures, anchored.networks, strict=True):
+        ratios = factor * architecture.macs / 1e6 * np.exp(sd * rng.normal(size=count))
+        found[network.label] = Measured(network.label, [Pass((1.0,), (float(ratio),)) for ratio in ratios])
+    return found
+
+
+def test_a_session_is_opened_at_the_scale_of_its_first_campaign(anchored):
+    scale, error = anchored.open(passes_of(anchored, 1.1, 12, np.random.default_rng(0)), 1.0, StopRule())
+    assert scale == pytest.approx(1.1, rel=0.01)
+    assert 0.002 < error < 0.01
+
+
+def test_campaigns_that_are_shifted_are_told_from_those_that_are_not(anchored):
+    rng = np.random.default_rng(1)
+    anchored.open(passes_of(anchored, 1.1, 12, rng), 1.0, StopRule())
+    still, error = anchored.shift(passes_of(anchored, 1.1, 3, rng))
+    assert still == pytest.approx(1, abs=0.006)
+    assert error < 0.004
+    slowed, error = anchored.shift(passes_of(anchored, 1.1 * 0.96, 3, rng))
+    assert slowed == pytest.approx(0.96, abs=0.01)
+    # What one campaign has shown the next ones may do: they are drawn less towards none.
+    assert error < 0.005
+
+
+def test_the_error_of_a_shift_is_as_large_as_it_is_stated(anchored):
+    rng, scores = np.random.default_rng(2), []
+    for _ in range(300):
+        anchored.open(passes_of(anchored, 1.0, 12, rng, 0.01), 1.0, StopRule())
+        true = np.exp(0.004 * rng.normal())
+        shift, error = anchored.shift(passes_of(anchored, true, 2, rng, 0.01))
+        scores.append((np.log(shift) - np.log(true)) / error)
+    assert 0.5 < np.std(scores) < 1.2
+
+
+def test_a_campaign_without_passes_of_anchors_says_so_by_its_error(anchored):
+    anchored.open(passes_of(anchored, 1.0, 6, np.random.default_rng(3)), 1.0, StopRule())
+    assert anchored.shift({}) == (1.0, UNSEEN_SHIFT)
+    assert anchored.shift(passes_of(anchored, 1.0, 0, np.random.default_rng(3))) == (1.0, UNSEEN_SHIFT)

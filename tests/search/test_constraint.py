@@ -177,7 +177,7 @@ def test_the_predictor_learns_what_is_measured_in_its_own_milliseconds():
     constraint = constraint_of(10.0, lambda network: exactly(9.8), predictor, scale=2.0)
     assert constraint.check(Net(4.75, "a")).measured
     assert constraint.predict([Net(4.75, "a")])[0].latency_ms == pytest.approx(9.8)
-    assert predictor.told == ([pytest.approx(4.9)], [pytest.approx(0.01 / 1.959964 / math.sqrt(2))])
+    assert predictor.told == ([pytest.approx(4.9)], [pytest.approx(0.01 / 1.959964)])
     assert predictor.known == {}  # the one given is another's
     (learnt,) = constraint.learnt()
     assert (learnt.latency_ms, learnt.lower_ms, learnt.upper_ms) == pytest.approx((4.9, 4.851, 4.949))

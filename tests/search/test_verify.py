@@ -6,9 +6,8 @@ from typing import NamedTuple
 import pytest
 
 from latlas.latency.predictor import Prediction
-from latlas.latency.stopwatch import CAMPAIGN_SD
 from latlas.search.constraint import LatencyConstraint
-from latlas.search.interval import Interval, pooled
+from latlas.search.interval import SESSION_SD, Interval, pooled
 from latlas.search.verify import bound_of, select, verify
 
 Z = 1.959964
@@ -53,11 +52,11 @@ def test_one_reading_is_its_own_pool_and_several_narrow_it_down_to_what_campaign
     one = Interval.around(10.0, 0.3)
     assert pooled([one]) == one
     assert one.relative_error == pytest.approx(0.03 / Z / math.sqrt(2))
-    own = one.relative_error**2 - CAMPAIGN_SD**2
+    own = one.relative_error**2 - SESSION_SD**2
     two = pooled([one, Interval.around(10.2, 0.306)])
     assert two.latency_ms == pytest.approx(10.1)
-    assert two.half_ms / two.latency_ms == pytest.approx(Z * math.sqrt(1.5 * own + 2 * CAMPAIGN_SD**2))
-    assert pooled([one] * 1000).half_ms > Z * 10.0 * math.sqrt(own + 2 * CAMPAIGN_SD**2) - 1e-3
+    assert two.half_ms / two.latency_ms == pytest.approx(Z * math.sqrt(1.5 * own + 2 * SESSION_SD**2))
+    assert pooled([one] * 1000).half_ms > Z * 10.0 * math.sqrt(own + 2 * SESSION_SD**2) - 1e-3
 
 
 def test_the_more_careful_reading_weighs_more():
