@@ -3,8 +3,10 @@
     python benchmarks/prediction_speed.py --predictor DIR --table TABLE.parquet [--count 200000] [--measure 5]
 
 All on one core, in turn in one run, five times each, the fastest counts; from integer codes, and from architectures where an
-algorithm takes those. Once-for-All's is its published one (`LatencyTable.query` of its repository): for each architecture a
-loop over its blocks, one text key a block, one look into a dictionary. Prints JSON with architectures a second and ratios.
+algorithm takes those. The constraint's verdicts too: of codes, of architectures, and of anybody's with a graph alone, each by
+a new constraint, so that compiling is in it. Once-for-All's is its published one (`LatencyTable.query` of its repository): for
+each architecture a loop over its blocks, one text key a block, one look into a dictionary. Prints JSON with architectures a
+second and ratios, and the seconds of compiling and of learning eight measurements.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +30,29 @@ import latlas.supernet.portrait  # noqa: F401  (registers the space)
 from latlas.latency.bench import network_of_graph
 from latlas.latency.campaign import measure_all
 from latlas.latency.compiled import CompiledPredictor, CompiledSum
+from latlas.latency.graph import Graph
 from latlas.latency.ops import OpSpec
 from latlas.latency.predictor_file import load_predictor
 from latlas.latency.profile import Setting
 from latlas.latency.scratch import scratch_folder
 from latlas.latency.table import Table
+from latlas.search.constraint import LatencyConstraint
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, parse_space
 
 REPEATS = 5
 FEW = 2000
 """Architectures for what is too slow for all of them."""
+
+
+@dataclass(frozen=True)
+class GraphAlone:
+    """As an architecture of somebody else's search."""
+
+    architecture: Architecture
+
+    def graph(self) -> Graph:
+        return self.architecture.graph()
 
 
 def ofa_key(spec: OpSpec) -> str:
@@ -93,6 +108,10 @@ def main() -> None:
     started = time.perf_counter()
     predictor = CompiledPredictor(saved.predictor, space.template())
     compiling = time.perf_counter() - started
+    started = time.perf_counter()
+    learnt = saved.predictor.updated([one.graph() for one in space.decode(codes[:8])], [1.0] * 8, [0.01] * 8)
+    learning = time.perf_counter() - started
+    assert learnt is not saved.predictor
     plain = CompiledSum(table.latency_ms, space.template())
     few = space.decode(codes[:FEW])
     graphs = [one.graph() for one in few]
@@ -107,6 +126,14 @@ def main() -> None:
             totals.append(total)
         return totals
 
+    budget_ms = float(np.median(predictor.predict(codes)))
+
+    def constraint() -> LatencyConstraint:
+        return LatencyConstraint(saved.predictor, budget_ms)
+
+    verdicts = [one.feasible for one in constraint().check_all(few)]
+    assert verdicts == [one.feasible for one in constraint().check_all([GraphAlone(one) for one in few])]
+    assert verdicts == (constraint().screen_codes(space, codes[:FEW]) > 0).tolist()
     np.testing.assert_allclose(ofa(), plain.predict(codes[:FEW]), rtol=1e-9)
     exact = saved.predictor.predict_interval(graphs[:200])
     np.testing.assert_allclose(predictor.predict_interval(codes[:200])[2], [b.upper_ms for b in exact], rtol=1e-6)
@@ -115,6 +142,9 @@ def main() -> None:
         "predictor": len(codes) / seconds_of(lambda: predictor.predict(codes)),
         "table_sum": len(codes) / seconds_of(lambda: plain.predict(codes)),
         "predictor_with_bounds_of_graphs": FEW / seconds_of(lambda: saved.predictor.predict_interval(graphs)),
+        "constraint_screens_codes": len(codes) / seconds_of(lambda: constraint().screen_codes(space, codes)),
+        "constraint_checks_architectures": FEW / seconds_of(lambda: constraint().check_all(few)),
+        "constraint_checks_graphs": FEW / seconds_of(lambda: constraint().check_all([GraphAlone(one) for one in few])),
         "once_for_all_lookup": FEW / seconds_of(ofa),
     }
     if arguments.measure:
@@ -124,6 +154,7 @@ def main() -> None:
     record: dict[str, Any] = {
         "architectures": len(codes),
         "compiling_seconds": compiling,
+        "learning_seconds": learning,
         "a_second": a_second,
         "predictor_with_bounds_over": {
             name: a_second["predictor_with_bounds"] / value for name, value in a_second.items()

@@ -77,7 +77,11 @@ def fit_predictor(
     ] = "",
     train: Annotated[int | None, typer.Option(help="With --samples: how many to learn from; the others test.")] = None,
     dead_branches: Annotated[
-        str, typer.Option(help="With --samples: what the runtime did with dead branches: dropped, executed or auto.")
+        str,
+        typer.Option(
+            help="With --samples: what the runtime did with dead branches: dropped, unread_dropped (what is computed from "
+            "zeros was run), executed, or auto."
+        ),
     ] = "auto",
     in_order: Annotated[
         bool,

@@ -83,7 +83,8 @@ class CompiledPredictor:
 
     def predict(self, codes: Codes) -> FloatArray:
         """Milliseconds `(n,)`."""
-        return np.concatenate([self._sum(self._indices(part)) for part in _parts(codes, self.sizes)] or [np.empty(0)])
+        found = [self._linear(self._indices(part)) for part in _parts(codes, self.sizes)]
+        return np.maximum(np.concatenate(found or [np.empty(0)]), self.floor_ms)
 
     def predict_interval(self, codes: Codes, confidence: float = 0.95) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Milliseconds, lower and upper bounds, `(n,)` each, as `LatencyPredictor.predict_interval` gives them."""
@@ -94,18 +95,20 @@ class CompiledPredictor:
         return latency, lower, upper
 
     def _interval(self, indices: list[Codes], confidence: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        latency = self._sum(indices)
-        variance = np.zeros(len(latency))
+        linear = self._linear(indices)
+        variance = np.zeros(len(linear))
         for (one, other), table in self._variance.items():
             variance += table[indices[one] * len(self._latency[other]) + indices[other]]
-        margins = self.predictor.margins(self.predictor.model_.spread_of(latency, variance), confidence)
+        margins = self.predictor.margins(self.predictor.model_.spread_of(linear, variance), confidence)
+        latency = np.maximum(linear, self.floor_ms)
         return latency, latency * (1 - margins), latency * (1 + margins)
 
-    def _sum(self, indices: list[Codes]) -> FloatArray:
+    def _linear(self, indices: list[Codes]) -> FloatArray:
+        """Milliseconds before the lower limit."""
         total = self._latency[0][indices[0]]
         for latency, index in zip(self._latency[1:], indices[1:], strict=True):
             total = total + latency[index]
-        return np.maximum(total, self.floor_ms)
+        return total
 
     def _indices(self, codes: Codes) -> list[Codes]:
         """Which row of each block's table every network has."""

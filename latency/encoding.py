@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from latlas.latency.errors import UsageError
 from latlas.latency.graph import INPUT, Graph, Node, check_dead_branches
-from latlas.latency.ops import OpSpec, kind_of
+from latlas.latency.ops import Kind, OpSpec, kind_of
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -67,21 +67,21 @@ class Template:
         if check_dead_branches(dead_branches) == "executed":
             fed = [np.tile(np.array(slot.inputs, dtype=np.int64), (count, 1)) for slot in self.slots]
             return np.ones((count, len(self.slots)), dtype=bool), fed
+        if dead_branches == "unread_dropped":
+            return self._read_by_the_last(rows)
         stands_for = np.empty((count, len(self.slots)), dtype=np.int64)
         sources = []
         for index, slot in enumerate(self.slots):
             fed_by = [np.full(count, INPUT) if source == INPUT else stands_for[:, source] for source in slot.inputs]
             given = np.stack(fed_by, axis=1)
             sources.append(given)
-            kinds = [kind_of(spec.kind) for spec in slot.options]
-            chosen = np.zeros(count, dtype=np.int64) if slot.column is None else rows[:, slot.column]
             left = (given != ZEROS).sum(axis=1)
             result = np.full(count, index)
-            if len(slot.inputs) > 1 and any(kind.adds for kind in kinds):
+            if len(slot.inputs) > 1:
                 # INPUT is -1 and ZEROS -2, so that the largest is the operand that is left.
-                alone = np.array([kind.adds for kind in kinds])[chosen] & (left == 1)
+                alone = _told(slot, rows, lambda kind: kind.adds) & (left == 1)
                 result = np.where(alone, given.max(axis=1), result)
-            zeros = np.array([kind.gives_zeros for kind in kinds])[chosen] | (left == 0)
+            zeros = _told(slot, rows, lambda kind: kind.gives_zeros) | (left == 0)
             stands_for[:, index] = np.where(zeros, ZEROS, result)
         # The last column is where sources that are no slot are marked.
         wanted = np.zeros((count, len(self.slots) + 2), dtype=bool)
@@ -91,6 +91,27 @@ class Template:
             for given in sources[index].T:
                 wanted[every, given] |= wanted[:, index]
         return wanted[:, : len(self.slots)], sources
+
+    def _read_by_the_last(self, rows: IntArray) -> tuple[BoolArray, list[IntArray]]:
+        """As `executed`, where zeros read nothing and all else that the last slot depends on is executed."""
+        count = len(rows)
+        # The last column is where the input is marked.
+        wanted = np.zeros((count, len(self.slots) + 1), dtype=bool)
+        wanted[:, len(self.slots) - 1] = True
+        sources: list[IntArray] = []
+        for index in range(len(self.slots) - 1, -1, -1):
+            slot = self.slots[index]
+            reads = ~_told(slot, rows, lambda kind: kind.gives_zeros)
+            sources.append(np.where(reads[:, None], np.array(slot.inputs, dtype=np.int64), ZEROS))
+            for source in slot.inputs:
+                wanted[:, source] |= wanted[:, index] & reads
+        return wanted[:, : len(self.slots)], sources[::-1]
+
+
+def _told(slot: Slot, rows: IntArray, tell: Callable[[Kind], bool]) -> BoolArray:
+    """`(n,)`: what is told of the kind that each row of codes has in a slot."""
+    of_option = np.array([tell(kind_of(spec.kind)) for spec in slot.options])
+    return of_option[np.zeros(len(rows), dtype=np.int64) if slot.column is None else rows[:, slot.column]]
 
 
 def check_codes(codes: npt.ArrayLike, sizes: Sequence[int]) -> IntArray:

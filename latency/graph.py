@@ -24,8 +24,8 @@ class Node:
 
 Graph = tuple[Node, ...]
 
-DEAD_BRANCHES = ("dropped", "executed")
-"""What runtimes do with nodes whose result changes nothing: leave them out, or run them all the same."""
+DEAD_BRANCHES = ("dropped", "unread_dropped", "executed")
+"""What runtimes do with nodes whose result changes nothing: leave them out, leave out what nothing reads, or run them all."""
 
 
 def check_graph(graph: Sequence[Node]) -> Shape:
@@ -63,10 +63,14 @@ def executed_inputs(graph: Sequence[Node], dead_branches: str = "dropped") -> di
 
     With `dead_branches` "dropped" (OpenVINO, TFLite, TensorRT, TF1) a node is executed if the last node depends on it and
     it is not computed from zeros alone, which a compiler folds into a constant; an addition that one operand is left of
-    disappears, and what read it reads that operand. With "executed" (PyTorch eager) every node is.
+    disappears, and what read it reads that operand. With "unread_dropped" (dead code is eliminated, constants are not folded)
+    zeros are made, by a node that reads nothing, and what is computed from them is executed; what only they would have read
+    is not. With "executed" (PyTorch eager) every node is.
     """
     if check_dead_branches(dead_branches) == "executed":
         return {index: node.inputs for index, node in enumerate(graph)}
+    if dead_branches == "unread_dropped":
+        return _read_by_the_last(graph)
     # What stands for each node's output: an executed node, the input, or None for zeros.
     stands_for: list[int | None] = []
     for index, node in enumerate(graph):
@@ -87,6 +91,17 @@ def executed_inputs(graph: Sequence[Node], dead_branches: str = "dropped") -> di
     return dict(sorted(found.items()))
 
 
+def _read_by_the_last(graph: Sequence[Node]) -> dict[int, tuple[int, ...]]:
+    """What the last node depends on if zeros depend on nothing, each with what feeds it."""
+    found: dict[int, tuple[int, ...]] = {}
+    wanted = {len(graph) - 1}
+    for index in range(len(graph) - 1, -1, -1):
+        if index in wanted:
+            found[index] = () if kind_of(graph[index].spec.kind).gives_zeros else graph[index].inputs
+            wanted.update(found[index])
+    return dict(sorted(found.items()))
+
+
 def live_nodes(graph: Sequence[Node], dead_branches: str = "dropped") -> list[int]:
     """Indices of the nodes that the runtime executes; see `executed_inputs`."""
     return list(executed_inputs(graph, dead_branches))
@@ -95,7 +110,8 @@ def live_nodes(graph: Sequence[Node], dead_branches: str = "dropped") -> list[in
 def check_dead_branches(value: str) -> str:
     """The value, if it is one of `DEAD_BRANCHES`; raises `UsageError`."""
     if value not in DEAD_BRANCHES:
-        raise UsageError(f"dead_branches is {value!r:.40}; it must be {' or '.join(DEAD_BRANCHES)}")
+        known = f"{', '.join(DEAD_BRANCHES[:-1])} or {DEAD_BRANCHES[-1]}"
+        raise UsageError(f"dead_branches is {value!r:.40}; it must be {known}")
     return value
 
 

@@ -9,7 +9,8 @@ Blocks of features, each a group with a scale of its own in a Gaussian process:
     zeros       operators that the output depends on, but computed from zeros alone
     unread      operators that the output does not depend on
 
-The last two are what a runtime that drops dead branches leaves out; some drop less than all of it.
+The last two are what a runtime that drops dead branches leaves out; some drop less than all of it. Where all is executed they
+are not there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy.typing as npt
 from latlas.latency.encoding import ZEROS, BoolArray, IntArray, Template, check_codes
 from latlas.latency.errors import FileFormatError
 from latlas.latency.features import moved, unit_cost
-from latlas.latency.graph import DEAD_BRANCHES, INPUT, check_dead_branches
+from latlas.latency.graph import DEAD_BRANCHES, check_dead_branches
 from latlas.latency.ops import OpSpec, kind_of
 from latlas.latency.record import one_line
 
@@ -102,10 +103,10 @@ class _Walk:
             mine = [i for i, slot in enumerate(template.slots) if slot.column == column]
             runs = live[:, mine].any(axis=1)
             found[f"place {column}"] = (np.eye(size)[codes[:, column]].T * runs).T
-        if dead_branches == "dropped":
+        if dead_branches != "executed":
             written = ~self.nothing[chosen] & ~self.adds
-            reached = self._reached(chosen)
-            found["zeros"] = self._count(self.names, chosen, written & reached & ~live)
+            changes, reached = (template.live(codes, option) for option in ("dropped", "unread_dropped"))
+            found["zeros"] = self._count(self.names, chosen, written & reached & ~changes)
             found["unread"] = self._count(self.names, chosen, written & ~reached)
         return found
 
@@ -171,17 +172,6 @@ class _Walk:
                 shares += (both + both.transpose(0, 2, 1)).reshape(count, -1)
                 readers[every, g] += own
         return np.hstack([feeds, meets, shares])
-
-    def _reached(self, chosen: IntArray) -> BoolArray:
-        """`(n, slots)`: whether the output depends on the node, were zeros not known to be zeros but where they are made."""
-        count, slots = chosen.shape
-        reached = np.zeros((count, slots + 1), dtype=bool)
-        reached[:, slots - 1] = True
-        for index in range(slots - 1, -1, -1):
-            passes = reached[:, index] & ~self.nothing[chosen[:, index]]
-            for source in self.template.slots[index].inputs:
-                reached[:, source if source != INPUT else slots] |= passes
-        return reached[:, :slots]
 
 
 def _numbered(specs: list[OpSpec], key: Callable[[OpSpec], str]) -> IntArray:

@@ -38,15 +38,25 @@ def test_what_a_runtime_that_drops_dead_branches_executes():
     assert live_nodes(diamond(ZEROS, ZEROS), "executed") == [0, 1, 2, 3, 4]
 
 
+def test_what_a_runtime_that_drops_only_what_is_not_read_executes():
+    assert executed_inputs(diamond(CONV, SKIP), "unread_dropped") == executed_inputs(diamond(CONV, SKIP))
+    # The zeros are made and added, and what they would have read is read by the other branch.
+    expected = {0: (-1,), 1: (0,), 2: (), 3: (1, 2), 4: (3,)}
+    assert executed_inputs(diamond(CONV, ZEROS), "unread_dropped") == expected
+    assert executed_inputs(diamond(ZEROS, ZEROS), "unread_dropped") == {1: (), 2: (), 3: (1, 2), 4: (3,)}
+    assert executed_inputs((), "unread_dropped") == executed_inputs(()) == {}
+
+
 def test_what_is_computed_from_zeros_alone_is_not_executed():
     graph = (Node(ZEROS, (INPUT,)), Node(CONV, (0,)), Node(CONV, (INPUT,)), Node(ADD, (1, 2)))
     assert live_nodes(graph) == [2]
+    assert live_nodes(graph, "unread_dropped") == [0, 1, 2, 3]
 
 
 def test_what_the_output_does_not_depend_on_is_dropped():
     graph = (Node(CONV, (INPUT,)), Node(CONV, (0,)), Node(CONV, (0,)))
-    assert live_nodes(graph) == [0, 2]
-    with pytest.raises(UsageError, match="dead_branches is 'ignored'; it must be dropped or executed"):
+    assert live_nodes(graph) == live_nodes(graph, "unread_dropped") == [0, 2]
+    with pytest.raises(UsageError, match="dead_branches is 'ignored'; it must be dropped, unread_dropped or executed"):
         live_nodes(graph, "ignored")
 
 
@@ -72,11 +82,19 @@ CODES = st.lists(st.tuples(*[st.integers(0, 4)] * 6), min_size=1, max_size=8)
 
 
 @settings(max_examples=50, deadline=None)
-@given(CODES)
-def test_liveness_of_many_is_that_of_each(rows):
-    live = SPACE.template().live(rows)
+@given(CODES, st.sampled_from(DEAD_BRANCHES))
+def test_liveness_of_many_is_that_of_each(rows, option):
+    live = SPACE.template().live(rows, option)
     for row, architecture in zip(live, SPACE.decode(rows), strict=True):
-        assert list(np.flatnonzero(row)) == live_nodes(architecture.graph())
+        assert list(np.flatnonzero(row)) == live_nodes(architecture.graph(), option)
+
+
+@settings(max_examples=30, deadline=None)
+@given(CODES)
+def test_what_one_runtime_executes_the_next_executes_too(rows):
+    fewest, some, every = (SPACE.template().live(rows, option) for option in DEAD_BRANCHES)
+    assert not (fewest & ~some).any()
+    assert every.all()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latlas.latency.errors import FileFormatError
-from latlas.latency.graph import executed_inputs
+from latlas.latency.graph import DEAD_BRANCHES, executed_inputs
 from latlas.latency.graph_features import GraphFeatures, design
 from latlas.supernet.space import parse_architecture, parse_space
 
@@ -45,6 +45,14 @@ def test_what_is_not_executed_is_told_apart():
     assert "unread" not in blocks(UNREAD, "executed")
 
 
+def test_what_is_computed_from_zeros_counts_where_only_what_is_not_read_is_dropped():
+    folded, run, read = (blocks(FROM_ZEROS), blocks(FROM_ZEROS, "unread_dropped"), blocks(UNREAD, "unread_dropped"))
+    # A cell has two operators computed from zeros, three zeros, and three additions, of which folding leaves none.
+    assert run["operators"].sum() - folded["operators"].sum() == 3 * (2 + 3 + 3)
+    assert (run["zeros"].sum(), run["unread"].sum()) == (3 * 2, 0)
+    assert (read["zeros"].sum(), read["unread"].sum()) == (0, 3 * 2)
+
+
 def test_networks_that_execute_the_same_differ_only_in_what_is_dropped():
     plain = blocks("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
     for text in (UNREAD, FROM_ZEROS):
@@ -64,7 +72,7 @@ def test_pairs_by_hand():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(*[st.integers(0, 4)] * 6), min_size=1, max_size=5), st.sampled_from(["dropped", "executed"]))
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 6), min_size=1, max_size=5), st.sampled_from(DEAD_BRANCHES))
 def test_operators_are_those_that_are_executed(rows, dead_branches):
     found = GraphFeatures(SPACE.text, dead_branches).blocks(TEMPLATE, rows)
     for operators, totals, architecture in zip(found["operators"], found["totals"], SPACE.decode(rows), strict=True):
