@@ -30,7 +30,7 @@ from latlas.latency.table import Table
 from latlas.search.fit import Sample, accuracy, collect_these, relative_error
 from latlas.search.in_network import estimate_of, in_network_subnets, plain_sum
 from latlas.search.kept_samples import Sets, read_samples, write_samples
-from latlas.search.strategy import draw_different
+from latlas.search.random_search import draw_different
 from latlas.supernet.space import Architecture, SearchSpace, parse_space
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from latlas.latency import runtime
 from latlas.latency.environment import StealMeter
-from latlas.search.strategy import draw
+from latlas.search.random_search import draw
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
 

@@ -26,7 +26,7 @@ from latlas.latency.boundary import inner_share
 from latlas.latency.environment import machine_state
 from latlas.latency.graph import INPUT, Graph, Node
 from latlas.latency.ops import OpSpec
-from latlas.search.strategy import draw
+from latlas.search.random_search import draw
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
 

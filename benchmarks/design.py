@@ -27,7 +27,7 @@ from latlas.latency.in_network import estimate_in_network
 from latlas.latency.ops import OpSpec
 from latlas.latency.table import Table
 from latlas.search.in_network import in_network_subnets
-from latlas.search.strategy import draw_different
+from latlas.search.random_search import draw_different
 from latlas.supernet.space import Architecture, SearchSpace, parse_space
 
 NOISE, CACHE, SHARE, SPREAD = 0.01, 0.02, 0.55, 0.15

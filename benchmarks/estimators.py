@@ -38,7 +38,7 @@ from latlas.latency.lock import timing_lock
 from latlas.latency.reference import reference_of
 from latlas.latency.stopwatch import trimmed_mean
 from latlas.latency.worker import sampler
-from latlas.search.strategy import draw
+from latlas.search.random_search import draw
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
 

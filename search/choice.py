@@ -17,7 +17,7 @@ import numpy.typing as npt
 from latlas.latency.errors import UsageError
 from latlas.latency.features import TOTAL, CostOf, features, unit_cost
 from latlas.latency.graph import Graph, live_nodes
-from latlas.search.strategy import draw_different
+from latlas.search.random_search import draw_different
 from latlas.supernet.space import Architecture, SearchSpace
 
 FloatArray = npt.NDArray[np.float64]

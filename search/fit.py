@@ -34,7 +34,7 @@ from latlas.latency.stopwatch import StopRule, disagreement
 from latlas.latency.table import Table
 from latlas.search.choice import chosen
 from latlas.search.interval import stated_error
-from latlas.search.strategy import draw_different
+from latlas.search.random_search import draw_different
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.space import Architecture, SearchSpace
 

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from latlas.latency.errors import UsageError
+from latlas.search.feasible import Additive
 from latlas.supernet.space import Architecture, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A feasible architecture and its quality, larger better, from 0 to 1."""
+    """A feasible architecture and its quality, larger better, from 0 to 1; `latency_ms` of the verdict where it is known."""
 
     architecture: Architecture
     quality: float
+    latency_ms: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A suggestion that was not evaluated.
+
+    `excess_ms` is how far it lies outside: above 0 by how much the verdict's upper bound is over the budget, or the
+    prediction below the floor; 0 where it was within both, as a repeat is, or what came too late.
+    """
+
+    architecture: Architecture
+    excess_ms: float = 0.0
 
 
 class Strategy(Protocol):
-    """The whole interface of a search strategy."""
+    """The whole interface of a search strategy.
+
+    One that wants to hear what became of suggestions that were not evaluated also has `dropped`, of `HearsDropped`.
+    """
 
     name: str
 
     def suggest(self, count: int) -> list[Architecture]:
-        """`count` architectures to try next; repeats and infeasible ones are the loop's to drop."""
+        """`count` architectures to try next, fewer where there are no more.
+
+        Repeats and infeasible ones are the loop's to drop.
+        """
         ...
 
     def update(self, completed: Sequence[Evaluation]) -> None:
@@ -34,127 +55,46 @@ class Strategy(Protocol):
         ...
 
 
-def draw(space: SearchSpace, rng: np.random.Generator) -> Architecture:
-    """A random architecture, spread over the space's latencies.
+class HearsDropped(Protocol):
+    """A strategy that is told which of its suggestions were dropped."""
 
-    A third of the draws are uniform; these crowd round the mean latency, because a sum of many independent layers does, and
-    next to none of them repeats an operator, as hand-made networks do. A third draw each layer from a random subset of the
-    operators, which reaches the fast and the slow end; a third repeat one operator throughout each stage.
-    """
-    kind = rng.integers(3)
-    if kind == 0:
-        return space.random(rng)
-    if kind == 1:
-        return space.random_by_stage(rng)
-    names = sorted({name for options in space.choices for name in options})
-    subset = set(rng.choice(names, size=rng.integers(1, max(2, len(names))), replace=False))
-    layers = [[name for name in options if name in subset] or list(options) for options in space.choices]
-    return space.architecture([options[rng.integers(len(options))] for options in layers])
+    def dropped(self, dropped: Sequence[Dropped]) -> None:
+        """Learn from suggestions that were not evaluated."""
+        ...
 
 
-def draw_different(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
-    """`count` different architectures, spread over the space's latencies; all where the space has no more."""
-    found: dict[Architecture, None] = {}
-    attempts = 0
-    while len(found) < min(count, space.size) and attempts < 1000 * count:
-        attempts += 1
-        found[draw(space, rng)] = None
-    return list(found)
+@dataclass(frozen=True, slots=True)
+class StrategyContext:
+    """What a strategy may know beside the space; each may be left out.
 
-
-@dataclass
-class RandomSearch:
-    """Random architectures, spread over the space's latencies."""
-
-    space: SearchSpace
-    rng: np.random.Generator
-    name: str = "random"
-
-    def suggest(self, count: int) -> list[Architecture]:
-        """Draws of `draw`."""
-        return [draw(self.space, self.rng) for _ in range(count)]
-
-    def update(self, completed: Sequence[Evaluation]) -> None:
-        """Nothing to learn."""
-
-
-@dataclass
-class Evolution:
-    """Regularisation-free evolution after Once-for-All: elitist, half mutants, half crossover.
-
-    `population` random architectures come first, then children of the best `parent_share` of the population. A mutant
-    changes each gene with `mutation_rate`, at least one. `stage_share` of the children change by stages: a mutant has one
-    operator throughout one of its stages, a crossover takes whole stages from its parents.
+    `terms` and `budget_ms` are the predictor as a sum and the limit, both in milliseconds of this session. `distribution` is a
+    trained one over codes. `storage` is where Optuna keeps the study named `study`, for processes that share a search.
     """
 
-    space: SearchSpace
-    rng: np.random.Generator
-    population: int = 32
-    parent_share: float = 0.25
-    mutation_rate: float = 0.1
-    stage_share: float = 0.33
-    name: str = "evolution"
-    _elite: dict[Architecture, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        shares = (self.parent_share, self.mutation_rate)
-        if self.population < 2 or not all(0 < share <= 1 for share in shares) or not 0 <= self.stage_share <= 1:
-            raise UsageError(
-                f"population is {self.population}, parent_share {self.parent_share}, mutation_rate {self.mutation_rate}, "
-                f"stage_share {self.stage_share}; at least 2, and shares up to 1, of which only the last may be 0"
-            )
-
-    def suggest(self, count: int) -> list[Architecture]:
-        """Draws of `draw` until the first population is evaluated, then children of the best.
-
-        One in four of the first draws mutates what there is: where the budget is so tight that draws never hold
-        it, the population grows from the one architecture that does.
-        """
-        if len(self._elite) < self.population:
-            known = list(self._elite)
-            return [
-                self._mutant(known) if known and self.rng.random() < 0.25 else draw(self.space, self.rng)
-                for _ in range(count)
-            ]
-        parents = list(self._elite)[: max(2, round(self.population * self.parent_share))]
-        return [self._mutant(parents) if self.rng.random() < 0.5 else self._crossover(parents) for _ in range(count)]
-
-    def update(self, completed: Sequence[Evaluation]) -> None:
-        """Keep the best `population` seen."""
-        self._elite |= {one.architecture: one.quality for one in completed}
-        ranked = sorted(self._elite.items(), key=lambda item: (-item[1], str(item[0])))
-        self._elite = dict(ranked[: self.population])
-
-    def _mutant(self, parents: Sequence[Architecture]) -> Architecture:
-        parent = parents[int(self.rng.integers(len(parents)))].operators
-        if self.rng.random() < self.stage_share:
-            stages = self.space.stage_slices()
-            stage, genes = stages[self.rng.integers(len(stages))], list(parent)
-            genes[stage] = self.space.fill_stage(stage, self.rng)
-            return self.space.architecture(genes)
-        changed = self.rng.random(len(parent)) < self.mutation_rate
-        changed[self.rng.integers(len(parent))] = True
-        genes = [
-            options[self.rng.integers(len(options))] if change else gene
-            for gene, options, change in zip(parent, self.space.choices, changed, strict=True)
-        ]
-        return self.space.architecture(genes)
-
-    def _crossover(self, parents: Sequence[Architecture]) -> Architecture:
-        mother, father = (parents[int(self.rng.integers(len(parents)))].operators for _ in range(2))
-        if self.rng.random() < self.stage_share:
-            stages = self.space.stage_slices()
-        else:
-            stages = [slice(layer, layer + 1) for layer in range(len(mother))]
-        parts = [(mother if self.rng.random() < 0.5 else father)[stage] for stage in stages]
-        return self.space.architecture([name for part in parts for name in part])
+    terms: Additive | None = None
+    budget_ms: float | None = None
+    distribution: Any | None = None
+    storage: str | None = None
+    study: str | None = None
 
 
 STRATEGIES = ("random", "evolution")
+"""Names that `make_strategy` takes."""
 
 
-def make_strategy(name: str, space: SearchSpace, rng: np.random.Generator, evaluations: int) -> Strategy:
+def make_strategy(
+    name: str,
+    space: SearchSpace,
+    rng: np.random.Generator,
+    evaluations: int,
+    *,
+    context: StrategyContext | None = None,
+) -> Strategy:
     """The strategy of a name, sized for so many evaluations; raises `UsageError` for an unknown one."""
+    from latlas.search.evolution import Evolution
+    from latlas.search.random_search import RandomSearch
+
+    context = context or StrategyContext()
     if name == "random":
         return RandomSearch(space, rng)
     if name == "evolution":

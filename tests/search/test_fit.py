@@ -13,7 +13,7 @@ from latlas.latency.profile import Setting
 from latlas.latency.stopwatch import Pass
 from latlas.latency.table import Manifest, Row, Table
 from latlas.search.fit import CHOICES, Sample, accuracy, fit_predictor, sample_of, subnets_to_measure
-from latlas.search.strategy import draw_different
+from latlas.search.random_search import draw_different
 from latlas.supernet.portrait import PortraitSpace
 
 REFERENCE_MS = 0.5

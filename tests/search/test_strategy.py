@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from latlas.latency.errors import UsageError
-from latlas.search.strategy import STRATEGIES, Evaluation, Evolution, draw, make_strategy
+from latlas.search.evolution import Evolution
+from latlas.search.random_search import draw
+from latlas.search.strategy import STRATEGIES, Evaluation, make_strategy
 from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.space import enumerate_space, parse_space
 
