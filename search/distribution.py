@@ -1,0 +1,270 @@
+"""Distributions over the architectures of a space, which a search trains: one weight an operator of a layer, or of a pair.
+
+Both work on codes `(n, columns)` and are exact: log probabilities, their gradients, samples, marginals and entropy have closed
+forms. `parameters` are trained in place by whoever owns the optimiser (`adam.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+
+from latlas.latency.encoding import check_codes
+from latlas.latency.errors import UsageError
+from latlas.search.feasible import Codes, FloatArray
+
+INITIAL_SD = 1e-3
+"""Of the weights a search starts with (ProxylessNAS)."""
+
+Pairwise = Mapping[tuple[int, int], FloatArray]
+
+
+class Distribution(Protocol):
+    """A distribution over codes, of trained parameters; `log_prob` of all codes sums to one in the exponential."""
+
+    @property
+    def parameters(self) -> list[FloatArray]:
+        """What is trained, in place: one array a column."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Options of each column."""
+        ...
+
+    def unary_pairwise_log(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
+        """`log_prob` as a sum of terms `(options,)` of each column, and `(options, options)` of some pairs of columns."""
+        ...
+
+    def log_prob(self, codes: Codes) -> FloatArray:
+        """Log probabilities `(n,)` of codes `(n, columns)`."""
+        ...
+
+    def log_prob_gradient(self, codes: Codes, weights: FloatArray | None = None) -> list[FloatArray]:
+        """`sum_k weights[k] * d log_prob(codes[k]) / d parameters`; without weights `(n,)` the plain sum."""
+        ...
+
+    def count_gradient(self, unary: Sequence[FloatArray], pairwise: Pairwise) -> list[FloatArray]:
+        """As `log_prob_gradient`, of how often each option, and each pair of options, occurs in the codes.
+
+        The pairs are those of `unary_pairwise_log`. Of expected counts, no whole numbers, it is the expected gradient.
+        """
+        ...
+
+    def gate_gradient(self, row: Codes, gates: Sequence[FloatArray]) -> list[FloatArray]:
+        """The gradient by the parameters, of that by each column's gates `(options,)` where codes `row` `(columns,)` were active.
+
+        Eq. 4 of ProxylessNAS (arXiv 1812.00332), `p * (G - <p, G>)`, on the probabilities that the column had then.
+        """
+        ...
+
+    def active(self, row: Codes) -> list[FloatArray]:
+        """The parameters `(options,)`, as views, that each column of codes `(columns,)` was drawn with."""
+        ...
+
+    def sample(self, count: int, rng: np.random.Generator) -> Codes:
+        """Codes `(count, columns)`, drawn independently."""
+        ...
+
+    def probabilities(self) -> list[FloatArray]:
+        """How probable each option `(options,)` of each column is, whatever the others are."""
+        ...
+
+    def entropy(self) -> float:
+        """In nats."""
+        ...
+
+    def tempered(self, temperature: float) -> Self:
+        """A copy with parameters divided by a temperature: above 1 flatter."""
+        ...
+
+
+@dataclass
+class LayerWeights:
+    """Columns drawn independently: `p(a) = product softmax(parameters[l])[a_l]`, as ProxylessNAS and DARTS have it.
+
+    `parameters[l]` has one weight `(options,)` an option of column l.
+    """
+
+    parameters: list[FloatArray]
+
+    def __post_init__(self) -> None:
+        _check(self.parameters, [1] * len(self.parameters))
+
+    @classmethod
+    def initial(cls, sizes: Sequence[int], rng: np.random.Generator, sd: float = INITIAL_SD) -> Self:
+        """Normal weights round 0: next to uniform."""
+        return cls([rng.normal(0.0, sd, size) for size in sizes])
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(len(one) for one in self.parameters)
+
+    def unary_pairwise_log(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
+        return [log_softmax(one) for one in self.parameters], {}
+
+    def log_prob(self, codes: Codes) -> FloatArray:
+        return _log_prob(self, codes)
+
+    def log_prob_gradient(self, codes: Codes, weights: FloatArray | None = None) -> list[FloatArray]:
+        return self.count_gradient(*_counts(self, codes, weights))
+
+    def count_gradient(self, unary: Sequence[FloatArray], pairwise: Pairwise) -> list[FloatArray]:
+        return [count - count.sum() * p for count, p in zip(unary, self.probabilities(), strict=True)]
+
+    def gate_gradient(self, row: Codes, gates: Sequence[FloatArray]) -> list[FloatArray]:
+        return [p * (g - p @ g) for p, g in zip(self.probabilities(), gates, strict=True)]
+
+    def active(self, row: Codes) -> list[FloatArray]:
+        return [one[:] for one in self.parameters]
+
+    def sample(self, count: int, rng: np.random.Generator) -> Codes:
+        uniform = rng.random((count, len(self.parameters)))
+        drawn = [_inverse(p[None], uniform[:, column]) for column, p in enumerate(self.probabilities())]
+        return np.stack(drawn, axis=1)
+
+    def probabilities(self) -> list[FloatArray]:
+        return [np.exp(log_softmax(one)) for one in self.parameters]
+
+    def entropy(self) -> float:
+        return sum(float(_entropy(log_softmax(one))) for one in self.parameters)
+
+    def tempered(self, temperature: float) -> Self:
+        return type(self)([one / temperature for one in self.parameters])
+
+
+@dataclass
+class AdjacentWeights:
+    """Each column drawn given the one before it: `p(a_l = j | a_(l-1) = i) = softmax(parameters[l][i])[j]`.
+
+    `parameters[0]` is `(options,)`, `parameters[l]` `(options of l - 1, options of l)`. A Markov chain along the columns, so
+    that layers that go well together are drawn, and derived, together.
+    """
+
+    parameters: list[FloatArray]
+
+    def __post_init__(self) -> None:
+        _check(self.parameters, [min(2, column + 1) for column in range(len(self.parameters))])
+        for column, (one, next_one) in enumerate(zip(self.parameters[:-1], self.parameters[1:], strict=True)):
+            if one.shape[-1] != next_one.shape[0]:
+                raise UsageError(
+                    f"column {column} has {one.shape[-1]} options, and column {column + 1} weights for {next_one.shape[0]}"
+                )
+
+    @classmethod
+    def initial(cls, sizes: Sequence[int], rng: np.random.Generator, sd: float = INITIAL_SD) -> Self:
+        """Normal weights round 0: next to uniform."""
+        shapes = [tuple(sizes[max(0, column - 1) : column + 1]) for column in range(len(sizes))]
+        return cls([rng.normal(0.0, sd, shape) for shape in shapes])
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(one.shape[-1] for one in self.parameters)
+
+    def unary_pairwise_log(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
+        logs = [log_softmax(one) for one in self.parameters]
+        unary = [logs[0], *(np.zeros(size) for size in self.sizes[1:])]
+        return unary, {(column, column + 1): log for column, log in enumerate(logs[1:])}
+
+    def log_prob(self, codes: Codes) -> FloatArray:
+        return _log_prob(self, codes)
+
+    def log_prob_gradient(self, codes: Codes, weights: FloatArray | None = None) -> list[FloatArray]:
+        return self.count_gradient(*_counts(self, codes, weights))
+
+    def count_gradient(self, unary: Sequence[FloatArray], pairwise: Pairwise) -> list[FloatArray]:
+        counts = [unary[0], *(pairwise[column, column + 1] for column in range(len(self.parameters) - 1))]
+        return [
+            count - count.sum(axis=-1, keepdims=True) * np.exp(log_softmax(one))
+            for count, one in zip(counts, self.parameters, strict=True)
+        ]
+
+    def gate_gradient(self, row: Codes, gates: Sequence[FloatArray]) -> list[FloatArray]:
+        gradient = [np.zeros_like(one) for one in self.parameters]
+        for into, one, g in zip(type(self)(gradient).active(row), self.active(row), gates, strict=True):
+            p = np.exp(log_softmax(one))
+            into[:] = p * (g - p @ g)
+        return gradient
+
+    def active(self, row: Codes) -> list[FloatArray]:
+        later = zip(self.parameters[1:], row[:-1], strict=True)
+        return [self.parameters[0][:], *(one[int(code)] for one, code in later)]
+
+    def sample(self, count: int, rng: np.random.Generator) -> Codes:
+        uniform = rng.random((count, len(self.parameters)))
+        drawn = [_inverse(np.exp(log_softmax(self.parameters[0]))[None], uniform[:, 0])]
+        for column, one in enumerate(self.parameters[1:], start=1):
+            drawn.append(_inverse(np.exp(log_softmax(one))[drawn[-1]], uniform[:, column]))
+        return np.stack(drawn, axis=1)
+
+    def probabilities(self) -> list[FloatArray]:
+        found = [np.exp(log_softmax(self.parameters[0]))]
+        for one in self.parameters[1:]:
+            found.append(found[-1] @ np.exp(log_softmax(one)))
+        return found
+
+    def entropy(self) -> float:
+        first = float(_entropy(log_softmax(self.parameters[0])))
+        later = zip(self.probabilities()[:-1], self.parameters[1:], strict=True)
+        return first + sum(float(p @ _entropy(log_softmax(one))) for p, one in later)
+
+    def tempered(self, temperature: float) -> Self:
+        return type(self)([one / temperature for one in self.parameters])
+
+
+def log_softmax(weights: FloatArray) -> FloatArray:
+    """Log probabilities along the last axis."""
+    shifted = weights - weights.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def _log_prob(distribution: Distribution, codes: Codes) -> FloatArray:
+    unary, pairwise = distribution.unary_pairwise_log()
+    rows = check_codes(codes, distribution.sizes)
+    total = np.zeros(len(rows))
+    for column, terms in enumerate(unary):
+        total += terms[rows[:, column]]
+    for (one, other), table in pairwise.items():
+        total += table[rows[:, one], rows[:, other]]
+    return total
+
+
+def _counts(
+    distribution: Distribution, codes: Codes, weights: FloatArray | None
+) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
+    """How often each option and each pair occurs, an occurrence counted by its code's weight."""
+    unary, pairwise = distribution.unary_pairwise_log()
+    rows = check_codes(codes, distribution.sizes)
+    each = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if each.shape != (len(rows),):
+        raise UsageError(f"{len(rows)} codes have weights of shape {each.shape}; one each is needed")
+    counted = [np.zeros_like(one) for one in unary]
+    for column, count in enumerate(counted):
+        np.add.at(count, rows[:, column], each)
+    tables = {pair: np.zeros_like(table) for pair, table in pairwise.items()}
+    for (one, other), table in tables.items():
+        np.add.at(table, (rows[:, one], rows[:, other]), each)
+    return counted, tables
+
+
+def _inverse(probabilities: FloatArray, uniform: FloatArray) -> Codes:
+    """Options `(n,)` where the cumulated probabilities `(n or 1, options)` pass `uniform` `(n,)`."""
+    passed = np.cumsum(probabilities, axis=1)
+    return np.asarray((uniform[:, None] * passed[:, -1:] >= passed).sum(axis=1))
+
+
+def _entropy(logs: FloatArray) -> FloatArray:
+    return np.asarray(-(np.exp(logs) * logs).sum(axis=-1))
+
+
+def _check(parameters: Sequence[FloatArray], dimensions: Sequence[int]) -> None:
+    if not parameters:
+        raise UsageError("a distribution has no columns; it needs at least one")
+    for column, (one, dimension) in enumerate(zip(parameters, dimensions, strict=True)):
+        if one.ndim != dimension or not one.size or not np.isfinite(one).all():
+            raise UsageError(
+                f"the weights of column {column} are of shape {one.shape}; finite ones of {dimension} dimensions are needed"
+            )
