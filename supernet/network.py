@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from latlas.latency.errors import UsageError
 from latlas.latency.graph import INPUT, Graph, Node
+from latlas.latency.ops import OpSpec
 from latlas.supernet.operators import build_operator
 from latlas.supernet.space import Architecture, SearchSpace
 
 
-def run_graph(graph: Sequence[Node], modules: Callable[[int], nn.Module], image: Tensor) -> Tensor:
-    """The last node's output for an image `(N, C, H, W)`; `modules(i)` is the module of node i."""
+def run_graph(graph: Sequence[Node], modules: Callable[[int], Callable[..., Tensor]], image: Tensor) -> Tensor:
+    """The last node's output for an image `(N, C, H, W)`; `modules(i)` is the module of node i, or stands for it."""
     outputs: list[Tensor] = []
     for index, node in enumerate(graph):
         inputs = [image if source == INPUT else outputs[source] for source in node.inputs]
@@ -63,6 +64,10 @@ class Supernet(nn.Module):
                 key = self._key(index, node)
                 if key not in self.operators:
                     self.operators[key] = build_operator(node.spec)
+
+    def operator(self, index: int, spec: OpSpec) -> nn.Module:
+        """The module with the shared weights of an operator at node `index` of every graph of the space."""
+        return self.operators[self._key(index, Node(spec, ()))]
 
     @staticmethod
     def _key(index: int, node: Node) -> str:

@@ -371,11 +371,28 @@ def _describe(dataset: Dataset) -> str:
 def _batch(
     run: _Run, size: tuple[int, int], step: int, rng: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The step's images `(N, 3, h, w)` and masks `(N, 1, h, w)`, in 0..1; an epoch goes over the data once."""
-    dataset, batch_size = run.dataset, run.config.batch_size
+    return training_batch(
+        run.dataset, run.config.batch_size, run.config.seed, step, size, run.augmentation, rng, device
+    )
+
+
+def training_batch(
+    dataset: Dataset,
+    batch_size: int,
+    seed: int,
+    step: int,
+    size: tuple[int, int],
+    augmentation: Augmentation | None,
+    rng: np.random.Generator,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """A step's images `(batch_size, 3, h, w)` and masks `(batch_size, 1, h, w)`, in 0..1, of `size`, on the device.
+
+    An epoch goes over the data once, in an order of the seed and its number; `rng` is for the augmentation.
+    """
     epoch, place = divmod(step, max(1, len(dataset) // batch_size))
-    order = np.random.default_rng([run.config.seed, 0, epoch]).permutation(len(dataset))
+    order = np.random.default_rng([seed, 0, epoch]).permutation(len(dataset))
     chosen = np.resize(order[place * batch_size : (place + 1) * batch_size], batch_size)
     images = dataset.images[chosen].to(device).float().div_(255)
     masks = dataset.masks[chosen].to(device).float()[:, None]
-    return augment(images, masks, run.augmentation, rng, size)
+    return augment(images, masks, augmentation, rng, size)
