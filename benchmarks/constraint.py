@@ -94,7 +94,7 @@ def known_of(arguments: argparse.Namespace) -> Known:
         with scratch_folder() as folder, setting.bench() as bench:
             library = setting.library(folder, timing_operator)
             known = Anchored(saved, library.describe)
-            found = campaign.measure_all(bench, known.networks, passes=setting.max_passes, seed=seed)
+            found = campaign.measure_all(bench, known.networks, passes=setting.careful_passes, seed=seed)
             environment = setting.environment(bench, campaign.reference_ms([*found.values()]))
             scale, error = known.open(found, environment.session_reference_ms, setting.rule)
             known.shifts = shifts
