@@ -16,8 +16,8 @@ from latlas.search.strategy import Dropped, Evaluation
 from latlas.search.trellis import BINS, Trellis
 from latlas.supernet.space import Architecture, SearchSpace
 
-TEMPERATURES = (1.0, 2.0, 4.0, np.inf)
-"""A distribution that repeats what was evaluated is made flatter, up to uniform."""
+TEMPERATURES = (1.0, 2.0, 4.0)
+"""A distribution that repeats what was evaluated is made flatter, in the end uniform."""
 
 
 class DistributionStrategy:
@@ -88,9 +88,11 @@ class DistributionStrategy:
         for temperature in TEMPERATURES:
             if (missing := count - uniform - len(chosen)) > 0:
                 self._add(chosen, self._draw(temperature, 2 * missing + 4), missing)
-        rows = self._draw(np.inf, 2 * count + 4)
-        self._add(chosen, rows, count - len(chosen))
-        repeats = rows[: count - len(chosen)].tolist()
+        repeats: list[list[int]] = []
+        if len(chosen) < count:
+            rows = self._draw(np.inf, 2 * count + 4)
+            self._add(chosen, rows, count - len(chosen))
+            repeats = rows[: count - len(chosen)].tolist()
         return self.space.decode(np.array([*chosen, *repeats], dtype=np.int64).reshape(count, -1))
 
     def update(self, completed: Sequence[Evaluation]) -> None:

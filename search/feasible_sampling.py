@@ -24,6 +24,8 @@ Screen = Callable[[Codes], npt.NDArray[np.bool_]]
 FINER = 8
 """How many times finer bins are tried where rounding lets too much through."""
 MAX_FINER = 3
+KEPT = 4
+"""Distributions whose messages are kept: draws, their gradient and a flatter one ask in turn."""
 DRAWS_EACH = 200
 """Draws for each architecture asked for before finer bins are tried, and a thousand more."""
 
@@ -57,7 +59,7 @@ class FeasibleSampler:
         self.terms, self.budget_ms, self.bins = terms, budget_ms, bins
         self.drawn = self.rejected = 0
         self._trellises: dict[tuple[frozenset[tuple[int, int]], int, Rounding], Trellis] = {}
-        self._last: dict[tuple[int, Rounding], tuple[bytes, list[FloatArray], list[FloatArray]]] = {}
+        self._kept: dict[tuple[int, Rounding, bytes], tuple[list[FloatArray], list[FloatArray]]] = {}
         Trellis(terms, budget_ms, bins=bins)  # says now what is impossible
 
     def sample(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
@@ -130,24 +132,26 @@ class FeasibleSampler:
     def _run(
         self, distribution: Distribution, bins: int, rounding: Rounding
     ) -> tuple[Trellis, list[FloatArray], list[FloatArray]]:
-        """The trellis, and the distribution's weights and messages in it; those of the last distribution are kept."""
+        """The trellis, and the distribution's weights and messages in it; those of the last distributions are kept."""
         pairs = frozenset(distribution.unary_pairwise_log()[1])
         key = (pairs, bins, rounding)
         if key not in self._trellises:
             self._trellises[key] = Trellis(self.terms, self.budget_ms, pairs, bins, rounding)
         trellis = self._trellises[key]
-        state = repr(pairs).encode() + b"".join(one.tobytes() for one in distribution.parameters)
-        if self._last.get((bins, rounding), (b"",))[0] != state:
+        state = (bins, rounding, repr(pairs).encode() + b"".join(one.tobytes() for one in distribution.parameters))
+        if state not in self._kept:
             weights = trellis.weights(distribution)
-            self._last[bins, rounding] = (state, weights, trellis.messages(weights, log_sum))
-        return trellis, *self._last[bins, rounding][1:]
+            found = weights, trellis.messages(weights, log_sum)
+            self._kept = dict([*self._kept.items()][1 - KEPT :]) | {state: found}
+        return trellis, *self._kept[state]
 
 
 class RejectionSampler:
     """Draws from a distribution until `screen` lets enough through: any test of feasibility, such as a constraint's.
 
-    `log P(V)` is estimated by the share of `estimate_draws` draws of `rng` that are feasible, and its gradient from these,
-    as TabNAS does (arXiv 2204.07615, eq. 4): unbiased for P(V), not for its logarithm.
+    `log P(V)` is estimated by the share of `estimate_draws` draws of `rng` that are feasible, and its gradient is the mean over
+    these of that of `log p`, as TabNAS has it (arXiv 2204.07615): with k feasible ones unbiased, of variance 1 / k. Where
+    none is, more are drawn, to `max_draws`.
     """
 
     def __init__(
@@ -183,18 +187,23 @@ class RejectionSampler:
 
     def log_feasible(self, distribution: Distribution) -> float:
         """The logarithm of the feasible share of new draws; raises `InfeasibleBudgetError` where none is."""
-        return float(np.log(len(self._feasible(distribution)) / self.estimate_draws))
+        rows, drawn = self._feasible(distribution)
+        return float(np.log(len(rows) / drawn))
 
     def log_feasible_gradient(self, distribution: Distribution) -> list[FloatArray]:
         """The mean gradient of `log p` over the feasible of new draws: that of `log P_hat(V)`."""
-        rows = self._feasible(distribution)
+        rows, _ = self._feasible(distribution)
         return distribution.log_prob_gradient(rows, np.full(len(rows), 1 / len(rows)))
 
-    def _feasible(self, distribution: Distribution) -> Codes:
-        rows = distribution.sample(self.estimate_draws, self.rng)
-        rows = rows[self.screen(rows)]
-        if not len(rows):
-            raise InfeasibleBudgetError(
-                f"none of {self.estimate_draws} architectures drawn is feasible; raise the budget, or estimate_draws"
-            )
-        return rows
+    def _feasible(self, distribution: Distribution) -> tuple[Codes, int]:
+        """The feasible of new draws, and how many these were."""
+        drawn = 0
+        while drawn < self.max_draws:
+            rows = distribution.sample(min(self.estimate_draws, self.max_draws - drawn), self.rng)
+            drawn += len(rows)
+            rows = rows[self.screen(rows)]
+            if len(rows):
+                return rows, drawn
+        raise InfeasibleBudgetError(
+            f"none of {drawn} architectures drawn is feasible; raise the budget, or draw exactly from what is feasible"
+        )

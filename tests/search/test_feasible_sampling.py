@@ -222,12 +222,21 @@ def test_rejection_estimates_the_share_and_its_gradient(fixed):
     assert not np.array_equal(sampler.log_feasible_gradient(distribution)[0], gradient[0])  # of new draws
 
 
+def test_rejection_draws_on_until_something_is_feasible():
+    distribution = LayerWeights([np.log([0.99, 0.01])])
+    sampler = RejectionSampler(lambda codes: codes[:, 0] == 1, np.random.default_rng(0), estimate_draws=2)
+    shares = [np.exp(sampler.log_feasible(distribution)) for _ in range(50)]
+    assert 0 < min(shares) < max(shares) <= 1
+    gradient = sampler.log_feasible_gradient(distribution)
+    close(gradient, [np.array([-0.99, 0.99])], atol=1e-9)  # all that is feasible is this one
+
+
 def test_rejection_is_bounded():
     distribution = LayerWeights([np.zeros(2)])
     never = RejectionSampler(lambda codes: np.zeros(len(codes), dtype=bool), np.random.default_rng(0), max_draws=500)
     with pytest.raises(InfeasibleBudgetError, match="0 of 500 architectures drawn are feasible, 3 were asked for"):
         never.sample(distribution, 3, np.random.default_rng(0))
-    with pytest.raises(InfeasibleBudgetError, match="none of 1024"):
+    with pytest.raises(InfeasibleBudgetError, match="none of 500"):
         never.log_feasible(distribution)
     with pytest.raises(UsageError, match="max_draws 0"):
         RejectionSampler(never.screen, np.random.default_rng(0), max_draws=0)
