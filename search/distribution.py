@@ -6,6 +6,7 @@ forms. `parameters` are trained in place by whoever owns the optimiser (`adam.py
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -14,7 +15,7 @@ import numpy as np
 
 from latlas.latency.encoding import check_codes
 from latlas.latency.errors import UsageError
-from latlas.search.feasible import Codes, FloatArray
+from latlas.search.feasible import Additive, Codes, FloatArray
 
 INITIAL_SD = 1e-3
 """Of the weights a search starts with (ProxylessNAS)."""
@@ -83,13 +84,46 @@ class Distribution(Protocol):
 
 
 @dataclass
-class LayerWeights:
+class _Weights(abc.ABC):
+    """What both kinds have in common."""
+
+    parameters: list[FloatArray]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(one.shape[-1] for one in self.parameters)
+
+    @abc.abstractmethod
+    def unary_pairwise_log(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]: ...
+
+    @abc.abstractmethod
+    def count_gradient(self, unary: Sequence[FloatArray], pairwise: Pairwise) -> list[FloatArray]: ...
+
+    def log_prob(self, codes: Codes) -> FloatArray:
+        return Additive(0.0, *self.unary_pairwise_log()).values(check_codes(codes, self.sizes))
+
+    def log_prob_gradient(self, codes: Codes, weights: FloatArray | None = None) -> list[FloatArray]:
+        rows = check_codes(codes, self.sizes)
+        each = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if each.shape != (len(rows),):
+            raise UsageError(f"{len(rows)} codes have weights of shape {each.shape}; one each is needed")
+        logs, tables = self.unary_pairwise_log()
+        unary = [np.bincount(rows[:, column], each, len(log)).astype(float) for column, log in enumerate(logs)]
+        pairwise = {pair: np.zeros_like(table) for pair, table in tables.items()}
+        for (one, other), table in pairwise.items():
+            np.add.at(table, (rows[:, one], rows[:, other]), each)
+        return self.count_gradient(unary, pairwise)
+
+    def tempered(self, temperature: float) -> Self:
+        return type(self)([one / temperature for one in self.parameters])
+
+
+@dataclass
+class LayerWeights(_Weights):
     """Columns drawn independently: `p(a) = product softmax(parameters[l])[a_l]`, as ProxylessNAS and DARTS have it.
 
     `parameters[l]` has one weight `(options,)` an option of column l.
     """
-
-    parameters: list[FloatArray]
 
     def __post_init__(self) -> None:
         _check(self.parameters, [1] * len(self.parameters))
@@ -99,18 +133,8 @@ class LayerWeights:
         """Normal weights round 0: next to uniform."""
         return cls([rng.normal(0.0, sd, size) for size in sizes])
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(len(one) for one in self.parameters)
-
     def unary_pairwise_log(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
         return [log_softmax(one) for one in self.parameters], {}
-
-    def log_prob(self, codes: Codes) -> FloatArray:
-        return _log_prob(self, codes)
-
-    def log_prob_gradient(self, codes: Codes, weights: FloatArray | None = None) -> list[FloatArray]:
-        return self.count_gradient(*_counts(self, codes, weights))
 
     def count_gradient(self, unary: Sequence[FloatArray], pairwise: Pairwise) -> list[FloatArray]:
         return [count - count.sum() * p for count, p in zip(unary, self.probabilities(), strict=True)]
@@ -132,19 +156,14 @@ class LayerWeights:
     def entropy(self) -> float:
         return sum(float(_entropy(log_softmax(one))) for one in self.parameters)
 
-    def tempered(self, temperature: float) -> Self:
-        return type(self)([one / temperature for one in self.parameters])
-
 
 @dataclass
-class AdjacentWeights:
+class AdjacentWeights(_Weights):
     """Each column drawn given the one before it: `p(a_l = j | a_(l-1) = i) = softmax(parameters[l][i])[j]`.
 
     `parameters[0]` is `(options,)`, `parameters[l]` `(options of l - 1, options of l)`. A Markov chain along the columns, so
     that layers that go well together are drawn, and derived, together.
     """
-
-    parameters: list[FloatArray]
 
     def __post_init__(self) -> None:
         _check(self.parameters, [min(2, column + 1) for column in range(len(self.parameters))])
@@ -160,20 +179,10 @@ class AdjacentWeights:
         shapes = [tuple(sizes[max(0, column - 1) : column + 1]) for column in range(len(sizes))]
         return cls([rng.normal(0.0, sd, shape) for shape in shapes])
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(one.shape[-1] for one in self.parameters)
-
     def unary_pairwise_log(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
         logs = [log_softmax(one) for one in self.parameters]
         unary = [logs[0], *(np.zeros(size) for size in self.sizes[1:])]
         return unary, {(column, column + 1): log for column, log in enumerate(logs[1:])}
-
-    def log_prob(self, codes: Codes) -> FloatArray:
-        return _log_prob(self, codes)
-
-    def log_prob_gradient(self, codes: Codes, weights: FloatArray | None = None) -> list[FloatArray]:
-        return self.count_gradient(*_counts(self, codes, weights))
 
     def count_gradient(self, unary: Sequence[FloatArray], pairwise: Pairwise) -> list[FloatArray]:
         counts = [unary[0], *(pairwise[column, column + 1] for column in range(len(self.parameters) - 1))]
@@ -211,43 +220,11 @@ class AdjacentWeights:
         later = zip(self.probabilities()[:-1], self.parameters[1:], strict=True)
         return first + sum(float(p @ _entropy(log_softmax(one))) for p, one in later)
 
-    def tempered(self, temperature: float) -> Self:
-        return type(self)([one / temperature for one in self.parameters])
-
 
 def log_softmax(weights: FloatArray) -> FloatArray:
     """Log probabilities along the last axis."""
     shifted = weights - weights.max(axis=-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
-
-
-def _log_prob(distribution: Distribution, codes: Codes) -> FloatArray:
-    unary, pairwise = distribution.unary_pairwise_log()
-    rows = check_codes(codes, distribution.sizes)
-    total = np.zeros(len(rows))
-    for column, terms in enumerate(unary):
-        total += terms[rows[:, column]]
-    for (one, other), table in pairwise.items():
-        total += table[rows[:, one], rows[:, other]]
-    return total
-
-
-def _counts(
-    distribution: Distribution, codes: Codes, weights: FloatArray | None
-) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
-    """How often each option and each pair occurs, an occurrence counted by its code's weight."""
-    unary, pairwise = distribution.unary_pairwise_log()
-    rows = check_codes(codes, distribution.sizes)
-    each = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if each.shape != (len(rows),):
-        raise UsageError(f"{len(rows)} codes have weights of shape {each.shape}; one each is needed")
-    counted = [np.zeros_like(one) for one in unary]
-    for column, count in enumerate(counted):
-        np.add.at(count, rows[:, column], each)
-    tables = {pair: np.zeros_like(table) for pair, table in pairwise.items()}
-    for (one, other), table in tables.items():
-        np.add.at(table, (rows[:, one], rows[:, other]), each)
-    return counted, tables
 
 
 def _inverse(probabilities: FloatArray, uniform: FloatArray) -> Codes:

@@ -86,8 +86,8 @@ def extreme(terms: Additive, sign: int = 1) -> Extreme:
     frontier: tuple[int, ...] = ()
     best = np.zeros(())  # one axis a frontier column
     steps: list[tuple[tuple[int, ...], tuple[int, ...], npt.NDArray[np.intp]]] = []
-    for column, gone in _plan(terms):
-        wide = sign * _added(terms, frontier, column) + best[..., None]
+    for column, gone in elimination(terms):
+        wide = sign * added_by(terms, frontier, column) + best[..., None]
         frontier = (*frontier, column)
         kept = tuple(one for one in frontier if one not in gone)
         order = [frontier.index(one) for one in (*kept, *gone)]
@@ -112,7 +112,7 @@ def share_within(terms: Additive, budget_ms: float, bins: int = 20_000) -> Share
     Each step rounds what it adds to whole bins, so a network is moved by half a bin a column at most: `error_ms`. Fewer bins are
     taken where the frontier is wide.
     """
-    plan = _plan(terms)
+    plan = elimination(terms)
     fastest, slowest = (extreme(terms, sign).latency_ms for sign in (1, -1))
     if not fastest <= budget_ms < slowest:
         all_or_none = float(budget_ms >= slowest)
@@ -120,7 +120,7 @@ def share_within(terms: Additive, budget_ms: float, bins: int = 20_000) -> Share
     added = []
     frontier: tuple[int, ...] = ()
     for column, gone in plan:
-        added.append((frontier, column, gone, _added(terms, frontier, column)))
+        added.append((frontier, column, gone, added_by(terms, frontier, column)))
         frontier = tuple(one for one in (*frontier, column) if one not in gone)
     widest = max(array.size for *_, array in added)
     bins = max(200, min(bins, MAX_CELLS // widest))
@@ -196,7 +196,7 @@ def _neighbours(terms: Additive) -> list[set[int]]:
     return found
 
 
-def _plan(terms: Additive) -> list[tuple[int, list[int]]]:
+def elimination(terms: Additive) -> list[tuple[int, list[int]]]:
     """The columns in the order they are taken in, each with those that none after it meets; the narrowest frontier next."""
     neighbours, sizes = _neighbours(terms), terms.sizes
     left, frontier, plan = set(range(len(sizes))), list[int](), list[tuple[int, list[int]]]()
@@ -220,7 +220,7 @@ def _plan(terms: Additive) -> list[tuple[int, list[int]]]:
     return plan
 
 
-def _added(terms: Additive, frontier: Sequence[int], column: int) -> FloatArray:
+def added_by(terms: Additive, frontier: Sequence[int], column: int) -> FloatArray:
     """What a column adds to each combination of the frontier and itself, one axis each, its own the last."""
     sizes, rank = terms.sizes, len(frontier)
     total = np.zeros([*(sizes[one] for one in frontier), sizes[column]]) + terms.unary[column]
