@@ -91,5 +91,5 @@ def conditional_gradient(distribution: Distribution, gates: Sequence[FloatArray]
     """
     if len(draws) < 2:
         return [np.zeros_like(one) for one in distribution.parameters]
-    losses = sum(gate[draws[:, column]] for column, gate in enumerate(gates))
+    losses = np.sum([gate[draws[:, column]] for column, gate in enumerate(gates)], axis=0)
     return distribution.log_prob_gradient(draws, (losses - np.mean(losses)) / (len(draws) - 1))
