@@ -135,7 +135,7 @@ def _one_path(operators: Sequence[Operator], active: int, gates: Tensor) -> Oper
 
     def chosen(*inputs: Tensor) -> Tensor:
         output = operators[active](*inputs)
-        return cast(Tensor, _Gates.apply(gates, operators, active, output, *inputs))
+        return cast(Tensor, _Gates.apply(gates, operators, active, output, *inputs))  # type: ignore[no-untyped-call]
 
     return chosen
 
@@ -152,7 +152,7 @@ class _Gates(torch.autograd.Function):
         return output.view_as(output)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         output, *inputs = ctx.saved_tensors
         found = torch.empty_like(ctx.gates)

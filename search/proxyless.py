@@ -1,0 +1,74 @@
+"""Gradient search as a strategy: a distribution trained under the budget, from which candidates are then drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from latlas.latency.errors import UsageError
+from latlas.search.architecture_training import (
+    ArchitectureStep,
+    ArchitectureTrainConfig,
+    ArchitectureTraining,
+    Gates,
+    train_architecture,
+)
+from latlas.search.distribution import AdjacentWeights, LayerWeights
+from latlas.search.feasible import Additive
+from latlas.search.feasible_draws import Unrestricted
+from latlas.search.feasible_sampling import FeasibleSampler, Sampler, Screen
+from latlas.search.weight_steps import WeightSteps
+from latlas.supernet.data import Dataset
+from latlas.supernet.network import Supernet
+
+DISTRIBUTIONS: dict[str, type[LayerWeights] | type[AdjacentWeights]] = {
+    "proxyless": LayerWeights,
+    "proxyless-adjacent": AdjacentWeights,
+}
+"""Names of strategies, and the weights that each trains."""
+
+
+def trained_distribution(
+    strategy: str,
+    supernet: Supernet,
+    dataset: Dataset,
+    config: ArchitectureTrainConfig,
+    *,
+    terms: Additive | None,
+    budget_ms: float,
+    screen: Screen | None = None,
+    weight_steps: WeightSteps | None = None,
+    on_step: Callable[[ArchitectureStep], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    recorded: Sequence[Gates] = (),
+) -> ArchitectureTraining:
+    """A distribution of a strategy of `DISTRIBUTIONS`, trained from next to uniform on feasible architectures alone.
+
+    With `terms`, in the milliseconds of `budget_ms`, architectures are drawn from the feasible set, exactly, and then
+    screened; without, they are drawn freely and screened, which is rejection. Other arguments and errors are as those of
+    `train_architecture`.
+
+    Raises:
+        UsageError: Another strategy, or neither terms nor a screen.
+    """
+    if strategy not in DISTRIBUTIONS:
+        raise UsageError(f"{strategy!r:.40} is no gradient search; known: {', '.join(DISTRIBUTIONS)}")
+    if terms is None and screen is None:
+        raise UsageError("neither terms of a latency nor a screen was given; nothing would keep the budget")
+    rng = np.random.default_rng([config.seed, 1])
+    distribution = DISTRIBUTIONS[strategy].initial(supernet.space.template().sizes, rng)
+    sampler: Sampler = Unrestricted() if terms is None else FeasibleSampler(terms, budget_ms)
+    return train_architecture(
+        distribution,
+        supernet,
+        dataset,
+        sampler,
+        config,
+        screen=screen,
+        terms=terms,
+        weight_steps=weight_steps,
+        on_step=on_step,
+        stop=stop,
+        recorded=recorded,
+    )
