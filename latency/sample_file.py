@@ -11,7 +11,8 @@ from latlas.latency.predictor_file import BOOSTER, MANIFEST, MAX_BYTES, booster_
 from latlas.latency.record import parse_json
 from latlas.latency.sample_predictor import SamplePredictor
 
-SAMPLE_SCHEMA_VERSION = 1
+SAMPLE_SCHEMA_VERSION = 2
+"""2: the factor that predictions are multiplied with, 1 before; `unread_dropped`. Earlier ones are read."""
 _KIND = "samples"
 
 
@@ -44,9 +45,9 @@ def load_sample_predictor(folder: Path) -> SavedSamplePredictor | None:
     record = parse_json(path.read_bytes(), str(path))
     if not isinstance(record, dict) or record.get("kind") != _KIND:
         return None
-    if record.get("sample_schema_version") != SAMPLE_SCHEMA_VERSION:
-        version = record.get("sample_schema_version")
-        raise FileFormatError(f"{path}: schema version {version!r:.40}; this Latlas reads {SAMPLE_SCHEMA_VERSION}")
+    version = record.get("sample_schema_version")
+    if type(version) is not int or not 1 <= version <= SAMPLE_SCHEMA_VERSION:
+        raise FileFormatError(f"{path}: schema version {version!r:.40}; this Latlas reads 1 to {SAMPLE_SCHEMA_VERSION}")
     if record.get("sha256") != checksum(record):
         raise FileFormatError(f"{path}: its checksum does not match; it was damaged or edited, fit it again")
     described, figures, sha256 = (record.get(name) for name in ("predictor", "figures", "lightgbm_sha256"))

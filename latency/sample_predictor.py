@@ -12,10 +12,18 @@ import numpy.typing as npt
 from latlas.latency import conformal
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.graph_features import GraphFeatures
-from latlas.latency.regressors import MAX_FEATURES, FloatArray, Regressor, read_numbers, regressor_from_record
+from latlas.latency.regressors import (
+    MAX_FEATURES,
+    FloatArray,
+    Regressor,
+    read_number,
+    read_numbers,
+    regressor_from_record,
+)
 from latlas.latency.tabular import TabularFeatures
 
 SampleFeatures = TabularFeatures | GraphFeatures
+_FACTORS = 0.5, 2.0
 _LEAST_SHARE = 0.01
 """A lower bound is at least this share of the prediction: no network takes no time."""
 
@@ -25,7 +33,8 @@ class SamplePredictor:
     """Milliseconds with intervals, from the features' matrix.
 
     `kept` are the columns of it that the regressor was given; `scores` `(n,)` are, sorted, the relative errors of samples that
-    were left out over the spread that was expected of them, of which the intervals' widths are quantiles.
+    were left out over the spread that was expected of them, of which the intervals' widths are quantiles. `factor` is what the
+    regressor's milliseconds are multiplied with: see `centre_of`.
     """
 
     features: SampleFeatures
@@ -33,17 +42,18 @@ class SamplePredictor:
     regressor: Regressor
     scores: FloatArray
     target: str
+    factor: float = 1.0
 
     def predict(self, matrix: npt.ArrayLike) -> FloatArray:
         """`(m,)` milliseconds of `(m, all features)`."""
-        return self.regressor.predict(self._columns(matrix))
+        return self.factor * self.regressor.predict(self._columns(matrix))
 
     def predict_interval(
         self, matrix: npt.ArrayLike, confidence: float = 0.95
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Milliseconds, and the bounds that hold the measured value with at least this confidence, `(m,)` each."""
         columns = self._columns(matrix)
-        latency = self.regressor.predict(columns)
+        latency = self.factor * self.regressor.predict(columns)
         half = self.score(confidence) * self.regressor.spread(columns)
         return latency, latency * np.maximum(1 - half, _LEAST_SHARE), latency * (1 + half)
 
@@ -65,6 +75,7 @@ class SamplePredictor:
             "regressor": self.regressor.to_record(),
             "scores": self.scores.tolist(),
             "target": self.target,
+            "factor": self.factor,
         }
 
     @classmethod
@@ -85,11 +96,25 @@ class SamplePredictor:
         scores = read_numbers(record, "scores", (None,))
         if not len(scores) or scores.min() < 0 or np.any(np.diff(scores) < 0):
             raise FileFormatError("the predictor's scores: they must be sorted, at least 0")
-        return cls(features, tuple(kept), regressor_from_record(record.get("regressor")), scores, target)
+        # The first files had none.
+        factor = read_number(record, "factor", *_FACTORS) if "factor" in record else 1.0
+        return cls(features, tuple(kept), regressor_from_record(record.get("regressor")), scores, target, factor)
 
 
-def scores_of(regressor: Regressor, y: npt.ArrayLike) -> FloatArray:
-    """The sorted errors of left-out samples over their spread, both relative to the prediction."""
+def centre_of(regressor: Regressor, y: npt.ArrayLike) -> float:
+    """What predictions are multiplied with for the least mean absolute relative error on left-out samples.
+
+    That is the median of measured over predicted, weighted by predicted over measured. Where errors are skewed, as other work
+    on a machine makes them, what a regressor expects lies above it.
+    """
+    ratios = np.asarray(y, dtype=float) / regressor.left_out_
+    order = np.argsort(ratios)
+    weights = np.cumsum(1 / ratios[order])
+    return float(np.clip(ratios[order][np.searchsorted(weights, weights[-1] / 2)], *_FACTORS))
+
+
+def scores_of(regressor: Regressor, y: npt.ArrayLike, factor: float = 1.0) -> FloatArray:
+    """The sorted errors of left-out samples over their spread, both relative to the prediction times `factor`."""
     return conformal.scores(
-        np.asarray(y, dtype=float), regressor.left_out_, np.maximum(regressor.left_out_spread_, 1e-12)
+        np.asarray(y, dtype=float), factor * regressor.left_out_, np.maximum(regressor.left_out_spread_, 1e-12)
     )

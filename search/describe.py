@@ -16,6 +16,7 @@ from latlas.latency.record import one_line
 from latlas.latency.sample_file import SavedSamplePredictor
 from latlas.search.explain import LAYER, explain
 from latlas.search.fit import COVERAGES, accuracy
+from latlas.search.limits import budgets_of
 from latlas.supernet.space import Architecture, SearchSpace, parse_architecture
 
 NETWORKS = 40
@@ -43,7 +44,16 @@ def described(saved: SavedPredictor, space: SearchSpace | None) -> dict[str, Any
         },
         "calibration": None if space is None or not test else calibration(saved, test, space),
         "operators": None if space is None else operators(saved, space),
+        "budgets": None if space is None else _budgets(saved, space),
     }
+
+
+def _budgets(saved: SavedPredictor, space: SearchSpace) -> dict[str, Any] | None:
+    found = budgets_of(saved.predictor, space)
+    if found is None:
+        return None
+    within = [{"share": share, "latency_ms": latency_ms} for share, latency_ms in found.within]
+    return {"fastest_ms": found.fastest_ms, "slowest_ms": found.slowest_ms, "networks": space.size, "within": within}
 
 
 def calibration(saved: SavedPredictor, test: Sequence[LearntFrom], space: SearchSpace) -> list[dict[str, float]]:
@@ -158,6 +168,13 @@ def described_lines(record: Mapping[str, Any]) -> list[str]:
             f"                {100 * row['confidence']:5.0f} %  {100 * row['held']:5.1f} % "
             f"({100 * row['held_lower']:.0f} to {100 * row['held_upper']:.0f} %)  +-{100 * row['margin']:.2f} %"
             for row in record["calibration"]
+        ]
+    if record["budgets"]:
+        its = record["budgets"]
+        within = ", ".join(f"{100 * row['share']:g} % {row['latency_ms']:.3f}" for row in its["within"])
+        lines += [
+            f"  budgets, ms   fastest {its['fastest_ms']:.3f}, slowest {its['slowest_ms']:.3f} of {its['networks']:.3g} networks",
+            f"                within which is {within}",
         ]
     if record["operators"]:
         lines.append("  operators     share of a network  mean ms each  times a network")

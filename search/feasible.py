@@ -106,42 +106,58 @@ def extreme(terms: Additive, sign: int = 1) -> Extreme:
     return Extreme(tuple(codes), float(terms.values(np.array([codes]))[0]), "exact")
 
 
-def share_within(terms: Additive, budget_ms: float, bins: int = 20_000) -> Share:
-    """Which share of all networks has at most `budget_ms`, by a histogram of `bins` over what a step adds.
+class Counted:
+    """How many networks of a sum take how long, by a histogram of `bins` over what a step adds.
 
     Each step rounds what it adds to whole bins, so a network is moved by half a bin a column at most: `error_ms`. Fewer bins are
-    taken where the frontier is wide.
+    taken where the frontier is wide. Raises `UsageError` as `extreme`.
     """
-    plan = elimination(terms)
-    fastest, slowest = (extreme(terms, sign).latency_ms for sign in (1, -1))
-    if not fastest <= budget_ms < slowest:
-        all_or_none = float(budget_ms >= slowest)
-        return Share(all_or_none, all_or_none, 0.0)
-    added = []
-    frontier: tuple[int, ...] = ()
-    for column, gone in plan:
-        added.append((frontier, column, gone, added_by(terms, frontier, column)))
-        frontier = tuple(one for one in (*frontier, column) if one not in gone)
-    widest = max(array.size for *_, array in added)
-    bins = max(200, min(bins, MAX_CELLS // widest))
-    span = sum(float(np.ptp(array)) for *_, array in added)
-    width = span / bins
-    least = terms.constant + sum(float(array.min()) for *_, array in added)
-    counts = np.zeros(bins + len(added) + 1)
-    counts[0] = 1.0
-    for frontier, column, gone, array in added:
-        shifts = np.rint((array - array.min()) / width).astype(int)
-        counts = _shifted(counts, shifts) / terms.sizes[column]
-        whole = (*frontier, column)
-        counts = counts.sum(axis=tuple(whole.index(one) for one in gone)) if gone else counts
-    below = np.cumsum(counts)
-    error_ms = width * len(added) / 2
 
-    def at(limit_ms: float) -> float:
-        index = int(np.floor((limit_ms - least) / width + 1e-9))
-        return float(below[min(index, len(below) - 1)]) if index >= 0 else 0.0
+    def __init__(self, terms: Additive, bins: int = 20_000) -> None:
+        plan = elimination(terms)
+        self.fastest_ms, self.slowest_ms = (extreme(terms, sign).latency_ms for sign in (1, -1))
+        added = []
+        frontier: tuple[int, ...] = ()
+        for column, gone in plan:
+            added.append((frontier, column, gone, added_by(terms, frontier, column)))
+            frontier = tuple(one for one in (*frontier, column) if one not in gone)
+        widest = max(array.size for *_, array in added)
+        bins = max(200, min(bins, MAX_CELLS // widest))
+        span = sum(float(np.ptp(array)) for *_, array in added)
+        # Where all networks take equally long any width will do.
+        self._width = span / bins or 1.0
+        self._least = terms.constant + sum(float(array.min()) for *_, array in added)
+        counts = np.zeros(bins + len(added) + 1)
+        counts[0] = 1.0
+        for frontier, column, gone, array in added:
+            shifts = np.rint((array - array.min()) / self._width).astype(int)
+            counts = _shifted(counts, shifts) / terms.sizes[column]
+            whole = (*frontier, column)
+            counts = counts.sum(axis=tuple(whole.index(one) for one in gone)) if gone else counts
+        self._below = np.cumsum(counts)
+        self.error_ms = self._width * len(added) / 2
 
-    return Share(at(budget_ms - error_ms), min(1.0, at(budget_ms + error_ms)), error_ms)
+    def share(self, budget_ms: float) -> Share:
+        """Which share of all networks has at most `budget_ms`."""
+        if not self.fastest_ms <= budget_ms < self.slowest_ms:
+            all_or_none = float(budget_ms >= self.slowest_ms)
+            return Share(all_or_none, all_or_none, 0.0)
+        lower, upper = (self._at(budget_ms + sign * self.error_ms) for sign in (-1, 1))
+        return Share(lower, min(1.0, upper), self.error_ms)
+
+    def quantile(self, share: float) -> float:
+        """The milliseconds within which this share of all networks is, give or take `error_ms`."""
+        index = int(np.searchsorted(self._below, share * (1 - 1e-12)))
+        return min(max(self._least + self._width * index, self.fastest_ms), self.slowest_ms)
+
+    def _at(self, limit_ms: float) -> float:
+        index = int(np.floor((limit_ms - self._least) / self._width + 1e-9))
+        return float(self._below[min(index, len(self._below) - 1)]) if index >= 0 else 0.0
+
+
+def share_within(terms: Additive, budget_ms: float, bins: int = 20_000) -> Share:
+    """Which share of all networks has at most `budget_ms`; see `Counted`."""
+    return Counted(terms, bins).share(budget_ms)
 
 
 def extreme_of(

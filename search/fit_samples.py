@@ -17,7 +17,7 @@ from latlas.latency.graph import DEAD_BRANCHES
 from latlas.latency.graph_features import GraphFeatures, design
 from latlas.latency.lightgbm_regressor import LightGBMRegressor
 from latlas.latency.regressors import FloatArray, Regressor, choose_regressor, left_out_error
-from latlas.latency.sample_predictor import SampleFeatures, SamplePredictor, scores_of
+from latlas.latency.sample_predictor import SampleFeatures, SamplePredictor, centre_of, scores_of
 from latlas.latency.tabular import TabularFeatures
 from latlas.search.drift import speed_along
 from latlas.search.fit import accuracy
@@ -153,9 +153,9 @@ def _fitted(
     started: float,
     confidence: float = 0.95,
 ) -> Fitted:
-    predictor = SamplePredictor(
-        features, tuple(int(k) for k in kept), regressor, scores_of(regressor, latencies[learnt]), target
-    )
+    factor = centre_of(regressor, latencies[learnt])
+    scores = scores_of(regressor, latencies[learnt], factor)
+    predictor = SamplePredictor(features, tuple(int(k) for k in kept), regressor, scores, target, factor)
     measured = latencies[held_out]
     figures: dict[str, Any] = {"train": len(learnt), "test": len(held_out)}
     for asked in (0.9, 0.95):
@@ -173,7 +173,7 @@ def _fitted(
             "coverage": figures["coverage_95"],
             "confidence": confidence,
             "margin": figures["width_95"] / 2,
-            "cv_mape": float(np.mean(np.abs(regressor.left_out_ / latencies[learnt] - 1))),
+            "cv_mape": float(np.mean(np.abs(factor * regressor.left_out_ / latencies[learnt] - 1))),
             "additive_mape": None,
             "lightgbm": regressor.name == LightGBMRegressor.name,
             "regressor": regressor.name,

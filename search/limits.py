@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,26 @@ import numpy as np
 from latlas.latency.compiled import CompiledPredictor
 from latlas.latency.errors import UsageError
 from latlas.latency.predictor import LatencyPredictor, Prediction
-from latlas.search.feasible import MAX_ENUMERATED, Additive, Codes, FloatArray, Share, extreme, extreme_of, share_within
+from latlas.search.feasible import (
+    MAX_ENUMERATED,
+    Additive,
+    Codes,
+    Counted,
+    FloatArray,
+    Share,
+    extreme,
+    extreme_of,
+    share_within,
+)
+from latlas.search.verdict import Predicts
 from latlas.supernet.space import Architecture, SearchSpace
 
 MAX_GRAPHS = 20_000
 """Networks that are predicted from their graphs, one by one, to find the fastest and the slowest."""
+
+
+SHARES = (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9)
+"""Of a space's networks, of which it is told within how many milliseconds they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,39 @@ def feasible_share(predictor: LatencyPredictor, space: SearchSpace, budget_ms: f
     counted, as the predictor is no sum over the space's layers."""
     terms = additive(predictor, space)
     return None if terms is None else share_within(terms, budget_ms)
+
+
+def share_record(predictor: Predicts, space: SearchSpace, budget_ms: float) -> dict[str, float] | None:
+    """`feasible_share` as JSON, for results, of any predictor; `share_text` says it."""
+    share = feasible_share(predictor, space, budget_ms) if isinstance(predictor, LatencyPredictor) else None
+    return None if share is None else {"lower": share.lower, "upper": share.upper, "networks": float(space.size)}
+
+
+def share_text(record: Mapping[str, float] | None) -> str:
+    """What a `share_record` says: `12 % of the space's 6.8e+11 networks`; nothing of None."""
+    if record is None:
+        return ""
+    lower, upper = (f"{100 * record[name]:.2g}" for name in ("lower", "upper"))
+    return f"{lower if lower == upper else f'{lower} to {upper}'} % of the space's {record['networks']:.3g} networks"
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What a space's networks are predicted to take, in the predictor's milliseconds."""
+
+    fastest_ms: float
+    slowest_ms: float
+    within: tuple[tuple[float, float], ...]
+    """`(share, milliseconds)`: within which each of `SHARES` of them is."""
+
+
+def budgets_of(predictor: LatencyPredictor, space: SearchSpace) -> Budgets | None:
+    """The budgets that so many of a space's networks are within; None where they cannot be counted."""
+    terms = additive(predictor, space)
+    if terms is None:
+        return None
+    counted = Counted(terms)
+    return Budgets(counted.fastest_ms, counted.slowest_ms, tuple((share, counted.quantile(share)) for share in SHARES))
 
 
 def additive(predictor: LatencyPredictor, space: SearchSpace) -> Additive | None:

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from latlas.search.limits import share_text
 from latlas.search.loop import History
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet
@@ -75,9 +76,11 @@ def write_report(
     )
     constraint = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in result["constraint"].items())
     environment = result["environment"]
+    within = share_text(result.get("feasible"))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Latlas search</title><style>{_STYLE}</style></head><body>
 <h1>Searched within {result["budget_ms"]:.3f} ms</h1>
+{f"<p>Predicted to be within it: {html.escape(within)}.</p>" if within else ""}
 <p><code>{html.escape(result["architecture"])}</code></p>
 <table><tr><th></th><th>searched</th><th>{html.escape(result["baseline"]["architecture"].rsplit("/", 1)[-1])}</th></tr>
 {rows}</table>

@@ -95,9 +95,12 @@ class TestShow:
         assert held == sorted(held)
         assert all(row["held_lower"] <= row["held"] <= row["held_upper"] for row in record["calibration"])
         assert sum(row["share"] for row in record["operators"]) == pytest.approx(1.0)
+        budgets = [record["budgets"]["fastest_ms"], *(row["latency_ms"] for row in record["budgets"]["within"])]
+        assert budgets == sorted(budgets) and budgets[-1] <= record["budgets"]["slowest_ms"]
         code, out, _ = latlas("predictor", "show", folder)
         assert code == 0
         assert "50 learnt from, 0 of searches, 40 tested on" in out
+        assert f"fastest {record['budgets']['fastest_ms']:.3f}, slowest" in out
 
     @pytest.mark.parametrize("suffix", [".png", ".svg", ".html"])
     def test_it_plots_and_twice_the_same(self, folder, tmp_path, suffix):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from latlas.latency.errors import UsageError
 from latlas.search import feasible
-from latlas.search.feasible import Additive, extreme, extreme_of, share_within
+from latlas.search.feasible import Additive, Counted, extreme, extreme_of, share_within
 
 
 @st.composite
@@ -63,6 +63,21 @@ def test_the_share_lies_between_its_bounds(terms, quantile):
     found = share_within(terms, budget_ms, bins=500)
     assert found.lower - 1e-12 <= np.mean(values <= budget_ms) <= found.upper + 1e-12
     assert found.error_ms <= max(1e-9, 0.01 * len(terms.sizes) * (np.ptp(values) + 4))
+
+
+@settings(max_examples=40, deadline=None)
+@given(sums(), st.floats(0.001, 1))
+def test_so_many_networks_are_within_a_quantile(terms, share):
+    values = np.sort(terms.values(everything(terms)))
+    counted = Counted(terms, bins=500)
+    exact = values[min(len(values) - 1, int(np.ceil(share * len(values) - 1e-6)) - 1)]
+    assert abs(counted.quantile(share) - exact) <= counted.error_ms + 1e-9
+
+
+def test_networks_that_all_take_as_long():
+    counted = Counted(Additive(1.0, [np.full(3, 0.5)] * 2))
+    assert (counted.quantile(0.1), counted.quantile(1.0)) == (2.0, 2.0)
+    assert (counted.share(1.9).upper, counted.share(2.0).lower) == (0.0, 1.0)
 
 
 def test_a_space_too_large_to_enumerate_is_counted_to_a_thousandth():

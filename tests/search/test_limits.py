@@ -1,6 +1,7 @@
 """The limits of a space by a real predictor, and what is refused on their strength."""
 
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from latlas.search import limits as module
 from latlas.search.constraint import Learnt
 from latlas.search.feasible import extreme
 from latlas.search.learnt import with_learnt
-from latlas.search.limits import additive, feasible_share, limits_of
+from latlas.search.limits import additive, budgets_of, feasible_share, limits_of, share_record, share_text
 from latlas.search.simulated import SimulatedMachine
+from latlas.supernet.nasbench201 import NasBench201
 from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.space import enumerate_space
 
@@ -53,6 +55,27 @@ def test_the_share_of_a_space_within_a_budget(fitted):
         share = feasible_share(predictor, SMALL, budget_ms)
         assert share.lower - 1e-9 <= np.mean(values <= budget_ms) <= share.upper + 1e-9
         assert share.upper - share.lower < 0.01
+
+
+def test_a_share_is_told_and_the_budgets_of_shares(fitted):
+    predictor, everything, values = fitted
+    record = share_record(predictor, SMALL, float(np.quantile(values, 0.3)))
+    assert json.loads(json.dumps(record)) == record
+    assert record["lower"] <= 0.31 and record["upper"] >= 0.29 and record["networks"] == len(everything)
+    assert share_text({"lower": 0.123, "upper": 0.1231, "networks": 6.8e11}) == "12 % of the space's 6.8e+11 networks"
+    assert share_text({"lower": 0.0, "upper": 0.00001, "networks": 100.0}) == "0 to 0.001 % of the space's 100 networks"
+    budgets = budgets_of(predictor, SMALL)
+    assert (budgets.fastest_ms, budgets.slowest_ms) == pytest.approx((values.min(), values.max()))
+    for share, latency_ms in budgets.within:
+        assert np.mean(values <= latency_ms) == pytest.approx(share, abs=0.01)
+
+
+def test_nothing_is_told_of_what_cannot_be_counted():
+    space = NasBench201(cells=1)
+    some = space.sample(30, np.random.default_rng(0))
+    predictor = LatencyPredictor().fit([one.graph() for one in some], [1.0 + one.macs for one in some])
+    assert budgets_of(predictor, space) is share_record(predictor, space, 1.0) is None
+    assert share_text(None) == ""
 
 
 def test_the_sum_of_a_large_space_is_the_prediction():

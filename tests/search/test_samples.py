@@ -1,6 +1,7 @@
 import io
 import json
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from latlas import cli
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.graph import DEAD_BRANCHES, executed_inputs
-from latlas.latency.sample_file import load_sample_predictor
-from latlas.latency.sample_predictor import SamplePredictor
+from latlas.latency.lightgbm_regressor import LightGBMRegressor
+from latlas.latency.sample_file import load_sample_predictor, save_sample_predictor
+from latlas.latency.sample_predictor import SamplePredictor, centre_of
 from latlas.latency.tabular import Column, TabularFeatures, numeric
 from latlas.search.fit_samples import fit_graphs, fit_tabular, split
 from latlas.search.samples import architectures_of, columns_of, matrix_of, read_samples, target_of
@@ -189,6 +191,27 @@ def test_a_record_is_all_that_predicting_needs(tmp_path):
         assert np.allclose(mine, its, rtol=1e-6)
 
 
+def test_a_record_of_before_predictions_were_centred_reads_as_it_was(tmp_path):
+    predictor = fit_tabular(table_of(tmp_path, 30), ["depth"], "encoder_ms", 20).predictor
+    record = predictor.to_record()
+    assert record.pop("factor") == predictor.factor != 1.0
+    matrix = np.array([[2.0], [5.0]])
+    np.testing.assert_allclose(
+        predictor.predict(matrix), predictor.factor * SamplePredictor.from_record(record).predict(matrix)
+    )
+
+
+@given(st.lists(st.floats(0.6, 1.9), min_size=1, max_size=30), st.floats(0.6, 1.9))
+def test_no_other_factor_errs_less_on_what_was_left_out(measured, other):
+    regressor = LightGBMRegressor()
+    regressor.left_out_ = np.ones(len(measured))
+
+    def error(factor):
+        return np.mean(np.abs(factor / np.array(measured) - 1))
+
+    assert error(centre_of(regressor, measured)) <= error(other) + 1e-12
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -204,6 +227,9 @@ def test_a_record_is_all_that_predicting_needs(tmp_path):
         {"scores": []},
         {"scores": [2, 1]},
         {"scores": [-1]},
+        {"factor": 0.0},
+        {"factor": float("nan")},
+        {"factor": "1"},
         {"target": None},
         {"regressor": None},
     ],
@@ -270,6 +296,18 @@ def test_the_commands_learn_and_predict_networks(tmp_path):
     assert [r["architecture"] for r in json.loads(done.stdout)] == [f"{SPACE.text}/{text}"]
     assert len(json.loads(run("predict", "--random", 3, "--predictor", out, "--json").stdout)) == 3
     assert len(json.loads(run("predict", "--samples", path, "--predictor", out, "--json").stdout)) == 120
+
+
+def test_a_folder_of_the_first_schema_predicts_as_it_did_and_one_of_a_later_is_refused(tmp_path):
+    first = Path(__file__).parents[1] / "data" / "samples-v1"
+    loaded = load_sample_predictor(first)
+    assert loaded.predictor.predict(np.array([[3.0], [10.0]])) == pytest.approx([6.80999206, 21.3088795])
+    save_sample_predictor(tmp_path / "now", loaded)
+    manifest = tmp_path / "now" / "predictor.json"
+    assert json.loads(manifest.read_text())["sample_schema_version"] == 2
+    manifest.write_text(manifest.read_text().replace('"sample_schema_version": 2', '"sample_schema_version": 3'))
+    with pytest.raises(FileFormatError, match="schema version 3; this Latlas reads 1 to 2"):
+        load_sample_predictor(tmp_path / "now")
 
 
 def test_a_tampered_folder_is_refused(tmp_path):
