@@ -1,0 +1,335 @@
+"""Whether a supernet's score ranks networks as their own training does, beside what is cheaper: a benchmark of rank agreement.
+
+    python benchmarks/ranking.py --supernet FILE --data FOLDER --samples FILE.jsonl [--subnets 24] [--steps 1000]
+    python benchmarks/ranking.py ... --part 1/2 & python benchmarks/ranking.py ... --part 2/2      (then once more, to report)
+    python benchmarks/ranking.py --dry
+
+`--subnets` networks are drawn spread over their latencies (by `--predictor`, else over multiply-adds), and `--near-subnets`
+more within the share `--min-use` of `--budget-ms`, as a search compares them. Each is trained on its own, from nothing,
+`--steps` steps, with the same seed and data for all; its mIoU on validation images, which nothing was chosen by, is what
+all else is held against: Kendall's tau and Spearman's rho with intervals over networks, what each costs, and how much
+better the supernet's score ranks than each (a bootstrap over the same networks). With several `--seeds` the truth is the
+mean over them, and `repeat_kendall` says how well one training ranks another. Everything finished is a line of `--samples`
+and is not done again. `--dry` is a test of this program with a supernet that has learnt nothing; its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
+from latlas.latency.predictor_file import load_predictor
+from latlas.search.finish import calibration_images
+from latlas.search.rank_agreement import advantage, kendall, rank_agreement
+from latlas.search.strategy import draw_different
+from latlas.supernet.augment import Augmentation
+from latlas.supernet.checkpoint import load_supernet, read_metadata
+from latlas.supernet.data import Dataset, load_folder, parted, resized, subset, synthetic
+from latlas.supernet.network import Subnet, Supernet
+from latlas.supernet.recalibrate import recalibrate
+from latlas.supernet.score import score_subnet
+from latlas.supernet.space import Architecture, parse_space
+from latlas.supernet.train import TrainConfig, segmentation_loss, train_subnet
+
+DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,aspp_channels=8"
+DRAWN = 4000
+PROXIES = ("supernet_miou", "supernet_val_miou", "supernet_loss", "macs", "params", "latency_ms")
+LOWER_IS_BETTER = ("supernet_loss", "short_loss")
+Record = dict[str, Any]
+
+
+class Kept:
+    """Lines of JSON by what was done to which network; several processes add to one file."""
+
+    def __init__(self, path: Path | None, setting: Record) -> None:
+        self.path, self.setting = path, sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:16]
+        self.found: dict[tuple[str, str], Record] = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else ():
+            try:
+                record = json.loads(line)
+            except ValueError:  # a line that a kill cut short
+                continue
+            if record["setting"] == self.setting:
+                self.found[record["architecture"], record["done"]] = record["values"]
+
+    def get(self, architecture: Architecture, done: str, do: Callable[[], Record]) -> Record:
+        """What is known of it, or is done now, with the seconds that took."""
+        key = (str(architecture), done)
+        if key not in self.found:
+            started = time.monotonic()
+            values = do()
+            self.found[key] = values | {"seconds": time.monotonic() - started}
+            if self.path is not None:
+                record = {"setting": self.setting, "architecture": key[0], "done": done, "values": self.found[key]}
+                with self.path.open("a", encoding="utf-8") as file:
+                    # A newline before: a line cut short must not swallow this one.
+                    file.write("\n" + json.dumps(record, allow_nan=False) + "\n")
+        return self.found[key]
+
+
+class Work:
+    """What is done to a network: scored with the supernet's weights, or trained on its own."""
+
+    def __init__(
+        self, supernet: Supernet, training: Dataset, validation: Dataset, arguments: argparse.Namespace
+    ) -> None:
+        self.supernet, self.validation, self.arguments = supernet, validation, arguments
+        self.calibration = calibration_images(subset(training, arguments.calibration_images, 1).images)
+        # As a search does: the images that it scores on are not trained on.
+        self.scored, self.rest = parted(training, min(arguments.score_images, len(training) // 2), 0)
+
+    def score(self, one: Architecture) -> Record:
+        """The supernet's score as a search takes it, that on validation images, and the loss on the former."""
+        started = time.monotonic()
+        subnet = recalibrate(self.supernet.extract(one), self.calibration)
+        miou = score_subnet(subnet, self.scored, boundary=False).miou
+        took = time.monotonic() - started
+        return {
+            "supernet_miou": miou,
+            "score_seconds": took,
+            "supernet_val_miou": score_subnet(subnet, self.validation, boundary=False).miou,
+            "supernet_loss": mean_loss(subnet, self.scored),
+        }
+
+    def train(self, one: Architecture, steps: int, seed: int) -> Record:
+        """From nothing: mIoU on validation images and on those that searches score on, and the loss on the latter."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            subnet = Subnet(one.graph())
+        config = TrainConfig(
+            steps=steps,
+            batch_size=self.arguments.batch_size,
+            learning_rate=self.arguments.learning_rate,
+            seed=seed,
+            device="cpu",
+        )
+        recalibrate(train_subnet(subnet, self.rest, config, Augmentation()), self.calibration)
+        return {
+            "val_miou": score_subnet(subnet, self.validation, boundary=False).miou,
+            "miou": score_subnet(subnet, self.scored, boundary=False).miou,
+            "loss": mean_loss(subnet, self.scored),
+        }
+
+
+def mean_loss(subnet: Subnet, dataset: Dataset, batch_size: int = 32) -> float:
+    """The training loss of a network on images as they are."""
+    losses = []
+    with torch.inference_mode():
+        for start in range(0, len(dataset), batch_size):
+            images = dataset.images[start : start + batch_size].float().div_(255)
+            masks = dataset.masks[start : start + batch_size, None].float()
+            logits = subnet.logits(images.contiguous(memory_format=torch.channels_last))
+            losses.append(float(segmentation_loss(logits, masks)) * len(images))
+    return sum(losses) / len(dataset)
+
+
+def chosen(arguments: argparse.Namespace, supernet: Supernet) -> tuple[dict[str, list[Architecture]], dict[str, float]]:
+    """The networks of each group, and the latency of each by its text, empty without a predictor."""
+    drawn = draw_different(supernet.space, DRAWN, np.random.default_rng(arguments.draw_seed))
+    size_of = {one: float(one.macs) for one in drawn}
+    known: dict[str, float] = {}
+    if arguments.predictor is not None:
+        saved = load_predictor(arguments.predictor)
+        saved.require(supernet.space.text)
+        took = np.asarray(saved.predictor.predict([one.graph() for one in drawn]))
+        size_of = dict(zip(drawn, map(float, took), strict=True))
+        known = {str(one): ms for one, ms in size_of.items()}
+    ordered = sorted(drawn, key=lambda one: (size_of[one], str(one)))
+    places = np.rint(np.linspace(0, len(ordered) - 1, arguments.subnets)).astype(int)
+    groups = {"spread": [ordered[place] for place in dict.fromkeys(places.tolist())]}
+    if arguments.near_subnets:
+        least = arguments.min_use * arguments.budget_ms
+        near = [one for one in drawn if least <= size_of[one] <= arguments.budget_ms and one not in groups["spread"]]
+        if len(near) < arguments.near_subnets:
+            sys.exit(
+                f"only {len(near)} of {len(drawn)} drawn networks are between {least:.3f} and {arguments.budget_ms} ms"
+            )
+        groups["near"] = near[: arguments.near_subnets]
+    return groups, known
+
+
+def summary(rows: Sequence[Record], truth: str, proxies: Sequence[str]) -> Record:
+    """How each proxy ranks a group's networks: agreement with the truth, what its best would have given, what it costs."""
+    whole = [row for row in rows if row.get(truth) is not None]
+    if len(whole) < 2:
+        return {"networks": len(whole)}
+    standalone = np.array([row[truth] for row in whole])
+    spread = {"mean": standalone.mean(), "sd": standalone.std(ddof=1), "best": standalone.max()}
+    result: Record = {
+        "networks": len(whole),
+        "standalone_miou": {key: float(value) for key, value in spread.items()},
+        "proxies": {},
+    }
+    of = {name: np.array([row[name] for row in whole], float) for name in proxies if all(name in row for row in whole)}
+    of = {name: -values if name.split(" ")[0] in LOWER_IS_BETTER else values for name, values in of.items()}
+    for name, values in of.items():
+        result["proxies"][name] = {
+            **rank_agreement(values, standalone).to_dict(),
+            "miou_of_its_best": float(standalone[values.argmax()]),
+        }
+        if name != "supernet_miou" and "supernet_miou" in of:
+            gain = advantage(standalone, of["supernet_miou"], values)
+            result["proxies"][name]["supernet_better_by"] = [gain.value, gain.lower, gain.upper]
+    return result
+
+
+def repeatability(rows: Sequence[Record], seeds: int) -> list[float | None]:
+    """Kendall's tau between trainings of the same networks with different seeds, each pair of seeds."""
+    found = []
+    for one, other in combinations(range(seeds), 2):
+        both = [row["by_seed"] for row in rows if {one, other} <= row["by_seed"].keys()]
+        value = kendall(*(np.array([row[seed] for row in both]) for seed in (one, other))) if len(both) > 1 else np.nan
+        found.append(float(value) if np.isfinite(value) else None)
+    return found
+
+
+def loaded(arguments: argparse.Namespace) -> tuple[Supernet, Dataset, Dataset, Record]:
+    """Supernet, training and validation images at its size, and what figures of one file must agree in."""
+    if arguments.dry:
+        torch.manual_seed(0)
+        supernet, identity = Supernet(parse_space(DRY_SPACE)).eval(), "untrained"
+        size = (32, 32)
+    else:
+        supernet, identity = load_supernet(arguments.supernet), sha256(arguments.supernet.read_bytes()).hexdigest()[:16]
+        trained = read_metadata(arguments.supernet)
+        size = (int(trained["height"]), int(trained["width"]))
+    if arguments.data == "synthetic":
+        training, validation = (
+            synthetic(arguments.images, *size, 0),
+            synthetic(max(16, arguments.images // 8), *size, 1),
+        )
+    else:
+        training, validation = (load_folder(arguments.data, split, *size) for split in ("train", "val"))
+    if arguments.val_images:
+        validation = subset(validation, arguments.val_images, 0)
+    setting = {
+        "supernet": identity, "data": arguments.data, "images": len(training), "val": len(validation), "size": size,
+        **{name: getattr(arguments, name) for name in ("score_images", "calibration_images", "batch_size", "learning_rate")},
+    }  # fmt: skip
+    return supernet, resized(training, *size), validation, setting
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--supernet", type=Path)
+    parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--data", default="synthetic", help="a folder, or synthetic")
+    parser.add_argument("--images", type=int, default=2000, help="how many synthetic ones")
+    parser.add_argument("--predictor", type=Path, help="folder of a predictor: latencies")
+    parser.add_argument("--subnets", type=int, default=24)
+    parser.add_argument("--near-subnets", type=int, default=0)
+    parser.add_argument("--budget-ms", type=float)
+    parser.add_argument("--min-use", type=float, default=0.9)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--short", type=int, nargs="*", default=[50, 150], help="steps of short trainings")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--draw-seed", type=int, default=0)
+    parser.add_argument("--score-images", type=int, default=192)
+    parser.add_argument("--calibration-images", type=int, default=64)
+    parser.add_argument("--val-images", type=int, default=0, help="0 for all")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--threads", type=int, default=0, help="torch's; 0 for as many as it takes")
+    parser.add_argument("--samples", type=Path, help="a file that keeps what is finished")
+    parser.add_argument("--part", default="1/1", help="K/N: train only every Nth network, from the Kth")
+    arguments = parser.parse_args()
+    if (arguments.supernet is None) != arguments.dry:
+        parser.error("give --supernet FILE, or --dry")
+    if arguments.near_subnets and (arguments.budget_ms is None or arguments.predictor is None):
+        parser.error("--near-subnets needs --budget-ms and --predictor")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    supernet, training, validation, setting = loaded(arguments)
+    groups, latencies = chosen(arguments, supernet)
+    work, kept = Work(supernet, training, validation, arguments), Kept(arguments.samples, setting)
+    part, parts = (int(number) for number in arguments.part.split("/"))
+    mine = [one for group in groups.values() for one in group][part - 1 :: parts]
+    # The cheap first: what is there when it is stopped can be reported.
+    jobs = [(steps, 0) for steps in arguments.short] + [(arguments.steps, seed) for seed in range(arguments.seeds)]
+    for one in mine:
+        kept.get(one, "score", lambda one=one: work.score(one))  # type: ignore[misc]
+    for steps, seed in jobs:
+        for number, one in enumerate(mine):
+            kept.get(one, f"{steps} {seed}", lambda one=one, steps=steps, seed=seed: work.train(one, steps, seed))  # type: ignore[misc]
+            print(f"{steps} steps, seed {seed}: {number + 1} of {len(mine)}", file=sys.stderr, flush=True)
+    report(arguments, Kept(arguments.samples, setting) if arguments.samples else kept, groups, latencies, setting)
+
+
+def rows_of(
+    kept: Kept, group: Sequence[Architecture], latencies: dict[str, float], arguments: argparse.Namespace
+) -> list[Record]:
+    """What is known of each network by now."""
+    rows = []
+    for one in group:
+        name = str(one)
+        row: Record = {
+            "architecture": name,
+            "macs": one.macs,
+            "params": one.params,
+            **kept.found.get((name, "score"), {}),
+        }
+        if name in latencies:
+            row["latency_ms"] = latencies[name]
+        for steps in arguments.short:
+            if (name, f"{steps} 0") in kept.found:
+                short = kept.found[name, f"{steps} 0"]
+                row |= {
+                    f"short_miou {steps}": short["miou"],
+                    f"short_loss {steps}": short["loss"],
+                    f"seconds {steps}": short["seconds"],
+                }
+        long = {
+            seed: kept.found[key]
+            for seed in range(arguments.seeds)
+            if (key := (name, f"{arguments.steps} {seed}")) in kept.found
+        }
+        row["by_seed"] = {seed: record["val_miou"] for seed, record in long.items()}
+        row["standalone_miou"] = float(np.mean(list(row["by_seed"].values()))) if len(long) == arguments.seeds else None
+        row["train_seconds"] = float(np.mean([record["seconds"] for record in long.values()])) if long else None
+        rows.append(row)
+    return rows
+
+
+def report(
+    arguments: argparse.Namespace,
+    kept: Kept,
+    groups: dict[str, list[Architecture]],
+    latencies: dict[str, float],
+    setting: Record,
+) -> None:
+    proxies = [*PROXIES, *(f"{name} {steps}" for steps in arguments.short for name in ("short_miou", "short_loss"))]
+    result: Record = {
+        "dry": arguments.dry,
+        "setting": setting,
+        "steps": arguments.steps,
+        "seeds": arguments.seeds,
+        "groups": {},
+    }
+    for name, group in groups.items():
+        rows = rows_of(kept, group, latencies, arguments)
+        seconds = [
+            (key, [row[key] for row in rows if row.get(key)])
+            for key in ("score_seconds", "train_seconds", *(f"seconds {s}" for s in arguments.short))
+        ]
+        result["groups"][name] = {
+            **summary(rows, "standalone_miou", proxies),
+            "repeat_kendall": repeatability(rows, arguments.seeds),
+            "seconds": {key: float(np.median(values)) for key, values in seconds if values},
+            "rows": rows,
+        }
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
