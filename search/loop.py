@@ -21,21 +21,33 @@ FLOOR_STEP, FLOOR_DRAWS = 0.95, 500
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An evaluated architecture with the verdict that let it through."""
+    """An evaluated architecture with the verdict that let it through; `seconds` is how old the search was then."""
 
     architecture: Architecture
     quality: float
     verdict: Verdict
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An architecture that was measured to decide on it, and found above the budget."""
+
+    architecture: Architecture
+    verdict: Verdict
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
 class History:
     """What a search did: candidates in the order of evaluation, and how many suggestions were dropped for what.
 
-    `filtered` were not within the budget, `unused` left too much of it.
+    `filtered` were not within the budget, `unused` left too much of it; `rejected` are those of the filtered that were
+    measured.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
     filtered: int = 0
     unused: int = 0
     repeats: int = 0
@@ -57,6 +69,7 @@ def run_search(
     max_draws: int = MAX_DRAWS_AN_EVALUATION,
     on_candidate: Callable[[History], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> History:
     """Evaluate feasible, different architectures until `evaluations` are done, or suggestions run dry.
 
@@ -65,7 +78,8 @@ def run_search(
     budget has something to grow from. Suggestions below `floor_ms` are not evaluated: latency that a budget gives and a
     network does not use is quality given away, which a supernet's score shows worse than a longer training does. Where
     there are none between floor and budget, the floor falls. Sampling is bounded: after `max_draws` suggestions without a
-    new feasible one the search ends with what it has. Raises `InfeasibleBudgetError` where that is nothing.
+    new feasible one the search ends with what it has. Raises `InfeasibleBudgetError` where that is nothing. `clock` gives the
+    seconds that the history is told.
     """
     if evaluations < 1:
         raise UsageError(f"evaluations is {evaluations}; it must be at least 1")
@@ -101,10 +115,12 @@ def run_search(
         for architecture, verdict in zip(new, constraint.check_all(new), strict=True):
             if not verdict.feasible:
                 history.filtered += 1
+                if verdict.measured:
+                    history.rejected.append(Rejected(architecture, verdict, clock()))
                 continue
             dry = 0
             quality = evaluate(architecture)
-            history.candidates.append(Candidate(architecture, quality, verdict))
+            history.candidates.append(Candidate(architecture, quality, verdict, clock()))
             strategy.update([Evaluation(architecture, quality)])
             if on_candidate is not None:
                 on_candidate(history)
