@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.search.constraint import LatencyConstraint, Verdict
-from latlas.search.strategy import Evaluation, Strategy
+from latlas.search.strategy import Dropped, Evaluation, Strategy
 from latlas.supernet.space import Architecture
 
 log = logging.getLogger(__name__)
@@ -84,8 +84,9 @@ def run_search(
     if evaluations < 1:
         raise UsageError(f"evaluations is {evaluations}; it must be at least 1")
     history, seen, passed_over, dry = History(), set[Architecture](), set[Architecture](), 0
-    queue = list(start)
+    queue, taken = list(start), list[Architecture]()
     known = frozenset(start)
+    drop: Callable[[list[Dropped]], None] = getattr(strategy, "dropped", lambda dropped: None)
     while len(history.candidates) < evaluations and dry < max_draws and not stop():
         if not queue:
             queue = strategy.suggest(batch)
@@ -103,29 +104,34 @@ def run_search(
                 passed_over.clear()
             if architecture in seen:
                 history.repeats += 1
+                drop([Dropped(architecture)])
             else:
                 seen.add(architecture)
                 new.append(architecture)
         if floor_ms > 0 and new:
-            used = constraint.bounds(new)[0] >= floor_ms
-            below = [one for one, enough in zip(new, used, strict=True) if not enough and one not in known]
+            unused = (floor_ms - constraint.bounds(new)[0]).tolist()
+            short = [Dropped(one, ms) for one, ms in zip(new, unused, strict=True) if ms > 0 and one not in known]
+            drop(short)
+            below = [one.architecture for one in short]
             history.unused += len(below)
             passed_over.update(below)
             new = [one for one in new if one not in passed_over]
         for architecture, verdict in zip(new, constraint.check_all(new), strict=True):
             if not verdict.feasible:
                 history.filtered += 1
+                drop([Dropped(architecture, verdict.upper_ms - constraint.budget_ms)])
                 if verdict.measured:
                     history.rejected.append(Rejected(architecture, verdict, clock()))
                 continue
             dry = 0
             quality = evaluate(architecture)
             history.candidates.append(Candidate(architecture, quality, verdict, clock()))
-            strategy.update([Evaluation(architecture, quality)])
+            strategy.update([Evaluation(architecture, quality, verdict.latency_ms)])
             if on_candidate is not None:
                 on_candidate(history)
             if stop():
                 break
+    drop([Dropped(one) for one in (*taken, *queue)])  # the last ones, some of which were told already
     if not history.candidates:
         raise InfeasibleBudgetError(
             f"{history.filtered} architectures were drawn and none is within {constraint.budget_ms:.3f} ms"
