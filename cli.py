@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from latlas.commands import doctor, exchange, in_network, measuring, predictors, searching, sharing, tables
+from latlas.commands import doctor, exchange, in_network, measuring, predictors, searching, sharing, supernets, tables
 from latlas.commands.output import note
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.latency.interrupt import raise_on_signals
@@ -50,7 +50,7 @@ app.command(epilog="Example: latlas measure portrait/mobilenetv3_large runs/demo
 )
 app.command(
     epilog="Example: latlas train-supernet --data photos --steps 8000 --train-resolution 192 --out supernet.safetensors"
-)(searching.train_supernet)
+)(supernets.train_supernet)
 app.command(
     epilog="Example: latlas search --predictor predictor --supernet supernet.safetensors --budget-ms auto --out runs/first"
 )(searching.search)

@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 
 import latlas.supernet.portrait  # noqa: F401  (registers the space)
-from latlas.latency import campaign
 from latlas.latency.errors import InfeasibleBudgetError
 from latlas.latency.features import unit_cost
 from latlas.latency.graph import live_nodes
@@ -38,6 +37,7 @@ from latlas.latency.predictor_file import load_predictor
 from latlas.latency.profile import Setting
 from latlas.latency.scratch import scratch_folder
 from latlas.search.anchors import Anchored
+from latlas.search.campaigns import Campaigns
 from latlas.search.constraint import HasGraph, LatencyConstraint
 from latlas.search.interval import Interval
 from latlas.search.limits import limits_of
@@ -91,14 +91,14 @@ def known_of(arguments: argparse.Namespace) -> Known:
 
     @contextmanager
     def opened(seed: int) -> Iterator[tuple[Measure, float]]:
-        with scratch_folder() as folder, setting.bench() as bench:
-            library = setting.library(folder, timing_operator)
+        with scratch_folder() as folder:
+            library, campaigns = setting.library(folder, timing_operator), Campaigns(setting)
             known = Anchored(saved, library.describe)
-            found = campaign.measure_all(bench, known.networks, passes=setting.careful_passes, seed=seed)
-            environment = setting.environment(bench, campaign.reference_ms([*found.values()]))
+            found = campaigns.measure_all(known.networks, passes=setting.careful_passes, seed=seed)
+            environment = campaigns.environment
             scale, error = known.open(found, environment.session_reference_ms, setting.rule)
             known.shifts = shifts
-            session = Session(bench, library, setting, environment, known)
+            session = Session(campaigns, library, setting, environment, known)
 
             def measure(architectures: Sequence[Any], passes: int) -> list[Interval | None]:
                 return [

@@ -1,86 +1,18 @@
-"""`train-supernet`, `search`, `demo`."""
+"""`search`, `demo`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from latlas.commands import options
-from latlas.commands.output import bar_of, note, print_result, shown
+from latlas.commands.output import bar_of, note, print_result
 from latlas.latency.errors import UsageError
-
-
-def train_supernet(
-    space: options.SpaceOption = "portrait",
-    resolution: options.ResolutionOption = "",
-    data: options.DataOption = "synthetic",
-    images: Annotated[int, typer.Option(help="How many synthetic images.", min=16)] = 2000,
-    steps: Annotated[int, typer.Option(min=1)] = 4000,
-    batch_size: Annotated[int, typer.Option(min=2)] = 16,
-    learning_rate: Annotated[float, typer.Option()] = 2e-3,
-    train_resolution: Annotated[str, typer.Option(help="Size of training images N or HxW; default the space's.")] = "",
-    out: Annotated[Path, typer.Option(help="Supernet checkpoint, safetensors.")] = Path("supernet.safetensors"),
-    time_limit: Annotated[float | None, typer.Option(help="Seconds after which training ends, annealed.")] = None,
-    device: options.DeviceOption = "auto",
-    force: options.ForceOption = False,
-    seed: options.SeedOption = 0,
-    json: options.JsonOption = False,
-) -> None:
-    """Train a supernet by uniform single-path sampling; stopped, the same command goes on."""
-    from latlas.supernet.augment import Augmentation
-    from latlas.supernet.checkpoint import save_weights
-    from latlas.supernet.train import TrainConfig
-    from latlas.supernet.train import train_supernet as train
-
-    if out.exists() and not force:
-        raise UsageError(f"{out} exists already; choose another path, or --force to replace it")
-    chosen = options.space_of(space, resolution)
-    height, width = options.size_of(train_resolution, (chosen.input_shape()[1], chosen.input_shape()[2]))
-    dataset = options.data_of(data, "train", height, width, images, seed)
-    config = TrainConfig(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device)
-    started = time.monotonic()
-    last: dict[str, float] = {}
-
-    def show(bar: Callable[..., None]) -> Callable[[Any], None]:
-        def on_progress(p: Any) -> None:
-            last.update(step=p.step, loss=p.loss)
-            bar(p.step, p.steps, f"loss {p.loss:.3f}", p.eta_s)
-
-        return on_progress
-
-    journal = out.with_name(out.name + ".training")
-    with bar_of("training the supernet") as bar:
-        supernet = train(
-            chosen,
-            dataset,
-            config,
-            Augmentation(),
-            checkpoint=journal,
-            resume=not force,
-            on_progress=show(bar),
-            time_limit_s=time_limit,
-        )
-    metadata = {
-        "steps": int(last.get("step", steps)),
-        "images": len(dataset.images),
-        "data": data,
-        "height": height,
-        "width": width,
-    }
-    save_weights(supernet, out, metadata)
-    journal.unlink(missing_ok=True)
-    record = {"supernet": str(out), **metadata, "loss": last.get("loss"), "seconds": time.monotonic() - started}
-    print_result(
-        record,
-        json,
-        lambda: [f"{out}: {record['steps']} steps, loss {shown(last.get('loss'), 1, 3)}, {record['seconds']:.0f} s"],
-    )
 
 
 def search(
@@ -118,28 +50,41 @@ def search(
     ] = False,
     train_resolution: Annotated[str, typer.Option(help="Size of training images N or HxW; default the space's.")] = "",
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/search"),
-    time_limit: Annotated[float | None, typer.Option(help="Seconds after which no more candidates are scored.")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which no more candidates are scored, killed runs counted.", min=0),
+    ] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's event files.")] = None,
+    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write the winner as ONNX too.")] = True,
     relative_error: options.ErrorOption = 0.01,
     lock_timeout: options.LockOption = None,
     device: options.DeviceOption = "auto",
-    force: options.ForceOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Begin anew: delete the search that was finished or begun in the folder.")
+    ] = False,
     seed: options.SeedOption = 0,
     json: options.JsonOption = False,
 ) -> None:
-    """Search a supernet under a hard latency budget; the winner is measured, trained, exported and compared."""
+    """Search a supernet under a hard latency budget; the winner is measured, trained, exported and compared.
+
+    Killed or stopped, the same command goes on.
+    """
     import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
     from latlas.latency.predictor_file import load_predictor
     from latlas.search.here import require_here
     from latlas.search.loop import History
-    from latlas.search.pipeline import Listener, SearchConfig, require_searchable
     from latlas.search.pipeline import search as run
+    from latlas.search.progress import Progress
     from latlas.search.report import comparison_rows
+    from latlas.search.run_folder import RESULT, discard
+    from latlas.search.search_config import Listener, SearchConfig, require_searchable
+    from latlas.search.tensorboard import TensorBoard
     from latlas.supernet.augment import Augmentation
     from latlas.supernet.checkpoint import load_supernet, read_metadata
     from latlas.supernet.train import TrainConfig
 
     budget = None if budget_ms == "auto" else options.number_of(budget_ms, "--budget-ms")
-    if (out / "result.json").exists() and not force:
+    if (out / RESULT).exists() and not force:
         raise UsageError(f"{out} holds a finished search; choose another folder, or --force to replace it")
     saved, weights = load_predictor(predictor), load_supernet(supernet)
     environment = saved.environment
@@ -168,23 +113,29 @@ def search(
             steps=train_steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device
         ),
         time_limit_s=time_limit,
+        onnx=onnx,
     )
     training = options.data_of(data, "train", *options.size_of(train_resolution, (height, width)), images, seed)
     validation = options.data_of(data, "val", height, width, max(64, images // 10), seed, keep_native=True)
-    with bar_of("search") as bar:
+    if force and (left := discard(out)):
+        note(
+            f"beginning anew: {', '.join(left)} of an earlier search in {out} {'is' if len(left) == 1 else 'are'} deleted"
+        )
+    with ExitStack() as stack:
+        bar = stack.enter_context(bar_of("search"))
+        board = stack.enter_context(TensorBoard(tensorboard)) if tensorboard is not None else None
 
         def on_candidate(history: History, constraint: Any) -> None:
-            best, counts = history.ranked()[0], constraint.counts
-            bar(
-                len(history.candidates),
-                evaluations,
-                f"best {100 * best.quality:.2f} % at {best.verdict.latency_ms:.2f} ms, measured {counts.measured}, "
-                f"dropped {history.filtered}",
-            )
+            bar(len(history.candidates), evaluations, Progress.of(history, constraint).line())
+            if board is not None:
+                board.on_candidate(history, constraint)
 
-        listener = Listener(
-            note, on_candidate, lambda name, p: bar(p.step, p.steps, f"training {name}, loss {p.loss:.3f}", p.eta_s)
-        )
+        def on_training(name: str, progress: Any) -> None:
+            bar(progress.step, progress.steps, f"training {name}, loss {progress.loss:.3f}", progress.eta_s)
+            if board is not None:
+                board.on_training(name, progress)
+
+        listener = Listener(note, on_candidate, on_training)
         result = run(
             saved,
             weights,

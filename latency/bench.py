@@ -62,7 +62,8 @@ class Timer(Protocol):
 class Bench:
     """Times networks in a child process, which is replaced after `recycle_after` passes and whenever it hangs or dies.
 
-    Use it as a context manager, in one thread: it holds the host's timing lock and the process. `options` are those of
+    Use it as a context manager, in one thread: it holds the host's timing lock and the process. It may be entered again after
+    it was left, and remembers the reference's quiet level of the last minutes. `options` are those of
     `runtime.CompileOptions`; `reference` is `network` for whole networks, `operator` for single ones.
     """
 
@@ -87,7 +88,7 @@ class Bench:
         self.last_compile_seconds = 0.0
         self._compile_seconds = compile_seconds
         self._recycle_after = recycle_after
-        self._lock = timing_lock(lock_seconds, on_wait or log.warning)
+        self._lock_options = (lock_seconds, on_wait or log.warning)
         self._process: subprocess.Popen[bytes] | None = None
         self._passes = 0
         self._buffer = b""
@@ -95,6 +96,7 @@ class Bench:
         self._met: set[str] = set()
 
     def __enter__(self) -> Bench:
+        self._lock = timing_lock(*self._lock_options)
         self._lock.__enter__()
         try:
             self._twice(self._start)

@@ -147,11 +147,19 @@ def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, A
         log.warning("%s: %s", network.label, error)
         return {"label": network.label, "reason": measured.reason}
     measured.passes.append(done)
+    return _record_of(network.label, done)
+
+
+def records_of(measured: Measured) -> list[dict[str, Any]]:
+    """What a journal has of a network; `restored` reads it."""
+    records = [_record_of(measured.label, done) for done in measured.passes]
+    return [*records, {"label": measured.label, "reason": measured.reason}] if measured.reason else records
+
+
+def _record_of(label: str, done: Pass) -> dict[str, Any]:
     reference, times = ([round(t, 6) for t in row] for row in (done.reference_times_ms, done.times_ms))
     known_ms = None if done.known_ms is None else round(done.known_ms, 6)
-    return {
-        "label": network.label, "reference": reference, "times": times, "known_ms": known_ms, "at": round(done.at, 3)
-    }  # fmt: skip
+    return {"label": label, "reference": reference, "times": times, "known_ms": known_ms, "at": round(done.at, 3)}
 
 
 def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule, origin: str) -> None:

@@ -4,6 +4,7 @@
     +-- CompileTimeoutError          1  (also TimeoutError)  the compiler hung or died on a network
     +-- StorageError                 1  (also OSError)       a disk is full, or takes no more
     +-- InfeasibleBudgetError        1  (also ValueError)    no network of the space is within the budget
+    +-- DivergedError                1  (also ArithmeticError)  the loss of a training is not finite
     +-- UnreachableError             1  (also ConnectionError)  a store of tables did not answer
     +-- MergeConflictError           1                       tables have latencies of one operator that disagree
     +-- UsageError                   2  (also ValueError)    an argument is wrong
@@ -42,6 +43,10 @@ class StorageError(LatlasError, OSError):
 
 class InfeasibleBudgetError(LatlasError, ValueError):
     """No network of the space is within the budget."""
+
+
+class DivergedError(LatlasError, ArithmeticError):
+    """The loss of a training, or its gradient, is not finite."""
 
 
 class UnreachableError(LatlasError, ConnectionError):

@@ -33,6 +33,7 @@ class Journal:
     Args:
         path: the file, made if it is not there.
         header: what must be the same for a run to go on from the records: environment key, settings; JSON values.
+        begin_again: what to do to begin again, for the message where the header differs.
 
     Raises:
         EnvironmentMismatchError: the file was begun with another header; the field and both values are named.
@@ -51,8 +52,14 @@ class Journal:
         [{'latency_ms': 0.1, 'operator': 'skip'}]
     """
 
-    def __init__(self, path: Path | str, header: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        header: Mapping[str, object],
+        begin_again: str = "or delete the file to begin again",
+    ) -> None:
         self.path = Path(path)
+        self._begin_again = begin_again
         try:
             first = canonical_json(header)
         except (TypeError, ValueError) as error:
@@ -120,20 +127,11 @@ class Journal:
                     f"cannot write the journal {self.path}: {error.strerror}; choose another folder"
                 ) from error
             try:
-                self._lock()
+                _lock(self._descriptor, self.path)
                 linked = os.fstat(self._descriptor).st_nlink > 0
             finally:
                 if not linked:
                     self.close()
-
-    def _lock(self) -> None:
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise LatlasError(f"journal {self.path} is in use by another run; wait for it, or end it") from None
 
     def _read(self) -> tuple[list[Record], int]:
         """The records, and where the last whole line ends; 0 for a file to begin."""
@@ -176,7 +174,7 @@ class Journal:
             )
             raise EnvironmentMismatchError(
                 f"journal {self.path} was begun by another run: {listed}; go on with the same settings, "
-                "or delete the file to begin again"
+                f"{self._begin_again}"
             )
 
     def _write(self, line: bytes) -> None:
@@ -194,6 +192,29 @@ class Journal:
     def _truncate(self, size: int) -> None:
         os.ftruncate(self._descriptor, size)
         os.fsync(self._descriptor)
+
+
+def remove_journal(path: Path) -> None:
+    """Delete a journal, whatever it holds, where there is one; raises `LatlasError` where a run has it open."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        _lock(descriptor, path)
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise LatlasError(f"journal {path} is in use by another run; wait for it, or end it") from None
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, object]:

@@ -108,8 +108,10 @@ class Anchored:
         raw = trimmed_mean(logs)
         spread = max(float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0, LEAST_ERROR)
         error = math.hypot(spread / math.sqrt(len(logs)), CAMPAIGN_SD / math.sqrt(len(rows)))
-        self.shifts.append((raw, error))
         seen = sum(max(one**2 - own**2, 0.0) for one, own in self.shifts)
-        between = (SHIFT_DF * SHIFT_SD**2 + seen) / (SHIFT_DF + len(self.shifts))
+        before = (SHIFT_DF * SHIFT_SD**2 + seen) / (SHIFT_DF + len(self.shifts))
+        # However many calm campaigns there were: a run that goes on another day has shifted as none of them.
+        between = (SHIFT_DF * before + max(raw**2 - error**2, 0.0)) / (SHIFT_DF + 1)
+        self.shifts.append((raw, error))
         kept = between / (between + error**2)
         return math.exp(kept * raw), math.sqrt(kept) * error

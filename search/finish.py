@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from latlas.latency import campaign, runtime
-from latlas.latency.bench import Bench, Network
+from latlas.latency.bench import Network
 from latlas.latency.errors import LatlasError
 from latlas.latency.profile import Setting
 from latlas.latency.stopwatch import CAMPAIGN_SD
+from latlas.search.campaigns import Campaigns
 from latlas.search.interval import Interval
 from latlas.supernet.checkpoint import save_weights
 from latlas.supernet.network import Subnet
@@ -77,13 +78,11 @@ def check_parity(model: Any, subnet: Subnet) -> float:
 
 
 def measure_exported(
-    bench: Bench, exported: Sequence[Exported], setting: Setting, reference_ms: float
+    campaigns: Campaigns, exported: Sequence[Exported], setting: Setting, reference_ms: float
 ) -> dict[Architecture, Interval]:
     """Milliseconds of the exported files at this session's `reference_ms`, measured in turn."""
     networks = [Network(str(one.architecture), file=str(one.model.resolve())) for one in exported]
-    found = campaign.measure_all(
-        bench, networks, passes=setting.passes, max_passes=setting.max_passes, seed=setting.seed
-    )
+    found = campaigns.measure_all(networks, passes=setting.passes, max_passes=setting.max_passes, seed=setting.seed)
     return {one.architecture: interval_of(found[str(one.architecture)], reference_ms, setting) for one in exported}
 
 

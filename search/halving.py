@@ -25,19 +25,22 @@ class Trial(Generic[T]):
 
 
 def successive_halving(
-    candidates: Sequence[T], train: Callable[[T, int], float], steps: int, max_steps: int
+    candidates: Sequence[T], train: Callable[[T, int], float | None], steps: int, max_steps: int
 ) -> list[Trial[T]]:
     """The candidates best first: the last rung's by their quality, then those that left it before.
 
-    `train(candidate, steps)` trains it from its start for so many steps and gives its quality. The first rung has all
-    candidates at `steps`; each further rung the best third of the one before at `ETA` times its steps, as long as that is
-    no more than `max_steps` and there are two to compare. Of equal quality, those given first come first.
+    `train(candidate, steps)` trains it from its start for so many steps and gives its quality, or None where that failed:
+    such a candidate is left out altogether. The first rung has all candidates at `steps`; each further rung the best third
+    of the one before at `ETA` times its steps, as long as that is no more than `max_steps` and there are two to compare. Of
+    equal quality, those given first come first.
     """
     if steps < 1:
         raise UsageError(f"steps is {steps}; it must be at least 1")
     left, out = list(candidates), list[Trial[T]]()
     while True:
-        rung = sorted((Trial(one, steps, train(one, steps)) for one in left), key=lambda trial: -trial.quality)
+        reached = [(one, train(one, steps)) for one in left]
+        rung = [Trial(one, steps, quality) for one, quality in reached if quality is not None]
+        rung.sort(key=lambda trial: -trial.quality)
         kept, steps = math.ceil(len(rung) / ETA), steps * ETA
         if kept < 2 or steps > max_steps:
             return rung + out

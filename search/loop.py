@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.search.constraint import LatencyConstraint, Verdict
-from latlas.search.strategy import Evaluation, Strategy
+from latlas.search.strategy import Dropped, Evaluation, Strategy
 from latlas.supernet.space import Architecture
 
 log = logging.getLogger(__name__)
@@ -21,21 +21,33 @@ FLOOR_STEP, FLOOR_DRAWS = 0.95, 500
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An evaluated architecture with the verdict that let it through."""
+    """An evaluated architecture with the verdict that let it through; `seconds` is how old the search was then."""
 
     architecture: Architecture
     quality: float
     verdict: Verdict
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An architecture that was measured to decide on it, and found above the budget."""
+
+    architecture: Architecture
+    verdict: Verdict
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
 class History:
     """What a search did: candidates in the order of evaluation, and how many suggestions were dropped for what.
 
-    `filtered` were not within the budget, `unused` left too much of it.
+    `filtered` were not within the budget, `unused` left too much of it; `rejected` are those of the filtered that were
+    measured.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
     filtered: int = 0
     unused: int = 0
     repeats: int = 0
@@ -57,6 +69,7 @@ def run_search(
     max_draws: int = MAX_DRAWS_AN_EVALUATION,
     on_candidate: Callable[[History], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> History:
     """Evaluate feasible, different architectures until `evaluations` are done, or suggestions run dry.
 
@@ -65,13 +78,15 @@ def run_search(
     budget has something to grow from. Suggestions below `floor_ms` are not evaluated: latency that a budget gives and a
     network does not use is quality given away, which a supernet's score shows worse than a longer training does. Where
     there are none between floor and budget, the floor falls. Sampling is bounded: after `max_draws` suggestions without a
-    new feasible one the search ends with what it has. Raises `InfeasibleBudgetError` where that is nothing.
+    new feasible one the search ends with what it has. Raises `InfeasibleBudgetError` where that is nothing. `clock` gives the
+    seconds that the history is told.
     """
     if evaluations < 1:
         raise UsageError(f"evaluations is {evaluations}; it must be at least 1")
     history, seen, passed_over, dry = History(), set[Architecture](), set[Architecture](), 0
-    queue = list(start)
+    queue, taken = list(start), list[Architecture]()
     known = frozenset(start)
+    drop: Callable[[list[Dropped]], None] = getattr(strategy, "dropped", lambda dropped: None)
     while len(history.candidates) < evaluations and dry < max_draws and not stop():
         if not queue:
             queue = strategy.suggest(batch)
@@ -89,27 +104,34 @@ def run_search(
                 passed_over.clear()
             if architecture in seen:
                 history.repeats += 1
+                drop([Dropped(architecture)])
             else:
                 seen.add(architecture)
                 new.append(architecture)
         if floor_ms > 0 and new:
-            used = constraint.bounds(new)[0] >= floor_ms
-            below = [one for one, enough in zip(new, used, strict=True) if not enough and one not in known]
+            unused = (floor_ms - constraint.bounds(new)[0]).tolist()
+            short = [Dropped(one, ms) for one, ms in zip(new, unused, strict=True) if ms > 0 and one not in known]
+            drop(short)
+            below = [one.architecture for one in short]
             history.unused += len(below)
             passed_over.update(below)
             new = [one for one in new if one not in passed_over]
         for architecture, verdict in zip(new, constraint.check_all(new), strict=True):
             if not verdict.feasible:
                 history.filtered += 1
+                drop([Dropped(architecture, verdict.upper_ms - constraint.budget_ms)])
+                if verdict.measured:
+                    history.rejected.append(Rejected(architecture, verdict, clock()))
                 continue
             dry = 0
             quality = evaluate(architecture)
-            history.candidates.append(Candidate(architecture, quality, verdict))
-            strategy.update([Evaluation(architecture, quality)])
+            history.candidates.append(Candidate(architecture, quality, verdict, clock()))
+            strategy.update([Evaluation(architecture, quality, verdict.latency_ms)])
             if on_candidate is not None:
                 on_candidate(history)
             if stop():
                 break
+    drop([Dropped(one) for one in (*taken, *queue)])  # the last ones, some of which were told already
     if not history.candidates:
         raise InfeasibleBudgetError(
             f"{history.filtered} architectures were drawn and none is within {constraint.budget_ms:.3f} ms"

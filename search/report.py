@@ -1,4 +1,4 @@
-"""The report of a search: one HTML file with the comparison, the candidates' plot and pictures, and their CSV beside it."""
+"""The report of a search: one HTML file with the comparison, plots of the candidates, and pictures."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import html
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from PIL import Image
 
+from latlas.search.history_file import read_history
 from latlas.search.limits import share_text
-from latlas.search.loop import History
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 EXAMPLES = 8
 
@@ -53,23 +57,11 @@ def comparison_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def write_report(
-    path: Path, result: Mapping[str, Any], history: History, validation: Dataset, networks: Sequence[Subnet]
+    path: Path, result: Mapping[str, Any], history: Path, validation: Dataset, networks: Sequence[Subnet]
 ) -> None:
-    """Write the report and `candidates.csv` beside it; `networks` are the winner and the baseline, trained."""
-    frame = pd.DataFrame(
-        [
-            {
-                "architecture": str(candidate.architecture),
-                "supernet_miou": candidate.quality,
-                "latency_ms": candidate.verdict.latency_ms,
-                "lower_ms": candidate.verdict.lower_ms,
-                "upper_ms": candidate.verdict.upper_ms,
-                "measured": candidate.verdict.measured,
-            }
-            for candidate in history.candidates
-        ]
-    )
-    frame.to_csv(path.with_name("candidates.csv"), index=False)
+    """Write the report, of the result, the history's file, and the networks: the winner and the baseline, trained."""
+    frame, _ = read_history(history)
+    scored = frame[(frame["phase"] == "search") & frame["quality"].notna()]
     rows = "".join(
         f"<tr><td>{html.escape(what)}</td><td>{ours}</td><td>{theirs}</td></tr>"
         for what, ours, theirs in comparison_rows(result)
@@ -91,7 +83,8 @@ def write_report(
 <h2>Finalists</h2>
 <table><tr><th></th><th>latency, ms</th><th>supernet mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
 {_finalist_rows(result["finalists"])}</table>
-<h2>Candidates</h2><img alt="supernet mIoU against latency" src="{_plot(frame, result)}">
+<h2>Candidates</h2><img alt="supernet mIoU against latency" src="{_plot(scored, result)}">
+<h2>Progress</h2><img alt="best supernet mIoU over evaluations" src="{_progress_plot(scored)}">
 <h2>Examples</h2><p>Image, mask, searched, baseline.</p>
 <img alt="examples" src="{_data_url(_examples(validation, networks))}">
 </body></html>
@@ -108,19 +101,43 @@ def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _plot(frame: pd.DataFrame, result: Mapping[str, Any]) -> str:
+def _plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
+    """Quality against latency, measured and predicted ones apart, with the budget."""
+    figure, axes = _axes()
+    for measured, marker in ((False, "o"), (True, "s")):
+        some = scored[scored["measured"] == measured]
+        label = f"{'measured' if measured else 'predicted'} latency ({len(some)})"
+        axes.scatter(some["latency_ms"], 100 * some["quality"], s=14, alpha=0.6, marker=marker, label=label)
+    axes.scatter(result["latency_ms"], 100 * result["supernet_miou"], s=90, marker="*", label="winner, as exported")
+    axes.axvline(result["budget_ms"], color="black", linestyle="--", linewidth=1, label="budget")
+    axes.set_xlabel("latency, ms")
+    axes.set_ylabel("supernet mIoU, %")
+    axes.legend()
+    return _png(figure)
+
+
+def _progress_plot(scored: pd.DataFrame) -> str:
+    """The best quality so far, and each candidate's, over the evaluations."""
+    figure, axes = _axes()
+    order = np.arange(1, len(scored) + 1)
+    axes.scatter(order, 100 * scored["quality"], s=10, alpha=0.5, label="candidates")
+    axes.step(order, 100 * scored["quality"].cummax(), where="post", color="black", linewidth=1.2, label="best so far")
+    axes.set_xlabel("evaluations")
+    axes.set_ylabel("supernet mIoU, %")
+    axes.legend()
+    return _png(figure)
+
+
+def _axes() -> tuple[Figure, Axes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.scatter(frame["latency_ms"], 100 * frame["supernet_miou"], s=14, alpha=0.6, label="candidates")
-    axes.scatter(result["latency_ms"], 100 * result["supernet_miou"], s=90, marker="*", label="winner")
-    axes.axvline(result["budget_ms"], color="black", linestyle="--", linewidth=1, label="budget")
-    axes.set_xlabel("latency, ms")
-    axes.set_ylabel("supernet mIoU, %")
-    axes.legend()
+    return figure, figure.add_subplot()
+
+
+def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return _data_url(buffer.getvalue())

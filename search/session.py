@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from latlas.latency import campaign
-from latlas.latency.bench import Bench, network_of_graph
+from latlas.latency.bench import network_of_graph
 from latlas.latency.environment import Environment, require_same
 from latlas.latency.errors import InfeasibleBudgetError, LatlasError
+from latlas.latency.lock import timing_lock
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.runtime import OperatorLibrary
 from latlas.latency.stopwatch import CAMPAIGN_SD
 from latlas.search.anchors import Anchored
+from latlas.search.campaigns import Campaigns
 from latlas.search.constraint import HasGraph, LatencyConstraint, Verdict
 from latlas.search.finish import interval_of
 from latlas.search.interval import SESSION_SD, Interval
@@ -27,8 +27,6 @@ from latlas.supernet.space import Architecture
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 0.3
-"""Between training threads and the stopwatch: torch's thread pool spins for a while after its work."""
 SLOWEST_SESSION = 0.5
 """No session is taken to run at less than this share of another's milliseconds: what needs that is refused unmeasured."""
 UNANCHORED_ERROR = 0.02
@@ -44,7 +42,7 @@ class Session:
     """The measuring side of one search: every latency in it is at one reference latency, and at the speed of the session's
     first campaign where subnets are known (`anchored`) that tell how much another one shifts."""
 
-    bench: Bench
+    campaigns: Campaigns
     library: OperatorLibrary
     setting: Setting
     environment: Environment
@@ -57,10 +55,9 @@ class Session:
 
     def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval | None]:
         """Milliseconds of each in so many passes, measured in turn; None of one that could not be compiled or timed."""
-        time.sleep(SETTLE_SECONDS)
-        networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
-        found = campaign.measure_all(
-            self.bench,
+        with timing_lock():  # converting takes all cores, which another's measurement would feel
+            networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
+        found = self.campaigns.measure_all(
             networks,
             passes=passes,
             max_passes=max(passes, self.setting.max_passes),
@@ -90,7 +87,7 @@ class Anchors:
 
 def open_session(
     saved: SavedPredictor,
-    bench: Bench,
+    campaigns: Campaigns,
     library: OperatorLibrary,
     setting: Setting,
     baseline: Architecture,
@@ -111,13 +108,14 @@ def open_session(
             "raise the budget, or search a leaner space"
         )
     on_note("measuring the baseline, the fastest network of the space, and some that the predictor knows")
-    known = Anchored(saved, library.describe)
-    ends = [network_of_graph(str(a), library.describe(a.graph())) for a in dict.fromkeys([baseline, fastest])]
-    found = campaign.measure_all(
-        bench, [*ends, *known.networks], passes=setting.careful_passes, max_passes=setting.max_passes, seed=setting.seed
+    with timing_lock():
+        known = Anchored(saved, library.describe)
+        ends = [network_of_graph(str(a), library.describe(a.graph())) for a in dict.fromkeys([baseline, fastest])]
+    found = campaigns.measure_all(
+        [*ends, *known.networks], passes=setting.careful_passes, max_passes=setting.max_passes, seed=setting.seed
     )
-    reference_ms = campaign.reference_ms(list(found.values()))
-    environment = setting.environment(bench, reference_ms)
+    environment = campaigns.environment
+    reference_ms = environment.session_reference_ms
     require_same(saved.environment, environment, "search with this predictor here")
     # A predictor of an earlier version names no subnets: then the reference alone tells.
     scale, scale_error = reference_ms / saved.environment.session_reference_ms, UNANCHORED_ERROR
@@ -143,7 +141,7 @@ def open_session(
             f"{anchors.fastest.latency_ms:.3f} ms (measured), the slowest {anchors.slowest_ms:.3f} ms (predicted); "
             "raise the budget, or search a leaner space"
         )
-    session = Session(bench, library, setting, environment, anchored)
+    session = Session(campaigns, library, setting, environment, anchored)
     constraint = LatencyConstraint(
         predictor,
         budget_ms,

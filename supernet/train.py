@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.latency.errors import DivergedError, InterruptedRunError, UsageError
 from latlas.latency.graph import Graph, check_graph, graph_hash
 from latlas.supernet.augment import Augmentation, augment
 from latlas.supernet.checkpoint import load_training, save_training
@@ -136,7 +136,7 @@ def train_supernet(
 
     Raises:
         UsageError: Space, data and config do not fit each other.
-        LatlasError: The loss is not finite.
+        DivergedError: The loss is not finite.
         InterruptedRunError: Ctrl-C or `stop`; the checkpoint is written.
         FileFormatError: The checkpoint is broken.
         EnvironmentMismatchError: The checkpoint is of another run.
@@ -250,7 +250,7 @@ def _train(
             loss.backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-                raise LatlasError(
+                raise DivergedError(
                     f"{name}: at step {step} the loss is {loss.item()} and its gradient's norm {norm.item()}; "
                     f"use a lower learning_rate than {config.learning_rate}, or a lower clip_norm"
                 )

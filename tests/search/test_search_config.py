@@ -3,7 +3,7 @@
 import pytest
 
 from latlas.latency.errors import UsageError
-from latlas.search.pipeline import require_searchable
+from latlas.search.search_config import require_searchable
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])

@@ -1,0 +1,101 @@
+"""The part of a search that chooses: the session is opened, candidates are scored under the constraint, finalists elected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from latlas.latency.predictor_file import SavedPredictor
+from latlas.latency.profile import Setting
+from latlas.search.campaigns import Campaigns
+from latlas.search.constraint import LatencyConstraint
+from latlas.search.history_file import HistoryFile
+from latlas.search.loop import Candidate, History, run_search
+from latlas.search.preparation import Prepared
+from latlas.search.run_folder import HISTORY, RunFolder
+from latlas.search.search_config import Listener, SearchConfig
+from latlas.search.session import Anchors, Session, elect, open_session
+from latlas.search.strategy import make_strategy
+from latlas.supernet.network import Supernet
+from latlas.supernet.operators import timing_operator
+from latlas.supernet.score import score
+from latlas.supernet.space import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """What was found: the candidates, and the finalists that held the budget when measured anew, best first."""
+
+    constraint: LatencyConstraint
+    session: Session
+    anchors: Anchors
+    history: History
+    finalists: list[Candidate]
+    file: HistoryFile
+
+
+def explore(
+    run: RunFolder,
+    saved: SavedPredictor,
+    supernet: Supernet,
+    prepared: Prepared,
+    setting: Setting,
+    config: SearchConfig,
+    listener: Listener,
+    folder: Path,
+) -> Explored:
+    """Search; `folder` is for the operators that are measured.
+
+    Raises `InfeasibleBudgetError` where the budget is impossible, before anything is scored, and `LatlasError` where no
+    candidate held it when measured.
+    """
+    journal, space = run.journal, supernet.space
+    strategy = make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations)
+    constraint, session, anchors = open_session(
+        saved,
+        Campaigns(setting, journal),
+        setting.library(folder, timing_operator),
+        setting,
+        prepared.baseline,
+        config.budget_ms,
+        config.confidence,
+        config.max_measurements,
+        listener.on_note,
+    )
+    file = HistoryFile(run.path / HISTORY, strategy.name, constraint.budget_ms)
+    began_s = journal.seconds()
+
+    def evaluate(architecture: Architecture) -> float:
+        def answer() -> float:
+            return score(supernet, architecture, prepared.score_calibration, prepared.scored).miou
+
+        return journal.ask("score", str(architecture), answer, share)
+
+    def on_candidate(history: History) -> None:
+        file.update(history, write=not journal.replaying)
+        listener.on_candidate(history, constraint)
+
+    history = run_search(
+        strategy,
+        constraint,
+        evaluate,
+        config.evaluations,
+        start=(anchors.fastest_architecture,),
+        floor_ms=config.min_use * min(constraint.budget_ms, anchors.slowest_ms),
+        on_candidate=on_candidate,
+        stop=lambda: journal.over(config.time_limit_s, began_s),
+        clock=journal.seconds,
+    )
+    file.update(history, write=False)
+    finalists = elect(history, constraint, session, config.finalists, listener.on_note)
+    file.add_finalists(finalists, journal.seconds())
+    return Explored(constraint, session, anchors, history, finalists, file)
+
+
+def share(value: object) -> float:
+    """A recorded quality; raises `ValueError` for what none is."""
+    if not isinstance(value, float | int) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is no quality from 0 to 1")
+    return float(value)

@@ -1,0 +1,152 @@
+"""The folder of a run: what it was asked for, its journal, its trainings under way; a killed run goes on there.
+
+`config.json` is for people, the journal's first line is what a run is held against: everything that decides the result,
+files by the hash of what they hold, so that another supernet of the same name is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from latlas.latency.environment import latlas_version
+from latlas.latency.errors import InfeasibleBudgetError
+from latlas.latency.journal import remove_journal
+from latlas.latency.predictor_file import SavedPredictor
+from latlas.latency.profile import Setting
+from latlas.latency.record import canonical_json
+from latlas.latency.runtime import openvino_build
+from latlas.search.finish import write_json
+from latlas.search.run_journal import RunJournal
+from latlas.search.search_config import SearchConfig
+from latlas.supernet.augment import Augmentation
+from latlas.supernet.data import Dataset
+from latlas.supernet.network import Supernet
+
+CONFIG, JOURNAL, HISTORY, RESULT, TRAININGS = (
+    "config.json",
+    "journal.jsonl",
+    "history.parquet",
+    "result.json",
+    "trainings",
+)
+_LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "scipy", "torch")
+
+
+def identity(
+    saved: SavedPredictor,
+    supernet: Supernet,
+    training: Dataset,
+    validation: Dataset,
+    setting: Setting,
+    config: SearchConfig,
+    augmentation: Augmentation | None,
+    data: str,
+) -> dict[str, Any]:
+    """Everything that decides what a search returns, as JSON; the device of its trainings and what it exports do not."""
+    asked = asdict(config)
+    del asked["onnx"], asked["train"]["device"]
+    record = {
+        "asked": asked,
+        "setting": asdict(setting),
+        "augmentation": None if augmentation is None else asdict(augmentation),
+        "data": {"name": data, "training": data_sha256(training), "validation": data_sha256(validation)},
+        "space": supernet.space.text,
+        "predictor": predictor_sha256(saved),
+        "supernet": weights_sha256(supernet),
+        "versions": {
+            "latlas": latlas_version(),
+            "openvino": openvino_build(),
+            **{name: metadata.version(name) for name in _LIBRARIES},
+        },
+    }
+    found: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))  # tuples as the lists that a file has
+    return found
+
+
+def predictor_sha256(saved: SavedPredictor) -> str:
+    """The sha256 of what a predictor learnt, where, and of what."""
+    record = {
+        "predictor": saved.predictor.to_record(),
+        "environment": saved.environment.to_dict(),
+        "samples": [asdict(sample) for sample in saved.samples],
+    }
+    return hashlib.sha256(canonical_json(record).encode()).hexdigest()
+
+
+def weights_sha256(network: torch.nn.Module) -> str:
+    """The sha256 of a network's parameters and buffers, with their names, types and shapes."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
+    return found.hexdigest()
+
+
+def data_sha256(dataset: Dataset) -> str:
+    """The sha256 of a data set's images, masks, and their names."""
+    found = hashlib.sha256()
+    for array in (dataset.images.numpy(), dataset.masks.numpy(), *dataset.native_masks):
+        found.update(f"{array.dtype} {array.shape}\n".encode())
+        found.update(np.ascontiguousarray(array).data)
+    found.update(canonical_json([dataset.sources, dataset.names]).encode())
+    return found.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """An open run: the folder and its journal."""
+
+    path: Path
+    journal: RunJournal
+
+    def training(self, name: str) -> Path:
+        """Where a training under way is kept."""
+        return self.path / TRAININGS / f"{name}.training"
+
+    def finished(self) -> None:
+        """Forget what only going on needs, but the journal, which is what the result was made of."""
+        shutil.rmtree(self.path / TRAININGS, ignore_errors=True)
+
+
+@contextmanager
+def open_run(out: Path, asked: Mapping[str, Any]) -> Iterator[RunFolder]:
+    """The run of this identity in the folder `out`: a new one, or the one that was begun there.
+
+    A run that finds its budget impossible leaves nothing: the next may ask for another. Raises `EnvironmentMismatchError`,
+    which names what differs, where another run was begun there, and what `Journal` raises.
+    """
+    try:
+        with RunJournal(out / JOURNAL, asked) as journal:
+            if not journal.recorded:
+                write_json(out / CONFIG, asked)
+            run = RunFolder(out, journal)
+            run.training("").parent.mkdir(exist_ok=True)
+            yield run
+    except InfeasibleBudgetError:
+        if not (out / HISTORY).exists():
+            discard(out)
+        raise
+
+
+def discard(out: Path) -> list[str]:
+    """Delete what an earlier run left in the folder, so that another begins anew; the names of what there was.
+
+    Raises `LatlasError` where that run is still going on.
+    """
+    left = [name for name in (JOURNAL, CONFIG, HISTORY, RESULT) if (out / name).exists()]
+    remove_journal(out / JOURNAL)
+    for name in left:
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / TRAININGS, ignore_errors=True)
+    return left

@@ -1,0 +1,68 @@
+"""What a search does as TensorBoard scalars; an optional extra, `latlas[tensorboard]`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from latlas.latency.errors import UsageError
+from latlas.search.constraint import LatencyConstraint
+from latlas.search.loop import History
+from latlas.search.progress import Progress
+from latlas.supernet.train import TrainProgress
+
+
+@dataclass
+class TensorBoard:
+    """Event files of one run in a folder; use it as a context manager.
+
+    A run that goes on writes all its candidates again, and TensorBoard forgets the earlier ones of it. Raises `UsageError`
+    where the package is not installed, or the folder cannot be written.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UsageError(
+                f"--tensorboard needs the package tensorboard ({error}); pip install 'latlas[tensorboard]'"
+            ) from None
+        try:
+            self._writer: Any = SummaryWriter(str(self.folder), purge_step=0)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: cannot be written ({error.strerror}); choose another folder") from None
+
+    def on_candidate(self, history: History, constraint: LatencyConstraint) -> None:
+        """The newest candidate, and where the search stands."""
+        newest, step = history.candidates[-1], len(history.candidates)
+        now = Progress.of(history, constraint)
+        values = {
+            "candidate/quality": newest.quality,
+            "candidate/latency_ms": newest.verdict.latency_ms,
+            "search/best_quality": now.best.quality,
+            "search/best_latency_ms": now.best.verdict.latency_ms,
+            "search/budget_ms": constraint.budget_ms,
+            "search/feasible_share": now.feasible_share,
+            "search/measured_share": now.measured_share,
+            "search/seconds": newest.seconds,
+        }
+        if now.prediction_error is not None:
+            values["search/prediction_error"] = now.prediction_error
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def on_training(self, name: str, progress: TrainProgress) -> None:
+        """The loss of a training under way."""
+        self._writer.add_scalar(f"training/{name}/loss", progress.loss, progress.step)
+
+    def __enter__(self) -> TensorBoard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._writer.close()
