@@ -29,7 +29,7 @@ from latlas.latency.stopwatch import disagreement
 from latlas.latency.table import Table
 from latlas.search.fit import Sample, accuracy, collect_these, relative_error
 from latlas.search.in_network import estimate_of, in_network_subnets, plain_sum
-from latlas.search.kept_samples import Sets, read_samples, write_samples
+from latlas.search.kept_samples import Sets, kept
 from latlas.search.random_search import draw_different
 from latlas.supernet.space import Architecture, SearchSpace, parse_space
 
@@ -147,13 +147,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
     table = Table.read(arguments.table)
-    how: dict[str, Any] = {}
-    if arguments.samples is not None and arguments.samples.exists():
-        sets = read_samples(arguments.samples)
-    else:
-        sets, how = measure(table, arguments)
-        if arguments.samples is not None:
-            write_samples(arguments.samples, sets)
+    sets, how = kept(arguments.samples, lambda: measure(table, arguments))
     print(json.dumps({**analyse(sets, table), **how}, indent=1))
 
 

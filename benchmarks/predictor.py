@@ -29,7 +29,7 @@ from latlas.latency.environment import Environment
 from latlas.latency.graph import live_nodes
 from latlas.latency.table import Table
 from latlas.search.fit import Sample, accuracy, collect_these, fit_predictor, subnets_to_measure
-from latlas.search.kept_samples import Sets, read_samples, write_samples
+from latlas.search.kept_samples import Sets, kept
 from latlas.supernet.space import parse_space
 
 COUNTS = (25, 50, 75, 100, 150, 200, 300)
@@ -128,13 +128,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
     table = Table.read(arguments.table)
-    how: dict[str, Any] = {}
-    if arguments.samples is not None and arguments.samples.exists():
-        sets = read_samples(arguments.samples)
-    else:
-        sets, how = measure(table, arguments)
-        if arguments.samples is not None:
-            write_samples(arguments.samples, sets)
+    sets, how = kept(arguments.samples, lambda: measure(table, arguments))
     environment = table.manifest.environment
     train, test = sets["chosen"][: arguments.train], sets["test"]
     space = test[0].architecture.space

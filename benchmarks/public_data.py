@@ -63,7 +63,9 @@ def costs(train_x: Any, train_y: Any, test_x: Any) -> Any:
 
 def perceptron(train_x: Any, train_y: Any, test_x: Any) -> Any:
     """Three layers of 400 on standardised features and the logarithm, stopped on a tenth of the samples."""
-    inner = MLPRegressor((400, 400, 400), early_stopping=True, n_iter_no_change=20, max_iter=500, random_state=0)
+    inner = MLPRegressor(
+        hidden_layer_sizes=(400, 400, 400), early_stopping=True, n_iter_no_change=20, max_iter=500, random_state=0
+    )
     model = TransformedTargetRegressor(make_pipeline(StandardScaler(), inner), transformer=StandardScaler())
     return np.exp(model.fit(train_x, np.log(train_y)).predict(test_x))
 

@@ -1,29 +1,25 @@
 """A Gaussian process on the logarithm of the latency: a constant, a linear part, and a part that is only smooth.
 
-    k(x, z) = 1 + sum_g v_g <x_g, z_g> / d_g + a s(sum_g w_g |x_g - z_g|^2 / d_g)
-
-over groups g of d_g standardised features; s is exp(-r) or Matern 5/2. The weights v, w, the scale a and the noise maximise the
-marginal likelihood of a seeded part of the samples under wide log-normal priors (Rasmussen and Williams 2006, chapter
-5.4). Measurements have outliers: the noise of a sample grows with how far it lies from what the others predict, as the
-expectation step for a Student t noise has it, so that a few bad readings move nothing. What is left out is in closed
-form (chapter 5.4.2); by its error the shape is chosen, and whether any sample is doubted. Where some features are counts
-of what costs add up from, the logarithm of their sum, fitted with no cost below zero, is a feature too: logarithms of
-sums are hard to learn otherwise.
+The kernel and what its weights are learnt by are `gaussian_kernel`'s; they are learnt from a seeded part of the samples.
+Measurements have outliers: noise is Student's t, so that a few bad readings move nothing. What is left out is in closed form
+(Rasmussen and Williams 2006, chapter 5.4.2); by its error the shape is chosen, and whether any sample is doubted. Where some
+features are counts of what costs add up from, the logarithm of their sum (`additive_costs`) is a feature too: logarithms of sums
+are hard to learn otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.optimize import minimize, nnls
 from threadpoolctl import threadpool_limits
 
+from latlas.latency.additive_costs import additive_costs, left_out_log_sums, log_sums
 from latlas.latency.errors import FileFormatError, UsageError
+from latlas.latency.gaussian_kernel import JITTER, SHAPES, Weights, doubts_of, kernel_of, most_likely
 from latlas.latency.regressors import (
     MAX_FEATURES,
     FloatArray,
@@ -36,33 +32,12 @@ from latlas.latency.regressors import (
 MIN_SAMPLES = 10
 MAX_SAMPLES = 4000
 """Time grows with the third power of the samples."""
-SHAPES = ("smooth", "rough")
-"""exp(-r) and Matern 5/2, both tried."""
-FREEDOM = 4.0
-"""Degrees of freedom of the noise's Student t."""
 ROUNDS = 4
 """How often samples' noise is weighed anew."""
 _PART = 400
-_STEPS = 60
 _CHUNK = 4096
-_JITTER = 1e-8
-_TRUST_ROUNDS = 4
-_LOG_BOUND = 14.0
 _MAX_STEP_UP = 1.0
 """A prediction is held within this of the samples' logarithms: a factor of 2.7 beyond the largest and the smallest."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Weights:
-    """The kernel's: `linear` and `smooth` `(groups,)`, `scale`, `noise`, all of standardised logarithms; and whether samples
-    may be doubted."""
-
-    shape: str
-    doubting: bool
-    linear: FloatArray
-    smooth: FloatArray
-    scale: float
-    noise: float
 
 
 class GaussianProcess:
@@ -97,13 +72,14 @@ class GaussianProcess:
         if self.costs:
             counts = matrix[:, list(self.costs)]
             self._sum = additive_costs(counts, latencies)
-            sums = _left_out_sums(counts, latencies, self.seed)
+            sums = left_out_log_sums(counts, latencies, self.seed)
         else:
             self._sum, sums = np.zeros(0), np.zeros(0)
         self._keep(matrix, latencies, spread, sums)
         part = np.random.default_rng(self.seed).permutation(len(latencies))[:_PART]
-        errors: dict[_Weights, float] = {}
-        for weights in (found for shape in SHAPES for found in self._maximise(part, shape)):
+        seen = self._x[part], self._t[part], self._own_noise[part], self._group
+        errors: dict[Weights, float] = {}
+        for weights in (found for shape in SHAPES for found in most_likely(*seen, shape)):
             self._solve(weights)
             errors[weights] = left_out_error(self, latencies)
         best = min(errors, key=lambda weights: errors[weights])
@@ -171,7 +147,7 @@ class GaussianProcess:
         try:
             matrix, latencies, spread = check_samples(X, y, errors, MIN_SAMPLES)
             regressor._keep(matrix, latencies, spread, sums)
-            regressor._solve(_Weights(shape, True, linear, smooth, scale, noise), doubts)
+            regressor._solve(Weights(shape, True, linear, smooth, scale, noise), doubts)
         except (UsageError, np.linalg.LinAlgError) as error:
             raise FileFormatError(f"the predictor's Gaussian process: {error}") from None
         return regressor
@@ -206,27 +182,27 @@ class GaussianProcess:
         if matrix.ndim != 2 or matrix.shape[1] != wanted or not np.isfinite(matrix).all():
             raise UsageError(f"features of shape {matrix.shape}; finite ones, (m, {wanted}), are needed")
         if self.costs:
-            matrix = np.column_stack([matrix, _log_sums(matrix[:, list(self.costs)], self._sum, self._sums)])
+            matrix = np.column_stack([matrix, log_sums(matrix[:, list(self.costs)], self._sum, self._sums)])
         return [(matrix[i : i + _CHUNK] - self._centre) * self._unit for i in range(0, max(1, len(matrix)), _CHUNK)]
 
     # The kernel ----------------------------------------------------------------------------------------------------------
 
     def _kernel(self, x: FloatArray, z: FloatArray) -> FloatArray:
-        return _kernel_of(x, z, self._weights, self._group)
+        return kernel_of(x, z, self._weights, self._group)
 
     def _prior(self, x: FloatArray) -> FloatArray:
         """The kernel of each row with itself."""
         weights = self._weights
         return 1 + (x * x) @ weights.linear[self._group] + weights.scale
 
-    def _solve(self, weights: _Weights, doubts: FloatArray | None = None) -> None:
+    def _solve(self, weights: Weights, doubts: FloatArray | None = None) -> None:
         """Learn from all samples with these weights; without `doubts`, how many times the noise each sample has, find them."""
         self._weights = weights
         kernel = self._kernel(self._x, self._x)
         found = np.ones_like(self._t) if doubts is None else doubts
         rounds = ROUNDS if doubts is None and weights.doubting else 1
         for last in range(rounds):
-            noise = weights.noise * found + self._own_noise + _JITTER
+            noise = weights.noise * found + self._own_noise + JITTER
             self._factor, _ = cho_factor(kernel + np.diag(noise), lower=True)
             inverse = cho_solve((self._factor, True), np.eye(len(self._t)))
             self._alpha = inverse @ self._t
@@ -234,147 +210,10 @@ class GaussianProcess:
             variance = np.maximum(1 / precision - noise, 0) + weights.noise
             self._doubts = found
             if last < rounds - 1:
-                found = _doubts(self._alpha / precision, variance + self._own_noise)
+                found = doubts_of(self._alpha / precision, variance + self._own_noise)
         out = np.clip(self._t - self._alpha / precision, *self._range)
         self.left_out_: FloatArray = np.exp(out * self._sd + self._mean)
         self.left_out_spread_: FloatArray = np.sqrt(variance) * self._sd
         self.noise_ = float(np.sqrt(weights.noise)) * self._sd
         self.weights_: FloatArray = 1 / self._doubts
         self.shape_ = weights.shape
-
-    def _maximise(self, part: npt.NDArray[np.int64], shape: str) -> list[_Weights]:
-        """The weights of the largest marginal likelihood of some samples, none doubted, and those with doubts."""
-        x, t, own = self._x[part], self._t[part], self._own_noise[part]
-        groups = int(self._group.max()) + 1
-        centre = np.concatenate([np.full(2 * groups, -3.0), [-1.0, -5.0]])
-        start = np.concatenate([np.full(2 * groups, np.log(0.3 / groups)), [np.log(0.3), np.log(0.01)]])
-        bounds = [(-_LOG_BOUND, 6.0)] * (2 * groups) + [(-8.0, 5.0), (-_LOG_BOUND, 1.0)]
-        doubts = np.ones_like(t)
-        found: list[_Weights] = []
-        for steps in (_STEPS, _STEPS // 2, _STEPS // 2):
-            problem = _Problem(x, t, own, doubts, self._group, shape, centre)
-            start = minimize(problem, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}).x
-            found.append(_weights_of(start, groups, shape, doubting=bool(found)))
-            doubts = problem.doubts_at(start)
-        return [found[0], found[-1]]
-
-
-def additive_costs(counts: FloatArray, y: FloatArray) -> FloatArray:
-    """Milliseconds `(1 + columns,)`, none below zero, of whose sum, first of them a constant, the relative errors are least.
-
-    Outliers weigh less, as with a Cauchy noise of the errors' own median.
-    """
-    matrix = np.column_stack([np.ones(len(counts)), counts])
-    trust = np.ones(len(y))
-    for _ in range(_TRUST_ROUNDS):
-        scale = np.sqrt(trust) / y
-        found, _ = nnls(matrix * scale[:, None], y * scale)
-        errors = np.abs(matrix @ found / y - 1)
-        trust = 1 / (1 + (errors / max(3 * float(np.median(errors)), 1e-6)) ** 2)
-    return np.asarray(found, dtype=float)
-
-
-def _left_out_sums(counts: FloatArray, y: FloatArray, seed: int) -> FloatArray:
-    """The logarithm of each sample's sum, by costs that were not learnt from it."""
-    found = np.empty_like(y)
-    order = np.random.default_rng(seed).permutation(len(y))
-    for fold in np.array_split(order, min(10, len(y))):
-        rest = np.setdiff1d(order, fold)
-        found[fold] = np.log(np.maximum(_sums(counts[fold], additive_costs(counts[rest], y[rest])), y.min() / 10))
-    return found
-
-
-def _sums(counts: FloatArray, costs: FloatArray) -> FloatArray:
-    return costs[0] + counts @ costs[1:]
-
-
-def _log_sums(counts: FloatArray, costs: FloatArray, known: FloatArray) -> FloatArray:
-    """Logarithms of sums, held above the tenth of the least that was learnt from."""
-    return np.log(np.maximum(_sums(counts, costs), float(np.exp(known.min())) / 10))
-
-
-def _kernel_of(x: FloatArray, z: FloatArray, weights: _Weights, group: npt.NDArray[np.int64]) -> FloatArray:
-    linear = (x * weights.linear[group]) @ z.T
-    return 1 + linear + weights.scale * _shape_of(_distance(x, z, weights.smooth[group]), weights.shape)[0]
-
-
-def _distance(x: FloatArray, z: FloatArray, smooth: FloatArray) -> FloatArray:
-    root = np.sqrt(smooth)
-    a, b = x * root, z * root
-    squared: FloatArray = a @ b.T
-    squared *= -2
-    squared += (a * a).sum(axis=1)[:, None]
-    squared += (b * b).sum(axis=1)
-    return np.maximum(squared, 0, out=squared)
-
-
-def _shape_of(r: FloatArray, shape: str) -> tuple[FloatArray, FloatArray]:
-    """s(r) and its derivative."""
-    if shape == "smooth":
-        value: FloatArray = np.exp(-r)
-        return value, -value
-    root = np.sqrt(5 * r)
-    decay = np.exp(-root)
-    return (1 + root + root * root / 3) * decay, -5 / 6 * (1 + root) * decay
-
-
-def _doubts(residual: FloatArray, variance: FloatArray) -> FloatArray:
-    """How many times the noise a sample is given that lies so far from what the others predict."""
-    return (FREEDOM + residual**2 / variance) / (FREEDOM + 1)
-
-
-def _weights_of(theta: FloatArray, groups: int, shape: str, doubting: bool = False) -> _Weights:
-    value = np.exp(theta)
-    return _Weights(shape, doubting, value[groups : 2 * groups], value[:groups], float(value[-2]), float(value[-1]))
-
-
-class _Problem:
-    """The negative logarithm of the posterior of the kernel's weights, and its gradient."""
-
-    def __init__(
-        self,
-        x: FloatArray,
-        t: FloatArray,
-        own: FloatArray,
-        doubts: FloatArray,
-        group: npt.NDArray[np.int64],
-        shape: str,
-        centre: FloatArray,
-    ) -> None:
-        self.x, self.t, self.own, self.doubts = x, t, own, doubts
-        self.group, self.shape, self.centre = group, shape, centre
-        self.groups = int(group.max()) + 1
-
-    def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        weights = _weights_of(theta, self.groups, self.shape)
-        value, slope = _shape_of(_distance(self.x, self.x, weights.smooth[self.group]), self.shape)
-        linear = (self.x * weights.linear[self.group]) @ self.x.T
-        noise = weights.noise * self.doubts + self.own + _JITTER
-        factor = cho_factor(1 + linear + weights.scale * value + np.diag(noise), lower=True)
-        alpha = cho_solve(factor, self.t)
-        inner = np.outer(alpha, alpha) - cho_solve(factor, np.eye(len(self.t)))
-        log_det = float(np.log(np.diag(factor[0])).sum())
-        # sum_ij M_ij |x_i - x_j|^2 a feature, without a matrix a feature.
-        steep = inner * slope
-        squares = 2 * (steep.sum(axis=1) @ (self.x * self.x)) - 2 * (self.x * (steep @ self.x)).sum(axis=0)
-        products = (self.x * (inner @ self.x)).sum(axis=0)
-        by_group = [np.bincount(self.group, weights=each, minlength=self.groups) for each in (squares, products)]
-        gradient = -0.5 * np.concatenate(
-            [
-                by_group[0] * weights.scale * weights.smooth,
-                by_group[1] * weights.linear,
-                [weights.scale * float((inner * value).sum()), weights.noise * float(np.diag(inner) @ self.doubts)],
-            ]
-        )
-        away = (theta - self.centre) / 3
-        return 0.5 * float(self.t @ alpha) + log_det + 0.5 * float(away @ away), gradient + away / 3
-
-    def doubts_at(self, theta: FloatArray) -> FloatArray:
-        """The samples' doubts at these weights."""
-        weights = _weights_of(theta, self.groups, self.shape)
-        kernel = _kernel_of(self.x, self.x, weights, self.group)
-        noise = weights.noise * self.doubts + self.own + _JITTER
-        inverse = cho_solve(cho_factor(kernel + np.diag(noise), lower=True), np.eye(len(self.t)))
-        precision = np.diag(inverse)
-        variance = np.maximum(1 / precision - noise, 0) + weights.noise + self.own
-        return _doubts((inverse @ self.t) / precision, variance)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from latlas.search.fit import Sample
 from latlas.supernet.space import parse_architecture
@@ -22,6 +24,16 @@ def write_samples(path: Path, sets: Sets) -> None:
                 passes = " ".join(f"{ratio:.6f}" for ratio in one.pass_ratios)
                 numbers = [f"{value:.6f}" for value in (one.latency_ms, one.lower_ms, one.upper_ms, one.ratio)]
                 writer.writerow([name, str(one.architecture), *numbers, one.status, passes])
+
+
+def kept(path: Path | None, measure: Callable[[], tuple[Sets, dict[str, Any]]]) -> tuple[Sets, dict[str, Any]]:
+    """The sets of a file that is there already; else what `measure` gives, kept in it, with what it tells of the measuring."""
+    if path is not None and path.exists():
+        return read_samples(path), {}
+    sets, how = measure()
+    if path is not None:
+        write_samples(path, sets)
+    return sets, how
 
 
 def read_samples(path: Path) -> Sets:

@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pytest
 
+from latlas.latency.additive_costs import additive_costs
 from latlas.latency.errors import FileFormatError, UsageError
-from latlas.latency.gaussian_process import MAX_SAMPLES, GaussianProcess, additive_costs
+from latlas.latency.gaussian_kernel import SHAPES, Problem
+from latlas.latency.gaussian_process import MAX_SAMPLES, GaussianProcess
 from latlas.latency.lightgbm_regressor import LightGBMRegressor
 from latlas.latency.regressors import choose_regressor, left_out_error, read_numbers, regressor_from_record
 
@@ -59,13 +61,11 @@ def test_left_out_is_what_leaving_out_gives():
 
 
 def test_the_likelihoods_gradient_is_that_of_finite_differences():
-    from latlas.latency.gaussian_process import SHAPES, _Problem
-
     rng = np.random.default_rng(0)
     x, t = rng.standard_normal((12, 4)), rng.standard_normal(12)
     group = np.array([0, 0, 1, 2])
     for shape in SHAPES:
-        problem = _Problem(x, t, np.full(12, 0.01), np.linspace(0.8, 3, 12), group, shape, np.full(8, -2.0))
+        problem = Problem(x, t, np.full(12, 0.01), np.linspace(0.8, 3, 12), group, shape, np.full(8, -2.0))
         theta = rng.uniform(-2, 0, 8)
         _, gradient = problem(theta)
         for index in range(8):

@@ -1,9 +1,9 @@
-"""A predictor for simulations: fast, learning, and honest about what it does not know."""
+"""Predictors without a stopwatch: one for simulations, fast, learning, honest about what it does not know; and scripted ones."""
 
 import math
 from collections import Counter
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from latlas.latency.features import edge_name, unit_cost
 from latlas.latency.graph import INPUT, live_nodes
 from latlas.latency.predictor import Prediction
+from latlas.search.constraint import LatencyConstraint
 
 SPREADS = {"all": 3.0, "name": 0.15, "spec": 0.15, "pair": 0.1}
 MISFIT = 0.008
@@ -95,3 +96,67 @@ class Learner:
 def learner():
     """The class, as importing between tests is not."""
     return Learner
+
+
+class _Net(NamedTuple):
+    """A network that is predicted to take `ms`; the graph is only a key."""
+
+    ms: float
+    name: str = ""
+
+    def graph(self):
+        return (self,)
+
+
+class _Scripted:
+    """A predictor that reads the milliseconds from the network, with an interval of +- `margin`."""
+
+    def __init__(self, margin=0.1):
+        self.margin = margin
+
+    def predict_interval(self, graphs, confidence):
+        return [Prediction(ms, (1 - self.margin) * ms, (1 + self.margin) * ms) for ms in map(self.latency_of, graphs)]
+
+    def latency_of(self, graph):
+        return graph[0].ms
+
+
+class _Learning(_Scripted):
+    """It learns what each network takes, and notes what it was told."""
+
+    def __init__(self, known=()):
+        super().__init__()
+        self.known = dict(known)
+
+    def latency_of(self, graph):
+        return self.known.get(graph[0].name, graph[0].ms)
+
+    def updated(self, graphs, latencies_ms, relative_errors=None):
+        self.told = list(latencies_ms), list(relative_errors)
+        return _Learning({graph[0].name: ms for graph, ms in zip(graphs, latencies_ms, strict=True)})
+
+
+@pytest.fixture(scope="session")
+def Net():
+    return _Net
+
+
+@pytest.fixture(scope="session")
+def Scripted():
+    return _Scripted
+
+
+@pytest.fixture(scope="session")
+def Learning():
+    return _Learning
+
+
+@pytest.fixture(scope="session")
+def constraint_of():
+    """Make a constraint of a budget, its predictor scripted, at a scale that is known for certain."""
+
+    def make(budget_ms, measure=None, predictor=None, margin=0.1, **options):
+        options.setdefault("scale_error", 0.0)
+        return LatencyConstraint(predictor or _Scripted(margin), budget_ms, measure=measure, **options)
+
+    return make

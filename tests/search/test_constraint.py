@@ -2,50 +2,11 @@
 
 import json
 import math
-from typing import NamedTuple
 
 import pytest
 
 from latlas.latency.errors import UsageError
-from latlas.latency.predictor import Prediction
 from latlas.search.constraint import Counts, Interval, LatencyConstraint
-
-
-class Net(NamedTuple):
-    """A network that is predicted to take `ms`; the graph is only a key."""
-
-    ms: float
-    name: str = ""
-
-    def graph(self):
-        return (self,)
-
-
-class Scripted:
-    """A predictor that reads the milliseconds from the network, with an interval of +-10 %."""
-
-    def predict_interval(self, graphs, confidence):
-        return [Prediction(graph[0].ms, 0.9 * graph[0].ms, 1.1 * graph[0].ms) for graph in graphs]
-
-
-class Learning(Scripted):
-    """It learns what each network takes, and notes what it was told."""
-
-    def __init__(self, known=()):
-        self.known = dict(known)
-
-    def predict_interval(self, graphs, confidence):
-        found = [self.known.get(graph[0].name, graph[0].ms) for graph in graphs]
-        return [Prediction(ms, 0.9 * ms, 1.1 * ms) for ms in found]
-
-    def updated(self, graphs, latencies_ms, relative_errors=None):
-        self.told = list(latencies_ms), list(relative_errors)
-        return Learning({graph[0].name: ms for graph, ms in zip(graphs, latencies_ms, strict=True)})
-
-
-def constraint_of(budget_ms, measure=None, predictor=None, **options):
-    options.setdefault("scale_error", 0.0)
-    return LatencyConstraint(predictor or Scripted(), budget_ms, measure=measure, **options)
 
 
 def exactly(ms):
@@ -56,14 +17,14 @@ def never(network):
     raise AssertionError(f"{network} was measured")
 
 
-def test_what_is_surely_within_is_accepted_and_what_is_surely_above_rejected_without_measuring():
+def test_what_is_surely_within_is_accepted_and_what_is_surely_above_rejected_without_measuring(Net, constraint_of):
     constraint = constraint_of(10.0, never)
     assert constraint.check(Net(9.0)).feasible  # up to 9.9
     assert not constraint.check(Net(11.2)).feasible  # from 10.08
     assert constraint.counts == Counts(accepted=1, rejected=1)
 
 
-def test_what_lies_between_is_decided_by_measuring_and_its_upper_bound():
+def test_what_lies_between_is_decided_by_measuring_and_its_upper_bound(Net, constraint_of):
     real = {9.5: 9.8, 9.6: 9.95, 10.5: 9.0}
     constraint = constraint_of(10.0, lambda network: exactly(real[network.ms]))
     verdicts = {ms: constraint.check(Net(ms)) for ms in real}
@@ -74,13 +35,13 @@ def test_what_lies_between_is_decided_by_measuring_and_its_upper_bound():
 
 
 @pytest.mark.parametrize("options", [{}, {"measure": never, "max_measurements": 0}])
-def test_what_may_not_be_measured_is_rejected_as_undecided(options):
+def test_what_may_not_be_measured_is_rejected_as_undecided(options, Net, constraint_of):
     constraint = constraint_of(10.0, **options)
     assert not constraint.check(Net(9.5)).feasible
     assert constraint.counts == Counts(rejected=1, undecided=1)
 
 
-def test_no_more_is_measured_than_allowed():
+def test_no_more_is_measured_than_allowed(Net, constraint_of):
     measured = []
 
     def measure(network):
@@ -93,7 +54,7 @@ def test_no_more_is_measured_than_allowed():
     assert [verdict.measured for verdict in verdicts[:3]] == [True] * 3
 
 
-def test_a_network_is_measured_once():
+def test_a_network_is_measured_once(Net, constraint_of):
     measured = []
     constraint = constraint_of(10.0, lambda network: measured.append(network) or exactly(9.8))
     first, second = constraint.check(Net(9.5)), constraint.check(Net(9.5))
@@ -102,7 +63,7 @@ def test_a_network_is_measured_once():
     assert constraint.counts == Counts(accepted=1, measured=1)
 
 
-def test_what_is_open_is_measured_together_and_no_more_than_allowed():
+def test_what_is_open_is_measured_together_and_no_more_than_allowed(Net, constraint_of):
     campaigns = []
 
     def measure_all(networks):
@@ -116,7 +77,7 @@ def test_what_is_open_is_measured_together_and_no_more_than_allowed():
     assert constraint.counts == Counts(accepted=4, rejected=2, measured=3, undecided=1)
 
 
-def test_screening_neither_measures_nor_counts():
+def test_screening_neither_measures_nor_counts(Net, constraint_of):
     constraint = constraint_of(10.0, never)
     assert constraint.screen([Net(9.0), Net(9.5), Net(11.2)]).tolist() == [1, 0, -1]
     latency, lower, upper = constraint.bounds([Net(9.0), Net(11.0)])
@@ -125,7 +86,7 @@ def test_screening_neither_measures_nor_counts():
     assert constraint.counts == Counts()
 
 
-def test_what_cannot_be_measured_is_asked_for_once():
+def test_what_cannot_be_measured_is_asked_for_once(Net, constraint_of):
     asked = []
     constraint = constraint_of(10.0, lambda network: asked.append(network))
     assert not constraint.check(Net(9.5)).feasible
@@ -134,7 +95,7 @@ def test_what_cannot_be_measured_is_asked_for_once():
     assert constraint.counts.undecided == 2
 
 
-def test_what_could_not_be_accepted_if_it_were_measured_is_not_measured():
+def test_what_could_not_be_accepted_if_it_were_measured_is_not_measured(Net, constraint_of):
     """Its lower bound is within the budget; the upper bound of a reading there would not be."""
     constraint = constraint_of(10.0, lambda network: exactly(9.8))
     assert constraint.screen([Net(11.05)]).tolist() == [0]  # from 9.945
@@ -144,7 +105,7 @@ def test_what_could_not_be_accepted_if_it_were_measured_is_not_measured():
     assert constraint.screen([Net(11.05)]).tolist() == [-1]
 
 
-def test_what_measuring_would_hardly_accept_is_not_measured_where_so_asked():
+def test_what_measuring_would_hardly_accept_is_not_measured_where_so_asked(Net, constraint_of):
     constraint = constraint_of(10.0, never, least_chance=0.25)
     sd = 0.1 / 1.959964
     surely = 10.0 / (1 - 0.67449 * sd)
@@ -153,7 +114,7 @@ def test_what_measuring_would_hardly_accept_is_not_measured_where_so_asked():
         constraint_of(10.0, least_chance=0.6)
 
 
-def test_the_sessions_factor_goes_from_its_prior_to_what_is_measured():
+def test_the_sessions_factor_goes_from_its_prior_to_what_is_measured(Net, constraint_of):
     constraint = constraint_of(10.0, scale_error=0.05)
     assert constraint.scale == 1.0
     constraint.confirm(Net(3.0), exactly(3.6))
@@ -166,13 +127,13 @@ def test_the_sessions_factor_goes_from_its_prior_to_what_is_measured():
     assert constraint.scale == pytest.approx(1.2, rel=1e-3)
 
 
-def test_a_scale_that_is_known_for_certain_is_left_alone():
+def test_a_scale_that_is_known_for_certain_is_left_alone(Net, constraint_of):
     constraint = constraint_of(10.0, scale=2.0)
     constraint.confirm(Net(3.0), exactly(9.0))
     assert constraint.scale == 2.0
 
 
-def test_the_predictor_learns_what_is_measured_in_its_own_milliseconds():
+def test_the_predictor_learns_what_is_measured_in_its_own_milliseconds(Net, Learning, constraint_of):
     predictor = Learning()
     constraint = constraint_of(10.0, lambda network: exactly(9.8), predictor, scale=2.0)
     assert constraint.check(Net(4.75, "a")).measured
@@ -184,7 +145,7 @@ def test_the_predictor_learns_what_is_measured_in_its_own_milliseconds():
     assert learnt.predicted_ms == pytest.approx(4.75)
 
 
-def test_a_predictor_that_learns_is_told_half_of_what_all_errors_share():
+def test_a_predictor_that_learns_is_told_half_of_what_all_errors_share(Net, Learning, constraint_of):
     """Whether the session or the predictor is off by 10 %, many measurements of neighbours cannot tell."""
     constraint = constraint_of(10.0, predictor=Learning(), scale_error=0.036)
     for index in range(400):
@@ -192,7 +153,7 @@ def test_a_predictor_that_learns_is_told_half_of_what_all_errors_share():
     assert 1.03 < constraint.scale < 1.07
 
 
-def test_intervals_widen_where_predictions_miss_and_narrow_where_they_do_not():
+def test_intervals_widen_where_predictions_miss_and_narrow_where_they_do_not(Net, constraint_of):
     missed, met = constraint_of(10.0), constraint_of(10.0)
     for index in range(20):
         missed.confirm(Net(5.0, str(index)), exactly(5.0 * (1.15 if index % 2 else 0.85)))
@@ -204,7 +165,7 @@ def test_intervals_widen_where_predictions_miss_and_narrow_where_they_do_not():
     assert missed.report()["prediction"]["coverage"] < met.report()["prediction"]["coverage"] == 1.0
 
 
-def test_the_report_is_json_before_and_after_measuring():
+def test_the_report_is_json_before_and_after_measuring(Net, constraint_of):
     constraint = constraint_of(10.0, lambda network: exactly(9.8))
     before = json.loads(json.dumps(constraint.report(), allow_nan=False))
     assert before["prediction"]["coverage"] is None
@@ -217,7 +178,7 @@ def test_the_report_is_json_before_and_after_measuring():
     assert after["coverage"] == 0.5
 
 
-def test_predictions_are_brought_to_the_milliseconds_of_this_session():
+def test_predictions_are_brought_to_the_milliseconds_of_this_session(Net, constraint_of):
     constraint = constraint_of(10.0, never, scale=2.0)
     predicted = constraint.predict([Net(4.0)])[0]
     assert (predicted.latency_ms, predicted.lower_ms, predicted.upper_ms) == pytest.approx((8.0, 7.2, 8.8))
@@ -225,7 +186,7 @@ def test_predictions_are_brought_to_the_milliseconds_of_this_session():
     assert not constraint.check(Net(5.6)).feasible
 
 
-def test_confirm_counts_what_prediction_got_wrong():
+def test_confirm_counts_what_prediction_got_wrong(Net, constraint_of):
     constraint = constraint_of(10.0)
     decided = [constraint.check(Net(ms)).feasible for ms in (8.0, 20.0, 8.5, 9.9)]
     assert decided == [True, False, True, False]  # up to 8.8; from 18; up to 9.35; left open, and not to be measured
@@ -238,7 +199,7 @@ def test_confirm_counts_what_prediction_got_wrong():
     assert constraint.counts.verified == 3
 
 
-def test_a_network_that_was_measured_before_is_no_false_accept_and_its_last_measurement_holds():
+def test_a_network_that_was_measured_before_is_no_false_accept_and_its_last_measurement_holds(Net, constraint_of):
     constraint = constraint_of(10.0, lambda network: exactly(9.8))
     assert constraint.check(Net(9.5)).feasible
     assert not constraint.confirm(Net(9.5), exactly(10.5)).feasible
@@ -247,17 +208,17 @@ def test_a_network_that_was_measured_before_is_no_false_accept_and_its_last_meas
 
 
 @pytest.mark.parametrize("budget_ms", [0.0, -1.0, math.nan, math.inf])
-def test_an_impossible_budget_is_refused(budget_ms):
+def test_an_impossible_budget_is_refused(budget_ms, constraint_of):
     with pytest.raises(UsageError, match=f"budget_ms is {budget_ms!r}"):
         constraint_of(budget_ms)
 
 
-def test_an_impossible_scale_is_refused():
+def test_an_impossible_scale_is_refused(constraint_of):
     with pytest.raises(UsageError, match=r"scale is 0\.0"):
         constraint_of(1.0, scale=0.0)
 
 
 @pytest.mark.parametrize(("option", "value"), [("scale_error", -0.1), ("scale_error", 1.0), ("confidence", 1.0)])
-def test_impossible_options_are_refused(option, value):
+def test_impossible_options_are_refused(option, value, Scripted):
     with pytest.raises(UsageError, match=f"{option} is {value}"):
         LatencyConstraint(Scripted(), 1.0, **{option: value})

@@ -1,31 +1,13 @@
 """The last word on finalists, by scripted readings."""
 
 import math
-from typing import NamedTuple
 
 import pytest
 
-from latlas.latency.predictor import Prediction
-from latlas.search.constraint import LatencyConstraint
 from latlas.search.interval import SESSION_SD, Interval, pooled
 from latlas.search.verify import bound_of, select, verify
 
 Z = 1.959964
-
-
-class Net(NamedTuple):
-    """A network that is predicted to take `ms`; the graph is only a key."""
-
-    ms: float
-    name: str = ""
-
-    def graph(self):
-        return (self,)
-
-
-class Scripted:
-    def predict_interval(self, graphs, confidence):
-        return [Prediction(graph[0].ms, 0.96 * graph[0].ms, 1.04 * graph[0].ms) for graph in graphs]
 
 
 class Stopwatch:
@@ -42,10 +24,6 @@ class Stopwatch:
             ms = values.pop(0) if len(values) > 1 else values[0]
             found.append(None if ms is None else Interval.around(ms, self.half * ms))
         return found
-
-
-def constraint_of(budget_ms=10.0):
-    return LatencyConstraint(Scripted(), budget_ms, scale_error=0.0)
 
 
 def test_one_reading_is_its_own_pool_and_several_narrow_it_down_to_what_campaigns_share():
@@ -82,10 +60,10 @@ def test_a_prediction_makes_a_reading_look_worse_and_never_better():
     assert bound_of(one, (11.0, 0.02), 0.995) > alone
 
 
-def test_finalists_are_measured_together_and_those_just_above_again():
+def test_finalists_are_measured_together_and_those_just_above_again(Net, constraint_of):
     below, near, far, broken = (Net(ms) for ms in (9.3, 9.7, 9.9, 9.0))
     watch = Stopwatch({below: [9.4], near: [9.755, 9.7], far: [10.5], broken: [None]})
-    constraint = constraint_of()
+    constraint = constraint_of(10.0, margin=0.04)
     found = verify(constraint, [below, near, far, broken], watch, confidence=0.995)
     assert watch.asked == [[9.3, 9.7, 9.9, 9.0], [9.7]]
     assert [(one.architecture, one.readings, one.within) for one in found] == [
@@ -97,23 +75,23 @@ def test_finalists_are_measured_together_and_those_just_above_again():
     assert constraint.learnt()[1].latency_ms == found[1].interval.latency_ms
 
 
-def test_where_none_holds_the_budget_the_next_are_measured():
+def test_where_none_holds_the_budget_the_next_are_measured(Net, constraint_of):
     nets = [Net(9.7, str(i)) for i in range(5)]
     watch = Stopwatch(dict(zip(nets, [[10.2], [10.1], [9.75], [10.3], [9.7]], strict=True)), half=0.01)
-    assert [one.architecture for one in select(constraint_of(), nets, 2, watch)] == [nets[2]]
+    assert [one.architecture for one in select(constraint_of(10.0, margin=0.04), nets, 2, watch)] == [nets[2]]
     assert len(watch.asked) == 2
-    assert select(constraint_of(), [Net(9.0)], 2, Stopwatch({Net(9.0): [11.0]})) == []
+    assert select(constraint_of(10.0, margin=0.04), [Net(9.0)], 2, Stopwatch({Net(9.0): [11.0]})) == []
 
 
-def test_where_none_uses_the_budget_those_are_measured_that_are_predicted_to():
+def test_where_none_uses_the_budget_those_are_measured_that_are_predicted_to(Net, constraint_of):
     slow, unlikely, wasteful, user = (Net(ms) for ms in (9.2, 10.5, 9.3, 9.75))
     watch = Stopwatch({slow: [9.3], user: [9.76]}, half=0.01)
-    found = select(constraint_of(), [slow, unlikely, wasteful, user], 1, watch)
+    found = select(constraint_of(10.0, margin=0.04), [slow, unlikely, wasteful, user], 1, watch)
     assert watch.asked == [[9.2], [9.75]]
     assert [one.architecture for one in found] == [user, slow]  # what uses the budget first
 
 
-def test_a_search_that_found_nothing_better_keeps_what_it_has():
+def test_a_search_that_found_nothing_better_keeps_what_it_has(Net, constraint_of):
     slow, slower = Net(9.2), Net(9.0)
     watch = Stopwatch({slow: [9.3], slower: [9.0]}, half=0.01)
-    assert [one.architecture for one in select(constraint_of(), [slow, slower], 1, watch)] == [slow]
+    assert [one.architecture for one in select(constraint_of(10.0, margin=0.04), [slow, slower], 1, watch)] == [slow]
