@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -37,26 +38,26 @@ class Forecast:
 
     def of(self, architectures: Sequence[HasGraph]) -> tuple[FloatArray, FloatArray]:
         """Milliseconds and relative half widths, `(len(architectures),)` each."""
-        rows: dict[SearchSpace | None, list[int]] = {}
+        known: dict[SearchSpace, dict[int, Architecture]] = {}
+        others: dict[int, HasGraph] = {}
         for row, one in enumerate(architectures):
-            rows.setdefault(one.space if has_codes(one) else None, []).append(row)  # type: ignore[attr-defined]
-        latency, half = np.empty(len(architectures)), np.empty(len(architectures))
-        for space, where in rows.items():
-            some = [architectures[row] for row in where]
-            if space is None:
-                latency[where], half[where] = self._of_graphs([one.graph() for one in some])
+            if has_codes(one):
+                known.setdefault(one.space, {})[row] = one
             else:
-                latency[where], half[where] = self._of_space(
-                    space,
-                    len(some),
-                    lambda space=space, some=some: space.encode(some),  # type: ignore[misc]
-                    lambda some=some: [one.graph() for one in some],  # type: ignore[misc]
-                )
+                others[row] = one
+        latency, half = np.empty(len(architectures)), np.empty(len(architectures))
+        if others:
+            latency[list(others)], half[list(others)] = self._of_graphs([one.graph() for one in others.values()])
+        for space, some in known.items():
+            latency[list(some)], half[list(some)] = self._of_architectures(space, list(some.values()))
         return latency, half
 
     def of_codes(self, space: SearchSpace, codes: IntArray) -> tuple[FloatArray, FloatArray]:
         """As `of`, of the networks of a space's codes `(n, columns)`."""
         return self._of_space(space, len(codes), lambda: codes, lambda: [one.graph() for one in space.decode(codes)])
+
+    def _of_architectures(self, space: SearchSpace, some: Sequence[Architecture]) -> tuple[FloatArray, FloatArray]:
+        return self._of_space(space, len(some), lambda: space.encode(some), lambda: [one.graph() for one in some])
 
     def _of_space(
         self, space: SearchSpace, count: int, codes: Callable[[], IntArray], graphs: Callable[[], Sequence[Graph]]
@@ -84,6 +85,6 @@ class Forecast:
         return self._compiled[space]
 
 
-def has_codes(architecture: HasGraph) -> bool:
+def has_codes(architecture: HasGraph) -> TypeGuard[Architecture]:
     """Whether it is one of a `SearchSpace`'s searchable architectures, which its codes tell."""
     return isinstance(architecture, Architecture) and not architecture.is_baseline

@@ -60,6 +60,7 @@ def test_the_share_of_a_space_within_a_budget(fitted):
 def test_a_share_is_told_and_the_budgets_of_shares(fitted):
     predictor, everything, values = fitted
     record = share_record(predictor, SMALL, float(np.quantile(values, 0.3)))
+    assert record is not None
     assert json.loads(json.dumps(record)) == record
     assert record["lower"] <= 0.31 and record["upper"] >= 0.29 and record["networks"] == len(everything)
     assert share_text({"lower": 0.123, "upper": 0.1231, "networks": 6.8e11}) == "12 % of the space's 6.8e+11 networks"
@@ -74,7 +75,8 @@ def test_nothing_is_told_of_what_cannot_be_counted():
     space = NasBench201(cells=1)
     some = space.sample(30, np.random.default_rng(0))
     predictor = LatencyPredictor().fit([one.graph() for one in some], [1.0 + one.macs for one in some])
-    assert budgets_of(predictor, space) is share_record(predictor, space, 1.0) is None
+    assert budgets_of(predictor, space) is None
+    assert share_record(predictor, space, 1.0) is None
     assert share_text(None) == ""
 
 
