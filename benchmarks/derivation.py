@@ -38,7 +38,7 @@ from latlas.search.adam import Adam
 from latlas.search.derivation import best, best_of, per_layer_argmax
 from latlas.search.distribution import AdjacentWeights, Distribution, LayerWeights
 from latlas.search.distribution_strategy import reinforce_gradient
-from latlas.search.feasible import Additive, Codes, FloatArray
+from latlas.search.feasible import Additive, Codes, FloatArray, extreme
 from latlas.search.feasible_sampling import FeasibleSampler, RejectionSampler, Sampler
 from latlas.search.limits import additive
 from latlas.search.simulated import SimulatedMachine
@@ -153,8 +153,11 @@ def draws(terms: Additive, compiled: CompiledPredictor, seeds: int, count: int) 
                 ended = time.perf_counter()
                 predicted, _, upper = compiled.predict_interval(codes)
                 refused, margins = upper > budget_ms, upper / predicted - 1
-                tighter = FeasibleSampler(terms, budget_ms / (1 + float(margins.max())))
-                inside = compiled.predict_interval(tighter.sample(distribution, count // 10, rng))[2]
+                tighter_ms = budget_ms / (1 + float(margins.max()))
+                inside = None
+                if tighter_ms >= extreme(terms).latency_ms:
+                    few = FeasibleSampler(terms, tighter_ms).sample(distribution, count // 10, rng)
+                    inside = float((compiled.predict_interval(few)[2] > budget_ms).mean())
                 screen = partial(within_budget, terms, budget_ms)
                 plain = RejectionSampler(screen, rng, max_draws=50_000_000)
                 plain.sample(distribution, 20, rng)
@@ -168,7 +171,7 @@ def draws(terms: Additive, compiled: CompiledPredictor, seeds: int, count: int) 
                         "above_budget_by_predictor": int((compiled.predict(codes) > budget_ms + 1e-9).sum()),
                         "refused_by_bounds": float(refused.mean()),
                         "refused_farther_than_the_interval": int((refused & (predicted * (1 + margins.max()) < budget_ms)).sum()),
-                        "refused_with_budget_less_the_interval": float((inside > budget_ms).mean()),
+                        "refused_with_budget_less_the_interval": inside,
                         "first_ms": 1e3 * (first - started),
                         "each_us": 1e6 * (ended - first) / count,
                         "log_share": sampler.log_feasible(distribution), "log_share_bounds": [lower, above],
@@ -390,7 +393,7 @@ def add_outcome(
     rows: list[dict[str, Any]], terms: Additive, quality: Quality, budget_ms: float, ends: tuple[float, float], weights: str,
     how: str, codes: Codes,
 ) -> None:  # fmt: skip
-    """Add the best of some codes within the budget, or where none is the first, its quality as a share of the way between ends."""
+    """Add the best of some codes within the budget, or where none is the first; quality is a share of the way between ends."""
     good = quality.terms.values(codes)
     one = int(np.argmax(np.where(terms.values(codes) <= budget_ms, good, -np.inf)))
     reached = (float(good[one]) - ends[0]) / (ends[1] - ends[0])
