@@ -1,0 +1,442 @@
+"""Drawing and deriving architectures within a budget: exactness, bias, speed, and what each derivation gives.
+
+    python benchmarks/derivation.py --predictor DIR [--seeds 5] [--steps 300] [--only draws gradient truth derived]
+    python benchmarks/derivation.py --dry
+
+No latency is measured: the predictor's are taken. Budgets are named by the share of the space's networks that is within them.
+
+- `draws`: of each way to draw, how many draws a feasible one takes, and how many of the drawn the constraint's bounds refuse; how
+  fast exact draws are, how many of them rounding costs, and `log P(V)` beside its exact value (meet in the middle).
+- `gradient`: on five layers, the others fixed, which can be enumerated: how far the mean REINFORCE gradient is from that of the
+  expected quality, and the spread of one batch, without correction, with TabNAS's estimate, and with the exact one; and what
+  quality training by each comes to.
+- `truth`: on the same layers, whether the K best are those of enumeration.
+- `derived`: on the whole space, weights trained by REINFORCE on a stand-in for quality, and what each derivation gives of them at
+  the same budget, beside the true best (the stand-in is a sum, so its constrained best is known).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import latlas.supernet.portrait  # noqa: F401  (registers the space)
+from latlas.latency.compiled import CompiledPredictor
+from latlas.latency.predictor import LatencyPredictor
+from latlas.latency.predictor_file import load_predictor
+from latlas.search.adam import Adam
+from latlas.search.derivation import best, best_of, per_layer_argmax
+from latlas.search.distribution import AdjacentWeights, Distribution, LayerWeights
+from latlas.search.distribution_strategy import reinforce_gradient
+from latlas.search.feasible import Additive, Codes, FloatArray, extreme
+from latlas.search.feasible_sampling import FeasibleSampler, RejectionSampler, Sampler
+from latlas.search.limits import additive
+from latlas.search.simulated import SimulatedMachine
+from latlas.search.trellis import Trellis
+from latlas.supernet.space import parse_space
+
+KINDS: dict[str, Any] = {"layer": LayerWeights, "adjacent": AdjacentWeights}
+SHARES = (0.5, 0.1, 0.01)
+FREE_LAYERS, BATCH, DRY_TRAIN = 5, 8, 100
+
+
+@dataclass
+class Quality:
+    """A stand-in for quality, a sum of terms as a distribution's logarithm is, so that its constrained best can be derived."""
+
+    terms: Additive
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return self.terms.sizes
+
+    def unary_pairwise_log(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
+        return list(self.terms.unary), dict(self.terms.pairwise)
+
+
+def quality_of(latency: Additive, seed: int) -> Quality:
+    """Slow operators are better, with a random taste, and some neighbours go well together; 0 to about 1 on `portrait`."""
+    rng, sizes = np.random.default_rng([seed, 9]), latency.sizes
+    scale = 1.0 / (3 * len(sizes))
+    unary = [scale * (2 * u / max(float(np.ptp(u)), 1e-9) + rng.normal(0, 1, len(u))) for u in latency.unary]
+    pairs = {(i, i + 1): scale * rng.normal(0, 1, sizes[i : i + 2]) for i in range(len(sizes) - 1)}
+    return Quality(Additive(0.3, unary, pairs))
+
+
+def restricted(terms: Additive, fixed: Codes, free: int) -> Additive:
+    """The terms of the first `free` columns, the others at `fixed` `(columns,)`."""
+    constant, unary, pairwise = terms.constant, [one.copy() for one in terms.unary[:free]], {}
+    constant += sum(float(one[fixed[k]]) for k, one in enumerate(terms.unary) if k >= free)
+    for (i, j), table in terms.pairwise.items():
+        if i < free and j < free:
+            pairwise[i, j] = table
+        elif i < free:
+            unary[i] += table[:, fixed[j]]
+        elif j < free:
+            unary[j] += table[fixed[i]]
+        else:
+            constant += float(table[fixed[i], fixed[j]])
+    return Additive(constant, unary, pairwise)
+
+
+def budget_of(terms: Additive, share: float) -> float:
+    """Milliseconds that about this share of the networks is within, by uniform draws."""
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.integers(size, size=200_000) for size in terms.sizes], axis=1)
+    return float(np.quantile(terms.values(rows), share))
+
+
+def enumerated(sizes: tuple[int, ...]) -> Codes:
+    return np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1)
+
+
+def exact_log_share(distribution: Distribution, terms: Additive, budget_ms: float) -> float | None:
+    """`log P(V)` without bins, by meeting in the middle; None where columns meet that are no neighbours."""
+    if any(abs(i - j) != 1 for i, j in terms.pairwise):
+        return None
+    sizes, middle = terms.sizes, len(terms.sizes) // 2
+    unary, pairwise = distribution.unary_pairwise_log()
+    log_prob = Additive(0.0, unary, pairwise)
+
+    def part(sums: Additive, codes: Codes, first: int) -> FloatArray:
+        last = first + codes.shape[1]
+        within = {
+            (i - first, j - first): t for (i, j), t in sums.pairwise.items() if first <= min(i, j) and max(i, j) < last
+        }
+        return Additive(0.0, sums.unary[first:last], within).values(codes)
+
+    halves = [(enumerated(sizes[:middle]), 0), (enumerated(sizes[middle:]), middle)]
+    (left_ms, left_p), (right_ms, right_p) = (
+        (part(terms, codes, first), np.exp(part(log_prob, codes, first))) for codes, first in halves
+    )
+    total = 0.0
+    for j in range(sizes[middle]):
+        rows = halves[1][0][:, 0] == j
+        order = np.argsort(right_ms[rows])
+        sorted_ms, below = right_ms[rows][order], np.concatenate([[0.0], np.cumsum(right_p[rows][order])])
+        for i in range(sizes[middle - 1]):
+            ends = halves[0][0][:, -1] == i
+            between = [
+                sums.pairwise.get((middle - 1, middle), np.zeros((sizes[middle - 1], sizes[middle])))[i, j]
+                + sums.pairwise.get((middle, middle - 1), np.zeros((sizes[middle], sizes[middle - 1])))[j, i]
+                for sums in (terms, log_prob)
+            ]
+            rest = budget_ms - terms.constant - between[0] - left_ms[ends]
+            total += float(left_p[ends] @ below[np.searchsorted(sorted_ms, rest, side="right")]) * np.exp(between[1])
+    return float(np.log(total))
+
+
+def draws(terms: Additive, compiled: CompiledPredictor, seeds: int, count: int) -> dict[str, Any]:
+    """How many draws each way takes, how fast exact ones are, and what bins cost."""
+    found: dict[str, Any] = {}
+    for share in (*SHARES, 0.001):
+        budget_ms, rows = budget_of(terms, share), []
+        for kind in KINDS:
+            for sd in (1e-3, 1.0):
+                rng = np.random.default_rng(0)
+                distribution = KINDS[kind].initial(terms.sizes, rng, sd)
+                started = time.perf_counter()
+                sampler = FeasibleSampler(terms, budget_ms)
+                sampler.sample(distribution, 1, rng)
+                first = time.perf_counter()
+                codes = sampler.sample(distribution, count, rng)
+                ended = time.perf_counter()
+                predicted, _, upper = compiled.predict_interval(codes)
+                refused, margins = upper > budget_ms, upper / predicted - 1
+                tighter_ms = budget_ms / (1 + float(margins.max()))
+                inside = None
+                if tighter_ms >= extreme(terms).latency_ms:
+                    few = FeasibleSampler(terms, tighter_ms).sample(distribution, count // 10, rng)
+                    inside = float((compiled.predict_interval(few)[2] > budget_ms).mean())
+                screen = partial(within_budget, terms, budget_ms)
+                plain = RejectionSampler(screen, rng, max_draws=50_000_000)
+                plain.sample(distribution, 20, rng)
+                exact = exact_log_share(distribution, terms, budget_ms)
+                lower, above = sampler.log_feasible_bounds(distribution)
+                rows.append(
+                    {
+                        "weights": kind, "sd": sd,
+                        "rejection_draws_each": plain.drawn / (plain.drawn - plain.rejected),
+                        "exact_rejected": sampler.rejected / sampler.drawn,
+                        "above_budget_by_predictor": int((compiled.predict(codes) > budget_ms + 1e-9).sum()),
+                        "refused_by_bounds": float(refused.mean()),
+                        "refused_farther_than_the_interval": int((refused & (predicted * (1 + margins.max()) < budget_ms)).sum()),
+                        "refused_with_budget_less_the_interval": inside,
+                        "first_ms": 1e3 * (first - started),
+                        "each_us": 1e6 * (ended - first) / count,
+                        "log_share": sampler.log_feasible(distribution), "log_share_bounds": [lower, above],
+                        "log_share_error": None if exact is None else sampler.log_feasible(distribution) - exact,
+                    }
+                )  # fmt: skip
+        found[str(share)] = {"budget_ms": budget_ms, "rows": rows}
+        print(f"draws at {budget_ms:.3f} ms", file=sys.stderr)
+    budget_ms, rng = budget_of(terms, 0.1), np.random.default_rng(0)
+    distribution = LayerWeights.initial(terms.sizes, rng, 1.0)
+    found["bins"] = {}
+    for bins in (100, 300, 1000, 3000, 10_000):
+        sampler, started = FeasibleSampler(terms, budget_ms, bins), time.perf_counter()
+        sampler.sample(distribution, count, rng)
+        seconds, started = time.perf_counter() - started, time.perf_counter()
+        best(distribution, terms, budget_ms, 10, bins)
+        found["bins"][bins] = {
+            "rejected": sampler.rejected / sampler.drawn, "seconds": seconds, "ten_best_seconds": time.perf_counter() - started,
+        }  # fmt: skip
+    return found
+
+
+def within_budget(terms: Additive, budget_ms: float, codes: Codes) -> npt.NDArray[np.bool_]:
+    return terms.values(codes) <= budget_ms
+
+
+class Uncorrected:
+    """A sampler that says nothing of `P(V)`."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.sample = sampler.sample
+
+    def log_feasible(self, distribution: Distribution) -> float:
+        return 0.0
+
+    def log_feasible_gradient(self, distribution: Distribution) -> list[FloatArray]:
+        return [np.zeros_like(one) for one in distribution.parameters]
+
+
+def samplers_of(terms: Additive, budget_ms: float, rng: np.random.Generator) -> dict[str, Sampler]:
+    exact = FeasibleSampler(terms, budget_ms)
+
+    screen = partial(within_budget, terms, budget_ms)
+    return {
+        "none": Uncorrected(exact),
+        "tabnas 128": RejectionSampler(screen, rng, estimate_draws=128),
+        "tabnas 1024": RejectionSampler(screen, rng, estimate_draws=1024),
+        "exact": exact,
+    }
+
+
+def flat(gradient: list[FloatArray]) -> FloatArray:
+    return np.concatenate([one.ravel() for one in gradient])
+
+
+def gradient(terms: Additive, seeds: int, steps: int, repeats: int) -> dict[str, Any]:
+    """Bias and spread of the gradient, and what training by it comes to."""
+    codes, found = enumerated(terms.sizes), dict[str, Any]()
+    for share in SHARES:
+        budget_ms, rows = budget_of(terms, share), list[dict[str, Any]]()
+        within = codes[terms.values(codes) <= budget_ms]
+        for kind in KINDS:
+            for seed in range(seeds):
+                rng, good = np.random.default_rng(seed), quality_of(terms, seed).terms.values(within)
+                distribution = KINDS[kind].initial(terms.sizes, rng, 1.0)
+                p = np.exp(distribution.log_prob(within))
+                p_given = p / p.sum()
+                # Of the expected quality given the budget: E[(R - E[R]) d log p].
+                truth = flat(distribution.log_prob_gradient(within, p_given * (good - p_given @ good)))
+                for name, baseline in (("0", 0.0), ("mean of all", float(quality_mean(distribution, terms, seed))),
+                                       ("mean of the feasible", float(p_given @ good))):  # fmt: skip
+                    for method, sampler in samplers_of(terms, budget_ms, rng).items():
+                        drawn = rng.choice(len(within), size=(repeats, BATCH), p=p_given)
+                        many = np.array(
+                            [
+                                flat(reinforce_gradient(distribution, sampler, within[d], good[d] - baseline)) * -1
+                                for d in drawn
+                            ]
+                        )
+                        mean = exact_mean(distribution, sampler, within, p_given, good - baseline, method)
+                        error = many.mean(axis=0) - truth if mean is None else mean - truth
+                        spread = float(np.sqrt(many.var(axis=0).sum()))
+                        rows.append(
+                            {
+                                "weights": kind, "baseline": name, "method": method,
+                                "bias": float(np.linalg.norm(error) / np.linalg.norm(truth)),
+                                "chance": 0.0 if mean is not None else spread / repeats**0.5 / float(np.linalg.norm(truth)),
+                                "spread": spread / float(np.linalg.norm(truth)),
+                            }
+                        )  # fmt: skip
+        medians = {}
+        for key in dict.fromkeys((row["weights"], row["baseline"], row["method"]) for row in rows):
+            mine = [row for row in rows if (row["weights"], row["baseline"], row["method"]) == key]
+            medians[", ".join(key)] = {
+                what: float(np.median([row[what] for row in mine])) for what in ("bias", "chance", "spread")
+            }
+        trained = {
+            f"{kind}, {method}": trained_quality(KINDS[kind], terms, budget_ms, method, seeds, steps)
+            for kind in KINDS
+            for method in ("none", "tabnas 128", "exact")
+        }
+        found[str(share)] = {"budget_ms": budget_ms, "feasible": len(within), "relative": medians, "trained": trained}
+        print(f"gradient at {budget_ms:.3f} ms", file=sys.stderr)
+    return found
+
+
+def quality_mean(distribution: Distribution, terms: Additive, seed: int) -> float:
+    """The expected quality of all networks, feasible or not."""
+    codes = enumerated(terms.sizes)
+    return float(np.exp(distribution.log_prob(codes)) @ quality_of(terms, seed).terms.values(codes))
+
+
+def exact_mean(
+    distribution: Distribution, sampler: Sampler, within: Codes, p: FloatArray, advantages: FloatArray, method: str
+) -> FloatArray | None:
+    """The mean of the gradient over all draws; None where the sampler itself is random."""
+    if method.startswith("tabnas"):
+        return None
+    return -len(within) * flat(reinforce_gradient(distribution, sampler, within, p * advantages))
+
+
+def trained_quality(
+    kind: Any, terms: Additive, budget_ms: float, method: str, seeds: int, steps: int
+) -> dict[str, float]:
+    """The expected quality given the budget after training, as a share of the way from uniform draws to the best."""
+    codes = enumerated(terms.sizes)
+    within, reached = codes[terms.values(codes) <= budget_ms], []
+    for seed in range(seeds):
+        rng, quality = np.random.default_rng([seed, 2]), quality_of(terms, seed)
+        distribution = kind.initial(terms.sizes, rng)
+        sampler = samplers_of(terms, budget_ms, rng)[method]
+        exact = FeasibleSampler(terms, budget_ms)
+        train(distribution, exact, sampler, quality.terms.values, steps, rng)
+        good, p = quality.terms.values(within), np.exp(distribution.log_prob(within))
+        reached.append(((p / p.sum()) @ good - good.mean()) / (good.max() - good.mean()))
+    return {"mean": float(np.mean(reached)), "sd": float(np.std(reached, ddof=1)) if seeds > 1 else 0.0}
+
+
+def train(
+    distribution: Distribution, draw: Sampler, correct: Sampler, quality: Callable[[Codes], FloatArray], steps: int,
+    rng: np.random.Generator, learning_rate: float = 0.05,
+) -> None:  # fmt: skip
+    """REINFORCE on batches of feasible draws, with a moving baseline."""
+    adam, baseline = Adam(distribution.parameters, learning_rate), None
+    for _ in range(steps):
+        rows = draw.sample(distribution, BATCH, rng)
+        values = quality(rows)
+        baseline = float(values.mean()) if baseline is None else baseline
+        adam.step(reinforce_gradient(distribution, correct, rows, values - baseline))
+        baseline = 0.9 * baseline + 0.1 * float(values.mean())
+
+
+def truth(terms: Additive, cases: int) -> dict[str, Any]:
+    """How often the ten best are those of enumeration, and the argmax of each layer is feasible, and the best."""
+    codes, rng = enumerated(terms.sizes), np.random.default_rng(0)
+    values, found = terms.values(codes), dict[str, Any]()
+    for kind in KINDS:
+        equal = feasible = best_too = 0
+        for _ in range(cases):
+            distribution = KINDS[kind].initial(terms.sizes, rng, float(rng.uniform(0.1, 3.0)))
+            budget_ms = float(np.quantile(values, rng.uniform(0.001, 0.9)))
+            log_prob = np.where(values <= budget_ms, distribution.log_prob(codes), -np.inf)
+            top = np.argsort(-log_prob)[:10]
+            derived = best(distribution, terms, budget_ms, 10)
+            equal += derived.shape == (len(top), len(terms.sizes)) and bool((derived == codes[top]).all())
+            argmax = per_layer_argmax(distribution)
+            feasible += bool(terms.values(argmax[None])[0] <= budget_ms)
+            best_too += bool((argmax == codes[top[0]]).all())
+        found[kind] = {
+            "cases": cases,
+            "ten_best_are_enumerations": equal,
+            "argmax_feasible": feasible,
+            "argmax_best": best_too,
+        }
+    return found
+
+
+def derived(terms: Additive, seeds: int, steps: int) -> dict[str, Any]:
+    """What each derivation gives, at the same budget, of weights trained with and without it."""
+    found: dict[str, Any] = {}
+    for share in (0.5, 0.1, 0.01):
+        budget_ms, rows = budget_of(terms, share), list[dict[str, Any]]()
+        for seed in range(seeds):
+            quality = quality_of(terms, seed)
+            top = best(quality, terms, budget_ms)  # type: ignore[arg-type]  # its sum is all that is asked of it
+            rng = np.random.default_rng([seed, 3])
+            uniform = FeasibleSampler(terms, budget_ms).sample(
+                LayerWeights([np.zeros(k) for k in terms.sizes]), 4000, rng
+            )
+            least, most = float(quality.terms.values(uniform).mean()), float(quality.terms.values(top)[0])
+
+            row = partial(add_outcome, rows, terms, quality, budget_ms, (least, most))
+            row("none", f"best of {BATCH * steps} uniform feasible draws", uniform[: BATCH * steps])
+            for kind in KINDS:
+                for trained in ("without budget", "within budget"):
+                    distribution = KINDS[kind].initial(terms.sizes, rng)
+                    sampler = FeasibleSampler(terms, budget_ms if trained == "within budget" else np.inf, 300)
+                    train(distribution, sampler, sampler, quality.terms.values, steps, rng)
+                    name = f"{kind}, trained {trained}"
+                    row(name, "argmax of each layer", per_layer_argmax(distribution)[None])
+                    trellis = Trellis(terms, budget_ms, distribution.unary_pairwise_log()[1])
+                    row(name, "constrained best", best_of(trellis, distribution))
+                    row(name, "best of 20 constrained best", best_of(trellis, distribution, 20))
+            print(f"derived at {budget_ms:.3f} ms, seed {seed}", file=sys.stderr)
+        table = {}
+        for key in dict.fromkeys((one["weights"], one["how"]) for one in rows):
+            mine = [one for one in rows if (one["weights"], one["how"]) == key]
+            table[": ".join(key)] = {
+                "over_budget": sum(one["latency_ms"] > budget_ms for one in mine), "of": len(mine),
+                "latency_share": float(np.mean([one["latency_ms"] for one in mine])) / budget_ms,
+                "reached": float(np.mean([one["reached"] for one in mine])),
+                "reached_sd": float(np.std([one["reached"] for one in mine], ddof=1)) if seeds > 1 else 0.0,
+            }  # fmt: skip
+        found[str(share)] = {"budget_ms": budget_ms, "table": table, "runs": rows}
+    return found
+
+
+def add_outcome(
+    rows: list[dict[str, Any]], terms: Additive, quality: Quality, budget_ms: float, ends: tuple[float, float], weights: str,
+    how: str, codes: Codes,
+) -> None:  # fmt: skip
+    """Add the best of some codes within the budget, or where none is the first; quality is a share of the way between ends."""
+    good = quality.terms.values(codes)
+    one = int(np.argmax(np.where(terms.values(codes) <= budget_ms, good, -np.inf)))
+    reached = (float(good[one]) - ends[0]) / (ends[1] - ends[0])
+    rows.append({"weights": weights, "how": how, "reached": reached, "latency_ms": float(terms.values(codes)[one]),
+                 "codes": codes[one].tolist()})  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--predictor", type=Path)
+    parser.add_argument("--dry", action="store_true", help="a predictor learnt from a simulated machine")
+    parser.add_argument("--space", default="portrait", help="of --dry")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=300, help="of training")
+    parser.add_argument("--count", type=int, default=20_000, help="architectures drawn")
+    parser.add_argument("--repeats", type=int, default=200, help="batches whose gradients are averaged")
+    sections = ("draws", "gradient", "truth", "derived")
+    parser.add_argument("--only", nargs="+", choices=sections, default=sections)
+    arguments = parser.parse_args()
+    if (arguments.predictor is None) != arguments.dry:
+        parser.error("give --predictor DIR, or --dry")
+    if arguments.dry:
+        space = parse_space(arguments.space)
+        train_on = space.sample(DRY_TRAIN, np.random.default_rng(0))
+        took = [one.latency_ms for one in SimulatedMachine(0).session(0).measure(train_on) if one]
+        predictor = LatencyPredictor().fit([one.graph() for one in train_on], took)
+    else:
+        saved = load_predictor(arguments.predictor)
+        space, predictor = parse_space(saved.space), saved.predictor
+    terms = additive(predictor, space)
+    if terms is None:
+        sys.exit("the predictor is no sum over the space's layers")
+    middle = space.encode([space.cover()[0]])[0]
+    small = restricted(terms, middle, min(FREE_LAYERS, len(terms.sizes)))
+    run: dict[str, Callable[[], dict[str, Any]]] = {
+        "draws": lambda: draws(terms, CompiledPredictor(predictor, space.template()), arguments.seeds, arguments.count),
+        "gradient": lambda: gradient(small, arguments.seeds, arguments.steps, arguments.repeats),
+        "truth": lambda: truth(small, 20 * arguments.seeds),
+        "derived": lambda: derived(terms, arguments.seeds, arguments.steps),
+    }
+    result = {"simulated": arguments.dry, "space": space.text, "pairs": sorted(map(list, terms.pairwise))}
+    print(json.dumps(result | {name: run[name]() for name in arguments.only}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
