@@ -19,11 +19,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,8 +30,9 @@ import torch
 import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
 from latlas.latency.predictor_file import load_predictor
 from latlas.search.finish import calibration_images
+from latlas.search.kept_lines import KeptLines, Record
+from latlas.search.random_search import draw_different
 from latlas.search.rank_agreement import advantage, kendall, rank_agreement
-from latlas.search.strategy import draw_different
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.checkpoint import load_supernet, read_metadata
 from latlas.supernet.data import Dataset, load_folder, parted, resized, subset, synthetic
@@ -46,36 +46,6 @@ DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.
 DRAWN = 4000
 PROXIES = ("supernet_miou", "supernet_val_miou", "supernet_loss", "macs", "params", "latency_ms")
 LOWER_IS_BETTER = ("supernet_loss", "short_loss")
-Record = dict[str, Any]
-
-
-class Kept:
-    """Lines of JSON by what was done to which network; several processes add to one file."""
-
-    def __init__(self, path: Path | None, setting: Record) -> None:
-        self.path, self.setting = path, sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:16]
-        self.found: dict[tuple[str, str], Record] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else ():
-            try:
-                record = json.loads(line)
-            except ValueError:  # a line that a kill cut short
-                continue
-            if record["setting"] == self.setting:
-                self.found[record["architecture"], record["done"]] = record["values"]
-
-    def get(self, architecture: Architecture, done: str, do: Callable[[], Record]) -> Record:
-        """What is known of it, or is done now, with the seconds that took."""
-        key = (str(architecture), done)
-        if key not in self.found:
-            started = time.monotonic()
-            values = do()
-            self.found[key] = values | {"seconds": time.monotonic() - started}
-            if self.path is not None:
-                record = {"setting": self.setting, "architecture": key[0], "done": done, "values": self.found[key]}
-                with self.path.open("a", encoding="utf-8") as file:
-                    # A newline before: a line cut short must not swallow this one.
-                    file.write("\n" + json.dumps(record, allow_nan=False) + "\n")
-        return self.found[key]
 
 
 class Work:
@@ -252,7 +222,7 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     supernet, training, validation, setting = loaded(arguments)
     groups, latencies = chosen(arguments, supernet)
-    work, kept = Work(supernet, training, validation, arguments), Kept(arguments.samples, setting)
+    work, kept = Work(supernet, training, validation, arguments), KeptLines(arguments.samples, setting)
     part, parts = (int(number) for number in arguments.part.split("/"))
     mine = [one for group in groups.values() for one in group][part - 1 :: parts]
     # The cheap first: what is there when it is stopped can be reported.
@@ -263,11 +233,11 @@ def main() -> None:
         for number, one in enumerate(mine):
             kept.get(one, f"{steps} {seed}", lambda one=one, steps=steps, seed=seed: work.train(one, steps, seed))  # type: ignore[misc]
             print(f"{steps} steps, seed {seed}: {number + 1} of {len(mine)}", file=sys.stderr, flush=True)
-    report(arguments, Kept(arguments.samples, setting) if arguments.samples else kept, groups, latencies, setting)
+    report(arguments, KeptLines(arguments.samples, setting) if arguments.samples else kept, groups, latencies, setting)
 
 
 def rows_of(
-    kept: Kept, group: Sequence[Architecture], latencies: dict[str, float], arguments: argparse.Namespace
+    kept: KeptLines, group: Sequence[Architecture], latencies: dict[str, float], arguments: argparse.Namespace
 ) -> list[Record]:
     """What is known of each network by now."""
     rows = []
@@ -303,7 +273,7 @@ def rows_of(
 
 def report(
     arguments: argparse.Namespace,
-    kept: Kept,
+    kept: KeptLines,
     groups: dict[str, list[Architecture]],
     latencies: dict[str, float],
     setting: Record,

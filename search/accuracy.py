@@ -101,7 +101,7 @@ class MLPAccuracy:
     sizes: tuple[int, ...]
     seed: int = 0
     hidden: tuple[int, ...] = (400, 400, 400)
-    steps: int = 500
+    steps: int = 300
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -189,13 +189,19 @@ def cross_validate(
 
 
 def best_accuracy(
-    sizes: Sequence[int], codes: Codes, qualities: npt.ArrayLike, *, seed: int = 0, kinds: Sequence[str] = tuple(KINDS)
+    sizes: Sequence[int],
+    codes: Codes,
+    qualities: npt.ArrayLike,
+    *,
+    folds: int = FOLDS,
+    seed: int = 0,
+    kinds: Sequence[str] = tuple(KINDS),
 ) -> tuple[RidgeAccuracy | MLPAccuracy, list[CrossValidated]]:
     """The kind that ranks left-out architectures best, fitted to all of them, and how each kind did, the best first.
 
     Of equal rank agreement the one of smaller error.
     """
-    found = [cross_validate(kind, sizes, codes, qualities, seed=seed) for kind in kinds]
+    found = [cross_validate(kind, sizes, codes, qualities, folds=folds, seed=seed) for kind in kinds]
     found.sort(
         key=lambda one: (-(-2.0 if one.agreement.kendall.value is None else one.agreement.kendall.value), one.mae)
     )

@@ -39,14 +39,14 @@ def test_hand_computed():
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """Of normal scores tau is 2/pi asin(rho) (Kendall); 95 % of intervals of 20 architectures are to hold it."""
+    """Of normal scores tau is 2/pi asin(rho) (Kendall); 95 % of 60 intervals of 20 architectures are to hold it."""
     rng, rho = np.random.default_rng(0), 0.7
     truth, held = 2 / np.pi * np.arcsin(rho), 0
-    for _ in range(100):
+    for _ in range(60):
         x, noise = rng.normal(size=(2, 20))
         found = rank_agreement(x, rho * x + np.sqrt(1 - rho**2) * noise).kendall
         held += found.lower <= truth <= found.upper
-    assert 88 <= held <= 100
+    assert 52 <= held <= 60
 
 
 def test_the_better_of_two_scores_is_told():

@@ -1,0 +1,307 @@
+"""Every search strategy on the same supernet, budget and number of scored networks, and what the hard constraint brings.
+
+    python benchmarks/strategies.py --supernet FILE --predictor DIR --data FOLDER --scores FILE.jsonl [--samples FILE.json]
+    python benchmarks/strategies.py --dry
+
+Each method searches once a seed. `NAME` is the strategy of that name under the constraint, its finalists verified;
+`NAME+filter` the same strategy with a bare filter: predicted milliseconds at most the budget, nothing measured; `accuracy`
+is evolution over a learnt predictor of quality. What each returns is measured again, all in turn, in a new process:
+violations are of that. `miou` is the supernet's score that the search went by, `held_out_miou` that on validation images.
+A score is a function of the network, so methods and seeds share them in `--scores`; `seconds` counts each as often as a
+method asked for it. Differences to `random` are paired by seed, intervals are Student's over seeds. `--dry` simulates the
+machine and scores with a supernet that has learnt nothing: a test of this program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import t as student
+
+import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
+from latlas.latency.errors import InfeasibleBudgetError
+from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search
+from latlas.search.constraint import LatencyConstraint
+from latlas.search.finish import calibration_images
+from latlas.search.interval import Interval
+from latlas.search.kept_lines import KeptLines
+from latlas.search.limits import additive, limits_of
+from latlas.search.loop import History, run_search
+from latlas.search.strategy import STRATEGIES, StrategyContext, make_strategy
+from latlas.search.verify import select
+from latlas.supernet.checkpoint import load_supernet, read_metadata
+from latlas.supernet.data import Dataset, load_folder, parted, subset, synthetic
+from latlas.supernet.network import Supernet
+from latlas.supernet.score import score
+from latlas.supernet.space import Architecture, parse_architecture
+
+# Appended, not put first: the folders of this repository are called as other people's modules are.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.constraint import Known, Points, Samples, known_of
+
+DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8,aspp_channels=8"
+FILTER = "+filter"
+LEAST_CHANCE = 0.1
+
+
+@dataclass
+class Scores:
+    """The supernet's scores, on images that searches go by and on held-out ones; `seconds` of those asked for, kept or not."""
+
+    supernet: Supernet
+    calibration: list[torch.Tensor]
+    scored: Dataset
+    held_out: Dataset
+    kept: KeptLines
+    seconds: float = 0.0
+
+    def __call__(self, one: Architecture) -> float:
+        """The score a search goes by, 0..1."""
+        found = self.kept.get(one, "score", lambda: self._score(one, self.scored))
+        self.seconds += found["seconds"]
+        return float(found["miou"])
+
+    def of_held_out(self, one: Architecture) -> float:
+        """The score on held-out images, 0..1."""
+        return float(self.kept.get(one, "held out", lambda: self._score(one, self.held_out))["miou"])
+
+    def _score(self, one: Architecture, images: Dataset) -> dict[str, Any]:
+        return {"miou": score(self.supernet, one, self.calibration, images).miou}
+
+
+def scores_of(arguments: argparse.Namespace, known: Known) -> Scores:
+    """Supernet and images, as a search takes them."""
+    if arguments.dry:
+        torch.manual_seed(0)
+        supernet, identity, size = Supernet(known.space).eval(), "untrained", (32, 32)
+    else:
+        supernet = load_supernet(arguments.supernet, known.space)
+        identity = sha256(arguments.supernet.read_bytes()).hexdigest()[:16]
+        trained = read_metadata(arguments.supernet)
+        size = (int(trained["height"]), int(trained["width"]))
+    if arguments.data == "synthetic":
+        training, held_out = synthetic(arguments.images, *size, 0), synthetic(max(16, arguments.images // 8), *size, 1)
+    else:
+        training, held_out = (load_folder(arguments.data, split, *size) for split in ("train", "val"))
+    if arguments.val_images:
+        held_out = subset(held_out, arguments.val_images, 0)
+    scored, _ = parted(training, min(arguments.score_images, len(training) // 2), 0)
+    setting = {
+        "supernet": identity, "data": arguments.data, "size": size, "images": len(training), "scored": len(scored),
+        "held_out": len(held_out), "calibration": arguments.calibration_images,
+    }  # fmt: skip
+    calibration = calibration_images(subset(training, arguments.calibration_images, 1).images)
+    return Scores(supernet, calibration, scored, held_out, KeptLines(arguments.scores, setting))
+
+
+class Counted:
+    """Measures through the kept samples, and counts what was asked for, kept or not."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples, self.asked = samples, 0
+
+    def __call__(self, architectures: Sequence[Any], passes: int) -> list[Interval | None]:
+        self.asked += len(architectures)
+        return self.samples(architectures, passes)
+
+
+def constraint_of(
+    known: Known, budget_ms: float, filtered: bool, measure: Counted, error: float, arguments: argparse.Namespace
+) -> LatencyConstraint:
+    """The hard constraint, or a bare filter: predictions without intervals, and no measurements."""
+    if filtered:
+        points = Points(lambda some: known.predictor.predict([one.graph() for one in some]))
+        return LatencyConstraint(points, budget_ms, scale_error=0.0)
+    return LatencyConstraint(
+        known.predictor,
+        budget_ms,
+        measure_all=lambda some: measure(some, arguments.passes),
+        max_measurements=arguments.max_measurements,
+        least_chance=LEAST_CHANCE,
+        scale_error=error,
+    )
+
+
+def searched(
+    name: str, known: Known, constraint: LatencyConstraint, scores: Scores, seed: int, fastest: Architecture,
+    arguments: argparse.Namespace,
+) -> History:  # fmt: skip
+    """The history of one search; each method scores as many networks."""
+    space, count, budget_ms = known.space, arguments.evaluations, constraint.budget_ms
+    context = StrategyContext(terms=additive(known.predictor, space), budget_ms=budget_ms)
+    floor_ms, start = arguments.min_use * budget_ms, (fastest,)
+    if name == "accuracy":
+        learn = round(0.7 * count)
+        config = AccuracySearchConfig(learn, count - learn, predicted=arguments.predicted, seed=seed)
+        return accuracy_search(
+            make_strategy("random", space, np.random.default_rng(seed), learn),
+            lambda size: make_strategy("evolution", space, np.random.default_rng([seed, 1]), size),
+            constraint,
+            scores,
+            space,
+            config,
+            start=start,
+            floor_ms=floor_ms,
+            max_draws=arguments.draws,
+        ).history
+    strategy = make_strategy(name, space, np.random.default_rng(seed), count, context=context)
+    return run_search(
+        strategy, constraint, scores, count, start=start, floor_ms=floor_ms, max_draws=arguments.draws
+    )  # fmt: skip
+
+
+def one_run(
+    method: str, known: Known, budget_ms: float, seed: int, fastest: Architecture, samples: Samples, error: float,
+    scores: Scores, arguments: argparse.Namespace,
+) -> dict[str, Any]:  # fmt: skip
+    """What a method returns, best first, and what that cost."""
+    filtered, measure, started, scoring = method.endswith(FILTER), Counted(samples), time.monotonic(), scores.seconds
+    constraint = constraint_of(known, budget_ms, filtered, measure, error, arguments)
+    before = len(scores.kept.found)
+    try:
+        history = searched(method.removesuffix(FILTER), known, constraint, scores, seed, fastest, arguments)
+        ranked = [one.architecture for one in history.ranked()]
+    except InfeasibleBudgetError:
+        history, ranked = History(), []
+    evaluated = len(ranked)
+    if not filtered and ranked:
+        careful: Callable[[Sequence[Any]], list[Interval | None]] = lambda some: measure(  # noqa: E731
+            some, min(4 * arguments.passes, 24)
+        )
+        ranked = [one.architecture for one in select(constraint, ranked, arguments.finalists, careful)]
+    returned = ranked[: arguments.returned]
+    took, own = time.monotonic() - started, scores.seconds - scoring
+    fresh = sum(record["seconds"] for record in list(scores.kept.found.values())[before:])
+    return {
+        "method": method, "budget_ms": budget_ms, "seed": seed, "returned": [str(one) for one in returned],
+        "miou": scores(returned[0]) if returned else None,
+        "held_out_miou": scores.of_held_out(returned[0]) if returned else None,
+        "evaluated": evaluated, "measured": measure.asked, "decided_by_measuring": constraint.counts.measured,
+        "filtered": history.filtered, "unused": history.unused, "repeats": history.repeats,
+        "seconds": max(took - fresh, 0.0) + own,
+    }  # fmt: skip
+
+
+def over_seeds(values: Sequence[float]) -> list[float | None]:
+    """Mean and the 95 % interval of it over seeds, Student's; no bounds of one seed."""
+    mean = float(np.mean(values)) if len(values) else None
+    if mean is None or len(values) < 2:
+        return [mean, None, None]
+    half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return [mean, mean - half, mean + half]
+
+
+def summary(
+    runs: Sequence[dict[str, Any]], again: dict[str, list[float]], against: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """A method's figures over its runs; differences to the runs `against` of the same budget and seed."""
+    rivals = {(run["budget_ms"], run["seed"]): run for run in against}
+    pairs = [(run, rivals[key]) for run in runs if (key := (run["budget_ms"], run["seed"])) in rivals]
+    shares = [again[one][0] / run["budget_ms"] for run in runs for one in run["returned"] if one in again]
+    surely = [again[one][1] > run["budget_ms"] for run in runs for one in run["returned"] if one in again]
+    found: dict[str, Any] = {"runs": len(runs), "returned_nothing": sum(not run["returned"] for run in runs)}
+    for name in ("miou", "held_out_miou"):
+        found[name] = over_seeds([run[name] for run in runs if run[name] is not None])
+        both = [(a[name], b[name]) for a, b in pairs if a[name] is not None and b[name] is not None]
+        found[f"{name}_above_random"] = over_seeds([a - b for a, b in both])
+    return found | {
+        "violations": sum(share > 1 for share in shares),
+        "violations_beyond_the_interval": sum(surely),
+        "measured_again": len(shares),
+        "worst_over": max([0.0, *(share - 1 for share in shares)]),
+        "used": over_seeds(shares)[0],
+        **{name: over_seeds([run[name] for run in runs])[0] for name in ("seconds", "measured", "evaluated")},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--supernet", type=Path)
+    parser.add_argument("--predictor", type=Path)
+    parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--space", default=DRY_SPACE, help="of --dry")
+    parser.add_argument("--data", default="synthetic", help="a folder, or synthetic")
+    parser.add_argument("--images", type=int, default=2000, help="how many synthetic ones")
+    parser.add_argument("--budgets-ms", type=float, nargs="*", help="default: what half of random networks are within")
+    parser.add_argument("--methods", nargs="*", help="default: all strategies, accuracy, and two with a bare filter")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--evaluations", type=int, default=100)
+    parser.add_argument("--predicted", type=int, default=2000, help="evaluations of `accuracy` over predicted quality")
+    parser.add_argument(
+        "--draws", type=int, default=5000, help="in a row without a candidate, after which a search ends"
+    )
+    parser.add_argument("--min-use", type=float, default=0.9)
+    parser.add_argument("--max-measurements", type=int, default=30)
+    parser.add_argument("--passes", type=int, default=6)
+    parser.add_argument("--finalists", type=int, default=9, help="measured at once, with four times the passes")
+    parser.add_argument("--returned", type=int, default=1, help="networks that a search returns")
+    parser.add_argument("--score-images", type=int, default=192)
+    parser.add_argument("--calibration-images", type=int, default=64)
+    parser.add_argument("--val-images", type=int, default=0, help="0 for all")
+    parser.add_argument("--scores", type=Path, help="keeps the supernet's scores")
+    parser.add_argument("--samples", type=Path, help="keeps what was measured")
+    parser.add_argument(
+        "--again", type=Path, nargs=2, help="internal: measure the architectures of a file into another"
+    )
+    arguments = parser.parse_args()
+    if arguments.dry == (arguments.predictor is not None and arguments.supernet is not None):
+        parser.error("give --supernet FILE and --predictor DIR, or --dry")
+    known = known_of(arguments)
+    if arguments.again:
+        names = json.loads(arguments.again[0].read_text(encoding="utf-8"))
+        with known.open(1) as (measure, _):
+            found = measure([parse_architecture(one, known.space) for one in names], min(4 * arguments.passes, 24))
+        values = {one: [i.latency_ms, i.lower_ms, i.upper_ms] for one, i in zip(names, found, strict=True) if i}
+        arguments.again[1].write_text(json.dumps(values), encoding="utf-8")
+        return
+    methods = arguments.methods or [*STRATEGIES, "accuracy", "random" + FILTER, "evolution" + FILTER]
+    unknown = [one for one in methods if one.removesuffix(FILTER) not in (*STRATEGIES, "accuracy")]
+    if unknown:
+        parser.error(
+            f"unknown methods {', '.join(unknown)}; known: {', '.join(STRATEGIES)}, accuracy, each also with {FILTER}"
+        )
+    drawn = known.space.sample(min(2000, known.space.size), np.random.default_rng(0))
+    budgets = arguments.budgets_ms or [float(np.median(known.predictor.predict([one.graph() for one in drawn])))]
+    scores, fastest, runs = scores_of(arguments, known), limits_of(known.predictor, known.space).fastest, []
+    with known.open(0) as (measure, error):
+        samples = Samples(arguments.samples, measure)
+        for budget_ms in budgets:
+            for seed in range(arguments.seeds):
+                for method in methods:
+                    runs.append(one_run(method, known, budget_ms, seed, fastest, samples, error, scores, arguments))
+                    last = runs[-1]
+                    print(
+                        f"{budget_ms:.3f} ms, seed {seed}, {method}: {last['miou']}, {last['evaluated']} scored, "
+                        f"{last['measured']} measured, {last['seconds']:.0f} s",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
+        asked.write_text(json.dumps(sorted({one for run in runs for one in run["returned"]})), encoding="utf-8")
+        subprocess.run([sys.executable, "-P", __file__, *sys.argv[1:], "--again", str(asked), str(answer)], check=True)
+        again = json.loads(answer.read_text(encoding="utf-8"))
+    against = [run for run in runs if run["method"] == "random"]
+    result: dict[str, Any] = {
+        "simulated": arguments.dry, "evaluations": arguments.evaluations, "seeds": arguments.seeds, "budgets_ms": budgets,
+        "setting": {"passes": arguments.passes, "finalists": arguments.finalists, "min_use": arguments.min_use},
+        "methods": {m: summary([run for run in runs if run["method"] == m], again, against) for m in methods},
+        "runs": runs, "again": again,
+    }  # fmt: skip
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""A small simulated run of benchmarks/strategies.py, and that its summary would see what it looks for."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "strategies.py"
+
+
+@pytest.fixture(scope="module")
+def strategies():
+    path, spec = list(sys.path), importlib.util.spec_from_file_location("benchmark_strategies", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+    sys.path[:] = path
+
+
+def test_a_simulated_run(strategies, tmp_path, monkeypatch, capsys):
+    scores, samples = tmp_path / "scores.jsonl", tmp_path / "samples.json"
+    command = [
+        *(
+            sys.executable,
+            "-P",
+            str(SCRIPT),
+            "--dry",
+            "--images",
+            "16",
+            "--score-images",
+            "4",
+            "--calibration-images",
+            "4",
+        ),
+        *("--seeds", "2", "--evaluations", "14", "--predicted", "30", "--draws", "400", "--finalists", "3"),
+        *("--methods", "random", "evolution", "accuracy", "evolution+filter"),
+        *("--scores", str(scores), "--samples", str(samples)),
+    ]
+    monkeypatch.setattr(sys, "argv", ["strategies.py", *command])
+    strategies.main()
+    result = json.loads(capsys.readouterr().out)
+    methods = result["methods"]
+    assert result["simulated"] is True and list(methods) == command[command.index("--methods") + 1 :][:4]
+    hard = [methods[name] for name in ("random", "evolution", "accuracy")]
+    assert all((one["runs"], one["violations"], one["measured_again"]) == (2, 0, 2) for one in hard)
+    assert all(one["measured"] > 0 for one in hard) and methods["evolution+filter"]["measured"] == 0
+    assert all(one["evaluated"] <= 14 for one in methods.values())
+    assert methods["random"]["miou_above_random"] == [0, 0, 0]
+    best, low, high = methods["evolution"]["miou"]
+    assert low <= best <= high
+    kept = [json.loads(line) for line in scores.read_text().splitlines() if line]
+    assert len({(one["architecture"], one["done"]) for one in kept}) == len(kept)
+
+
+def test_the_summary_sees_violations_and_differences(strategies):
+    def run(method, seed, returned, miou):
+        return {
+            "method": method, "budget_ms": 10.0, "seed": seed, "returned": returned, "miou": miou, "held_out_miou": miou,
+            "seconds": 1.0, "measured": seed, "evaluated": 5,
+        }  # fmt: skip
+
+    runs = [run("a", 0, ["x"], 0.7), run("a", 1, ["y"], 0.8), run("a", 2, [], None)]
+    against = [run("random", seed, ["z"], 0.6) for seed in range(3)]
+    found = strategies.summary(runs, {"x": [9.0, 8.9, 9.1], "y": [11.0, 10.5, 11.5]}, against)
+    assert (found["runs"], found["returned_nothing"], found["measured_again"]) == (3, 1, 2)
+    assert (found["violations"], found["violations_beyond_the_interval"]) == (1, 1)
+    assert found["worst_over"] == pytest.approx(0.1) and found["used"] == pytest.approx(1.0)
+    assert found["miou"][0] == pytest.approx(0.75) and found["miou_above_random"][0] == pytest.approx(0.15)
+    assert found["measured"] == pytest.approx(1.0)
+    # Student's 12.706 of one degree of freedom, times 0.05.
+    assert found["miou"][1] == pytest.approx(0.75 - 12.706 * 0.05, abs=1e-3)
+    assert strategies.over_seeds([0.5]) == [0.5, None, None]
+    assert strategies.over_seeds([]) == [None, None, None]
