@@ -42,9 +42,13 @@ def test_another_predictor_is_refused_and_what_was_begun_is_kept(tmp_path):
 
 
 def test_a_run_whose_budget_was_impossible_leaves_room_for_one_of_another(tmp_path):
-    with pytest.raises(InfeasibleBudgetError), open_run(tmp_path, ASKED) as run:
-        run.journal.ask("campaign", [], dict, dict)
-        raise InfeasibleBudgetError("nothing is that fast")
+    def infeasible():
+        with open_run(tmp_path, ASKED) as run:
+            run.journal.ask("campaign", [], dict, dict)
+            raise InfeasibleBudgetError("nothing is that fast")
+
+    with pytest.raises(InfeasibleBudgetError):
+        infeasible()
     assert not list(tmp_path.iterdir())
 
 

@@ -196,7 +196,6 @@ def nothing() -> None:
 
 def in_a_fork(body: Callable[[], object]) -> int:
     """The wait status of a process that runs `body`."""
-    sys.stdout.flush()
     child = os.fork()
     if child == 0:
         code = 1
@@ -205,10 +204,9 @@ def in_a_fork(body: Callable[[], object]) -> int:
             code = 0
         except InterruptedRunError as error:
             code = error.exit_code
-        except BaseException:
-            traceback.print_exc()  # the parent's frames are none of its business
         finally:
-            sys.stdout.flush()
+            if code == 1:
+                traceback.print_exc()  # what the parent's frames would print is never reached
             os._exit(code)
     return os.waitpid(child, 0)[1]
 
