@@ -148,7 +148,7 @@ class HistoryFile:
 def write_history(path: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
     """Write rows, with what they are about, as one Parquet file, whole or not at all."""
     records = [asdict(row) | {"measured": int(row.measured)} for row in rows]
-    text = canonical_json({"schema_version": SCHEMA_VERSION, **about}).encode()
+    text = canonical_json({"schema_version": SCHEMA_VERSION} | dict(about)).encode()
     temporary = path.with_name(f".{path.name}.partial")
     with pq.ParquetWriter(
         temporary, SCHEMA, compression="zstd", store_schema=False, write_page_checksum=True

@@ -1,11 +1,11 @@
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from latlas.latency.profile import Setting
-from latlas.search import pipeline
+from latlas.search import outcome
+from latlas.search.campaigns import Campaigns
 from latlas.search.constraint import Interval
 from latlas.search.finish import Exported, averaged, rescaled
 from latlas.search.session import Session
@@ -38,31 +38,29 @@ def test_measuring_again_averages_and_promises_no_more(tiny_space):
 
 
 class Final:
-    """`pipeline._final` with scripted readings of the winner; the baseline is always as before."""
+    """`outcome.measure_final` with scripted readings of the winner; the baseline is always as before."""
 
     def __init__(self, monkeypatch, space, readings):
         self.winner, self.baseline = space.cover()[:2]
         self.left: list[float] = list(readings)
         self.notes: list[str] = []
         self.pauses: list[float] = []
-        monkeypatch.setattr(pipeline, "measure_exported", self._measure)
-        monkeypatch.setattr(pipeline.time, "sleep", self.pauses.append)
+        monkeypatch.setattr(outcome, "measure_exported", self._measure)
+        monkeypatch.setattr(outcome.time, "sleep", self.pauses.append)
 
-    def _measure(self, bench, exported, setting, reference_ms):
+    def _measure(self, campaigns, exported, setting, reference_ms):
         ms = self.left.pop(0)
         return {self.winner: Interval(ms, 0.99 * ms, 1.01 * ms), self.baseline: Interval(4.0, 3.96, 4.04)}
 
     def run(self, budget_ms):
         exported = [Exported(self.winner, *[Path("x")] * 3), Exported(self.baseline, *[Path("y")] * 3)]
-        session = Session(None, None, Setting(), SimpleNamespace(session_reference_ms=1.0))
-        return pipeline._final(
-            exported, self.baseline, Interval(4.0, 3.96, 4.04), session, budget_ms, self.notes.append
+        session = Session(Campaigns(Setting()), None, Setting(), SimpleNamespace(session_reference_ms=1.0))
+        explored = SimpleNamespace(
+            session=session,
+            constraint=SimpleNamespace(budget_ms=budget_ms),
+            anchors=SimpleNamespace(baseline=Interval(4.0, 3.96, 4.04)),
         )
-
-
-@pytest.fixture(autouse=True)
-def _no_bench(monkeypatch):
-    monkeypatch.setattr(Setting, "bench", lambda self: nullcontext())
+        return outcome.measure_final(exported, explored, self.baseline, self.notes.append)
 
 
 def test_a_winner_within_the_budget_is_measured_once(monkeypatch, tiny_space):
@@ -77,4 +75,4 @@ def test_one_above_it_is_measured_as_often_whatever_comes_out(monkeypatch, tiny_
     assert final.run(2.0)[final.winner].latency_ms == pytest.approx((2.1 + 1.8 + 2.2) / 3)
     assert not final.left
     assert len(final.notes) == 1
-    assert final.pauses == [pipeline.FINAL_PAUSE_SECONDS] * 2
+    assert final.pauses == [outcome.FINAL_PAUSE_SECONDS] * 2

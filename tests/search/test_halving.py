@@ -59,3 +59,11 @@ def test_equal_quality_keeps_the_given_order():
 def test_a_rung_without_steps_is_refused():
     with pytest.raises(UsageError, match="steps is 0"):
         successive_halving([1, 2], lambda candidate, steps: 1.0, 0, 10)
+
+
+def test_what_cannot_be_trained_is_left_out_of_every_rung():
+    def train(one, steps):
+        return None if one == 5 or (one == 4 and steps > 10) else float(one)
+
+    trials = successive_halving(list(range(6)), train, 10, 30)
+    assert [(trial.candidate, trial.steps) for trial in trials] == [(3, 30), (2, 10), (1, 10), (0, 10)]

@@ -1,0 +1,67 @@
+"""Searches that are killed for real, and what they end with when the same call goes on: `tiny_search.py` does them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(300)
+
+KILLED = (
+    "after the anchors",
+    "in the fourth record",
+    "after the finalists",
+    "while a finalist is trained",
+    "while the winner is trained",
+)
+
+
+@pytest.fixture(scope="module")
+def searches(tmp_path_factory):
+    script = Path(__file__).with_name("tiny_search.py")
+    done = subprocess.run(
+        [sys.executable, "-P", script, tmp_path_factory.mktemp("searches")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},  # it forks
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_journal_has_what_came_from_outside(searches):
+    kinds = searches["unbroken"]["kinds"]
+    assert kinds == [None, "campaign", *["score"] * 6, "campaign", *["trial"] * 3, "campaign"]
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_a_killed_search_ends_as_an_unbroken_one(searches, name):
+    killed, unbroken = searches[name], searches["unbroken"]
+    assert killed["signal"] == signal.SIGKILL and killed["ended_early"] and killed["again"] == 0
+    assert 0 < killed["kept"] < len(unbroken["kinds"])
+    assert killed["result"] == unbroken["result"]
+    assert killed["history"] == unbroken["history"]
+    assert killed["kinds"] == unbroken["kinds"]
+
+
+@pytest.mark.parametrize("name", ["by Ctrl-C while scoring", "by Ctrl-C while training"])
+def test_so_does_one_that_was_stopped(searches, name):
+    stopped, unbroken = searches[name], searches["unbroken"]
+    assert (stopped["signal"], stopped["code"], stopped["again"]) == (0, 4, 0) and stopped["ended_early"]
+    assert stopped["result"] == unbroken["result"]
+    assert stopped["history"] == unbroken["history"]
+
+
+def test_what_is_measured_on_a_slower_day_is_brought_to_the_day_that_the_search_began(searches):
+    """Networks three per cent slower against a reference that is a fifth slower itself."""
+    slower, unbroken = searches["on a slower day"]["result"], searches["unbroken"]["result"]
+    before = {one["architecture"]: one["latency_ms"] for one in unbroken["finalists"]}
+    after = {one["architecture"]: one["latency_ms"] for one in slower["finalists"]}
+    assert before.keys() & after.keys()
+    assert all(after[one] == pytest.approx(before[one], rel=0.005) for one in before.keys() & after.keys())
+    assert slower["latency_ms"] <= slower["budget_ms"] == unbroken["budget_ms"]
