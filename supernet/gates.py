@@ -45,7 +45,7 @@ def gate_gradients(
 
     `full` keeps the activations of all options until the backward pass. `recompute` keeps the active path's, runs the other
     options in the backward pass, one at a time, and keeps nothing of them; the result is the same. `two` keeps those of
-    two options a column; the others' gradients are 0.
+    two options a column; the others' gradients are 0. So is that of a column with one option, which nothing is chosen by.
 
     Args:
         supernet: It and the data are on one device and of one floating type.
@@ -90,8 +90,10 @@ def gate_gradients(
 
     with _weights_fixed(supernet), batch_statistics(supernet), torch.enable_grad():
         value = loss(run_graph(logits_graph(architecture.graph()), operator, images), masks)
-        # Behind a path of zeros nothing reaches the loss.
-        found = torch.autograd.grad(value, gates, allow_unused=True, materialize_grads=True)
+        found: Sequence[Tensor] = [torch.zeros_like(gate) for gate in gates]
+        if value.requires_grad:
+            # Behind a path of zeros nothing reaches the loss.
+            found = torch.autograd.grad(value, gates, allow_unused=True, materialize_grads=True)
     gradients = [np.zeros(size) for size in sizes]
     for gradient, options, one in zip(gradients, kept, found, strict=True):
         gradient[options] = one.double().cpu().numpy()

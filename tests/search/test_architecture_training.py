@@ -233,12 +233,12 @@ def test_what_is_better_becomes_probable_within_the_budget(planted, strategy, mo
     supernet, held_out, codes = planted
     everything = np.array(list(product(range(3), repeat=4)))
     assert TERMS.values(codes[None])[0] <= BUDGET_MS and (TERMS.values(everything) > BUDGET_MS).sum() > 10
-    config = replace(CONFIG, steps=80 if mode == "two" else 40, mode=mode, batch_size=8)
+    config = replace(CONFIG, steps=60, mode=mode, batch_size=8, learning_rate=0.1)
     done = trained_distribution(strategy, supernet, held_out, config, terms=TERMS, budget_ms=BUDGET_MS)
     assert (TERMS.values(done.codes) <= BUDGET_MS).all()
     probability = float(np.exp(done.distribution.log_prob(codes[None])[0]))
     assert probability > 3 / len(everything)
-    assert done.distribution.probabilities()[0].argmax() == codes[0]
+    assert [one.argmax() for one in done.distribution.probabilities()[:2]] == codes[:2].tolist()
     assert done.entropy[-1] < done.entropy[0]
 
 
