@@ -43,7 +43,6 @@ from latlas.supernet.space import Architecture, parse_space
 from latlas.supernet.train import TrainConfig, segmentation_loss, train_subnet
 
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,aspp_channels=8"
-DRAWN = 4000
 PROXIES = ("supernet_miou", "supernet_val_miou", "supernet_loss", "macs", "params", "latency_ms")
 LOWER_IS_BETTER = ("supernet_loss", "short_loss")
 
@@ -106,7 +105,7 @@ def mean_loss(subnet: Subnet, dataset: Dataset, batch_size: int = 32) -> float:
 
 def chosen(arguments: argparse.Namespace, supernet: Supernet) -> tuple[dict[str, list[Architecture]], dict[str, float]]:
     """The networks of each group, and the latency of each by its text, empty without a predictor."""
-    drawn = draw_different(supernet.space, DRAWN, np.random.default_rng(arguments.draw_seed))
+    drawn = draw_different(supernet.space, arguments.drawn, np.random.default_rng(arguments.draw_seed))
     size_of = {one: float(one.macs) for one in drawn}
     known: dict[str, float] = {}
     if arguments.predictor is not None:
@@ -198,6 +197,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000, help="how many synthetic ones")
     parser.add_argument("--predictor", type=Path, help="folder of a predictor: latencies")
     parser.add_argument("--subnets", type=int, default=24)
+    parser.add_argument("--drawn", type=int, default=4000, help="networks that those are chosen from")
     parser.add_argument("--near-subnets", type=int, default=0)
     parser.add_argument("--budget-ms", type=float)
     parser.add_argument("--min-use", type=float, default=0.9)

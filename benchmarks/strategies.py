@@ -5,11 +5,13 @@
 
 Each method searches once a seed. `NAME` is the strategy of that name under the constraint, its finalists verified;
 `NAME+filter` the same strategy with a bare filter: predicted milliseconds at most the budget, nothing measured; `accuracy`
-is evolution over a learnt predictor of quality. What each returns is measured again, all in turn, in a new process:
-violations are of that. `miou` is the supernet's score that the search went by, `held_out_miou` that on validation images.
-A score is a function of the network, so methods and seeds share them in `--scores`; `seconds` counts each as often as a
-method asked for it. Differences to `random` are paired by seed, intervals are Student's over seeds. `--dry` simulates the
-machine and scores with a supernet that has learnt nothing: a test of this program.
+is evolution over a learnt predictor of quality; `proxyless` trains a distribution by gates on feasible networks alone, and
+`proxyless+soft` with a latency loss instead, of which each layer's most probable operator is returned. What each returns is
+measured again, all in turn, in a new process: violations are of that. `miou` is the supernet's score that the search went
+by, `held_out_miou` that on validation images. A score is a function of the network, so methods and seeds share them in
+`--scores`; `seconds` counts each as often as a method asked for it. Differences to `random` are paired by seed, intervals
+are Student's over seeds. `--dry` simulates the machine and scores with a supernet that has learnt nothing: a test of this
+program.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ import torch
 from scipy.stats import t as student
 
 import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-from latlas.latency.errors import InfeasibleBudgetError
+from latlas.latency.errors import InfeasibleBudgetError, UsageError
+from latlas.search.accuracy import KINDS
 from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.finish import calibration_images
@@ -39,7 +42,7 @@ from latlas.search.interval import Interval
 from latlas.search.kept_lines import KeptLines
 from latlas.search.limits import additive, limits_of
 from latlas.search.loop import History, run_search
-from latlas.search.strategy import STRATEGIES, StrategyContext, make_strategy
+from latlas.search.strategy import STRATEGIES, Strategy, StrategyContext, make_strategy
 from latlas.search.verify import select
 from latlas.supernet.checkpoint import load_supernet, read_metadata
 from latlas.supernet.data import Dataset, load_folder, parted, subset, synthetic
@@ -50,6 +53,7 @@ from latlas.supernet.space import Architecture, parse_architecture
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from benchmarks.constraint import Known, Points, Samples, known_of
+from benchmarks.gradient import DISTRIBUTIONS, GRADIENT, SOFT, Gradient, gradient_strategy, soft_winner
 
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8,aspp_channels=8"
 FILTER = "+filter"
@@ -63,6 +67,7 @@ class Scores:
     supernet: Supernet
     calibration: list[torch.Tensor]
     scored: Dataset
+    rest: Dataset
     held_out: Dataset
     kept: KeptLines
     seconds: float = 0.0
@@ -97,13 +102,13 @@ def scores_of(arguments: argparse.Namespace, known: Known) -> Scores:
         training, held_out = (load_folder(arguments.data, split, *size) for split in ("train", "val"))
     if arguments.val_images:
         held_out = subset(held_out, arguments.val_images, 0)
-    scored, _ = parted(training, min(arguments.score_images, len(training) // 2), 0)
+    scored, rest = parted(training, min(arguments.score_images, len(training) // 2), 0)
     setting = {
         "supernet": identity, "data": arguments.data, "size": size, "images": len(training), "scored": len(scored),
         "held_out": len(held_out), "calibration": arguments.calibration_images,
     }  # fmt: skip
     calibration = calibration_images(subset(training, arguments.calibration_images, 1).images)
-    return Scores(supernet, calibration, scored, held_out, KeptLines(arguments.scores, setting))
+    return Scores(supernet, calibration, scored, rest, held_out, KeptLines(arguments.scores, setting))
 
 
 class Counted:
@@ -144,7 +149,9 @@ def searched(
     floor_ms, start = arguments.min_use * budget_ms, (fastest,)
     if name == "accuracy":
         learn = round(0.7 * count)
-        config = AccuracySearchConfig(learn, count - learn, predicted=arguments.predicted, seed=seed)
+        config = AccuracySearchConfig(
+            learn, count - learn, predicted=arguments.predicted, seed=seed, kinds=tuple(arguments.kinds)
+        )
         return accuracy_search(
             make_strategy("random", space, np.random.default_rng(seed), learn),
             lambda size: make_strategy("evolution", space, np.random.default_rng([seed, 1]), size),
@@ -156,10 +163,36 @@ def searched(
             floor_ms=floor_ms,
             max_draws=arguments.draws,
         ).history
-    strategy = make_strategy(name, space, np.random.default_rng(seed), count, context=context)
+    if name in GRADIENT and context.terms is None:
+        raise UsageError(f"{name} needs a predictor that is a sum over layers and pairs of them; this one is none")
+    if name in GRADIENT and context.terms is not None:
+        strategy: Strategy = gradient_strategy(name, context.terms, budget_ms, seed, gradient_of(scores, arguments))
+    else:
+        strategy = make_strategy(name, space, np.random.default_rng(seed), count, context=context)
     return run_search(
         strategy, constraint, scores, count, start=start, floor_ms=floor_ms, max_draws=arguments.draws
     )  # fmt: skip
+
+
+def gradient_of(scores: Scores, arguments: argparse.Namespace) -> Gradient:
+    """What gradient methods train with."""
+    steps, strength = arguments.gradient_steps, arguments.soft_strength
+    return Gradient(scores.supernet, scores.rest, steps, arguments.batch_size, strength)
+
+
+def soft_run(
+    method: str, known: Known, budget_ms: float, seed: int, scores: Scores, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """As `one_run`, of a gradient method with the latency in its loss."""
+    started, terms = time.monotonic(), additive(known.predictor, known.space)
+    if terms is None:
+        raise UsageError(f"{method} needs a predictor that is a sum over layers and pairs of them; this one is none")
+    winner = soft_winner(method.removesuffix(SOFT), terms, budget_ms, seed, gradient_of(scores, arguments))
+    seconds = time.monotonic() - started
+    return {
+        "method": method, "budget_ms": budget_ms, "seed": seed, "returned": [str(winner)], "miou": scores(winner),
+        "held_out_miou": scores.of_held_out(winner), "evaluated": 0, "measured": 0, "seconds": seconds,
+    }  # fmt: skip
 
 
 def one_run(
@@ -167,6 +200,8 @@ def one_run(
     scores: Scores, arguments: argparse.Namespace,
 ) -> dict[str, Any]:  # fmt: skip
     """What a method returns, best first, and what that cost."""
+    if method.endswith(SOFT):
+        return soft_run(method, known, budget_ms, seed, scores, arguments)
     filtered, measure, started, scoring = method.endswith(FILTER), Counted(samples), time.monotonic(), scores.seconds
     constraint = constraint_of(known, budget_ms, filtered, measure, error, arguments)
     before = len(scores.kept.found)
@@ -235,10 +270,16 @@ def main() -> None:
     parser.add_argument("--data", default="synthetic", help="a folder, or synthetic")
     parser.add_argument("--images", type=int, default=2000, help="how many synthetic ones")
     parser.add_argument("--budgets-ms", type=float, nargs="*", help="default: what half of random networks are within")
-    parser.add_argument("--methods", nargs="*", help="default: all strategies, accuracy, and two with a bare filter")
+    parser.add_argument("--methods", nargs="*", help="default: all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--evaluations", type=int, default=100)
     parser.add_argument("--predicted", type=int, default=2000, help="evaluations of `accuracy` over predicted quality")
+    parser.add_argument(
+        "--kinds", nargs="*", default=list(KINDS), help="predictors of quality that `accuracy` chooses from"
+    )
+    parser.add_argument("--gradient-steps", type=int, default=500)
+    parser.add_argument("--batch-size", type=int, default=16, help="of gradient steps")
+    parser.add_argument("--soft-strength", type=float, default=0.2, help="of the latency loss, at the budget")
     parser.add_argument(
         "--draws", type=int, default=5000, help="in a row without a candidate, after which a search ends"
     )
@@ -266,12 +307,12 @@ def main() -> None:
         values = {one: [i.latency_ms, i.lower_ms, i.upper_ms] for one, i in zip(names, found, strict=True) if i}
         arguments.again[1].write_text(json.dumps(values), encoding="utf-8")
         return
-    methods = arguments.methods or [*STRATEGIES, "accuracy", "random" + FILTER, "evolution" + FILTER]
-    unknown = [one for one in methods if one.removesuffix(FILTER) not in (*STRATEGIES, "accuracy")]
+    hard = tuple(dict.fromkeys((*STRATEGIES, *GRADIENT, "accuracy")))
+    usual = tuple(f"{one}{FILTER}" for one in STRATEGIES) + tuple(f"{one}{SOFT}" for one in DISTRIBUTIONS)
+    methods = arguments.methods or [*hard, *usual]
+    unknown = [one for one in methods if one not in (*hard, *usual)]
     if unknown:
-        parser.error(
-            f"unknown methods {', '.join(unknown)}; known: {', '.join(STRATEGIES)}, accuracy, each also with {FILTER}"
-        )
+        parser.error(f"unknown methods {', '.join(unknown)}; known: {', '.join((*hard, *usual))}")
     drawn = known.space.sample(min(2000, known.space.size), np.random.default_rng(0))
     budgets = arguments.budgets_ms or [float(np.median(known.predictor.predict([one.graph() for one in drawn])))]
     scores, fastest, runs = scores_of(arguments, known), limits_of(known.predictor, known.space).fastest, []

@@ -71,6 +71,7 @@ def accuracy_search(
     on_candidate: Callable[[History], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     max_draws: int = MAX_DRAWS_AN_EVALUATION,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> AccuracySearch:
     """Score `config.learn + config.scored` feasible networks, the latter chosen by predicted quality.
 
@@ -88,7 +89,7 @@ def accuracy_search(
         floor_ms: as of `run_search`.
         on_candidate: told after each scored network, with all so far.
         stop: asked after each scored network and between the parts.
-        max_draws: as of `run_search`.
+        max_draws, clock: as of `run_search`.
 
     Raises `InfeasibleBudgetError` where the first part finds nothing, `UsageError` where it finds fewer than a predictor
     can be learnt from.
@@ -111,6 +112,7 @@ def accuracy_search(
             on_candidate=tell,
             stop=stop,
             max_draws=max_draws,
+            clock=clock,
             **options,  # type: ignore[arg-type]
         )
         found.history = joined(before, done)

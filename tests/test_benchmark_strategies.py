@@ -23,31 +23,19 @@ def strategies():
 
 def test_a_simulated_run(strategies, tmp_path, monkeypatch, capsys):
     scores, samples = tmp_path / "scores.jsonl", tmp_path / "samples.json"
-    command = [
-        *(
-            sys.executable,
-            "-P",
-            str(SCRIPT),
-            "--dry",
-            "--images",
-            "16",
-            "--score-images",
-            "4",
-            "--calibration-images",
-            "4",
-        ),
-        *("--seeds", "2", "--evaluations", "14", "--predicted", "30", "--draws", "400", "--finalists", "3"),
-        *("--methods", "random", "evolution", "accuracy", "evolution+filter"),
-        *("--scores", str(scores), "--samples", str(samples)),
-    ]
+    names = ["random", "evolution", "accuracy", "reinforce", "proxyless", "evolution+filter", "proxyless+soft"]
+    sizes = {"images": 16, "score-images": 4, "calibration-images": 4, "seeds": 2, "evaluations": 14, "predicted": 30}
+    sizes |= {"draws": 400, "finalists": 3, "gradient-steps": 2, "batch-size": 4}
+    command = ["--dry", "--kinds", "ridge", "--methods", *names, "--scores", str(scores), "--samples", str(samples)]
+    command += [part for name, value in sizes.items() for part in (f"--{name}", str(value))]
     monkeypatch.setattr(sys, "argv", ["strategies.py", *command])
     strategies.main()
     result = json.loads(capsys.readouterr().out)
     methods = result["methods"]
-    assert result["simulated"] is True and list(methods) == command[command.index("--methods") + 1 :][:4]
-    hard = [methods[name] for name in ("random", "evolution", "accuracy")]
+    assert result["simulated"] is True and list(methods) == names
+    hard = [methods[name] for name in names[:5]]
     assert all((one["runs"], one["violations"], one["measured_again"]) == (2, 0, 2) for one in hard)
-    assert all(one["measured"] > 0 for one in hard) and methods["evolution+filter"]["measured"] == 0
+    assert all(one["measured"] > 0 for one in hard) and methods[names[5]]["measured"] == 0
     assert all(one["evaluated"] <= 14 for one in methods.values())
     assert methods["random"]["miou_above_random"] == [0, 0, 0]
     best, low, high = methods["evolution"]["miou"]
