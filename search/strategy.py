@@ -78,8 +78,11 @@ class StrategyContext:
     study: str | None = None
 
 
-STRATEGIES = ("random", "evolution")
-"""Names that `make_strategy` takes."""
+OPTUNA_STRATEGIES = ("optuna-grid", "optuna-random", "optuna-tpe", "optuna-gp", "optuna-nsgaii", "optuna-cmaes")
+STRATEGIES = ("random", "near_best", "evolution", "evolution-ofa", *OPTUNA_STRATEGIES)
+"""Names that `make_strategy` takes: those that look for the best network within the budget."""
+FRONT_STRATEGIES = ("front-evolution", "front-nsgaii")
+"""Names that it takes too: those that look for the best networks at all latencies up to the budget."""
 
 
 def make_strategy(
@@ -90,13 +93,31 @@ def make_strategy(
     *,
     context: StrategyContext | None = None,
 ) -> Strategy:
-    """The strategy of a name, sized for so many evaluations; raises `UsageError` for an unknown one."""
-    from latlas.search.evolution import Evolution
+    """The strategy of a name, sized for so many evaluations.
+
+    Raises `UsageError` for an unknown one, for one that needs what is not installed, and for a storage without Optuna.
+    """
+    from latlas.search.evolution import ONCE_FOR_ALL, Evolution
+    from latlas.search.multi_objective import FrontEvolution
+    from latlas.search.near_best import NearBest
     from latlas.search.random_search import RandomSearch
 
     context = context or StrategyContext()
+    population = max(4, min(100, evaluations // 3))
+    if name in (*OPTUNA_STRATEGIES, "front-nsgaii"):
+        from latlas.search.optuna_strategy import OptunaStrategy
+
+        return OptunaStrategy(name, space, rng, evaluations, context, objectives=2 if name in FRONT_STRATEGIES else 1)
+    if context.storage is not None:
+        raise UsageError(f"strategy {name!r} keeps nothing in a storage; one of {', '.join(OPTUNA_STRATEGIES)} does")
     if name == "random":
         return RandomSearch(space, rng)
+    if name == "near_best":
+        return NearBest(space, rng)
     if name == "evolution":
-        return Evolution(space, rng, population=max(4, min(100, evaluations // 3)))
-    raise UsageError(f"unknown strategy {name!r}; known: {', '.join(STRATEGIES)}")
+        return Evolution(space, rng, population=population)
+    if name == "evolution-ofa":
+        return Evolution(space, rng, name=name, **ONCE_FOR_ALL)
+    if name == "front-evolution":
+        return FrontEvolution(space, rng, population=population)
+    raise UsageError(f"unknown strategy {name!r}; known: {', '.join((*STRATEGIES, *FRONT_STRATEGIES))}")

@@ -1,0 +1,128 @@
+"""Quality and latency at once: the whole Pareto front of a space in one search, with the budget as its slow end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from latlas.latency.errors import UsageError
+from latlas.search.constraint import LatencyConstraint
+from latlas.search.loop import Candidate, History, run_search
+from latlas.search.pareto import crowding, front, hypervolume, ranks
+from latlas.search.random_search import draw
+from latlas.search.strategy import Evaluation, Strategy
+from latlas.search.variation import crossover, mutant, unknown
+from latlas.supernet.space import Architecture, SearchSpace
+
+
+@dataclass
+class FrontEvolution:
+    """NSGA-II (Deb et al. 2002) over quality and latency: children of what is non-dominated and lies in empty regions.
+
+    `population` random architectures come first, then children of binary tournaments among the best `population` seen: the
+    lower rank wins, of equal ranks the less crowded. All children are crossovers, and each gene then changes with
+    `mutation_rate`; `stage_share` of crossovers and mutations are by stages. No child is one that was evaluated.
+    """
+
+    space: SearchSpace
+    rng: np.random.Generator
+    population: int = 32
+    mutation_rate: float = 0.1
+    stage_share: float = 0.33
+    name: str = "front-evolution"
+    _survivors: dict[Architecture, tuple[float, float]] = field(default_factory=dict)
+    _order: dict[Architecture, tuple[int, float]] = field(default_factory=dict)
+    _known: set[Architecture] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.population < 2 or not 0 < self.mutation_rate <= 1 or not 0 <= self.stage_share <= 1:
+            raise UsageError(
+                f"population is {self.population}, mutation_rate {self.mutation_rate}, stage_share {self.stage_share}; "
+                "at least 2, and shares up to 1, of which only the last may be 0"
+            )
+
+    def suggest(self, count: int) -> list[Architecture]:
+        """Draws of `draw` until the first population is evaluated, one in four a mutant of what there is; then children."""
+        survivors = list(self._survivors)
+
+        def first() -> Architecture:
+            if survivors and self.rng.random() < 0.25:
+                return self._mutant(self._winner(survivors))
+            return draw(self.space, self.rng)
+
+        def child() -> Architecture:
+            both = [self._winner(survivors) for _ in range(2)]
+            one = crossover(self.space, both[0], both[1], self.rng, self.stage_share)
+            return self._mutant(one)
+
+        make = child if len(survivors) >= self.population else first
+        return unknown(make, lambda: draw(self.space, self.rng), count, self._known)
+
+    def update(self, completed: Sequence[Evaluation]) -> None:
+        """Keep the best `population` seen by rank and crowding; raises `UsageError` for an evaluation without latency."""
+        for one in completed:
+            if not math.isfinite(one.latency_ms):
+                raise UsageError(f"{one.architecture} has no latency; {self.name} needs it with every evaluation")
+            self._known.add(one.architecture)
+            self._survivors[one.architecture] = (one.latency_ms, one.quality)
+            self._order = ordered(self._survivors)
+            kept = sorted(self._order, key=lambda a: (self._order[a][0], -self._order[a][1], str(a)))[: self.population]
+            self._survivors = {a: self._survivors[a] for a in kept}
+
+    def _winner(self, survivors: Sequence[Architecture]) -> Architecture:
+        pair = [survivors[int(self.rng.integers(len(survivors)))] for _ in range(2)]
+        return min(pair, key=lambda one: (self._order[one][0], -self._order[one][1]))
+
+    def _mutant(self, parent: Architecture) -> Architecture:
+        return mutant(self.space, parent, self.rng, self.mutation_rate, self.stage_share)
+
+
+def ordered(points: dict[Architecture, tuple[float, float]]) -> dict[Architecture, tuple[int, float]]:
+    """Rank and crowding distance within the rank of each architecture's `(latency_ms, quality)`."""
+    names, rows = list(points), np.array(list(points.values()), dtype=np.float64).reshape(-1, 2)
+    rank, distance = ranks(rows), np.zeros(len(rows))
+    for level in range(int(rank.max(initial=-1)) + 1):
+        distance[rank == level] = crowding(rows[rank == level])
+    return {name: (int(r), float(d)) for name, r, d in zip(names, rank, distance, strict=True)}
+
+
+def search_front(
+    strategy: Strategy,
+    constraint: LatencyConstraint,
+    evaluate: Callable[[Architecture], float],
+    evaluations: int,
+    *,
+    start: tuple[Architecture, ...] = (),
+    on_candidate: Callable[[History], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> History:
+    """`run_search` for a front: nothing is too fast, the constraint's budget is the slow end. See `front_of`."""
+    return run_search(
+        strategy, constraint, evaluate, evaluations, start=start, on_candidate=on_candidate, stop=stop, floor_ms=0.0
+    )
+
+
+def front_of(history: History) -> list[Candidate]:
+    """The candidates that no other dominates, the fastest first, by the latency of their verdicts.
+
+    That is what was predicted, for those that were not measured: measure what is to be promised.
+    """
+    candidates = history.candidates
+    kept = front([(one.verdict.latency_ms, one.quality) for one in candidates])
+    found = [one for one, on_front in zip(candidates, kept, strict=True) if on_front]
+    return sorted(found, key=lambda one: (one.verdict.latency_ms, str(one.architecture)))
+
+
+def best_within(history: History, budget_ms: float) -> Candidate | None:
+    """The best candidate whose upper bound is within a budget, which is one of all that a front answers; None without any."""
+    within = [one for one in history.ranked() if one.verdict.upper_ms <= budget_ms]
+    return within[0] if within else None
+
+
+def covered(history: History, reference_ms: float, reference_quality: float = 0.0) -> float:
+    """The hypervolume of a history's front, in milliseconds times quality."""
+    points = [(one.verdict.latency_ms, one.quality) for one in history.candidates]
+    return hypervolume(points, reference_ms, reference_quality)

@@ -1,0 +1,56 @@
+"""Random search with a share of its samples near the best seen, as that of Dense Prediction Cells (arXiv 1809.04184)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from latlas.latency.errors import UsageError
+from latlas.search.strategy import Evaluation
+from latlas.search.variation import mutant, pick, unknown
+from latlas.supernet.space import Architecture, SearchSpace
+
+
+@dataclass
+class NearBest:
+    """Uniform draws, and a `near_share` of draws near the best seen.
+
+    Near is with each gene of one of the `best` best drawn anew at `mutation_rate`, at least one. The paper gives neither the
+    share nor what near is.
+    """
+
+    space: SearchSpace
+    rng: np.random.Generator
+    near_share: float = 0.5
+    best: int = 5
+    mutation_rate: float = 0.1
+    name: str = "near_best"
+    _best: dict[Architecture, float] = field(default_factory=dict)
+    _known: set[Architecture] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.near_share <= 1 or not 0 < self.mutation_rate <= 1 or self.best < 1:
+            raise UsageError(
+                f"near_share is {self.near_share}, mutation_rate {self.mutation_rate}, best {self.best}; shares from 0 to 1, "
+                "the rate above 0, and at least 1 of the best"
+            )
+
+    def suggest(self, count: int) -> list[Architecture]:
+        """Different architectures that were not evaluated yet, near the best or uniform."""
+        best = list(self._best)
+
+        def make() -> Architecture:
+            if best and self.rng.random() < self.near_share:
+                return mutant(self.space, pick(best, self.rng), self.rng, self.mutation_rate)
+            return self.space.random(self.rng)
+
+        return unknown(make, lambda: self.space.random(self.rng), count, self._known)
+
+    def update(self, completed: Sequence[Evaluation]) -> None:
+        """Keep the `best` best seen."""
+        self._known |= {one.architecture for one in completed}
+        self._best |= {one.architecture: one.quality for one in completed}
+        ranked = sorted(self._best.items(), key=lambda item: (-item[1], str(item[0])))
+        self._best = dict(ranked[: self.best])

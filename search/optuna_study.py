@@ -1,0 +1,243 @@
+"""Optuna's studies for a search: samplers by name, storages that processes share, and what is in them.
+
+Optuna is imported by whoever asks for one: `pip install latlas[optuna]`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from latlas.latency.errors import EnvironmentMismatchError, UsageError
+from latlas.search.optuna_coding import MAX_GRID, Coding, ScoreCoding, grid_coding
+from latlas.search.strategy import Evaluation, StrategyContext
+from latlas.supernet.space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+SAMPLERS = ("grid", "random", "tpe", "gp", "nsgaii", "cmaes")
+SPACE, CODING, BUDGET, OWNER, VERDICT, LATENCY = (
+    "latlas_space",
+    "latlas_coding",
+    "latlas_budget_ms",
+    "latlas_process",
+    "verdict",
+    "latency_ms",
+)
+"""Attributes of a study and of its trials."""
+EVALUATED = "evaluated"
+BUDGETS_DIFFER = 0.05
+"""Studies are of one budget; each process states its own in its machine's milliseconds, which differ by less than this share."""
+ABANDONED = timedelta(hours=6)
+"""A trial that another machine began so long ago is taken to be abandoned."""
+SQLITE_SECONDS = 60
+"""How long a process waits for another one's writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerSetting:
+    """A sampler, how it writes architectures, and what it needs of whoever asks it.
+
+    `attempts` is how often it is asked for a suggestion until that is new and predicted to be within the budget. `repeats`:
+    whether it is told of a known architecture again, as a member of its population is. `values`: whether what is over the
+    budget must have a value for the sampler to learn from it. `constrained`: whether it takes constraints. `points`: of a
+    grid, which comes to an end.
+    """
+
+    sampler: BaseSampler
+    coding: Coding
+    attempts: int = 8
+    repeats: bool = False
+    values: bool = False
+    constrained: bool = True
+    points: int = 0
+
+
+def sampler_setting(kind: str, space: SearchSpace, seed: int, evaluations: int) -> SamplerSetting:
+    """The sampler of a kind in `SAMPLERS`, sized for so many evaluations."""
+    from optuna import samplers
+
+    startup = max(4, min(10, evaluations // 4))
+    population = max(4, min(50, evaluations // 4))
+    if kind == "grid":
+        coding = grid_coding(space)
+        return SamplerSetting(
+            _grid_sampler(coding, seed),
+            coding,
+            attempts=2 * MAX_GRID,
+            points=math.prod(map(len, coding.choices.values())),
+        )
+    if kind == "random":
+        return SamplerSetting(samplers.RandomSampler(seed=seed), Coding(space))
+    if kind == "tpe":
+        return SamplerSetting(samplers.TPESampler(seed=seed, n_startup_trials=startup), Coding(space))
+    if kind == "gp":
+        # Asking takes long, and the Gaussian process sees only trials that have values.
+        return SamplerSetting(
+            samplers.GPSampler(seed=seed, n_startup_trials=startup), Coding(space), attempts=2, values=True
+        )
+    if kind == "nsgaii":
+        sampler = samplers.NSGAIISampler(population_size=population, seed=seed)
+        return SamplerSetting(sampler, Coding(space), repeats=True)
+    if kind == "cmaes":
+        return SamplerSetting(
+            samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+            ScoreCoding(space),
+            repeats=True,
+            constrained=False,
+        )
+    raise UsageError(f"unknown sampler {kind!r}; known: {', '.join(SAMPLERS)}")
+
+
+def _grid_sampler(coding: Coding, seed: int) -> BaseSampler:
+    from optuna.samplers import GridSampler
+
+    class Grid(GridSampler):
+        """Optuna's, for ask and tell: it stops a study that is not being run, which raises."""
+
+        def after_trial(self, *arguments: Any) -> None:
+            pass
+
+    return Grid({name: list(options) for name, options in coding.choices.items()}, seed=seed)
+
+
+def require_optuna() -> None:
+    """Raises `UsageError` where Optuna is not installed."""
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError:
+        raise UsageError("this strategy needs Optuna: pip install 'latlas[optuna]'") from None
+
+
+def open_storage(text: str | None) -> BaseStorage | None:
+    """The storage of a text: a database's URL, such as `sqlite:///search.db`, or `journal:` and the path of a file.
+
+    None for one that lives in this process. Raises `UsageError` where it cannot be opened.
+    """
+    if text is None:
+        return None
+    from optuna import storages
+    from optuna.exceptions import OptunaError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    kind, separator, path = text.partition(":")
+    if not separator or not path or kind == "redis":
+        # Optuna's Redis storage unpickles what it finds there.
+        raise UsageError(f"storage {text!r} is not known; write journal:PATH, sqlite:///PATH or another database's URL")
+    try:
+        if kind == "journal":
+            return storages.JournalStorage(storages.journal.JournalFileBackend(path))
+        wait = {"connect_args": {"timeout": SQLITE_SECONDS}} if kind.startswith("sqlite") else {}
+        return storages.RDBStorage(text, engine_kwargs=wait)
+    except (OptunaError, SQLAlchemyError, OSError, ImportError, ValueError) as error:
+        raise UsageError(f"storage {text!r} cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+def open_study(
+    setting: SamplerSetting, space: SearchSpace, context: StrategyContext, directions: tuple[str, ...]
+) -> Study:
+    """The study of a context, begun where there is none, else gone on with.
+
+    Raises `UsageError` without a study's name for a shared storage, and `EnvironmentMismatchError` for a study of another
+    space, budget or coding.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it says each trial otherwise, and so does the loop
+    storage = open_storage(context.storage)
+    if storage is not None and not context.study:
+        raise UsageError(f"storage {context.storage!r} needs the name of the study in it, which all who share it give")
+    study = optuna.create_study(
+        storage=storage,
+        study_name=context.study if storage is not None else None,
+        sampler=setting.sampler,
+        directions=directions,
+        load_if_exists=True,
+    )
+    if storage is None:
+        return study
+    known, mine = study.user_attrs, {SPACE: space.text, CODING: type(setting.coding).__name__}
+    if not known and study.get_trials(deepcopy=False):
+        raise EnvironmentMismatchError(f"study {context.study!r} has trials that are not of Latlas; name another one")
+    for name, value in mine.items():
+        if known.get(name, value) != value:
+            raise EnvironmentMismatchError(
+                f"study {context.study!r} is of {name.removeprefix('latlas_')} {known[name]!r}, not of {value!r}; "
+                "name another one"
+            )
+        if name not in known:
+            study.set_user_attr(name, value)
+    if [one.name.lower() for one in study.directions] != list(directions):
+        raise EnvironmentMismatchError(
+            f"study {context.study!r} is of {len(study.directions)} objectives, not of {len(directions)}; name another one"
+        )
+    if context.budget_ms is not None:
+        budget = known.get(BUDGET)
+        if budget is None:
+            study.set_user_attr(BUDGET, context.budget_ms)
+        elif not isinstance(budget, float) or abs(context.budget_ms / budget - 1) > BUDGETS_DIFFER:
+            raise EnvironmentMismatchError(
+                f"study {context.study!r} is of a budget of {budget} ms, not of {context.budget_ms:.3f}; name another one"
+            )
+    return study
+
+
+def evaluations_of(coding: Coding, trials: list[FrozenTrial]) -> Iterator[Evaluation]:
+    """What was evaluated of a study's trials, by whichever process; trials of anything else are passed over."""
+    for trial in trials:
+        if trial.user_attrs.get(VERDICT) != EVALUATED or not trial.values:
+            continue
+        latency_ms = trial.user_attrs.get(LATENCY)
+        try:
+            architecture = coding.architecture(trial.params)
+        except UsageError:
+            continue
+        known = isinstance(latency_ms, float) and math.isfinite(latency_ms)
+        yield Evaluation(architecture, trial.values[0], latency_ms if known else math.nan)  # type: ignore[arg-type]
+
+
+def shared_evaluations(context: StrategyContext, space: SearchSpace) -> list[Evaluation]:
+    """Everything that the processes of a shared study evaluated, best first; each architecture once.
+
+    Raises `UsageError` where the context names no study that is there.
+    """
+    import optuna
+
+    storage = open_storage(context.storage)
+    if storage is None or not context.study:
+        raise UsageError("the context names no storage and study that processes share")
+    try:
+        study = optuna.load_study(study_name=context.study, storage=storage)
+    except KeyError:
+        raise UsageError(f"{context.storage} has no study {context.study!r}") from None
+    if study.user_attrs.get(SPACE) != space.text:
+        raise EnvironmentMismatchError(f"study {context.study!r} is of {study.user_attrs.get(SPACE)!r}")
+    codings = {kind.__name__: kind for kind in (Coding, ScoreCoding)}
+    kind = codings.get(str(study.user_attrs.get(CODING)))
+    coding = kind(space) if kind is not None else grid_coding(space)
+    found = {one.architecture: one for one in evaluations_of(coding, study.get_trials(deepcopy=False))}
+    return sorted(found.values(), key=lambda one: (-one.quality, str(one.architecture)))
+
+
+def this_process() -> str:
+    """Machine and process, as a trial's attribute says who runs it."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def abandoned(trial: FrozenTrial) -> bool:
+    """Whether who began a trial is no longer there: a process of this machine that has ended, or one of long ago."""
+    machine, _, process = str(trial.user_attrs.get(OWNER, "")).rpartition(":")
+    if machine == platform.node() and process.isdecimal():
+        return not psutil.pid_exists(int(process))
+    return trial.datetime_start is not None and datetime.now() - trial.datetime_start > ABANDONED

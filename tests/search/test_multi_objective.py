@@ -1,0 +1,111 @@
+"""The whole front in one search: against the true front of a space that can be enumerated."""
+
+import numpy as np
+import pytest
+
+from latlas.latency.errors import UsageError
+from latlas.latency.graph import graph_macs
+from latlas.latency.predictor import Prediction
+from latlas.search.constraint import LatencyConstraint
+from latlas.search.multi_objective import FrontEvolution, best_within, covered, front_of, ordered, search_front
+from latlas.search.pareto import front, hypervolume
+from latlas.search.strategy import FRONT_STRATEGIES, Evaluation, make_strategy
+from latlas.supernet.space import enumerate_space, parse_space
+
+SPACE = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.1.1.1")
+WORTH = {"mbconv_k5": 1.0, "mbconv_k3": 0.8, "sepconv_k5": 0.6, "sepconv_k3": 0.5, "shuffle": 0.3, "dilconv_k5": 0.2}
+EVALUATIONS = 150
+
+
+def quality(architecture):
+    """More for the operators that take longer, later layers count more."""
+    return sum(0.1 * (1 + i) * WORTH.get(name, 0.1) for i, name in enumerate(architecture.operators))
+
+
+def latency(architecture):
+    return graph_macs(architecture.graph()) / 1e4
+
+
+class Macs:
+    """A predictor of `latency`, that knows it to a tenth of a per cent."""
+
+    def predict_interval(self, graphs, confidence=0.95):
+        return [Prediction(ms, 0.999 * ms, 1.001 * ms) for ms in (graph_macs(graph) / 1e4 for graph in graphs)]
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """`(latency, quality)` of every architecture, and a budget that nine in ten hold."""
+    points = np.array([(latency(one), quality(one)) for one in enumerate_space(SPACE)])
+    return points, float(np.quantile(points[:, 0], 0.9))
+
+
+def searched(name, budget_ms, seed):
+    strategy = make_strategy(name, SPACE, np.random.default_rng(seed), EVALUATIONS)
+    constraint = LatencyConstraint(Macs(), budget_ms, scale_error=0.0)
+    fastest = min(SPACE.cover(), key=latency)
+    return search_front(strategy, constraint, quality, EVALUATIONS, start=(fastest,))
+
+
+@pytest.mark.parametrize("name", FRONT_STRATEGIES)
+def test_one_run_covers_nearly_what_the_true_front_does(name, truth):
+    points, budget_ms = truth
+    within = points[points[:, 0] <= budget_ms]
+    best = hypervolume(within, budget_ms)
+    for seed in range(2):
+        history = searched(name, budget_ms, seed)
+        assert len(history.candidates) == EVALUATIONS
+        assert max(latency(one.architecture) for one in history.candidates) <= budget_ms
+        of_random = covered(searched("optuna-random", budget_ms, seed), budget_ms)
+        assert of_random < covered(history, budget_ms) <= best * (1 + 1e-9)
+        assert covered(history, budget_ms) > 0.97 * best
+
+
+def test_a_front_answers_every_budget(truth):
+    _, budget_ms = truth
+    history = searched("front-evolution", budget_ms, 0)
+    found = front_of(history)
+    latencies, qualities = ([f(one.architecture) for one in found] for f in (latency, quality))
+    assert latencies == sorted(latencies)
+    assert qualities == sorted(qualities)
+    assert len(found) > 10
+    for share in (0.5, 0.75, 1.0):
+        best = best_within(history, share * budget_ms)
+        assert best.verdict.upper_ms <= share * budget_ms
+        within = [one.quality for one in history.candidates if one.verdict.upper_ms <= share * budget_ms]
+        assert best.quality == max(within)
+    assert best_within(history, 1e-6) is None
+
+
+def test_survivors_are_the_non_dominated_and_of_these_the_spread():
+    strategy = FrontEvolution(SPACE, np.random.default_rng(0), population=5)
+    networks = list(enumerate_space(SPACE))[:40]
+    rng = np.random.default_rng(3)
+    points = {one: (float(rng.uniform(1, 2)), float(rng.uniform())) for one in networks}
+    strategy.update([Evaluation(one, points[one][1], points[one][0]) for one in networks])
+    assert len(strategy._survivors) == 5
+    best = {one for one, on in zip(networks, front(list(points.values())), strict=True) if on}
+    kept = set(strategy._survivors)
+    assert kept <= best or best <= kept
+    fastest = min(best, key=lambda one: points[one][0])
+    assert fastest in kept
+    assert max(networks, key=lambda one: points[one][1]) in kept
+
+
+def test_order_is_by_rank_and_crowding():
+    one, two, three = SPACE.cover()[:3]
+    found = ordered({one: (1.0, 0.5), two: (2.0, 0.4), three: (0.5, 0.1)})
+    assert [found[x][0] for x in (one, two, three)] == [0, 1, 0]
+    assert ordered({}) == {}
+
+
+def test_a_front_needs_latencies():
+    strategy = FrontEvolution(SPACE, np.random.default_rng(0))
+    with pytest.raises(UsageError, match=r"has no latency; front-evolution needs it"):
+        strategy.update([Evaluation(SPACE.cover()[0], 0.5)])
+
+
+@pytest.mark.parametrize("settings", [{"population": 1}, {"mutation_rate": 0.0}, {"stage_share": 2.0}], ids=str)
+def test_impossible_settings_are_refused(settings):
+    with pytest.raises(UsageError, match="population is"):
+        FrontEvolution(SPACE, np.random.default_rng(0), **settings)
