@@ -42,6 +42,7 @@ from latlas.search.interval import Interval
 from latlas.search.kept_lines import KeptLines
 from latlas.search.limits import additive, limits_of
 from latlas.search.loop import History, run_search
+from latlas.search.proxyless import DISTRIBUTIONS
 from latlas.search.strategy import STRATEGIES, Strategy, StrategyContext, make_strategy
 from latlas.search.verify import select
 from latlas.supernet.checkpoint import load_supernet, read_metadata
@@ -53,7 +54,7 @@ from latlas.supernet.space import Architecture, parse_architecture
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from benchmarks.constraint import Known, Points, Samples, known_of
-from benchmarks.gradient import DISTRIBUTIONS, GRADIENT, SOFT, Gradient, gradient_strategy, soft_winner
+from benchmarks.gradient import GRADIENT, SOFT, Gradient, gradient_strategy, soft_winner
 
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8,aspp_channels=8"
 FILTER = "+filter"

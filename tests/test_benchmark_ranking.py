@@ -63,7 +63,7 @@ def test_a_dry_run_in_parts(ranking, tmp_path, monkeypatch, capsys):
 
 
 def test_the_summary_sees_what_ranks_and_what_does_not(ranking):
-    rows = [
+    rows: list[dict[str, float | None]] = [
         {
             "standalone_miou": 0.6 + 0.01 * i,
             "supernet_miou": 0.4 + 0.01 * i,

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="operator"
 """Predictors of quality: what they learn of known truths, their files, and which of them is taken."""
 
 import itertools

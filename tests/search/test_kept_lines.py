@@ -17,7 +17,8 @@ def done(value, calls):
 
 
 def test_what_is_kept_is_not_done_again(tmp_path):
-    calls, path = [], tmp_path / "kept.jsonl"
+    calls: list[float] = []
+    path = tmp_path / "kept.jsonl"
     first = KeptLines(path, {"size": [128, 128]})
     found = first.get("a", "score", done(0.5, calls))
     assert found["miou"] == 0.5 and found["seconds"] >= 0
@@ -32,7 +33,8 @@ def test_what_is_kept_is_not_done_again(tmp_path):
 
 
 def test_a_line_that_a_kill_cut_short_costs_that_line_alone(tmp_path):
-    calls, path = [], tmp_path / "kept.jsonl"
+    calls: list[float] = []
+    path = tmp_path / "kept.jsonl"
     KeptLines(path, {}).get("a", "score", done(0.5, calls))
     KeptLines(path, {}).get("b", "score", done(0.6, calls))
     path.write_text(path.read_text().rstrip()[:-5])

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="operator"
 """Rank agreement against the definition, pair by pair, and its intervals against known truths."""
 
 from itertools import combinations
