@@ -63,20 +63,24 @@ class StageCoding(Coding):
         """As of `Coding`."""
         if set(params) != set(self.choices) or any(params[name] not in self.choices[name] for name in self.choices):
             raise UsageError(f"a trial's parameters {dict(params)!r} are no stages of {self.space.text}")
-        operators: list[str] = []
-        for stage, (name, options) in zip(self._stages, self.choices.items(), strict=True):
-            wanted = params[name]
-            for layer in self.space.choices[stage]:
-                operators.append(wanted if wanted in layer else layer[options.index(wanted) % len(layer)])
-        return self.space.architecture(operators)
+        parts = zip(self._stages, self.choices, strict=True)
+        return self.space.architecture(
+            [one for stage, name in parts for one in self._filled(stage, name, params[name])]
+        )
 
     def params(self, architecture: Architecture) -> dict[str, Any] | None:
         """As of `Coding`: None for an architecture that mixes operators within a stage."""
         params: dict[str, Any] = {}
         for stage, (name, options) in zip(self._stages, self.choices.items(), strict=True):
-            used = [one for one in options if one in architecture.operators[stage]]
-            params[name] = max(used, key=architecture.operators[stage].count)
-        return params if self.architecture(params) == architecture else None
+            found = [one for one in options if self._filled(stage, name, one) == list(architecture.operators[stage])]
+            if not found:
+                return None
+            params[name] = found[0]
+        return params
+
+    def _filled(self, stage: slice, name: str, wanted: str) -> list[str]:
+        place = self.choices[name].index(wanted)
+        return [wanted if wanted in layer else layer[place % len(layer)] for layer in self.space.choices[stage]]
 
 
 class ScoreCoding(Coding):

@@ -8,14 +8,16 @@ search of all of them, which `optuna-dashboard` shows; together they do the numb
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latlas.latency.errors import UsageError
+from latlas.latency.errors import EnvironmentMismatchError, UsageError
 from latlas.search.optuna_constraint import KEY
 from latlas.search.optuna_study import (
+    ARCHITECTURE,
     EVALUATED,
     LATENCY,
     OWNER,
@@ -33,7 +35,7 @@ from latlas.search.variation import MAX_RESAMPLES, mutant
 from latlas.supernet.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial, TrialState
 
 DRY = 32
 """After so many dropped suggestions in a row every second one is a mutant of the best, or a draw, until one is evaluated."""
@@ -66,8 +68,6 @@ class OptunaStrategy:
         objectives: int = 1,
     ) -> None:
         require_optuna()
-        from optuna.samplers import RandomSampler
-
         self.name, self.space, self.rng = name, space, rng
         self.context = context or StrategyContext()
         self.evaluations, self.objectives = evaluations, objectives
@@ -83,21 +83,21 @@ class OptunaStrategy:
             # Two processes of one seed are not to suggest the same; but all go through one grid in one order.
             seed = 0 if kind == "grid" else int(np.random.SeedSequence().generate_state(1)[0] >> 1)
         self._setting = sampler_setting(kind, space, seed, evaluations)
-        self._plain = RandomSampler(seed=seed)
         self._coding = self._setting.coding
         self._study = open_study(self._setting, space, self.context, ("maximize", "minimize")[:objectives])
         self._open: dict[Architecture, Trial] = {}
         self._values: dict[Architecture, tuple[float, ...]] = {}
         self._dropped: dict[Architecture, float] = {}
+        self._elsewhere: set[str] = set()
         self._dry, self._asked = 0, -1
         self._synchronise()
 
     def suggest(self, count: int) -> list[Architecture]:
         """What the sampler asks for; fewer where a grid is finished, or a shared study has all its evaluations."""
         self._close("not evaluated")
-        claimed = self._synchronise()
+        self._synchronise()
         if self.shared:
-            count = min(count, self.evaluations - len(self._values) - claimed)
+            count = min(count, self.evaluations - len(self._values) - len(self._elsewhere))
         found: list[Architecture] = []
         for _ in range(count):
             one = self._ask()
@@ -108,6 +108,8 @@ class OptunaStrategy:
 
     def update(self, completed: Sequence[Evaluation]) -> None:
         """Tell the quality of each; what was not suggested here becomes a trial of its own."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
         for one in completed:
             trial = self._open.pop(one.architecture, None)
             if trial is None and one.architecture in self._values:
@@ -122,8 +124,11 @@ class OptunaStrategy:
             if trial is None:
                 self._add(one, values)
                 continue
-            self._describe(trial, one.architecture, EVALUATED, self._excess_of(one), one.latency_ms)
-            self._study.tell(trial, values, skip_if_finished=True)
+            try:
+                self._describe(trial, EVALUATED, self._excess_of(one), one.latency_ms)
+                self._study.tell(trial, values)
+            except (UpdateFinishedTrialError, ValueError):  # another process took this one to have ended
+                self._add(one, values)
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
         """Tell that suggestions were not evaluated, and by how much they were outside."""
@@ -135,7 +140,7 @@ class OptunaStrategy:
             if self._dry % FORGET == 0:
                 self._dropped.clear()
             if trial is not None:
-                self._drop(trial, one.architecture, one.excess_ms, "dropped")
+                self._drop(trial, one.excess_ms, "dropped")
 
     def _ask(self) -> Architecture | None:
         if not self._setting.points and self._dry >= DRY and self.rng.random() < 0.5:
@@ -143,19 +148,23 @@ class OptunaStrategy:
         for _ in range(self._setting.attempts):
             if self._exhausted():
                 return None
-            trial = self._study.ask(self._coding.distributions)
+            trial = self._trial()
             self._asked = trial.number
             one = self._coding.architecture(trial.params)
-            if one in self._open or one in self._dropped:
+            if self._taken(one) or one in self._dropped:
                 self._fail(trial, "suggested before")
             elif one in self._values:
                 self._repeat(trial, one)
             elif (excess := self._predicted_excess(one)) > 0:
                 self._dropped[one] = excess
-                self._drop(trial, one, excess, "predicted over the budget")
+                trial.set_user_attr(ARCHITECTURE, str(one))
+                self._drop(trial, excess, "predicted over the budget")
             else:
                 return self._opened(trial, one)
         return self._other()
+
+    def _taken(self, architecture: Architecture) -> bool:
+        return architecture in self._open or (self.shared and str(architecture) in self._elsewhere)
 
     def _exhausted(self) -> bool:
         """Whether a grid has no points left; the sampler goes through all trials to say so."""
@@ -166,6 +175,8 @@ class OptunaStrategy:
 
     def _other(self) -> Architecture:
         """A mutant of one of the best, or a draw: one that is new where there is any."""
+        from optuna.samplers import PartialFixedSampler
+
         best = sorted(self._values, key=lambda one: (-self._values[one][0], str(one)))[:5]
         for _ in range(MAX_RESAMPLES):
             if best and self.rng.random() < 0.5:
@@ -173,20 +184,28 @@ class OptunaStrategy:
             else:
                 one = draw(self.space, self.rng)
             params = self._coding.params(one)
-            new = one not in self._open and one not in self._values and one not in self._dropped
+            new = not self._taken(one) and one not in self._values and one not in self._dropped
             if params is not None and new and self._predicted_excess(one) <= 0:
                 break
         if params is None or not new:
             return one
-        # A population takes in only what its own sampler began; others learn from all trials, and asking them may take long.
-        self._study.sampler = self._setting.sampler if self._setting.repeats else self._plain
-        self._study.enqueue_trial(params)
-        trial = self._study.ask(self._coding.distributions)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is said to be experimental, since 2.4
+            self._study.sampler = PartialFixedSampler(params, self._setting.sampler)
+        trial = self._trial()
         self._study.sampler = self._setting.sampler
-        return self._opened(trial, self._coding.architecture(trial.params))
+        return self._opened(trial, one)
+
+    def _trial(self) -> Trial:
+        try:
+            return self._study.ask(self._coding.distributions)
+        except ValueError as error:  # of parameters that somebody gave another meaning
+            raise EnvironmentMismatchError(
+                f"study {self.context.study!r} holds trials of something else ({error}); name another one"
+            ) from None
 
     def _opened(self, trial: Trial, architecture: Architecture) -> Architecture:
-        trial.set_user_attr("architecture", str(architecture))
+        trial.set_user_attr(ARCHITECTURE, str(architecture))
         if self.shared:
             trial.set_user_attr(OWNER, this_process())
         self._open[architecture] = trial
@@ -198,7 +217,7 @@ class OptunaStrategy:
         params = self._coding.params(one.architecture)
         if params is None:  # what a coarse grid cannot write
             return
-        attributes: dict[str, Any] = {"architecture": str(one.architecture), VERDICT: EVALUATED}
+        attributes: dict[str, Any] = {ARCHITECTURE: str(one.architecture), VERDICT: EVALUATED}
         if math.isfinite(one.latency_ms):
             attributes[LATENCY] = one.latency_ms
         trial = create_trial(
@@ -212,16 +231,16 @@ class OptunaStrategy:
         if not self._setting.repeats:
             self._fail(trial, "known")
             return
-        self._describe(trial, architecture, "known", 0.0)
+        self._describe(trial, "known", 0.0)
         self._study.tell(trial, self._values[architecture])
 
-    def _drop(self, trial: Trial, architecture: Architecture, excess_ms: float, verdict: str) -> None:
+    def _drop(self, trial: Trial, excess_ms: float, verdict: str) -> None:
         from optuna.trial import TrialState
 
         if excess_ms <= 0:
             self._fail(trial, verdict)
             return
-        self._describe(trial, architecture, verdict, excess_ms)
+        self._describe(trial, verdict, excess_ms)
         if self._setting.values and self._values:
             # It has no quality. The mean of those known says the least about it; the constraint says the rest.
             mean = np.mean(list(self._values.values()), axis=0)
@@ -240,10 +259,7 @@ class OptunaStrategy:
             self._fail(trial, verdict)
         self._open.clear()
 
-    def _describe(
-        self, trial: Trial, architecture: Architecture, verdict: str, excess_ms: float, latency_ms: float = math.nan
-    ) -> None:
-        trial.set_user_attr("architecture", str(architecture))
+    def _describe(self, trial: Trial, verdict: str, excess_ms: float, latency_ms: float = math.nan) -> None:
         trial.set_user_attr(VERDICT, verdict)
         if math.isfinite(latency_ms):
             trial.set_user_attr(LATENCY, latency_ms)
@@ -262,19 +278,22 @@ class OptunaStrategy:
         codes = self.space.encode([architecture])
         return float(self.context.terms.values(codes)[0]) - self.context.budget_ms
 
-    def _synchronise(self) -> int:
-        """Take in what others evaluated; how many suggestions others have under way. Those of ended processes fail."""
+    def _synchronise(self) -> None:
+        """Take in what others evaluated, and what they are about to; suggestions of processes that ended fail."""
         if not self.shared:
-            return 0
+            return
         from optuna.trial import TrialState
 
-        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        for one in evaluations_of(self._coding, complete):
+        for one in evaluations_of(self._coding, self._trials(TrialState.COMPLETE)):
             values = (one.quality, one.latency_ms)[: self.objectives]
             if all(map(math.isfinite, values)):
                 self._values.setdefault(one.architecture, values)
-        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for trial in running:
+        self._elsewhere.clear()
+        for trial in self._trials(TrialState.RUNNING):
             if abandoned(trial):
                 self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-        return sum(not abandoned(trial) for trial in running)
+            else:
+                self._elsewhere.add(str(trial.user_attrs.get(ARCHITECTURE, trial.number)))
+
+    def _trials(self, state: TrialState) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=(state,))

@@ -22,16 +22,17 @@ from latlas.supernet.space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
-    from optuna.storages import BaseStorage
+    from optuna.storages import BaseStorage, RDBStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
 SAMPLERS = ("grid", "random", "tpe", "gp", "nsgaii", "cmaes")
-SPACE, CODING, BUDGET, OWNER, VERDICT, LATENCY = (
+SPACE, CODING, BUDGET, OWNER, ARCHITECTURE, VERDICT, LATENCY = (
     "latlas_space",
     "latlas_coding",
     "latlas_budget_ms",
-    "latlas_process",
+    "process",
+    "architecture",
     "verdict",
     "latency_ms",
 )
@@ -138,10 +139,29 @@ def open_storage(text: str | None) -> BaseStorage | None:
     try:
         if kind == "journal":
             return storages.JournalStorage(storages.journal.JournalFileBackend(path))
-        wait = {"connect_args": {"timeout": SQLITE_SECONDS}} if kind.startswith("sqlite") else {}
-        return storages.RDBStorage(text, engine_kwargs=wait)
+        if not kind.startswith("sqlite"):
+            return storages.RDBStorage(text)
+        storage = storages.RDBStorage(text, engine_kwargs={"connect_args": {"timeout": SQLITE_SECONDS}})
+        _write_ahead(storage)
+        return storage
     except (OptunaError, SQLAlchemyError, OSError, ImportError, ValueError) as error:
         raise UsageError(f"storage {text!r} cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """A trial is some twenty transactions: with a write-ahead log these need not wait for the disk, nor readers for writers.
+
+    What a machine that loses its power loses is the last of them, not the file.
+    """
+    from sqlalchemy import event, text
+
+    @event.listens_for(storage.engine, "connect")
+    def connected(connection: Any, record: object) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    with storage.engine.begin() as connection:
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+    storage.engine.dispose()  # connections made before
 
 
 def open_study(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from latlas.latency.errors import UsageError
 from latlas.search.feasible import Additive
 from latlas.supernet.space import Architecture, SearchSpace
+
+if TYPE_CHECKING:
+    from latlas.search.distribution import Distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,24 @@ class StrategyContext:
 
     terms: Additive | None = None
     budget_ms: float | None = None
-    distribution: Any | None = None
+    distribution: Distribution | None = None
     storage: str | None = None
     study: str | None = None
 
 
 OPTUNA_STRATEGIES = ("optuna-grid", "optuna-random", "optuna-tpe", "optuna-gp", "optuna-nsgaii", "optuna-cmaes")
-STRATEGIES = ("random", "near_best", "evolution", "evolution-ofa", *OPTUNA_STRATEGIES)
+TRAINED_STRATEGIES = ("proxyless", "proxyless-adjacent")
+"""Names of those that need a trained distribution in the context."""
+STRATEGIES = (
+    "random",
+    "near_best",
+    "evolution",
+    "evolution-ofa",
+    "reinforce",
+    "reinforce-adjacent",
+    *TRAINED_STRATEGIES,
+    *OPTUNA_STRATEGIES,
+)
 """Names that `make_strategy` takes: those that look for the best network within the budget."""
 FRONT_STRATEGIES = ("front-evolution", "front-nsgaii")
 """Names that it takes too: those that look for the best networks at all latencies up to the budget."""
@@ -95,7 +109,8 @@ def make_strategy(
 ) -> Strategy:
     """The strategy of a name, sized for so many evaluations.
 
-    Raises `UsageError` for an unknown one, for one that needs what is not installed, and for a storage without Optuna.
+    Raises `UsageError` for an unknown one, for one that needs what is not installed or what the context lacks, and for a
+    storage that it would not use.
     """
     from latlas.search.evolution import ONCE_FOR_ALL, Evolution
     from latlas.search.multi_objective import FrontEvolution
@@ -120,4 +135,24 @@ def make_strategy(
         return Evolution(space, rng, name=name, **ONCE_FOR_ALL)
     if name == "front-evolution":
         return FrontEvolution(space, rng, population=population)
+    if name in ("reinforce", "reinforce-adjacent", *TRAINED_STRATEGIES):
+        return _of_distribution(name, space, rng, context)
     raise UsageError(f"unknown strategy {name!r}; known: {', '.join((*STRATEGIES, *FRONT_STRATEGIES))}")
+
+
+def _of_distribution(name: str, space: SearchSpace, rng: np.random.Generator, context: StrategyContext) -> Strategy:
+    """`reinforce` learns one from next to uniform, `proxyless` searches a trained one; of layers, or of adjacent ones."""
+    from latlas.search.distribution import AdjacentWeights, LayerWeights
+    from latlas.search.distribution_strategy import DistributionStrategy
+
+    kind = AdjacentWeights if name.endswith("-adjacent") else LayerWeights
+    distribution, learns = context.distribution, name not in TRAINED_STRATEGIES
+    if learns:
+        distribution = kind.initial(tuple(len(options) for options in space.choices), rng)
+    elif not isinstance(distribution, kind):
+        given = "none" if distribution is None else type(distribution).__name__
+        raise UsageError(f"strategy {name!r} searches trained {kind.__name__}, {given} was given; train them first")
+    terms, budget_ms = context.terms, context.budget_ms
+    if terms is None or budget_ms is None:
+        terms = budget_ms = None
+    return DistributionStrategy(space, rng, distribution, terms=terms, budget_ms=budget_ms, learns=learns, name=name)

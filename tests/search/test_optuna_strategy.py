@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from latlas.latency.errors import EnvironmentMismatchError, UsageError
 from latlas.latency.graph import graph_macs
 from latlas.latency.predictor import Prediction
+from latlas.search import optuna_coding
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.feasible import Additive
 from latlas.search.loop import run_search
@@ -25,7 +26,7 @@ from latlas.supernet.space import enumerate_space, parse_space
 SPACE = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.1.1.1")
 SKIP = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.2.2.1,skip=true")
 FAST = [name for name in OPTUNA_STRATEGIES if name != "optuna-gp"]
-SHARED = [name for name in FAST if name != "optuna-cmaes"]
+EVALUATIONS = 24
 
 
 def quality(architecture):
@@ -106,7 +107,7 @@ def latency(architecture):
 
 @pytest.fixture(scope="module")
 def budget_ms():
-    return float(np.quantile([latency(one) for one in SPACE.sample(300, np.random.default_rng(0))], 0.2))
+    return float(np.quantile([latency(one) for one in SPACE.sample(300, np.random.default_rng(0))], 0.4))
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -142,13 +143,12 @@ def test_what_is_predicted_over_the_budget_is_not_suggested(name, budget_ms):
 
 
 def test_a_grid_is_gone_through_once_and_ends():
-    few = parse_space("portrait:height=32,width=32,widths=8.8,depths=1.1")
-    strategy, seen = make("optuna-grid", space=few), []
-    while suggested := strategy.suggest(10):
+    strategy, seen = make("optuna-grid"), []
+    while suggested := strategy.suggest(300):
         strategy.update([Evaluation(one, quality(one), 1.0) for one in suggested[::2]])
         strategy.dropped([Dropped(one, 0.1) for one in suggested[1::2]])
         seen += suggested
-    assert sorted(map(str, seen)) == sorted(map(str, enumerate_space(few)))
+    assert sorted(map(str, seen)) == sorted(map(str, enumerate_space(SPACE)))
 
 
 def test_a_grid_of_a_large_space_has_one_operator_a_stage():
@@ -188,10 +188,10 @@ def test_parameters_of_something_else_are_refused(kind, params):
         kind(SKIP).architecture(params)
 
 
-def test_a_grid_that_cannot_be_gone_through_is_refused():
-    deep = parse_space("portrait:widths=8.8.16.16.16.16,depths=4.4.4.4.4.4")
-    with pytest.raises(UsageError, match="one operator a stage, 20000 are the most"):
-        grid_coding(deep)
+def test_a_grid_that_cannot_be_gone_through_is_refused(monkeypatch):
+    monkeypatch.setattr(optuna_coding, "MAX_GRID", 2000)
+    with pytest.raises(UsageError, match="2401 points with one operator a stage, 2000 are the most"):
+        grid_coding(PortraitSpace())
 
 
 WORKER = """
@@ -213,11 +213,11 @@ def quality(architecture):
     time.sleep(0.02)  # so that neither is done before the other has begun
     return architecture.operators.count("mbconv_k5") / len(architecture.operators)
 context = StrategyContext(storage=storage, study="shared", budget_ms=budget_ms)
-strategy = make_strategy(name, space, np.random.default_rng(0), 40, context=context)
+strategy = make_strategy(name, space, np.random.default_rng(0), 24, context=context)
 print("ready", flush=True)
 sys.stdin.readline()
 constraint = LatencyConstraint(Macs(), budget_ms, scale_error=0.0)
-history = run_search(strategy, constraint, quality, 40, batch=4)
+history = run_search(strategy, constraint, quality, 24, batch=4)
 print(*[one.architecture for one in history.candidates], sep="\\n")
 """
 
@@ -244,8 +244,8 @@ def test_two_processes_share_a_search_and_together_do_the_number_asked_for(name,
 
     assert all(outputs)  # both took part
     done = [*outputs[0], *outputs[1]]
-    assert len(set(done)) == len(done)  # and none of it twice
-    assert 40 <= len(done) <= 44  # at most a batch more
+    assert len(done) - len(set(done)) <= 3  # twice only what both asked for in the same moment
+    assert EVALUATIONS <= len(set(done)) <= EVALUATIONS + 4  # at most a batch more
     context = StrategyContext(storage=storage, study="shared", budget_ms=budget_ms)
     found = shared_evaluations(context, SPACE)
     assert {str(one.architecture) for one in found} == set(done)
@@ -253,8 +253,8 @@ def test_two_processes_share_a_search_and_together_do_the_number_asked_for(name,
     assert all(latency(one.architecture) <= budget_ms and one.quality == quality(one.architecture) for one in found)
 
     # Whoever comes later goes on from there: with the same number there is nothing left to do.
-    assert make(name, storage=storage, study="shared", evaluations=40).suggest(8) == []
-    more = make(name, storage=storage, study="shared", evaluations=50)
+    assert make(name, storage=storage, study="shared", evaluations=EVALUATIONS).suggest(8) == []
+    more = make(name, storage=storage, study="shared", evaluations=EVALUATIONS + 10)
     assert more.suggest(4)
     assert not set(map(str, more.suggest(4))) & set(done)
     more.dropped([Dropped(one) for one in list(more._open)])
@@ -315,12 +315,23 @@ def test_a_storage_needs_a_studys_name_and_a_sampler_without_pickles(tmp_path):
 def test_a_strangers_trial_is_passed_over(tmp_path):
     storage = f"sqlite:///{tmp_path}/search.db"
     strategy = make("optuna-random", storage=storage, study="one")
-    for params in ({"layer00": "shuffle"}, {"x": "shuffle"}):
+
+    def add(params):
         distributions = {name: optuna.distributions.CategoricalDistribution([value]) for name, value in params.items()}
+        attributes = {"verdict": "evaluated"}
         strategy._study.add_trial(
-            optuna.trial.create_trial(
-                value=9.0, params=params, distributions=distributions, user_attrs={"verdict": "evaluated"}
-            )
+            optuna.trial.create_trial(value=9.0, params=params, distributions=distributions, user_attrs=attributes)
         )
+
+    add({"x": "shuffle"})
     assert len(strategy.suggest(3)) == 3
     assert shared_evaluations(StrategyContext(storage=storage, study="one"), SPACE) == []
+
+
+def test_a_study_whose_parameters_mean_something_else_is_refused(tmp_path):
+    storage = f"sqlite:///{tmp_path}/search.db"
+    foreign = optuna.create_study(storage=storage, study_name="one")
+    foreign.set_user_attr("latlas_space", SPACE.text)
+    foreign.ask({"layer00": optuna.distributions.CategoricalDistribution(["shuffle", "other"])})
+    with pytest.raises(EnvironmentMismatchError, match="holds trials of something else"):
+        make("optuna-random", storage=storage, study="one").suggest(3)

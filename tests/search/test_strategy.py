@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from latlas.latency.errors import UsageError
 from latlas.latency.graph import graph_macs
 from latlas.latency.predictor import Prediction
 from latlas.search.constraint import LatencyConstraint
+from latlas.search.distribution import AdjacentWeights, LayerWeights
 from latlas.search.feasible import Additive
 from latlas.search.loop import run_search
 from latlas.search.strategy import (
     FRONT_STRATEGIES,
     OPTUNA_STRATEGIES,
     STRATEGIES,
+    TRAINED_STRATEGIES,
     Dropped,
     Evaluation,
     StrategyContext,
@@ -66,10 +69,18 @@ def context_of(space, share=0.5):
     return StrategyContext(terms=terms, budget_ms=float(np.quantile(terms.values(codes), share)))
 
 
+def strategy_of(name, space, seed, context=None):
+    """The strategy, with a distribution that stands for a trained one where it needs that."""
+    if name in TRAINED_STRATEGIES:
+        kind = AdjacentWeights if name.endswith("-adjacent") else LayerWeights
+        sizes = tuple(len(options) for options in space.choices)
+        context = replace(context or StrategyContext(), distribution=kind.initial(sizes, np.random.default_rng(5), 0.5))
+    return make_strategy(name, space, np.random.default_rng(seed), EVALUATIONS, context=context)
+
+
 def drive(name, space, seed, informed=False):
     """Everything a strategy suggests in some rounds, each round evaluated and told to it."""
-    context = context_of(space) if informed else None
-    strategy, seen = make_strategy(name, space, np.random.default_rng(seed), EVALUATIONS, context=context), []
+    strategy, seen = strategy_of(name, space, seed, context_of(space) if informed else None), []
     rounds, batch = SLOW.get(name, (ROUNDS, BATCH))
     for _ in range(rounds):
         suggested = strategy.suggest(batch)
@@ -123,9 +134,7 @@ class Macs:
 @pytest.mark.parametrize("name", ALL)
 class TestEveryStrategy:
     def make(self, name, setting, seed=0):
-        space, informed = setting
-        context = context_of(space) if informed else None
-        return make_strategy(name, space, np.random.default_rng(seed), EVALUATIONS, context=context)
+        return strategy_of(name, setting[0], seed, context_of(setting[0]) if setting[1] else None)
 
     def test_says_its_name(self, name, setting):
         assert self.make(name, setting).name == name
@@ -145,7 +154,7 @@ class TestEveryStrategy:
             strategy.update(told(suggested))
 
     def test_suggests_the_same_for_the_same_seed_and_updates(self, name, setting, driven):
-        assert drive(name, *setting[:1], 7, setting[1]) == driven[name]
+        assert drive(name, setting[0], 7, setting[1]) == driven[name]
 
     def test_suggests_the_same_in_another_process(self, name, elsewhere, driven):
         assert elsewhere[name] == driven[name]
@@ -203,9 +212,7 @@ class TestEveryStrategy:
         known = context_of(space, share=0.02)
         assert known.budget_ms is not None
         constraint = LatencyConstraint(Macs(), 1.02 * known.budget_ms, scale_error=0.0)
-        strategy = make_strategy(
-            name, space, np.random.default_rng(0), EVALUATIONS, context=known if informed else None
-        )
+        strategy = strategy_of(name, space, 0, known if informed else None)
         wanted = 12 if name not in SLOW else 6
         history = run_search(strategy, constraint, quality, wanted, start=(min(space.cover(), key=latency),))
         assert len({one.architecture for one in history.candidates}) == wanted
@@ -242,3 +249,14 @@ def test_a_storage_is_refused_by_what_would_not_use_it():
     context = StrategyContext(storage="journal:search.log", study="one")
     with pytest.raises(UsageError, match="'evolution' keeps nothing in a storage"):
         make_strategy("evolution", parse_space(SPACES["plain"]), np.random.default_rng(0), 10, context=context)
+
+
+@pytest.mark.parametrize("name", TRAINED_STRATEGIES)
+def test_what_needs_a_trained_distribution_says_so(name):
+    space = parse_space(SPACES["plain"])
+    with pytest.raises(UsageError, match=f"'{name}' searches trained .*, none was given; train them first"):
+        make_strategy(name, space, np.random.default_rng(0), 10)
+    other = LayerWeights if name.endswith("-adjacent") else AdjacentWeights
+    wrong = StrategyContext(distribution=other.initial((7, 7, 7, 7), np.random.default_rng(0)))
+    with pytest.raises(UsageError, match=f"{other.__name__} was given"):
+        make_strategy(name, space, np.random.default_rng(0), 10, context=wrong)
