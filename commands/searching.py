@@ -25,6 +25,11 @@ def search(
         str, typer.Option(help="mobilenetv3_large, mobilenetv3_small, or narrowed: ..._x0.75.")
     ] = "mobilenetv3_large",
     strategy: Annotated[str, typer.Option(help="random or evolution.")] = "evolution",
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Where an Optuna strategy keeps its trials: sqlite:///search.db, or a journal file."),
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="Name of the study there; searches of one name share it.")] = None,
     evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
     finalists: Annotated[int, typer.Option(help="Best candidates to measure and to train.", min=1)] = 9,
     halving_steps: Annotated[
@@ -113,6 +118,8 @@ def search(
             steps=train_steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device
         ),
         time_limit_s=time_limit,
+        storage=storage,
+        study=study,
         onnx=onnx,
     )
     training = options.data_of(data, "train", *options.size_of(train_resolution, (height, width)), images, seed)

@@ -11,13 +11,16 @@ from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.search.campaigns import Campaigns
 from latlas.search.constraint import LatencyConstraint
+from latlas.search.feasible import Additive
 from latlas.search.history_file import HistoryFile
+from latlas.search.limits import additive
 from latlas.search.loop import Candidate, History, run_search
 from latlas.search.preparation import Prepared
+from latlas.search.recorded import RecordedSuggestions
 from latlas.search.run_folder import HISTORY, RunFolder
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.search.session import Anchors, Session, elect, open_session
-from latlas.search.strategy import make_strategy
+from latlas.search.strategy import StrategyContext, make_strategy
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.score import score
@@ -52,7 +55,6 @@ def explore(
     candidate held it when measured.
     """
     journal, space = run.journal, supernet.space
-    strategy = make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations)
     constraint, session, anchors = open_session(
         saved,
         Campaigns(setting, journal),
@@ -64,6 +66,17 @@ def explore(
         config.max_measurements,
         listener.on_note,
     )
+    context = StrategyContext(
+        _in_session(additive(saved.predictor, space), constraint.scale),
+        constraint.budget_ms,
+        storage=config.storage,
+        study=config.study,
+    )
+    strategy = make_strategy(
+        config.strategy, space, np.random.default_rng(config.seed), config.evaluations, context=context
+    )
+    if config.storage is not None:
+        strategy = RecordedSuggestions(strategy, journal, space)
     file = HistoryFile(run.path / HISTORY, strategy.name, constraint.budget_ms)
     began_s = journal.seconds()
 
@@ -92,6 +105,14 @@ def explore(
     finalists = elect(history, constraint, session, config.finalists, listener.on_note)
     file.add_finalists(finalists, journal.seconds())
     return Explored(constraint, session, anchors, history, finalists, file)
+
+
+def _in_session(terms: Additive | None, scale: float) -> Additive | None:
+    """A predictor's sum in the session's milliseconds."""
+    if terms is None:
+        return None
+    pairwise = {pair: table * scale for pair, table in terms.pairwise.items()}
+    return Additive(terms.constant * scale, [column * scale for column in terms.unary], pairwise)
 
 
 def share(value: object) -> float:

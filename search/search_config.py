@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from latlas.latency.errors import UsageError
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.loop import History
+from latlas.search.strategy import STRATEGIES
 from latlas.supernet.train import TrainConfig, TrainProgress
 
 
@@ -24,7 +25,8 @@ class SearchConfig:
     of as many as a layer has operators; the baseline is then trained so many steps longer. It pays only where the supernet
     was trained for very long: after 800 and 350 further steps a subnet was at 65.1 % mIoU, and at 67.6 % after 350 steps
     from nothing. After `time_limit_s` seconds of searching, those of killed runs counted, no more candidates are scored.
-    With `onnx` the winner is also written as ONNX, where the packages for that are installed.
+    `storage` and `study` are where one of Optuna's strategies keeps its trials, which several searches may share. With `onnx`
+    the winner is also written as ONNX, where the packages for that are installed.
     """
 
     budget_ms: float | None = None
@@ -43,6 +45,8 @@ class SearchConfig:
     inherit: bool = False
     train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1500))
     time_limit_s: float | None = None
+    storage: str | None = None
+    study: str | None = None
     onnx: bool = True
 
     def __post_init__(self) -> None:
@@ -51,6 +55,8 @@ class SearchConfig:
         for name, least in (("finalists", 1), ("halving_steps", 0), ("score_images", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.strategy not in STRATEGIES:
+            raise UsageError(f"unknown strategy {self.strategy!r}; known: {', '.join(STRATEGIES)}")
 
 
 @dataclass(slots=True)

@@ -53,8 +53,8 @@ def test_an_answer_is_read_alike_the_first_time_and_from_the_journal(tmp_path):
     read = []
     for _ in range(2):
         with RunJournal(tmp_path / "j", HEADER) as journal:
-            journal.ask("trial", ["a", 2], lambda: {"steps": (1, 2), 3: None}, read.append)
-    assert read[0] == read[1] == {"steps": [1, 2], "3": None}
+            journal.ask("trial", ["a", 2], lambda: {"steps": (1, 2), "b": None}, read.append)
+    assert read[0] == read[1] == {"steps": [1, 2], "b": None}
 
 
 def test_another_run_is_refused_by_what_differs(tmp_path):
