@@ -14,6 +14,13 @@ from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result
 from latlas.latency.errors import UsageError
 
+STRATEGY_NAMES = (
+    *("random", "near_best", "evolution", "evolution-ofa"),
+    *("optuna-grid", "optuna-random", "optuna-tpe", "optuna-gp", "optuna-nsgaii", "optuna-cmaes"),
+    *("front-evolution", "front-nsgaii"),
+)
+"""Those of `search/strategy.py`, written down here as that is imported only by what searches."""
+
 
 def search(
     predictor: Annotated[Path, typer.Option(help="Folder of a predictor.")] = Path("predictor"),
@@ -24,7 +31,15 @@ def search(
     baseline: Annotated[
         str, typer.Option(help="mobilenetv3_large, mobilenetv3_small, or narrowed: ..._x0.75.")
     ] = "mobilenetv3_large",
-    strategy: Annotated[str, typer.Option(help="random or evolution.")] = "evolution",
+    strategy: Annotated[
+        str, typer.Option(help=f"{', '.join(STRATEGY_NAMES)}; optuna-* need the extra optuna.")
+    ] = "evolution",
+    pareto: Annotated[
+        bool,
+        typer.Option(
+            "--pareto", help="Look for the front: networks at all latencies up to the budget, by front-evolution."
+        ),
+    ] = False,
     storage: Annotated[
         str | None,
         typer.Option(help="Where an Optuna strategy keeps its trials: sqlite:///search.db, or a journal file."),
@@ -83,11 +98,17 @@ def search(
     from latlas.search.report import comparison_rows
     from latlas.search.run_folder import RESULT, discard
     from latlas.search.search_config import Listener, SearchConfig, require_searchable
+    from latlas.search.strategy import FRONT_STRATEGIES
     from latlas.search.tensorboard import TensorBoard
     from latlas.supernet.augment import Augmentation
     from latlas.supernet.checkpoint import load_supernet, read_metadata
     from latlas.supernet.train import TrainConfig
 
+    if pareto and strategy not in ("evolution", *FRONT_STRATEGIES):
+        raise UsageError(
+            f"--pareto is searched by {' or '.join(FRONT_STRATEGIES)}, not by {strategy}; leave out one of both"
+        )
+    chosen = FRONT_STRATEGIES[0] if pareto and strategy not in FRONT_STRATEGIES else strategy
     budget = None if budget_ms == "auto" else options.number_of(budget_ms, "--budget-ms")
     if (out / RESULT).exists() and not force:
         raise UsageError(f"{out} holds a finished search; choose another folder, or --force to replace it")
@@ -103,7 +124,7 @@ def search(
     config = SearchConfig(
         budget_ms=budget,
         baseline=baseline,
-        strategy=strategy,
+        strategy=chosen,
         evaluations=evaluations,
         finalists=finalists,
         halving_steps=halving_steps,

@@ -15,6 +15,7 @@ from latlas.search.feasible import Additive
 from latlas.search.history_file import HistoryFile
 from latlas.search.limits import additive
 from latlas.search.loop import Candidate, History, run_search
+from latlas.search.measured_front import measured_front
 from latlas.search.preparation import Prepared
 from latlas.search.recorded import RecordedSuggestions
 from latlas.search.run_folder import HISTORY, RunFolder
@@ -29,7 +30,8 @@ from latlas.supernet.space import Architecture
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What was found: the candidates, and the finalists that held the budget when measured anew, best first."""
+    """What was found: the candidates, the finalists that held the budget when measured anew, best first, and, where a front
+    was looked for, what is on it, the fastest first."""
 
     constraint: LatencyConstraint
     session: Session
@@ -37,6 +39,7 @@ class Explored:
     history: History
     finalists: list[Candidate]
     file: HistoryFile
+    front: list[Candidate]
 
 
 def explore(
@@ -96,15 +99,18 @@ def explore(
         evaluate,
         config.evaluations,
         start=(anchors.fastest_architecture,),
-        floor_ms=config.min_use * min(constraint.budget_ms, anchors.slowest_ms),
+        # On a front nothing is too fast.
+        floor_ms=0.0 if config.front else config.min_use * min(constraint.budget_ms, anchors.slowest_ms),
         on_candidate=on_candidate,
         stop=lambda: journal.over(config.time_limit_s, began_s),
         clock=journal.seconds,
     )
     file.update(history, write=False)
+    front = measured_front(history, constraint, session, listener.on_note) if config.front else []
+    file.add("front", front, journal.seconds())
     finalists = elect(history, constraint, session, config.finalists, listener.on_note)
-    file.add_finalists(finalists, journal.seconds())
-    return Explored(constraint, session, anchors, history, finalists, file)
+    file.add("finalist", finalists, journal.seconds())
+    return Explored(constraint, session, anchors, history, finalists, file, front)
 
 
 def _in_session(terms: Additive | None, scale: float) -> Additive | None:

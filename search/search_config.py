@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from latlas.latency.errors import UsageError
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.loop import History
-from latlas.search.strategy import STRATEGIES
+from latlas.search.strategy import FRONT_STRATEGIES, STRATEGIES
 from latlas.supernet.train import TrainConfig, TrainProgress
 
 
@@ -55,8 +55,14 @@ class SearchConfig:
         for name, least in (("finalists", 1), ("halving_steps", 0), ("score_images", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {least}")
-        if self.strategy not in STRATEGIES:
-            raise UsageError(f"unknown strategy {self.strategy!r}; known: {', '.join(STRATEGIES)}")
+        if self.strategy not in (*STRATEGIES, *FRONT_STRATEGIES):
+            known = ", ".join((*STRATEGIES, *FRONT_STRATEGIES))
+            raise UsageError(f"unknown strategy {self.strategy!r}; known: {known}")
+
+    @property
+    def front(self) -> bool:
+        """Whether the strategy looks for networks at all latencies up to the budget."""
+        return self.strategy in FRONT_STRATEGIES
 
 
 @dataclass(slots=True)
