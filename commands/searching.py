@@ -17,9 +17,10 @@ from latlas.latency.errors import UsageError
 STRATEGY_NAMES = (
     *("random", "near_best", "evolution", "evolution-ofa"),
     *("optuna-grid", "optuna-random", "optuna-tpe", "optuna-gp", "optuna-nsgaii", "optuna-cmaes"),
+    *("proxyless", "proxyless-adjacent"),
     *("front-evolution", "front-nsgaii"),
 )
-"""Those of `search/strategy.py`, written down here as that is imported only by what searches."""
+"""Those of `search_config.SEARCHED_BY`, written down here as that is imported only by what searches."""
 
 
 def search(
@@ -45,6 +46,9 @@ def search(
         typer.Option(help="Where an Optuna strategy keeps its trials: sqlite:///search.db, or a journal file."),
     ] = None,
     study: Annotated[str | None, typer.Option(help="Name of the study there; searches of one name share it.")] = None,
+    arch_steps: Annotated[
+        int, typer.Option(help="Steps that proxyless strategies train their architecture parameters.", min=1)
+    ] = 500,
     evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
     finalists: Annotated[int, typer.Option(help="Best candidates to measure and to train.", min=1)] = 9,
     halving_steps: Annotated[
@@ -139,6 +143,7 @@ def search(
             steps=train_steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device
         ),
         time_limit_s=time_limit,
+        arch_steps=arch_steps,
         storage=storage,
         study=study,
         onnx=onnx,
@@ -163,7 +168,12 @@ def search(
             if board is not None:
                 board.on_training(name, progress)
 
-        listener = Listener(note, on_candidate, on_training)
+        def on_architecture_step(step: Any) -> None:
+            bar(step.step + 1, arch_steps, f"training architecture parameters, loss {step.loss:.3f}")
+            if board is not None:
+                board.on_architecture_step(step)
+
+        listener = Listener(note, on_candidate, on_training, on_architecture_step)
         result = run(
             saved,
             weights,

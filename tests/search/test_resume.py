@@ -53,6 +53,15 @@ def test_a_killed_search_ends_as_an_unbroken_one(searches, name):
     assert killed["kinds"] == unbroken["kinds"]
 
 
+def test_a_search_by_gradients_takes_the_steps_that_it_took(searches):
+    killed, unbroken = searches["while gradients are taken"], searches["unbroken by gradients"]
+    assert killed["signal"] == signal.SIGKILL and killed["kept"] == 5
+    assert unbroken["kinds"][1:8] == ["campaign", *["gates"] * 5, "score"]
+    assert killed["result"] == unbroken["result"]
+    assert killed["history"] == unbroken["history"]
+    assert killed["kinds"] == unbroken["kinds"]
+
+
 @pytest.mark.parametrize("name", ["by Ctrl-C while scoring", "by Ctrl-C while training"])
 def test_so_does_one_that_was_stopped(searches, name):
     stopped, unbroken = searches[name], searches["unbroken"]

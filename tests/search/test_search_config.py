@@ -4,8 +4,7 @@ import pytest
 
 from latlas.commands.searching import STRATEGY_NAMES
 from latlas.latency.errors import UsageError
-from latlas.search.search_config import SearchConfig, require_searchable
-from latlas.search.strategy import FRONT_STRATEGIES, STRATEGIES
+from latlas.search.search_config import SEARCHED_BY, SearchConfig, require_searchable
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
@@ -21,7 +20,7 @@ def test_int8_and_batches_are_refused():
 
 
 def test_the_help_names_every_strategy():
-    assert (*STRATEGIES, *FRONT_STRATEGIES) == STRATEGY_NAMES
+    assert SEARCHED_BY == STRATEGY_NAMES
 
 
 def test_an_unknown_strategy_is_said_before_anything_is_done():
