@@ -14,6 +14,14 @@ from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result
 from latlas.latency.errors import UsageError
 
+STRATEGY_NAMES = (
+    *("random", "near_best", "evolution", "evolution-ofa"),
+    *("optuna-grid", "optuna-random", "optuna-tpe", "optuna-gp", "optuna-nsgaii", "optuna-cmaes"),
+    *("proxyless", "proxyless-adjacent"),
+    *("front-evolution", "front-nsgaii"),
+)
+"""Those of `search_config.SEARCHED_BY`, written down here as that is imported only by what searches."""
+
 
 def search(
     predictor: Annotated[Path, typer.Option(help="Folder of a predictor.")] = Path("predictor"),
@@ -24,7 +32,23 @@ def search(
     baseline: Annotated[
         str, typer.Option(help="mobilenetv3_large, mobilenetv3_small, or narrowed: ..._x0.75.")
     ] = "mobilenetv3_large",
-    strategy: Annotated[str, typer.Option(help="random or evolution.")] = "evolution",
+    strategy: Annotated[
+        str, typer.Option(help=f"{', '.join(STRATEGY_NAMES)}; optuna-* need the extra optuna.")
+    ] = "evolution",
+    pareto: Annotated[
+        bool,
+        typer.Option(
+            "--pareto", help="Look for the front: networks at all latencies up to the budget, by front-evolution."
+        ),
+    ] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Where an Optuna strategy keeps its trials: sqlite:///search.db, or a journal file."),
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="Name of the study there; searches of one name share it.")] = None,
+    arch_steps: Annotated[
+        int, typer.Option(help="Steps that proxyless strategies train their architecture parameters.", min=1)
+    ] = 500,
     evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
     finalists: Annotated[int, typer.Option(help="Best candidates to measure and to train.", min=1)] = 9,
     halving_steps: Annotated[
@@ -78,11 +102,17 @@ def search(
     from latlas.search.report import comparison_rows
     from latlas.search.run_folder import RESULT, discard
     from latlas.search.search_config import Listener, SearchConfig, require_searchable
+    from latlas.search.strategy import FRONT_STRATEGIES
     from latlas.search.tensorboard import TensorBoard
     from latlas.supernet.augment import Augmentation
     from latlas.supernet.checkpoint import load_supernet, read_metadata
     from latlas.supernet.train import TrainConfig
 
+    if pareto and strategy not in ("evolution", *FRONT_STRATEGIES):
+        raise UsageError(
+            f"--pareto is searched by {' or '.join(FRONT_STRATEGIES)}, not by {strategy}; leave out one of both"
+        )
+    chosen = FRONT_STRATEGIES[0] if pareto and strategy not in FRONT_STRATEGIES else strategy
     budget = None if budget_ms == "auto" else options.number_of(budget_ms, "--budget-ms")
     if (out / RESULT).exists() and not force:
         raise UsageError(f"{out} holds a finished search; choose another folder, or --force to replace it")
@@ -98,7 +128,7 @@ def search(
     config = SearchConfig(
         budget_ms=budget,
         baseline=baseline,
-        strategy=strategy,
+        strategy=chosen,
         evaluations=evaluations,
         finalists=finalists,
         halving_steps=halving_steps,
@@ -113,6 +143,9 @@ def search(
             steps=train_steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device
         ),
         time_limit_s=time_limit,
+        arch_steps=arch_steps,
+        storage=storage,
+        study=study,
         onnx=onnx,
     )
     training = options.data_of(data, "train", *options.size_of(train_resolution, (height, width)), images, seed)
@@ -135,7 +168,12 @@ def search(
             if board is not None:
                 board.on_training(name, progress)
 
-        listener = Listener(note, on_candidate, on_training)
+        def on_architecture_step(step: Any) -> None:
+            bar(step.step + 1, arch_steps, f"training architecture parameters, loss {step.loss:.3f}")
+            if board is not None:
+                board.on_architecture_step(step)
+
+        listener = Listener(note, on_candidate, on_training, on_architecture_step)
         result = run(
             saved,
             weights,

@@ -11,13 +11,21 @@ from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.search.campaigns import Campaigns
 from latlas.search.constraint import LatencyConstraint
+from latlas.search.distribution_strategy import DistributionStrategy
+from latlas.search.feasible import Additive
+from latlas.search.gradient_phase import train_distribution
 from latlas.search.history_file import HistoryFile
+from latlas.search.limits import additive
 from latlas.search.loop import Candidate, History, run_search
+from latlas.search.measured_front import measured_front
 from latlas.search.preparation import Prepared
+from latlas.search.proxyless import DISTRIBUTIONS
+from latlas.search.recorded import RecordedSuggestions
 from latlas.search.run_folder import HISTORY, RunFolder
+from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.search.session import Anchors, Session, elect, open_session
-from latlas.search.strategy import make_strategy
+from latlas.search.strategy import Strategy, StrategyContext, make_strategy
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.score import score
@@ -26,7 +34,8 @@ from latlas.supernet.space import Architecture
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What was found: the candidates, and the finalists that held the budget when measured anew, best first."""
+    """What was found: the candidates, the finalists that held the budget when measured anew, best first, and, where a front
+    was looked for, what is on it, the fastest first."""
 
     constraint: LatencyConstraint
     session: Session
@@ -34,6 +43,7 @@ class Explored:
     history: History
     finalists: list[Candidate]
     file: HistoryFile
+    front: list[Candidate]
 
 
 def explore(
@@ -51,8 +61,7 @@ def explore(
     Raises `InfeasibleBudgetError` where the budget is impossible, before anything is scored, and `LatlasError` where no
     candidate held it when measured.
     """
-    journal, space = run.journal, supernet.space
-    strategy = make_strategy(config.strategy, space, np.random.default_rng(config.seed), config.evaluations)
+    journal = run.journal
     constraint, session, anchors = open_session(
         saved,
         Campaigns(setting, journal),
@@ -64,8 +73,9 @@ def explore(
         config.max_measurements,
         listener.on_note,
     )
-    file = HistoryFile(run.path / HISTORY, strategy.name, constraint.budget_ms)
     began_s = journal.seconds()
+    strategy = _strategy(journal, saved, supernet, prepared, constraint, config, listener)
+    file = HistoryFile(run.path / HISTORY, strategy.name, constraint.budget_ms)
 
     def evaluate(architecture: Architecture) -> float:
         def answer() -> float:
@@ -83,15 +93,67 @@ def explore(
         evaluate,
         config.evaluations,
         start=(anchors.fastest_architecture,),
-        floor_ms=config.min_use * min(constraint.budget_ms, anchors.slowest_ms),
+        # On a front nothing is too fast.
+        floor_ms=0.0 if config.front else config.min_use * min(constraint.budget_ms, anchors.slowest_ms),
         on_candidate=on_candidate,
-        stop=lambda: journal.over(config.time_limit_s, began_s),
+        stop=lambda: journal.over("search", config.time_limit_s, began_s),
         clock=journal.seconds,
     )
     file.update(history, write=False)
+    front = measured_front(history, constraint, session, listener.on_note) if config.front else []
+    file.add("front", front, journal.seconds())
     finalists = elect(history, constraint, session, config.finalists, listener.on_note)
-    file.add_finalists(finalists, journal.seconds())
-    return Explored(constraint, session, anchors, history, finalists, file)
+    file.add("finalist", finalists, journal.seconds())
+    return Explored(constraint, session, anchors, history, finalists, file, front)
+
+
+def _strategy(
+    journal: RunJournal,
+    saved: SavedPredictor,
+    supernet: Supernet,
+    prepared: Prepared,
+    constraint: LatencyConstraint,
+    config: SearchConfig,
+    listener: Listener,
+) -> Strategy:
+    """The strategy asked for, told what it may know; one by gradients has trained its distribution, half the time at most."""
+    space, rng, budget_ms = supernet.space, np.random.default_rng(config.seed), constraint.budget_ms
+    terms = _in_session(additive(saved.predictor, space), constraint.scale)
+    if config.strategy in DISTRIBUTIONS:
+        limit_s = None if config.time_limit_s is None else config.time_limit_s / 2
+        began_s = journal.seconds()
+        listener.on_note(f"training architecture parameters for {config.arch_steps} steps")
+        distribution = train_distribution(
+            journal,
+            supernet,
+            prepared.unscored if len(prepared.unscored) else prepared.scored,
+            config,
+            terms,
+            budget_ms,
+            constraint.screen,
+            listener.on_architecture_step,
+            lambda: journal.over("architecture training", limit_s, began_s),
+        )
+        return DistributionStrategy(
+            space,
+            rng,
+            distribution,
+            terms=terms,
+            budget_ms=None if terms is None else budget_ms,
+            learns=False,
+            name=config.strategy,
+        )
+    context = StrategyContext(terms, budget_ms, storage=config.storage, study=config.study)
+    strategy = make_strategy(config.strategy, space, rng, config.evaluations, context=context)
+    return RecordedSuggestions(strategy, journal, space) if config.storage is not None else strategy
+
+
+def _in_session(terms: Additive | None, scale: float) -> Additive | None:
+    """A predictor's sum in the session's milliseconds."""
+    if terms is None:
+        return None
+    pairwise = {pair: table * scale for pair, table in terms.pairwise.items()}
+    return Additive(terms.constant * scale, [column * scale for column in terms.unary], pairwise)
 
 
 def share(value: object) -> float:

@@ -31,14 +31,14 @@ SCHEMA_VERSION = 1
 METADATA_KEY = b"latlas_history"
 MAX_BYTES = 64 * 2**20
 WRITE_EVERY_S = 15.0
-PHASES = ("search", "finalist", "halving", "final")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """An architecture at a moment of the search.
 
-    `phase` is `search` (scored with the supernet's weights, or measured and rejected), `finalist` (measured anew),
+    `phase` is `search` (scored with the supernet's weights, or measured and rejected), `front` or
+    `finalist` (measured anew),
     `halving` (trained for `steps`), or `final` (as exported). `codes` are the numbers of its operators, parted by blanks; a
     baseline has none. `quality` is a mIoU from 0 to 1, None for what was rejected. `measured` tells whether the milliseconds
     were measured or predicted; `verdict` is `accepted` or `rejected`. `seconds` is the age of the run.
@@ -91,10 +91,10 @@ class HistoryFile:
         if write and time.monotonic() - self._written >= WRITE_EVERY_S:
             self.write()
 
-    def add_finalists(self, finalists: Sequence[Candidate], seconds: float) -> None:
-        """Candidates that were measured anew, with their supernet's quality."""
-        for one in finalists:
-            self._add("finalist", one.architecture, one.quality, one.verdict, seconds)
+    def add(self, phase: str, candidates: Sequence[Candidate], seconds: float) -> None:
+        """Candidates that were measured anew, with their supernet's quality: finalists, or a front's."""
+        for one in candidates:
+            self._add(phase, one.architecture, one.quality, one.verdict, seconds)
         self.write()
 
     def add_trials(self, trials: Sequence[Trial[Candidate]], seconds: float) -> None:

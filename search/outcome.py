@@ -145,6 +145,7 @@ def result_record(
         "space_size": winner.architecture.space.size,
         "baseline": _network_record(baseline),
         "finalists": [_finalist_record(one, of_trial.get(one.architecture)) for one in finalists],
+        "front": [_front_record(one) for one in explored.front],
         "reference_ms": explored.session.reference_ms,
         "fastest_ms": explored.anchors.fastest.latency_ms,
         "environment": explored.session.environment.to_dict(),
@@ -159,6 +160,11 @@ def _finalist_record(finalist: Candidate, trial: Trial[Candidate] | None) -> dic
         "trial_steps": trial.steps if trial else 0,
         "trial_miou": trial.quality if trial else None,
     }
+
+
+def _front_record(one: Candidate) -> dict[str, Any]:
+    interval = {name: getattr(one.verdict, name) for name in ("latency_ms", "lower_ms", "upper_ms")}
+    return {"architecture": str(one.architecture), **interval, "supernet_miou": one.quality}
 
 
 def _network_record(one: Contestant) -> dict[str, Any]:

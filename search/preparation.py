@@ -73,7 +73,7 @@ def prepare(
     return Prepared(
         space.baseline(config.baseline),
         resized(scored, *size),
-        resized(unscored, *size) if len(unscored) and config.halving_steps else unscored,
+        resized(unscored, *size) if len(unscored) else unscored,
         calibration_images(calibrating.images),
         calibration_images(resized(calibrating, *size).images),
         fresh,

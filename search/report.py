@@ -108,6 +108,9 @@ def _plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
         some = scored[scored["measured"] == measured]
         label = f"{'measured' if measured else 'predicted'} latency ({len(some)})"
         axes.scatter(some["latency_ms"], 100 * some["quality"], s=14, alpha=0.6, marker=marker, label=label)
+    if front := result["front"]:
+        places = [[one["latency_ms"] for one in front], [100 * one["supernet_miou"] for one in front]]
+        axes.step(*places, where="post", linewidth=1.2, label=f"front, measured ({len(front)})")
     axes.scatter(result["latency_ms"], 100 * result["supernet_miou"], s=90, marker="*", label="winner, as exported")
     axes.axvline(result["budget_ms"], color="black", linestyle="--", linewidth=1, label="budget")
     axes.set_xlabel("latency, ms")

@@ -50,7 +50,7 @@ class RunJournal:
         self._next = 0
         self._seconds = 0.0
         self._since = time.monotonic()
-        self._stopped = False
+        self._stopped: set[str] = set()
 
     @property
     def path(self) -> Path:
@@ -66,6 +66,11 @@ class RunJournal:
     def replaying(self) -> bool:
         """Whether the next answer is there already."""
         return self._next < len(self._records)
+
+    @property
+    def next_kind(self) -> str | None:
+        """Of which question the next answer is, None where there is none."""
+        return str(self._records[self._next].get("kind")) if self.replaying else None
 
     def seconds(self) -> float:
         """How long the run has taken, all its parts together, without what killed ones did after their last answer."""
@@ -100,22 +105,22 @@ class RunJournal:
             broken = one_line(f"{type(error).__name__}: {error}", 160)
             raise FileFormatError(f"{self.path}: a broken {kind}: {broken}; say --force to begin anew") from None
 
-    def over(self, limit_s: float | None, since_s: float) -> bool:
-        """Whether more than `limit_s` seconds have passed since the run was at `since_s`.
+    def over(self, what: str, limit_s: float | None, since_s: float) -> bool:
+        """Whether more than `limit_s` seconds have passed since the run was at `since_s`, for a part `what` of the run.
 
         That it was so is recorded: a run that goes on stops where it stopped. Once true it stays so.
         """
-        if self._stopped or limit_s is None:
-            return self._stopped
+        if what in self._stopped or limit_s is None:
+            return what in self._stopped
         if self.replaying:
-            if self._records[self._next].get("kind") != _STOP:
+            if self.next_kind != _STOP:
                 return False
-            self._take(_STOP, None)
+            self._take(_STOP, what)
         elif self.seconds() - since_s <= limit_s:
             return False
         else:
-            self._append({"kind": _STOP, "key": None, "value": None})
-        self._stopped = True
+            self._append({"kind": _STOP, "key": what, "value": None})
+        self._stopped.add(what)
         return True
 
     def _append(self, record: dict[str, object]) -> None:

@@ -6,9 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from latlas.latency.errors import UsageError
+from latlas.search.architecture_training import ArchitectureStep
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.loop import History
+from latlas.search.proxyless import DISTRIBUTIONS
+from latlas.search.strategy import FRONT_STRATEGIES, OPTUNA_STRATEGIES, STRATEGIES
 from latlas.supernet.train import TrainConfig, TrainProgress
+
+SEARCHED_BY = (*STRATEGIES, *DISTRIBUTIONS, *FRONT_STRATEGIES)
+"""The strategies that a search takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,9 @@ class SearchConfig:
     of as many as a layer has operators; the baseline is then trained so many steps longer. It pays only where the supernet
     was trained for very long: after 800 and 350 further steps a subnet was at 65.1 % mIoU, and at 67.6 % after 350 steps
     from nothing. After `time_limit_s` seconds of searching, those of killed runs counted, no more candidates are scored.
-    With `onnx` the winner is also written as ONNX, where the packages for that are installed.
+    `proxyless` strategies train their distribution for `arch_steps` first, half of that time at most. `storage` and `study`
+    are where one of Optuna's strategies keeps its trials, which several searches may share. With `onnx` the winner is also
+    written as ONNX, where the packages for that are installed.
     """
 
     budget_ms: float | None = None
@@ -43,14 +51,28 @@ class SearchConfig:
     inherit: bool = False
     train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1500))
     time_limit_s: float | None = None
+    arch_steps: int = 500
+    storage: str | None = None
+    study: str | None = None
     onnx: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_use < 1:
             raise UsageError(f"min_use is {self.min_use}; it must be at least 0 and below 1, as 0.9")
-        for name, least in (("finalists", 1), ("halving_steps", 0), ("score_images", 1)):
+        for name, least in (("finalists", 1), ("halving_steps", 0), ("score_images", 1), ("arch_steps", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.strategy not in SEARCHED_BY:
+            raise UsageError(f"unknown strategy {self.strategy!r}; known: {', '.join(SEARCHED_BY)}")
+        if self.storage is not None and self.strategy not in (*OPTUNA_STRATEGIES, "front-nsgaii"):
+            raise UsageError(
+                f"strategy {self.strategy!r} keeps nothing in a storage; one of {', '.join(OPTUNA_STRATEGIES)} does"
+            )
+
+    @property
+    def front(self) -> bool:
+        """Whether the strategy looks for networks at all latencies up to the budget."""
+        return self.strategy in FRONT_STRATEGIES
 
 
 @dataclass(slots=True)
@@ -60,6 +82,7 @@ class Listener:
     on_note: Callable[[str], None] = lambda note: None
     on_candidate: Callable[[History, LatencyConstraint], None] = lambda history, constraint: None
     on_training: Callable[[str, TrainProgress], None] = lambda name, progress: None
+    on_architecture_step: Callable[[ArchitectureStep], None] = lambda step: None
 
 
 def require_searchable(precision: str, batch: int | None) -> None:

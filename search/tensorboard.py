@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from latlas.latency.errors import UsageError
+from latlas.search.architecture_training import ArchitectureStep
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.loop import History
 from latlas.search.progress import Progress
@@ -58,6 +60,13 @@ class TensorBoard:
     def on_training(self, name: str, progress: TrainProgress) -> None:
         """The loss of a training under way."""
         self._writer.add_scalar(f"training/{name}/loss", progress.loss, progress.step)
+
+    def on_architecture_step(self, step: ArchitectureStep) -> None:
+        """The loss of a step of gradient search, and where its distribution stands."""
+        values = {"loss": step.loss, "entropy": step.entropy, "expected_ms": step.expected_ms}
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._writer.add_scalar(f"architecture/{name}", value, step.step + 1)
 
     def __enter__(self) -> TensorBoard:
         return self

@@ -30,7 +30,7 @@ def test_a_row_for_each_evaluation_and_measurement_in_order(file, tiny_space):
     history.rejected.append(Rejected(b, Verdict(False, 2.5, 2.4, 2.6, True), 2.0))
     history.candidates.append(Candidate(c, 0.6, within(1.9, True), 3.0))
     file.update(history)
-    file.add_finalists([history.candidates[1]], 4.0)
+    file.add("finalist", [history.candidates[1]], 4.0)
     file.add_trials([Trial(history.candidates[1], 150, 0.7)], 5.0)
     file.add_final(c, 0.8, Interval(1.95, 1.9, 2.0), 1500, 6.0)
     file.add_final(tiny_space.baseline("mobilenetv3_large"), 0.75, Interval(2.2, 2.1, 2.3), 1500, 6.0)

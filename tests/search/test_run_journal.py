@@ -53,8 +53,8 @@ def test_an_answer_is_read_alike_the_first_time_and_from_the_journal(tmp_path):
     read = []
     for _ in range(2):
         with RunJournal(tmp_path / "j", HEADER) as journal:
-            journal.ask("trial", ["a", 2], lambda: {"steps": (1, 2), 3: None}, read.append)
-    assert read[0] == read[1] == {"steps": [1, 2], "3": None}
+            journal.ask("trial", ["a", 2], lambda: {"steps": (1, 2), "b": None}, read.append)
+    assert read[0] == read[1] == {"steps": [1, 2], "b": None}
 
 
 def test_another_run_is_refused_by_what_differs(tmp_path):
@@ -96,24 +96,24 @@ def test_that_time_was_over_is_remembered_and_time_goes_on_where_it_was(tmp_path
     now = [100.0]
     monkeypatch.setattr("latlas.search.run_journal.time.monotonic", lambda: now[0])
     with RunJournal(tmp_path / "j", HEADER) as journal:
-        assert not journal.over(10.0, 0.0)
+        assert not journal.over("search", 10.0, 0.0)
         now[0] += 8
         journal.ask("score", "a", lambda: 1, number)
-        assert not journal.over(10.0, 0.0)
+        assert not journal.over("search", 10.0, 0.0)
     now[0] += 1000  # nobody was there
     with RunJournal(tmp_path / "j", HEADER) as journal:
-        assert not journal.over(10.0, 0.0)
+        assert not journal.over("search", 10.0, 0.0)
         journal.ask("score", "a", never, number)
         assert journal.seconds() == 8
         now[0] += 1
-        assert not journal.over(10.0, 0.0)
+        assert not journal.over("search", 10.0, 0.0)
         now[0] += 2
-        assert journal.over(10.0, 0.0) and journal.over(10.0, 0.0)
+        assert journal.over("search", 10.0, 0.0) and journal.over("search", 10.0, 0.0)
     with RunJournal(tmp_path / "j", HEADER) as journal:
-        assert not journal.over(10.0, 0.0)
+        assert not journal.over("search", 10.0, 0.0)
         journal.ask("score", "a", never, number)
-        assert journal.over(10.0, 0.0)  # at once, as it was
-        assert not journal.over(None, 0.0) or journal.over(10.0, 0.0)
+        assert journal.over("search", 10.0, 0.0)  # at once, as it was
+        assert not journal.over("another part", 10.0, 8.0)
 
 
 def test_a_run_in_use_is_neither_opened_nor_deleted(tmp_path):

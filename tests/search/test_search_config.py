@@ -2,8 +2,9 @@
 
 import pytest
 
+from latlas.commands.searching import STRATEGY_NAMES
 from latlas.latency.errors import UsageError
-from latlas.search.search_config import require_searchable
+from latlas.search.search_config import SEARCHED_BY, SearchConfig, require_searchable
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
@@ -16,3 +17,12 @@ def test_int8_and_batches_are_refused():
         require_searchable("int8", 1)
     with pytest.raises(UsageError, match="predictor is of batch 4"):
         require_searchable("f32", 4)
+
+
+def test_the_help_names_every_strategy():
+    assert SEARCHED_BY == STRATEGY_NAMES
+
+
+def test_an_unknown_strategy_is_said_before_anything_is_done():
+    with pytest.raises(UsageError, match="unknown strategy 'luck'; known: random, "):
+        SearchConfig(strategy="luck")

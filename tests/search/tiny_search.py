@@ -69,6 +69,8 @@ CONFIG = SearchConfig(
     onnx=False,
 )
 
+GRADIENT = replace(CONFIG, strategy="proxyless", arch_steps=5)
+
 
 def milliseconds(architecture: Architecture) -> float:
     own = zlib.crc32(str(architecture).encode()) / 2**32 - 0.5
@@ -220,12 +222,14 @@ def whole(out: Path) -> dict[str, Any]:
     return {"result": result, "history": json.loads(history.to_json(orient="records")), "kinds": kinds}
 
 
-def killed(out: Path, before: Callable[[], object], after: Callable[[], object]) -> dict[str, Any]:
+def killed(
+    out: Path, before: Callable[[], object], after: Callable[[], object], config: SearchConfig = CONFIG
+) -> dict[str, Any]:
     """What is left of a run that `before` makes end, and that goes on once `after` was done."""
-    status = in_a_fork(lambda: (before(), run(out)))
+    status = in_a_fork(lambda: (before(), run(out, config)))
     found = {"signal": status & 127, "code": status >> 8, "kept": len((out / "journal.jsonl").read_text().splitlines())}
     asked = (out / "result.json").exists()
-    return found | {"again": in_a_fork(lambda: (after(), run(out))), "ended_early": not asked} | whole(out)
+    return found | {"again": in_a_fork(lambda: (after(), run(out, config))), "ended_early": not asked} | whole(out)
 
 
 def main(folder: Path) -> None:
@@ -247,6 +251,11 @@ def main(folder: Path) -> None:
     for name, (before, after) in scenarios.items():
         out.rename(folder / f"before {name}")
         found[name] = killed(out, before, after)
+    out.rename(folder / "unbroken")
+    in_a_fork(lambda: run(out, GRADIENT))
+    found["unbroken by gradients"] = whole(out)
+    out.rename(folder / "by gradients")
+    found["while gradients are taken"] = killed(out, lambda: killed_at_record(4, False), nothing, GRADIENT)
     print(json.dumps(found))
 
 
