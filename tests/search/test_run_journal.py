@@ -50,7 +50,7 @@ def test_wherever_a_run_is_cut_off_it_goes_on_with_what_it_was_told(tmp_path_fac
 
 def test_an_answer_is_read_alike_the_first_time_and_from_the_journal(tmp_path):
     """Or a run that goes on would go on with something else."""
-    read = []
+    read: list[object] = []
     for _ in range(2):
         with RunJournal(tmp_path / "j", HEADER) as journal:
             journal.ask("trial", ["a", 2], lambda: {"steps": (1, 2), "b": None}, read.append)

@@ -117,9 +117,9 @@ def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = No
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started this may have it ignored
     Setting.bench = lambda self, reference="network": ScriptedBench()  # type: ignore[assignment,return-value]
-    OperatorLibrary.describe = lambda self, graph: []  # type: ignore[method-assign,assignment,misc]
-    outcome.export = exported  # type: ignore[assignment]
-    pipeline.write_report = lambda *arguments: None  # type: ignore[assignment]
+    OperatorLibrary.describe = lambda self, graph: []  # type: ignore[method-assign]
+    outcome.export = exported
+    pipeline.write_report = lambda *arguments: None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         supernet = Supernet(SPACE).eval()
