@@ -29,7 +29,7 @@ class FrontEvolution:
 
     space: SearchSpace
     rng: np.random.Generator
-    population: int = 32
+    population: int = 16
     mutation_rate: float = 0.1
     stage_share: float = 0.33
     name: str = "front-evolution"

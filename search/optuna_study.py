@@ -70,7 +70,7 @@ def sampler_setting(kind: str, space: SearchSpace, seed: int, evaluations: int) 
     from optuna import samplers
 
     startup = max(4, min(10, evaluations // 4))
-    population = max(4, min(50, evaluations // 4))
+    population = max(4, min(50, evaluations // 10))
     if kind == "grid":
         coding = grid_coding(space)
         return SamplerSetting(
@@ -198,9 +198,10 @@ def open_study(
             )
         if name not in known:
             study.set_user_attr(name, value)
-    if [one.name.lower() for one in study.directions] != list(directions):
+    found = tuple(one.name.lower() for one in study.directions)
+    if found != directions:
         raise EnvironmentMismatchError(
-            f"study {context.study!r} is of {len(study.directions)} objectives, not of {len(directions)}; name another one"
+            f"study {context.study!r} has the objectives {', '.join(found)}, not {', '.join(directions)}; name another one"
         )
     if context.budget_ms is not None:
         budget = known.get(BUDGET)

@@ -134,7 +134,7 @@ def make_strategy(
     if name == "evolution-ofa":
         return Evolution(space, rng, name=name, **ONCE_FOR_ALL)
     if name == "front-evolution":
-        return FrontEvolution(space, rng, population=population)
+        return FrontEvolution(space, rng, population=max(8, min(100, evaluations // 20)))
     if name in ("reinforce", "reinforce-adjacent", *TRAINED_STRATEGIES):
         return _of_distribution(name, space, rng, context)
     raise UsageError(f"unknown strategy {name!r}; known: {', '.join((*STRATEGIES, *FRONT_STRATEGIES))}")

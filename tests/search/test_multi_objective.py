@@ -13,13 +13,14 @@ from latlas.search.strategy import FRONT_STRATEGIES, Evaluation, make_strategy
 from latlas.supernet.space import enumerate_space, parse_space
 
 SPACE = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.1.1.1")
+DEEP = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=2.2.2.2")
 WORTH = {"mbconv_k5": 1.0, "mbconv_k3": 0.8, "sepconv_k5": 0.6, "sepconv_k3": 0.5, "shuffle": 0.3, "dilconv_k5": 0.2}
-EVALUATIONS = 150
+EVALUATIONS = 500
 
 
 def quality(architecture):
-    """More for the operators that take longer, later layers count more."""
-    return sum(0.1 * (1 + i) * WORTH.get(name, 0.1) for i, name in enumerate(architecture.operators))
+    """A sum over the layers: more for the operators that take longer, by the layer."""
+    return sum((1 + i % 3) * WORTH.get(name, 0.1) for i, name in enumerate(architecture.operators)) / 16
 
 
 def latency(architecture):
@@ -35,30 +36,44 @@ class Macs:
 
 @pytest.fixture(scope="module")
 def truth():
-    """`(latency, quality)` of every architecture, and a budget that nine in ten hold."""
-    points = np.array([(latency(one), quality(one)) for one in enumerate_space(SPACE)])
-    return points, float(np.quantile(points[:, 0], 0.9))
+    """The whole front of `DEEP`, `(latency, quality)`, and a budget that nine in ten hold.
+
+    Both are sums over the layers, so that a front of more layers is made of a front of fewer: what is dominated stays so.
+    """
+    base = [options[0] for options in DEEP.choices]
+    constant = np.array([latency(DEEP.architecture(base)), quality(DEEP.architecture(base))])
+    points = constant[None]
+    for i, options in enumerate(DEEP.choices):
+        others = [DEEP.architecture([*base[:i], name, *base[i + 1 :]]) for name in options]
+        added = np.array([[latency(one), quality(one)] for one in others]) - constant
+        points = (points[:, None] + added[None]).reshape(-1, 2)
+        points = points[front(points)]
+    drawn = [latency(one) for one in DEEP.sample(500, np.random.default_rng(0))]
+    return points, float(np.quantile(drawn, 0.9))
 
 
 def searched(name, budget_ms, seed):
-    strategy = make_strategy(name, SPACE, np.random.default_rng(seed), EVALUATIONS)
+    strategy = make_strategy(name, DEEP, np.random.default_rng(seed), EVALUATIONS)
     constraint = LatencyConstraint(Macs(), budget_ms, scale_error=0.0)
-    fastest = min(SPACE.cover(), key=latency)
+    fastest = min(DEEP.cover(), key=latency)
     return search_front(strategy, constraint, quality, EVALUATIONS, start=(fastest,))
 
 
+@pytest.fixture(scope="module")
+def of_random(truth):
+    return [covered(searched("random", truth[1], seed), truth[1]) for seed in range(2)]
+
+
 @pytest.mark.parametrize("name", FRONT_STRATEGIES)
-def test_one_run_covers_nearly_what_the_true_front_does(name, truth):
+def test_one_run_covers_most_of_the_true_front(name, truth, of_random):
     points, budget_ms = truth
-    within = points[points[:, 0] <= budget_ms]
-    best = hypervolume(within, budget_ms)
+    best = hypervolume(points, budget_ms)
     for seed in range(2):
         history = searched(name, budget_ms, seed)
         assert len(history.candidates) == EVALUATIONS
         assert max(latency(one.architecture) for one in history.candidates) <= budget_ms
-        of_random = covered(searched("optuna-random", budget_ms, seed), budget_ms)
-        assert of_random < covered(history, budget_ms) <= best * (1 + 1e-9)
-        assert covered(history, budget_ms) > 0.97 * best
+        assert of_random[seed] < covered(history, budget_ms) <= best * (1 + 1e-9)
+        assert covered(history, budget_ms) > 0.9 * best
 
 
 def test_a_front_answers_every_budget(truth):

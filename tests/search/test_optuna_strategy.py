@@ -278,7 +278,7 @@ def test_a_study_of_something_else_is_refused(tmp_path):
         make("optuna-tpe", space=SKIP, storage=storage, study="one", budget_ms=5.0)
     with pytest.raises(EnvironmentMismatchError, match=r"a budget of 5\.0 ms, not of 6\.000"):
         make("optuna-tpe", storage=storage, study="one", budget_ms=6.0)
-    with pytest.raises(EnvironmentMismatchError, match="of 1 objectives, not of 2"):
+    with pytest.raises(EnvironmentMismatchError, match="the objectives maximize, not maximize, minimize"):
         make("front-nsgaii", storage=storage, study="one", budget_ms=5.0)
     with pytest.raises(EnvironmentMismatchError, match="is of 'portrait:"):
         shared_evaluations(StrategyContext(storage=storage, study="one"), SKIP)
@@ -330,7 +330,7 @@ def test_a_strangers_trial_is_passed_over(tmp_path):
 
 def test_a_study_whose_parameters_mean_something_else_is_refused(tmp_path):
     storage = f"sqlite:///{tmp_path}/search.db"
-    foreign = optuna.create_study(storage=storage, study_name="one")
+    foreign = optuna.create_study(storage=storage, study_name="one", direction="maximize")
     foreign.set_user_attr("latlas_space", SPACE.text)
     foreign.ask({"layer00": optuna.distributions.CategoricalDistribution(["shuffle", "other"])})
     with pytest.raises(EnvironmentMismatchError, match="holds trials of something else"):
