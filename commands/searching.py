@@ -16,8 +16,8 @@ from latlas.latency.errors import UsageError
 
 STRATEGY_NAMES = (
     *("random", "near_best", "evolution", "evolution-ofa"),
+    *("reinforce", "reinforce-adjacent", "proxyless", "proxyless-adjacent"),
     *("optuna-grid", "optuna-random", "optuna-tpe", "optuna-gp", "optuna-nsgaii", "optuna-cmaes"),
-    *("proxyless", "proxyless-adjacent"),
     *("front-evolution", "front-nsgaii"),
 )
 """Those of `search_config.SEARCHED_BY`, written down here as that is imported only by what searches."""

@@ -11,7 +11,7 @@ from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.search.campaigns import Campaigns
 from latlas.search.constraint import LatencyConstraint
-from latlas.search.distribution_strategy import DistributionStrategy
+from latlas.search.distribution import Distribution
 from latlas.search.feasible import Additive
 from latlas.search.gradient_phase import train_distribution
 from latlas.search.history_file import HistoryFile
@@ -19,13 +19,12 @@ from latlas.search.limits import additive
 from latlas.search.loop import Candidate, History, run_search
 from latlas.search.measured_front import measured_front
 from latlas.search.preparation import Prepared
-from latlas.search.proxyless import DISTRIBUTIONS
 from latlas.search.recorded import RecordedSuggestions
 from latlas.search.run_folder import HISTORY, RunFolder
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.search.session import Anchors, Session, elect, open_session
-from latlas.search.strategy import Strategy, StrategyContext, make_strategy
+from latlas.search.strategy import TRAINED_STRATEGIES, Strategy, StrategyContext, make_strategy
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.score import score
@@ -119,7 +118,8 @@ def _strategy(
     """The strategy asked for, told what it may know; one by gradients has trained its distribution, half the time at most."""
     space, rng, budget_ms = supernet.space, np.random.default_rng(config.seed), constraint.budget_ms
     terms = _in_session(additive(saved.predictor, space), constraint.scale)
-    if config.strategy in DISTRIBUTIONS:
+    distribution: Distribution | None = None
+    if config.strategy in TRAINED_STRATEGIES:
         limit_s = None if config.time_limit_s is None else config.time_limit_s / 2
         began_s = journal.seconds()
         listener.on_note(f"training architecture parameters for {config.arch_steps} steps")
@@ -134,16 +134,7 @@ def _strategy(
             listener.on_architecture_step,
             lambda: journal.over("architecture training", limit_s, began_s),
         )
-        return DistributionStrategy(
-            space,
-            rng,
-            distribution,
-            terms=terms,
-            budget_ms=None if terms is None else budget_ms,
-            learns=False,
-            name=config.strategy,
-        )
-    context = StrategyContext(terms, budget_ms, storage=config.storage, study=config.study)
+    context = StrategyContext(terms, budget_ms, distribution, config.storage, config.study)
     strategy = make_strategy(config.strategy, space, rng, config.evaluations, context=context)
     return RecordedSuggestions(strategy, journal, space) if config.storage is not None else strategy
 

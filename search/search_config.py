@@ -9,11 +9,10 @@ from latlas.latency.errors import UsageError
 from latlas.search.architecture_training import ArchitectureStep
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.loop import History
-from latlas.search.proxyless import DISTRIBUTIONS
 from latlas.search.strategy import FRONT_STRATEGIES, OPTUNA_STRATEGIES, STRATEGIES
 from latlas.supernet.train import TrainConfig, TrainProgress
 
-SEARCHED_BY = (*STRATEGIES, *DISTRIBUTIONS, *FRONT_STRATEGIES)
+SEARCHED_BY = (*STRATEGIES, *FRONT_STRATEGIES)
 """The strategies that a search takes."""
 
 
