@@ -14,6 +14,7 @@ from latlas.search.finalists import Trainer, train_best
 from latlas.search.finish import Exported, averaged, export, measure_exported, rescaled
 from latlas.search.halving import Trial
 from latlas.search.interval import Interval
+from latlas.search.limits import share_record
 from latlas.search.loop import Candidate
 from latlas.search.onnx_export import export_onnx
 from latlas.search.preparation import Prepared
@@ -143,6 +144,9 @@ def result_record(
         "constraint": counts,
         "prediction": constraint.calibration.report(),
         "space_size": winner.architecture.space.size,
+        "feasible": share_record(
+            constraint.predictor, winner.architecture.space, constraint.budget_ms / constraint.scale
+        ),
         "baseline": _network_record(baseline),
         "finalists": [_finalist_record(one, of_trial.get(one.architecture)) for one in finalists],
         "front": [_front_record(one) for one in explored.front],

@@ -19,7 +19,8 @@ def subnet(tiny_space):
 
 def test_the_file_computes_what_the_subnet_does(tmp_path, subnet):
     pytest.importorskip("onnxscript")
-    notes, checked = [], []
+    notes: list[str] = []
+    checked: list[float] = []
     with pytest.MonkeyPatch.context() as patch:
         check = onnx_export.check_parity
         patch.setattr(onnx_export, "check_parity", lambda *both: checked.append(check(*both)))
@@ -36,7 +37,7 @@ def test_the_file_computes_what_the_subnet_does(tmp_path, subnet):
 def test_without_its_packages_there_is_a_note_and_no_stale_file(tmp_path, subnet, monkeypatch):
     monkeypatch.setattr(onnx_export, "PACKAGES", ("onnx_that_nobody_has",))
     (tmp_path / "winner.onnx").write_text("of an earlier run")
-    notes = []
+    notes: list[str] = []
     assert export_onnx(subnet, tmp_path / "winner.onnx", notes.append) is None
     assert notes == [
         "no ONNX is written: onnx_that_nobody_has not installed; pip install 'latlas[onnx]', or say --no-onnx"
