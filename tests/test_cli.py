@@ -264,7 +264,7 @@ class TestMainJob:
         for one in searched.record["finalists"]:
             assert f"<code>{one['architecture']}</code></td><td>{one['latency_ms']:.3f}</td>" in page
         assert f"<td>{searched.record['params']:,}</td>" in page
-        assert page.count("data:image/png;base64,") == 2
+        assert page.count("data:image/png;base64,") == 3
 
     def test_search_leaves_the_result_that_it_prints(self, searched, run_folder):
         assert json.loads((run_folder / "result.json").read_text()) == searched.record
@@ -632,6 +632,14 @@ class TestErrors:
         refuses(2, supernet, "train-supernet", "--space", SPACE, *TRAIN, "--out", supernet)
         refuses(2, run_folder, "search", "--predictor", predictor, "--supernet", supernet, "--out", run_folder)
         assert {path: path.read_bytes() for path in sorted(table.parent.rglob("*")) if path.is_file()} == before
+
+    def test_a_search_that_was_begun_is_not_gone_on_with_as_another(self, predictor, supernet, run_folder):
+        shutil.copytree(run_folder, "run", ignore=shutil.ignore_patterns("result.json"))
+        kept = Path("run/journal.jsonl").read_bytes()
+        words = ("search", "--predictor", predictor, "--supernet", supernet, *TRAIN, *QUICK, "--evaluations", 5)
+        done = refuses(3, "asked.evaluations was 4, is 5", *words, "--out", "run")
+        assert "--force to begin anew" in done.err
+        assert Path("run/journal.jsonl").read_bytes() == kept
 
     def test_an_impossible_budget_is_said_with_the_fastest_there_is_before_anything_is_trained(
         self, predictor, supernet, monkeypatch
