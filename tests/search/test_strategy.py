@@ -65,7 +65,8 @@ def context_of(space, share=0.5):
         for i, options in enumerate(space.choices)
     ]
     terms = Additive(constant, unary)
-    codes = np.stack([np.random.default_rng(0).integers(len(options), size=4000) for options in space.choices], axis=1)
+    rng = np.random.default_rng(0)
+    codes = np.stack([rng.integers(len(options), size=4000) for options in space.choices], axis=1)
     return StrategyContext(terms=terms, budget_ms=float(np.quantile(terms.values(codes), share)))
 
 
@@ -226,7 +227,8 @@ def test_a_strategy_that_learns_finds_better_networks_than_random_search(name):
     for seed in range(5):
         best = []
         for one in (name, "optuna-random"):
-            strategy, found = make_strategy(one, space, np.random.default_rng(seed), 80), []
+            strategy = make_strategy(one, space, np.random.default_rng(seed), 80)
+            found: list[float] = []
             while len(found) < 80:
                 suggested = strategy.suggest(4)
                 strategy.update(told(suggested))
