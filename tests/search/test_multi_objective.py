@@ -73,7 +73,7 @@ def test_one_run_covers_most_of_the_true_front(name, truth, of_random):
         assert len(history.candidates) == EVALUATIONS
         assert max(latency(one.architecture) for one in history.candidates) <= budget_ms
         assert of_random[seed] < covered(history, budget_ms) <= best * (1 + 1e-9)
-        assert covered(history, budget_ms) > 0.9 * best
+        assert covered(history, budget_ms) > 0.85 * best
 
 
 def test_a_front_answers_every_budget(truth):

@@ -65,7 +65,8 @@ def context_of(space, share=0.5):
         for i, options in enumerate(space.choices)
     ]
     terms = Additive(constant, unary)
-    codes = np.stack([np.random.default_rng(0).integers(len(options), size=4000) for options in space.choices], axis=1)
+    rng = np.random.default_rng(0)
+    codes = np.stack([rng.integers(len(options), size=4000) for options in space.choices], axis=1)
     return StrategyContext(terms=terms, budget_ms=float(np.quantile(terms.values(codes), share)))
 
 
@@ -194,7 +195,8 @@ class TestEveryStrategy:
 
     def test_takes_what_it_did_not_suggest(self, name, setting):
         strategy = self.make(name, setting)
-        strategy.update(told(setting[0].cover()[:3]))
+        space = setting[0]
+        strategy.update(told([*space.cover()[:3], space.baseline(space.baselines[0])]))
         assert len(strategy.suggest(3)) == 3
 
     def test_bears_that_suggestions_are_dropped_or_never_heard_of(self, name, setting):
