@@ -75,7 +75,7 @@ class Evolution:
     def update(self, completed: Sequence[Evaluation]) -> None:
         """Keep the best `population` seen."""
         self._known |= {one.architecture for one in completed}
-        self._elite |= {one.architecture: one.quality for one in completed}
+        self._elite |= {one.architecture: one.quality for one in completed if not one.architecture.is_baseline}
         ranked = sorted(self._elite.items(), key=lambda item: (-item[1], str(item[0])))
         self._elite = dict(ranked[: self.population])
 

@@ -66,6 +66,8 @@ class FrontEvolution:
         for one in completed:
             if not math.isfinite(one.latency_ms):
                 raise UsageError(f"{one.architecture} has no latency; {self.name} needs it with every evaluation")
+            if one.architecture.is_baseline:  # has no children
+                continue
             self._known.add(one.architecture)
             self._survivors[one.architecture] = (one.latency_ms, one.quality)
             self._order = ordered(self._survivors)

@@ -51,6 +51,6 @@ class NearBest:
     def update(self, completed: Sequence[Evaluation]) -> None:
         """Keep the `best` best seen."""
         self._known |= {one.architecture for one in completed}
-        self._best |= {one.architecture: one.quality for one in completed}
+        self._best |= {one.architecture: one.quality for one in completed if not one.architecture.is_baseline}
         ranked = sorted(self._best.items(), key=lambda item: (-item[1], str(item[0])))
         self._best = dict(ranked[: self.best])

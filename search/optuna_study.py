@@ -1,4 +1,4 @@
-"""Optuna's studies for a search: samplers by name, storages that processes share, and what is in them.
+"""Optuna's studies for a search: how one is opened, and what its trials say.
 
 Optuna is imported by whoever asks for one: `pip install latlas[optuna]`.
 """
@@ -9,24 +9,22 @@ import math
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
 from latlas.latency.errors import EnvironmentMismatchError, UsageError
-from latlas.search.optuna_coding import MAX_GRID, Coding, ScoreCoding, grid_coding
+from latlas.search.optuna_coding import Coding, ScoreCoding, grid_coding
+from latlas.search.optuna_samplers import SamplerSetting
+from latlas.search.optuna_storage import open_storage
 from latlas.search.strategy import Evaluation, StrategyContext
 from latlas.supernet.space import SearchSpace
 
 if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
-    from optuna.storages import BaseStorage, RDBStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-SAMPLERS = ("grid", "random", "tpe", "gp", "nsgaii", "cmaes")
 SPACE, CODING, BUDGET, OWNER, ARCHITECTURE, VERDICT, LATENCY = (
     "latlas_space",
     "latlas_coding",
@@ -42,75 +40,6 @@ BUDGETS_DIFFER = 0.05
 """Studies are of one budget; each process states its own in its machine's milliseconds, which differ by less than this share."""
 ABANDONED = timedelta(hours=6)
 """A trial that another machine began so long ago is taken to be abandoned."""
-SQLITE_SECONDS = 60
-"""How long a process waits for another one's writing."""
-
-
-@dataclass(frozen=True, slots=True)
-class SamplerSetting:
-    """A sampler, how it writes architectures, and what it needs of whoever asks it.
-
-    `attempts` is how often it is asked for a suggestion until that is new and predicted to be within the budget. `repeats`:
-    whether it is told of a known architecture again, as a member of its population is. `values`: whether what is over the
-    budget must have a value for the sampler to learn from it. `constrained`: whether it takes constraints. `points`: of a
-    grid, which comes to an end.
-    """
-
-    sampler: BaseSampler
-    coding: Coding
-    attempts: int = 8
-    repeats: bool = False
-    values: bool = False
-    constrained: bool = True
-    points: int = 0
-
-
-def sampler_setting(kind: str, space: SearchSpace, seed: int, evaluations: int) -> SamplerSetting:
-    """The sampler of a kind in `SAMPLERS`, sized for so many evaluations."""
-    from optuna import samplers
-
-    startup = max(4, min(10, evaluations // 4))
-    population = max(4, min(50, evaluations // 10))
-    if kind == "grid":
-        coding = grid_coding(space)
-        return SamplerSetting(
-            _grid_sampler(coding, seed),
-            coding,
-            attempts=2 * MAX_GRID,
-            points=math.prod(map(len, coding.choices.values())),
-        )
-    if kind == "random":
-        return SamplerSetting(samplers.RandomSampler(seed=seed), Coding(space))
-    if kind == "tpe":
-        return SamplerSetting(samplers.TPESampler(seed=seed, n_startup_trials=startup), Coding(space))
-    if kind == "gp":
-        # Asking takes long, and the Gaussian process sees only trials that have values.
-        return SamplerSetting(
-            samplers.GPSampler(seed=seed, n_startup_trials=startup), Coding(space), attempts=2, values=True
-        )
-    if kind == "nsgaii":
-        sampler = samplers.NSGAIISampler(population_size=population, seed=seed)
-        return SamplerSetting(sampler, Coding(space), repeats=True)
-    if kind == "cmaes":
-        return SamplerSetting(
-            samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
-            ScoreCoding(space),
-            repeats=True,
-            constrained=False,
-        )
-    raise UsageError(f"unknown sampler {kind!r}; known: {', '.join(SAMPLERS)}")
-
-
-def _grid_sampler(coding: Coding, seed: int) -> BaseSampler:
-    from optuna.samplers import GridSampler
-
-    class Grid(GridSampler):
-        """Optuna's, for ask and tell: it stops a study that is not being run, which raises."""
-
-        def after_trial(self, *arguments: Any) -> None:
-            pass
-
-    return Grid({name: list(options) for name, options in coding.choices.items()}, seed=seed)
 
 
 def require_optuna() -> None:
@@ -119,49 +48,6 @@ def require_optuna() -> None:
         import optuna  # noqa: F401
     except ModuleNotFoundError:
         raise UsageError("this strategy needs Optuna: pip install 'latlas[optuna]'") from None
-
-
-def open_storage(text: str | None) -> BaseStorage | None:
-    """The storage of a text: a database's URL, such as `sqlite:///search.db`, or `journal:` and the path of a file.
-
-    None for one that lives in this process. Raises `UsageError` where it cannot be opened.
-    """
-    if text is None:
-        return None
-    from optuna import storages
-    from optuna.exceptions import OptunaError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    kind, separator, path = text.partition(":")
-    if not separator or not path or kind == "redis":
-        # Optuna's Redis storage unpickles what it finds there.
-        raise UsageError(f"storage {text!r} is not known; write journal:PATH, sqlite:///PATH or another database's URL")
-    try:
-        if kind == "journal":
-            return storages.JournalStorage(storages.journal.JournalFileBackend(path))
-        if not kind.startswith("sqlite"):
-            return storages.RDBStorage(text)
-        storage = storages.RDBStorage(text, engine_kwargs={"connect_args": {"timeout": SQLITE_SECONDS}})
-        _write_ahead(storage)
-        return storage
-    except (OptunaError, SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        raise UsageError(f"storage {text!r} cannot be opened: {str(error).splitlines()[0]}") from None
-
-
-def _write_ahead(storage: RDBStorage) -> None:
-    """A trial is some twenty transactions: with a write-ahead log these need not wait for the disk, nor readers for writers.
-
-    What a machine that loses its power loses is the last of them, not the file.
-    """
-    from sqlalchemy import event, text
-
-    @event.listens_for(storage.engine, "connect")
-    def connected(connection: Any, record: object) -> None:
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    with storage.engine.begin() as connection:
-        connection.execute(text("PRAGMA journal_mode=WAL"))
-    storage.engine.dispose()  # connections made before
 
 
 def open_study(

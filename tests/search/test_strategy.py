@@ -195,7 +195,8 @@ class TestEveryStrategy:
 
     def test_takes_what_it_did_not_suggest(self, name, setting):
         strategy = self.make(name, setting)
-        strategy.update(told(setting[0].cover()[:3]))
+        space = setting[0]
+        strategy.update(told([*space.cover()[:3], space.baseline(space.baselines[0])]))
         assert len(strategy.suggest(3)) == 3
 
     def test_bears_that_suggestions_are_dropped_or_never_heard_of(self, name, setting):
