@@ -22,6 +22,7 @@ def open_storage(text: str | None) -> BaseStorage | None:
         return None
     from optuna import storages
     from optuna.exceptions import OptunaError
+    from optuna.storages.journal import JournalFileBackend
     from sqlalchemy.exc import SQLAlchemyError
 
     kind, separator, path = text.partition(":")
@@ -30,7 +31,7 @@ def open_storage(text: str | None) -> BaseStorage | None:
         raise UsageError(f"storage {text!r} is not known; write journal:PATH, sqlite:///PATH or another database's URL")
     try:
         if kind == "journal":
-            return storages.JournalStorage(storages.journal.JournalFileBackend(path))
+            return storages.JournalStorage(JournalFileBackend(path))
         if not kind.startswith("sqlite"):
             return storages.RDBStorage(text)
         storage = storages.RDBStorage(text, engine_kwargs={"connect_args": {"timeout": SQLITE_SECONDS}})

@@ -15,7 +15,7 @@ import numpy as np
 
 from latlas.latency.errors import UsageError
 from latlas.search.optuna_samplers import sampler_setting
-from latlas.search.optuna_study import open_study, require_optuna
+from latlas.search.optuna_study import Directions, open_study, require_optuna
 from latlas.search.optuna_trials import OptunaTrials
 from latlas.search.random_search import draw
 from latlas.search.strategy import Dropped, Evaluation, StrategyContext
@@ -72,7 +72,8 @@ class OptunaStrategy:
             # Two processes of one seed are not to suggest the same; but all go through one grid in one order.
             seed = 0 if kind == "grid" else int(np.random.SeedSequence().generate_state(1)[0] >> 1)
         setting = sampler_setting(kind, space, seed, evaluations)
-        study = open_study(setting, space, self.context, ("maximize", "minimize")[:objectives])
+        directions: Directions = ("maximize", "minimize")
+        study = open_study(setting, space, self.context, directions[:objectives])
         self.trials = OptunaTrials(study, setting, self.shared, self.context.budget_ms)
         self._open: dict[Architecture, Trial] = {}
         self._values: dict[Architecture, tuple[float, ...]] = {}

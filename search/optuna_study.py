@@ -10,7 +10,7 @@ import os
 import platform
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
@@ -36,6 +36,7 @@ SPACE, CODING, BUDGET, OWNER, ARCHITECTURE, VERDICT, LATENCY = (
 )
 """Attributes of a study and of its trials."""
 EVALUATED = "evaluated"
+Directions = tuple[Literal["maximize", "minimize"], ...]
 BUDGETS_DIFFER = 0.05
 """Studies are of one budget; each process states its own in its machine's milliseconds, which differ by less than this share."""
 ABANDONED = timedelta(hours=6)
@@ -50,9 +51,7 @@ def require_optuna() -> None:
         raise UsageError("this strategy needs Optuna: pip install 'latlas[optuna]'") from None
 
 
-def open_study(
-    setting: SamplerSetting, space: SearchSpace, context: StrategyContext, directions: tuple[str, ...]
-) -> Study:
+def open_study(setting: SamplerSetting, space: SearchSpace, context: StrategyContext, directions: Directions) -> Study:
     """The study of a context, begun where there is none, else gone on with.
 
     Raises `UsageError` without a study's name for a shared storage, and `EnvironmentMismatchError` for a study of another
