@@ -16,6 +16,9 @@ from latlas.latency.record import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FOOTER_BYTES = 1 << 16
+"""Of a Parquet file's end, where what it is about is written."""
+
 
 class Value(StrEnum):
     """What the cells of the grid show."""
@@ -198,7 +201,18 @@ def tables_merge(
 
 
 def _files(folder: Path) -> Sequence[Path]:
-    return sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+    """Parquet files below a folder, but for the histories of searches."""
+    return sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith(".") and not _is_history(path))
+
+
+def _is_history(path: Path) -> bool:
+    from latlas.search.history_file import METADATA_KEY
+
+    if path.name != "history.parquet":
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - FOOTER_BYTES))
+        return METADATA_KEY in file.read()
 
 
 def _list_line(record: dict[str, Any]) -> str:

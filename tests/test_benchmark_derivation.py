@@ -22,7 +22,8 @@ def test_a_simulated_run():
         for row in result["draws"][share]["rows"]:
             assert row["above_budget_by_predictor"] == row["refused_farther_than_the_interval"] == 0
             assert row["log_share_error"] == pytest.approx(0.0, abs=0.1)
-            assert row["log_share_bounds"][0] <= row["log_share"] - row["log_share_error"] <= row["log_share_bounds"][1]
+            lower, upper = row["log_share_bounds"]
+            assert lower - 1e-9 <= row["log_share"] - row["log_share_error"] <= upper + 1e-9
         relative = result["gradient"][share]["relative"]
         assert relative["layer, 0, exact"]["bias"] < 0.1 < relative["layer, 0, none"]["bias"]
         for how, row in result["derived"][share]["table"].items():

@@ -20,6 +20,7 @@ import pytest
 
 from latlas import cli
 from latlas.latency import interrupt, runtime, scratch
+from latlas.latency import journal as journal_file
 from latlas.latency.bench import Bench, Network, ProcessDiedError
 from latlas.latency.errors import InterruptedRunError, LatlasError, StorageError, UsageError
 from latlas.latency.journal import Journal
@@ -322,16 +323,16 @@ class TestOneRunAPath:
         assert files(tmp_path) == ["t.parquet", "t.parquet.journal"]
 
     def test_a_journal_deleted_while_it_was_opened_is_made_anew(self, tmp_path, monkeypatch):
-        path, lock = tmp_path / "t.journal", Journal._lock
+        path, lock = tmp_path / "t.journal", journal_file._lock
         times: list[int] = []
 
-        def locked(self):
+        def locked(descriptor, of):
             if not times:
                 path.unlink()  # the other run is through just now
             times.append(1)
-            lock(self)
+            lock(descriptor, of)
 
-        monkeypatch.setattr(Journal, "_lock", locked)
+        monkeypatch.setattr(journal_file, "_lock", locked)
         with Journal(path, {}) as journal:
             journal.append({"n": 1})
             assert journal.reread() == [{"n": 1}]
