@@ -253,6 +253,25 @@ def summary(runs: Sequence[dict[str, Any]], again: dict[str, list[float]]) -> di
     }
 
 
+def measured_again(script: str, runs: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """What a new process of the script, by its `--again`, finds of what the runs returned: milliseconds and bounds."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
+        asked.write_text(json.dumps(sorted({one for run in runs for one in run["returned"]})), encoding="utf-8")
+        subprocess.run([sys.executable, "-P", script, *sys.argv[1:], "--again", str(asked), str(answer)], check=True)
+        found: dict[str, list[float]] = json.loads(answer.read_text(encoding="utf-8"))
+    return found
+
+
+def answer_again(known: Known, asked: Path, answer: Path, passes: int) -> None:
+    """The new process's side of `measured_again`."""
+    names = json.loads(asked.read_text(encoding="utf-8"))
+    with known.open(1) as (measure, _):
+        found = measure([parse_architecture(one, known.space) for one in names], passes)
+    values = {one: [i.latency_ms, i.lower_ms, i.upper_ms] for one, i in zip(names, found, strict=True) if i}
+    answer.write_text(json.dumps(values), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--predictor", type=Path)
@@ -277,11 +296,8 @@ def main() -> None:
         parser.error("give --predictor DIR, or --dry")
     known = known_of(arguments)
     if arguments.again:
-        names = json.loads(arguments.again[0].read_text(encoding="utf-8"))
-        with known.open(1) as (measure, _):
-            found = measure([parse_architecture(one, known.space) for one in names], known.setting.careful_passes)
-        values = {one: [i.latency_ms, i.lower_ms, i.upper_ms] for one, i in zip(names, found, strict=True) if i}
-        arguments.again[1].write_text(json.dumps(values), encoding="utf-8")
+        asked, answer = arguments.again
+        answer_again(known, asked, answer, known.setting.careful_passes)
         return
     drawn = known.space.sample(min(2000, known.space.size), np.random.default_rng(0))
     spread = known.predictor.predict([one.graph() for one in drawn])
@@ -293,11 +309,7 @@ def main() -> None:
                 for method in METHODS:
                     runs.append(one_search(method, known, float(budget_ms), seed, fastest, samples, error, arguments))
                 print(f"{budget_ms:.3f} ms, seed {seed}: {samples.measured} measured", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder:
-        asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
-        asked.write_text(json.dumps(sorted({one for run in runs for one in run["returned"]})), encoding="utf-8")
-        subprocess.run([sys.executable, "-P", __file__, *sys.argv[1:], "--again", str(asked), str(answer)], check=True)
-        again = json.loads(answer.read_text(encoding="utf-8"))
+    again = measured_again(__file__, runs)
     result = {method: summary([run for run in runs if run["method"] == method], again) for method in METHODS}
     print(
         json.dumps(

@@ -8,8 +8,7 @@ import numpy as np
 
 from latlas.search.architecture_training import ArchitectureTrainConfig, train_architecture
 from latlas.search.derivation import per_layer_argmax
-from latlas.search.distribution import AdjacentWeights, Distribution, LayerWeights
-from latlas.search.distribution_strategy import DistributionStrategy
+from latlas.search.distribution import Distribution
 from latlas.search.feasible import Additive
 from latlas.search.feasible_draws import Unrestricted
 from latlas.search.proxyless import DISTRIBUTIONS, trained_distribution
@@ -19,12 +18,6 @@ from latlas.supernet.network import Supernet
 from latlas.supernet.space import Architecture
 
 SOFT = "+soft"
-REINFORCE: dict[str, type[LayerWeights] | type[AdjacentWeights]] = {
-    "reinforce": LayerWeights,
-    "reinforce-adjacent": AdjacentWeights,
-}
-GRADIENT = (*DISTRIBUTIONS, *REINFORCE)
-"""Names that `gradient_strategy` takes; `soft_winner` takes those of `DISTRIBUTIONS`."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +35,11 @@ class Gradient:
         return ArchitectureTrainConfig(steps=self.steps, batch_size=self.batch_size, seed=seed, device="cpu")
 
 
-def gradient_strategy(
-    name: str, terms: Additive, budget_ms: float, seed: int, of: Gradient
-) -> DistributionStrategy:  # fmt: skip
-    """A strategy over a distribution, trained first where it is one of gates; everything within the budget by the terms."""
-    space, rng = of.supernet.space, np.random.default_rng(seed)
-    if name in REINFORCE:
-        distribution: Distribution = REINFORCE[name].initial([len(options) for options in space.choices], rng)
-    else:
-        distribution = trained_distribution(
-            name, of.supernet, of.images, of.config(seed), terms=terms, budget_ms=budget_ms
-        ).distribution
-    return DistributionStrategy(
-        space, rng, distribution, terms=terms, budget_ms=budget_ms, learns=name in REINFORCE, name=name
-    )
+def trained(name: str, terms: Additive, budget_ms: float, seed: int, of: Gradient) -> Distribution:
+    """The distribution of a strategy of `DISTRIBUTIONS`, trained on what is within the budget by the terms."""
+    return trained_distribution(
+        name, of.supernet, of.images, of.config(seed), terms=terms, budget_ms=budget_ms
+    ).distribution
 
 
 def soft_winner(name: str, terms: Additive, budget_ms: float, seed: int, of: Gradient) -> Architecture:

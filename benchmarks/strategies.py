@@ -18,12 +18,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -37,24 +35,26 @@ from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.search.accuracy import KINDS
 from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search
 from latlas.search.constraint import LatencyConstraint
+from latlas.search.feasible import Additive
 from latlas.search.finish import calibration_images
 from latlas.search.interval import Interval
 from latlas.search.kept_lines import KeptLines
 from latlas.search.limits import additive, limits_of
 from latlas.search.loop import History, run_search
 from latlas.search.proxyless import DISTRIBUTIONS
-from latlas.search.strategy import STRATEGIES, Strategy, StrategyContext, make_strategy
+from latlas.search.strategy import StrategyContext, make_strategy
+from latlas.search.strategy_names import STRATEGIES
 from latlas.search.verify import select
 from latlas.supernet.checkpoint import load_supernet, read_metadata
 from latlas.supernet.data import Dataset, load_folder, parted, subset, synthetic
 from latlas.supernet.network import Supernet
 from latlas.supernet.score import score
-from latlas.supernet.space import Architecture, parse_architecture
+from latlas.supernet.space import Architecture
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
-from benchmarks.constraint import Known, Points, Samples, known_of
-from benchmarks.gradient import GRADIENT, SOFT, Gradient, gradient_strategy, soft_winner
+from benchmarks.constraint import Known, Points, Samples, answer_again, known_of, measured_again
+from benchmarks.gradient import SOFT, Gradient, soft_winner, trained
 
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8,aspp_channels=8"
 FILTER = "+filter"
@@ -164,15 +164,22 @@ def searched(
             floor_ms=floor_ms,
             max_draws=arguments.draws,
         ).history
-    if name in GRADIENT and context.terms is None:
-        raise UsageError(f"{name} needs a predictor that is a sum over layers and pairs of them; this one is none")
-    if name in GRADIENT and context.terms is not None:
-        strategy: Strategy = gradient_strategy(name, context.terms, budget_ms, seed, gradient_of(scores, arguments))
-    else:
-        strategy = make_strategy(name, space, np.random.default_rng(seed), count, context=context)
+    if name in DISTRIBUTIONS:
+        terms = required_terms(name, known)
+        distribution = trained(name, terms, budget_ms, seed, gradient_of(scores, arguments))
+        context = replace(context, distribution=distribution)
+    strategy = make_strategy(name, space, np.random.default_rng(seed), count, context=context)
     return run_search(
         strategy, constraint, scores, count, start=start, floor_ms=floor_ms, max_draws=arguments.draws
     )  # fmt: skip
+
+
+def required_terms(name: str, known: Known) -> Additive:
+    """The predictor as a sum, which gradient methods need."""
+    terms = additive(known.predictor, known.space)
+    if terms is None:
+        raise UsageError(f"{name} needs a predictor that is a sum over layers and pairs of them; this one is none")
+    return terms
 
 
 def gradient_of(scores: Scores, arguments: argparse.Namespace) -> Gradient:
@@ -185,9 +192,7 @@ def soft_run(
     method: str, known: Known, budget_ms: float, seed: int, scores: Scores, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """As `one_run`, of a gradient method with the latency in its loss."""
-    started, terms = time.monotonic(), additive(known.predictor, known.space)
-    if terms is None:
-        raise UsageError(f"{method} needs a predictor that is a sum over layers and pairs of them; this one is none")
+    started, terms = time.monotonic(), required_terms(method, known)
     winner = soft_winner(method.removesuffix(SOFT), terms, budget_ms, seed, gradient_of(scores, arguments))
     seconds = time.monotonic() - started
     return {
@@ -302,13 +307,10 @@ def main() -> None:
         parser.error("give --supernet FILE and --predictor DIR, or --dry")
     known = known_of(arguments)
     if arguments.again:
-        names = json.loads(arguments.again[0].read_text(encoding="utf-8"))
-        with known.open(1) as (measure, _):
-            found = measure([parse_architecture(one, known.space) for one in names], min(4 * arguments.passes, 24))
-        values = {one: [i.latency_ms, i.lower_ms, i.upper_ms] for one, i in zip(names, found, strict=True) if i}
-        arguments.again[1].write_text(json.dumps(values), encoding="utf-8")
+        asked, answer = arguments.again
+        answer_again(known, asked, answer, min(4 * arguments.passes, 24))
         return
-    hard = tuple(dict.fromkeys((*STRATEGIES, *GRADIENT, "accuracy")))
+    hard = (*STRATEGIES, "accuracy")
     usual = tuple(f"{one}{FILTER}" for one in STRATEGIES) + tuple(f"{one}{SOFT}" for one in DISTRIBUTIONS)
     methods = arguments.methods or [*hard, *usual]
     unknown = [one for one in methods if one not in (*hard, *usual)]
@@ -330,11 +332,7 @@ def main() -> None:
                         file=sys.stderr,
                         flush=True,
                     )
-    with tempfile.TemporaryDirectory() as folder:
-        asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
-        asked.write_text(json.dumps(sorted({one for run in runs for one in run["returned"]})), encoding="utf-8")
-        subprocess.run([sys.executable, "-P", __file__, *sys.argv[1:], "--again", str(asked), str(answer)], check=True)
-        again = json.loads(answer.read_text(encoding="utf-8"))
+    again = measured_again(__file__, runs)
     against = [run for run in runs if run["method"] == "random"]
     result: dict[str, Any] = {
         "simulated": arguments.dry, "evaluations": arguments.evaluations, "seeds": arguments.seeds, "budgets_ms": budgets,

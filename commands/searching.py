@@ -13,14 +13,7 @@ import typer
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result
 from latlas.latency.errors import UsageError
-
-STRATEGY_NAMES = (
-    *("random", "near_best", "evolution", "evolution-ofa"),
-    *("reinforce", "reinforce-adjacent", "proxyless", "proxyless-adjacent"),
-    *("optuna-grid", "optuna-random", "optuna-tpe", "optuna-gp", "optuna-nsgaii", "optuna-cmaes"),
-    *("front-evolution", "front-nsgaii"),
-)
-"""Those of `search_config.SEARCHED_BY`, written down here as that is imported only by what searches."""
+from latlas.search.strategy_names import FRONT_STRATEGIES, SEARCHED_BY
 
 
 def search(
@@ -33,7 +26,7 @@ def search(
         str, typer.Option(help="mobilenetv3_large, mobilenetv3_small, or narrowed: ..._x0.75.")
     ] = "mobilenetv3_large",
     strategy: Annotated[
-        str, typer.Option(help=f"{', '.join(STRATEGY_NAMES)}; optuna-* need the extra optuna.")
+        str, typer.Option(help=f"{', '.join(SEARCHED_BY)}; optuna-* need the extra optuna.")
     ] = "evolution",
     pareto: Annotated[
         bool,
@@ -102,7 +95,6 @@ def search(
     from latlas.search.report import comparison_rows
     from latlas.search.run_folder import RESULT, discard
     from latlas.search.search_config import Listener, SearchConfig, require_searchable
-    from latlas.search.strategy import FRONT_STRATEGIES
     from latlas.search.tensorboard import TensorBoard
     from latlas.supernet.augment import Augmentation
     from latlas.supernet.checkpoint import load_supernet, read_metadata

@@ -206,9 +206,9 @@ def _files(folder: Path) -> Sequence[Path]:
 
 
 def _is_history(path: Path) -> bool:
-    from latlas.search.history_file import METADATA_KEY
+    from latlas.search.history_file import FILE_NAME, METADATA_KEY
 
-    if path.name != "history.parquet":
+    if path.name != FILE_NAME:
         return False
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - FOOTER_BYTES))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, UsageError
 from latlas.latency.record import one_line
 from latlas.search.accuracy import KINDS, MLPAccuracy, RidgeAccuracy
+from latlas.supernet.checkpoint import write_tensors
 from latlas.supernet.space import SearchSpace
 
 # 1: the first.
@@ -52,19 +51,7 @@ def save_accuracy(
         text = json.dumps(record, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}: metadata is not JSON ({error})") from None
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            save_file(plain, temporary, {"format": FORMAT, "schema": str(SCHEMA), "record": text})
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"{path}: cannot be written ({error})") from None
+    write_tensors(path, tensors, {"format": FORMAT, "schema": str(SCHEMA), "record": text})
 
 
 def load_accuracy(path: Path, space: SearchSpace) -> tuple[RidgeAccuracy | MLPAccuracy, dict[str, Any]]:

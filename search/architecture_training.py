@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 
 from latlas.latency.errors import LatlasError, UsageError
-from latlas.latency.graph import check_graph
 from latlas.search.adam import Adam
 from latlas.search.distribution import Distribution
 from latlas.search.feasible import Additive, Codes, FloatArray
@@ -29,7 +28,7 @@ from latlas.supernet.data import Dataset
 from latlas.supernet.gates import MODES, gate_gradients
 from latlas.supernet.network import Supernet
 from latlas.supernet.space import Architecture
-from latlas.supernet.train import training_batch, training_device
+from latlas.supernet.train import fitting_size, training_batch, training_device
 
 Gates = tuple[float, Sequence[FloatArray]]
 """A step's loss, and its gradient with respect to each column's gates `(options,)`."""
@@ -149,7 +148,8 @@ def train_architecture(
         raise UsageError(
             f"the distribution is over columns of {tuple(distribution.sizes)} options; {supernet.space.text} has {sizes}"
         )
-    size = _image_size(supernet, dataset, config)
+    graph = supernet.space.cover()[0].graph()
+    size = fitting_size(graph, dataset, config.height, config.width, "images")
     device = training_device(config.device)
     supernet.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     draws = FeasibleDraws(sampler, screen, config.max_draws)
@@ -239,17 +239,3 @@ def _read(recorded: Gates, step: int, sizes: Sequence[int]) -> tuple[float, list
     if [one.shape for one in gates] != [(options,) for options in sizes]:
         raise UsageError(f"step {step} was recorded with gates of {[one.shape for one in gates]}, not of {sizes}")
     return float(recorded[0]), gates
-
-
-def _image_size(supernet: Supernet, dataset: Dataset, config: ArchitectureTrainConfig) -> tuple[int, int]:
-    graph = supernet.space.cover()[0].graph()
-    if not len(dataset):
-        raise UsageError("there are no held-out images; training an architecture needs at least one")
-    if graph[-1].spec.out_channels != 1:
-        raise UsageError(f"{supernet.space.text} has several classes; masks of persons have one, so use num_classes=1")
-    height, width = dataset.images.shape[2:]
-    size = (config.height or height, config.width or width)
-    multiple = check_graph(graph)[1] // min(node.spec.height for node in graph)
-    if min(size) < multiple or size[0] % multiple or size[1] % multiple:
-        raise UsageError(f"images are {size[0]}x{size[1]}; the network needs multiples of {multiple}")
-    return size

@@ -11,7 +11,7 @@ import numpy as np
 from latlas.latency.errors import UsageError
 from latlas.search.random_search import draw
 from latlas.search.strategy import Evaluation
-from latlas.search.variation import crossover, mutant, pick, unknown
+from latlas.search.variation import best_seen, crossover, mutant, pick, unknown
 from latlas.supernet.space import Architecture, SearchSpace
 
 ONCE_FOR_ALL: dict[str, Any] = {
@@ -75,9 +75,7 @@ class Evolution:
     def update(self, completed: Sequence[Evaluation]) -> None:
         """Keep the best `population` seen."""
         self._known |= {one.architecture for one in completed}
-        self._elite |= {one.architecture: one.quality for one in completed if not one.architecture.is_baseline}
-        ranked = sorted(self._elite.items(), key=lambda item: (-item[1], str(item[0])))
-        self._elite = dict(ranked[: self.population])
+        self._elite = best_seen(self._elite, completed, self.population)
 
     def _first(self, elite: Sequence[Architecture]) -> Architecture:
         if elite and self.rng.random() < 0.25:

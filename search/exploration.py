@@ -24,7 +24,8 @@ from latlas.search.run_folder import HISTORY, RunFolder
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.search.session import Anchors, Session, elect, open_session
-from latlas.search.strategy import TRAINED_STRATEGIES, Strategy, StrategyContext, make_strategy
+from latlas.search.strategy import Strategy, StrategyContext, make_strategy
+from latlas.search.strategy_names import TRAINED_STRATEGIES
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.score import score

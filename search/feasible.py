@@ -8,7 +8,7 @@ Viterbi algorithm where the columns are a chain). The same with a histogram inst
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -83,19 +83,17 @@ def extreme(terms: Additive, sign: int = 1) -> Extreme:
 
     Raises `UsageError` where the pairs are so many that more than `MAX_FRONTIER` combinations would be kept apart.
     """
-    frontier: tuple[int, ...] = ()
     best = np.zeros(())  # one axis a frontier column
     steps: list[tuple[tuple[int, ...], tuple[int, ...], npt.NDArray[np.intp]]] = []
-    for column, gone in elimination(terms):
-        wide = sign * added_by(terms, frontier, column) + best[..., None]
-        frontier = (*frontier, column)
-        kept = tuple(one for one in frontier if one not in gone)
-        order = [frontier.index(one) for one in (*kept, *gone)]
+    for frontier, column, gone, array in taken_in(terms):
+        wide = sign * array + best[..., None]
+        whole = (*frontier, column)
+        kept = tuple(one for one in whole if one not in gone)
+        order = [whole.index(one) for one in (*kept, *gone)]
         flat = wide.transpose(order).reshape(*(wide.shape[axis] for axis in order[: len(kept)]), -1)
         choice = flat.argmin(axis=-1)
         best = np.take_along_axis(flat, choice[..., None], axis=-1)[..., 0]
-        steps.append((kept, tuple(gone), choice))
-        frontier = kept
+        steps.append((kept, gone, choice))
     codes = [0] * len(terms.unary)
     for kept, gone_now, choice in reversed(steps):
         found = np.unravel_index(
@@ -114,13 +112,8 @@ class Counted:
     """
 
     def __init__(self, terms: Additive, bins: int = 20_000) -> None:
-        plan = elimination(terms)
         self.fastest_ms, self.slowest_ms = (extreme(terms, sign).latency_ms for sign in (1, -1))
-        added = []
-        frontier: tuple[int, ...] = ()
-        for column, gone in plan:
-            added.append((frontier, column, gone, added_by(terms, frontier, column)))
-            frontier = tuple(one for one in (*frontier, column) if one not in gone)
+        added = list(taken_in(terms))
         widest = max(array.size for *_, array in added)
         bins = max(200, min(bins, MAX_CELLS // widest))
         span = sum(float(np.ptp(array)) for *_, array in added)
@@ -212,7 +205,15 @@ def _neighbours(terms: Additive) -> list[set[int]]:
     return found
 
 
-def elimination(terms: Additive) -> list[tuple[int, list[int]]]:
+def taken_in(terms: Additive) -> Iterator[tuple[tuple[int, ...], int, tuple[int, ...], FloatArray]]:
+    """Step by step the frontier before it, the column taken in, those that no later one meets, and `added_by` of it."""
+    frontier: tuple[int, ...] = ()
+    for column, gone in _elimination(terms):
+        yield frontier, column, tuple(gone), added_by(terms, frontier, column)
+        frontier = tuple(one for one in (*frontier, column) if one not in gone)
+
+
+def _elimination(terms: Additive) -> list[tuple[int, list[int]]]:
     """The columns in the order they are taken in, each with those that none after it meets; the narrowest frontier next."""
     neighbours, sizes = _neighbours(terms), terms.sizes
     left, frontier, plan = set(range(len(sizes))), list[int](), list[tuple[int, list[int]]]()

@@ -60,7 +60,8 @@ class FeasibleSampler:
         self.drawn = self.rejected = 0
         self._trellises: dict[tuple[frozenset[tuple[int, int]], int, Rounding], Trellis] = {}
         self._kept: dict[tuple[int, Rounding, bytes], tuple[list[FloatArray], list[FloatArray]]] = {}
-        Trellis(terms, budget_ms, bins=bins)  # says now what is impossible
+        # Made now, as it says what is impossible.
+        self._trellises[frozenset(), bins, "down"] = Trellis(terms, budget_ms, bins=bins)
 
     def sample(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
         """Feasible codes `(count, columns)`, drawn independently.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # 1: the first.
 SCHEMA_VERSION = 1
 METADATA_KEY = b"latlas_history"
+FILE_NAME = "history.parquet"
 MAX_BYTES = 64 * 2**20
 WRITE_EVERY_S = 15.0
 

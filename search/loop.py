@@ -54,7 +54,15 @@ class History:
 
     def ranked(self) -> list[Candidate]:
         """Best quality first; of equals the faster."""
-        return sorted(self.candidates, key=lambda c: (-c.quality, c.verdict.latency_ms, str(c.architecture)))
+        return sorted(self.candidates, key=_rank)
+
+    def best(self) -> Candidate:
+        """The first of `ranked`, of one candidate or more."""
+        return min(self.candidates, key=_rank)
+
+
+def _rank(one: Candidate) -> tuple[float, float, str]:
+    return -one.quality, one.verdict.latency_ms, str(one.architecture)
 
 
 def run_search(

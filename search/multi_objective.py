@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from latlas.latency.errors import UsageError
-from latlas.search.constraint import LatencyConstraint
-from latlas.search.loop import Candidate, History, run_search
+from latlas.search.loop import Candidate, History
 from latlas.search.pareto import crowding, front, hypervolume, ranks
 from latlas.search.random_search import draw
-from latlas.search.strategy import Evaluation, Strategy
+from latlas.search.strategy import Evaluation
 from latlas.search.variation import crossover, mutant, unknown
 from latlas.supernet.space import Architecture, SearchSpace
 
@@ -89,22 +88,6 @@ def ordered(points: dict[Architecture, tuple[float, float]]) -> dict[Architectur
     for level in range(int(rank.max(initial=-1)) + 1):
         distance[rank == level] = crowding(rows[rank == level])
     return {name: (int(r), float(d)) for name, r, d in zip(names, rank, distance, strict=True)}
-
-
-def search_front(
-    strategy: Strategy,
-    constraint: LatencyConstraint,
-    evaluate: Callable[[Architecture], float],
-    evaluations: int,
-    *,
-    start: tuple[Architecture, ...] = (),
-    on_candidate: Callable[[History], None] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> History:
-    """`run_search` for a front: nothing is too fast, the constraint's budget is the slow end. See `front_of`."""
-    return run_search(
-        strategy, constraint, evaluate, evaluations, start=start, on_candidate=on_candidate, stop=stop, floor_ms=0.0
-    )
 
 
 def front_of(history: History) -> list[Candidate]:

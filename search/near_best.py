@@ -9,7 +9,7 @@ import numpy as np
 
 from latlas.latency.errors import UsageError
 from latlas.search.strategy import Evaluation
-from latlas.search.variation import mutant, pick, unknown
+from latlas.search.variation import best_seen, mutant, pick, unknown
 from latlas.supernet.space import Architecture, SearchSpace
 
 
@@ -51,6 +51,4 @@ class NearBest:
     def update(self, completed: Sequence[Evaluation]) -> None:
         """Keep the `best` best seen."""
         self._known |= {one.architecture for one in completed}
-        self._best |= {one.architecture: one.quality for one in completed if not one.architecture.is_baseline}
-        ranked = sorted(self._best.items(), key=lambda item: (-item[1], str(item[0])))
-        self._best = dict(ranked[: self.best])
+        self._best = best_seen(self._best, completed, self.best)

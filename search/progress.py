@@ -27,7 +27,7 @@ class Progress:
         counts = constraint.counts
         decided = max(1, counts.accepted + counts.rejected)
         return cls(
-            min(history.candidates, key=lambda one: (-one.quality, one.verdict.latency_ms, str(one.architecture))),
+            history.best(),
             counts.accepted / decided,
             counts.measured / decided,
             constraint.calibration.report()["mape"],

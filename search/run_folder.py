@@ -27,6 +27,7 @@ from latlas.latency.profile import Setting
 from latlas.latency.record import canonical_json
 from latlas.latency.runtime import openvino_build
 from latlas.search.finish import write_json
+from latlas.search.history_file import FILE_NAME
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import SearchConfig
 from latlas.supernet.augment import Augmentation
@@ -36,7 +37,7 @@ from latlas.supernet.network import Supernet
 CONFIG, JOURNAL, HISTORY, RESULT, TRAININGS = (
     "config.json",
     "journal.jsonl",
-    "history.parquet",
+    FILE_NAME,
     "result.json",
     "trainings",
 )

@@ -9,11 +9,8 @@ from latlas.latency.errors import UsageError
 from latlas.search.architecture_training import ArchitectureStep
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.loop import History
-from latlas.search.strategy import FRONT_STRATEGIES, OPTUNA_STRATEGIES, STRATEGIES
+from latlas.search.strategy_names import FRONT_STRATEGIES, OPTUNA_STRATEGIES, SEARCHED_BY
 from latlas.supernet.train import TrainConfig, TrainProgress
-
-SEARCHED_BY = (*STRATEGIES, *FRONT_STRATEGIES)
-"""The strategies that a search takes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from latlas.latency.errors import UsageError
 from latlas.search.feasible import Additive
+from latlas.search.strategy_names import FRONT_STRATEGIES, OPTUNA_STRATEGIES, SEARCHED_BY, TRAINED_STRATEGIES
 from latlas.supernet.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -81,24 +82,6 @@ class StrategyContext:
     study: str | None = None
 
 
-OPTUNA_STRATEGIES = ("optuna-grid", "optuna-random", "optuna-tpe", "optuna-gp", "optuna-nsgaii", "optuna-cmaes")
-TRAINED_STRATEGIES = ("proxyless", "proxyless-adjacent")
-"""Names of those that need a trained distribution in the context."""
-STRATEGIES = (
-    "random",
-    "near_best",
-    "evolution",
-    "evolution-ofa",
-    "reinforce",
-    "reinforce-adjacent",
-    *TRAINED_STRATEGIES,
-    *OPTUNA_STRATEGIES,
-)
-"""Names that `make_strategy` takes: those that look for the best network within the budget."""
-FRONT_STRATEGIES = ("front-evolution", "front-nsgaii")
-"""Names that it takes too: those that look for the best networks at all latencies up to the budget."""
-
-
 def make_strategy(
     name: str,
     space: SearchSpace,
@@ -137,7 +120,7 @@ def make_strategy(
         return FrontEvolution(space, rng, population=max(8, min(100, evaluations // 20)))
     if name in ("reinforce", "reinforce-adjacent", *TRAINED_STRATEGIES):
         return _of_distribution(name, space, rng, context)
-    raise UsageError(f"unknown strategy {name!r}; known: {', '.join((*STRATEGIES, *FRONT_STRATEGIES))}")
+    raise UsageError(f"unknown strategy {name!r}; known: {', '.join(SEARCHED_BY)}")
 
 
 def _of_distribution(name: str, space: SearchSpace, rng: np.random.Generator, context: StrategyContext) -> Strategy:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.search.distribution import Distribution
-from latlas.search.feasible import Additive, Codes, FloatArray, added_by, elimination, extreme
+from latlas.search.feasible import Additive, Codes, FloatArray, added_by, extreme, taken_in
 
 IntArray = npt.NDArray[np.int64]
 Rounding = Literal["down", "nearest", "up"]
@@ -83,10 +83,7 @@ class Trellis:
         missing = [pair for pair in pairs if pair not in terms.pairwise and pair[::-1] not in terms.pairwise]
         sizes = terms.sizes
         met = {**terms.pairwise, **{pair: np.zeros([sizes[one] for one in pair]) for pair in missing}}
-        order, arrays, frontier = elimination(Additive(terms.constant, terms.unary, met)), [], tuple[int, ...]()
-        for column, gone in order:
-            arrays.append((frontier, column, gone, added_by(terms, frontier, column)))
-            frontier = tuple(one for one in (*frontier, column) if one not in gone)
+        arrays = list(taken_in(Additive(terms.constant, terms.unary, met)))
         widest = max(array.size for *_, array in arrays)
         least = terms.constant + sum(float(array.min()) for *_, array in arrays)
         self.terms, self.budget_ms, self.rounding = terms, budget_ms, rounding
@@ -99,7 +96,7 @@ class Trellis:
         self.pairs = frozenset(pair for pair in (*met, *(pair[::-1] for pair in met)))
 
     def _step(
-        self, sizes: Sequence[int], frontier: tuple[int, ...], column: int, gone: Sequence[int], array: FloatArray
+        self, sizes: Sequence[int], frontier: tuple[int, ...], column: int, gone: tuple[int, ...], array: FloatArray
     ) -> Step:
         whole = (*frontier, column)
         kept = [one for one in whole if one not in gone]
@@ -110,7 +107,7 @@ class Trellis:
         round_ = {"down": np.floor, "nearest": np.rint, "up": np.ceil}[self.rounding]
         bins = np.minimum(round_(cost_ms / self.width_ms), self.bins + 1).astype(np.int64)
         gone_sizes = tuple(sizes[one] for one in gone)
-        return Step(frontier, column, tuple(gone), gone_sizes, array.shape, flat // sizes[column], flat, cost_ms, bins)
+        return Step(frontier, column, gone, gone_sizes, array.shape, flat // sizes[column], flat, cost_ms, bins)
 
     def weights(self, distribution: Distribution) -> list[FloatArray]:
         """What each step adds to `log_prob`, in the shape of its arrays."""

@@ -55,5 +55,4 @@ def rescale(distribution: Distribution, before: Sequence[FloatArray], pairs: Pai
 
 
 def _log_sum_exp(weights: FloatArray) -> FloatArray:
-    largest = weights.max(axis=-1, keepdims=True)
-    return np.asarray(largest + np.log(np.exp(weights - largest).sum(axis=-1, keepdims=True)))
+    return (weights - log_softmax(weights))[..., :1]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 
+from latlas.search.strategy import Evaluation
 from latlas.supernet.space import Architecture, SearchSpace
 
 MAX_RESAMPLES = 50
@@ -66,6 +67,14 @@ def unknown(
         else:
             found[child] = None
     return [*found, *repeats]
+
+
+def best_seen(
+    seen: Mapping[Architecture, float], completed: Sequence[Evaluation], count: int
+) -> dict[Architecture, float]:
+    """The `count` best of those seen before and of those completed, best first; baselines, which have no children, left out."""
+    both = {**seen, **{one.architecture: one.quality for one in completed if not one.architecture.is_baseline}}
+    return dict(sorted(both.items(), key=lambda item: (-item[1], str(item[0])))[:count])
 
 
 def pick(parents: Sequence[Architecture], rng: np.random.Generator) -> Architecture:

@@ -242,11 +242,12 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def _write(path: Path, kind: str, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-    metadata = {
-        "format": f"latlas-{kind}",
-        "schema": str(SCHEMA),
-        "record": json.dumps(record, sort_keys=True, allow_nan=False),
-    }
+    text = json.dumps(record, sort_keys=True, allow_nan=False)
+    write_tensors(path, tensors, {"format": f"latlas-{kind}", "schema": str(SCHEMA), "record": text})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, whole or not at all; raises `UsageError` where it cannot be written."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -347,16 +347,7 @@ def _farewell(name: str, step: int, steps: int, checkpoint: Path | None) -> str:
 
 def _crop_size(graph: Graph, run: _Run) -> tuple[int, int]:
     """Height and width of the training crops, after a check that network, data and limits fit each other."""
-    config, (count, _, height, width) = run.config, run.dataset.images.shape
-    size = (config.height or height, config.width or width)
-    if not count:
-        raise UsageError("the data set has no images; training needs at least one")
-    classes = graph[-1].spec.out_channels
-    if classes != 1:
-        raise UsageError(f"the network has {classes} classes; masks of persons have one, so train num_classes=1")
-    multiple = check_graph(graph)[1] // min(node.spec.height for node in graph)
-    if min(size) < multiple or size[0] % multiple or size[1] % multiple:
-        raise UsageError(f"training crops are {size[0]}x{size[1]}; the network needs multiples of {multiple}")
+    size = fitting_size(graph, run.dataset, run.config.height, run.config.width, "training crops")
     if run.time_limit_s is not None and not run.time_limit_s > 0:
         raise UsageError(f"time_limit_s is {run.time_limit_s}; it must be above 0")
     return size
@@ -374,6 +365,24 @@ def _batch(
     return training_batch(
         run.dataset, run.config.batch_size, run.config.seed, step, size, run.augmentation, rng, device
     )
+
+
+def fitting_size(graph: Graph, dataset: Dataset, height: int | None, width: int | None, what: str) -> tuple[int, int]:
+    """Height and width of a step's images, `what` they are called; None for the data set's own.
+
+    Raises `UsageError` where network, data and size do not fit each other.
+    """
+    count, _, own_height, own_width = dataset.images.shape
+    size = (height or own_height, width or own_width)
+    if not count:
+        raise UsageError("the data set has no images; training needs at least one")
+    classes = graph[-1].spec.out_channels
+    if classes != 1:
+        raise UsageError(f"the network has {classes} classes; masks of persons have one, so train num_classes=1")
+    multiple = check_graph(graph)[1] // min(node.spec.height for node in graph)
+    if min(size) < multiple or size[0] % multiple or size[1] % multiple:
+        raise UsageError(f"{what} are {size[0]}x{size[1]}; the network needs multiples of {multiple}")
+    return size
 
 
 def training_batch(

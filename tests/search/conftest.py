@@ -160,3 +160,24 @@ def constraint_of():
         return LatencyConstraint(predictor or _Scripted(margin), budget_ms, measure=measure, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def differences():
+    """A function that gives the gradient of a function of a distribution by its parameters, by central differences."""
+
+    def of(distribution, function, step=1e-6):
+        found = []
+        for one in distribution.parameters:
+            gradient = np.zeros_like(one)
+            for index in np.ndindex(one.shape):
+                kept = one[index]
+                one[index] = kept + step
+                above = function(distribution)
+                one[index] = kept - step
+                gradient[index] = (above - function(distribution)) / (2 * step)
+                one[index] = kept
+            found.append(gradient)
+        return found
+
+    return of

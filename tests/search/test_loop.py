@@ -9,7 +9,8 @@ from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.latency.predictor import Prediction
 from latlas.search.constraint import Interval, LatencyConstraint
 from latlas.search.loop import run_search
-from latlas.search.strategy import OPTUNA_STRATEGIES, STRATEGIES, TRAINED_STRATEGIES, make_strategy
+from latlas.search.strategy import make_strategy
+from latlas.search.strategy_names import OPTUNA_STRATEGIES, STRATEGIES, TRAINED_STRATEGIES
 
 # `test_strategy.py` has all of them under a tight budget.
 READY = [one for one in STRATEGIES if one not in (*TRAINED_STRATEGIES, *OPTUNA_STRATEGIES)] + ["optuna-nsgaii"]

@@ -7,9 +7,11 @@ from latlas.latency.errors import UsageError
 from latlas.latency.graph import graph_macs
 from latlas.latency.predictor import Prediction
 from latlas.search.constraint import LatencyConstraint
-from latlas.search.multi_objective import FrontEvolution, best_within, covered, front_of, ordered, search_front
+from latlas.search.loop import run_search
+from latlas.search.multi_objective import FrontEvolution, best_within, covered, front_of, ordered
 from latlas.search.pareto import front, hypervolume
-from latlas.search.strategy import FRONT_STRATEGIES, Evaluation, make_strategy
+from latlas.search.strategy import Evaluation, make_strategy
+from latlas.search.strategy_names import FRONT_STRATEGIES
 from latlas.supernet.space import enumerate_space, parse_space
 
 SPACE = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.1.1.1")
@@ -56,7 +58,7 @@ def searched(name, budget_ms, seed):
     strategy = make_strategy(name, DEEP, np.random.default_rng(seed), EVALUATIONS)
     constraint = LatencyConstraint(Macs(), budget_ms, scale_error=0.0)
     fastest = min(DEEP.cover(), key=latency)
-    return search_front(strategy, constraint, quality, EVALUATIONS, start=(fastest,))
+    return run_search(strategy, constraint, quality, EVALUATIONS, start=(fastest,))
 
 
 @pytest.fixture(scope="module")

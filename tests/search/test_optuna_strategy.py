@@ -19,7 +19,8 @@ from latlas.search.loop import run_search
 from latlas.search.optuna_coding import Coding, ScoreCoding, StageCoding, grid_coding
 from latlas.search.optuna_constraint import KEY
 from latlas.search.optuna_study import shared_evaluations
-from latlas.search.strategy import OPTUNA_STRATEGIES, Dropped, Evaluation, StrategyContext, make_strategy
+from latlas.search.strategy import Dropped, Evaluation, StrategyContext, make_strategy
+from latlas.search.strategy_names import OPTUNA_STRATEGIES
 from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.space import enumerate_space, parse_space
 

@@ -1,10 +1,13 @@
 """What a search is not led by."""
 
+from typing import get_type_hints
+
 import pytest
 
-from latlas.commands.searching import STRATEGY_NAMES
+from latlas.commands import searching
 from latlas.latency.errors import UsageError
-from latlas.search.search_config import SEARCHED_BY, SearchConfig, require_searchable
+from latlas.search.search_config import SearchConfig, require_searchable
+from latlas.search.strategy_names import SEARCHED_BY
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
@@ -20,7 +23,8 @@ def test_int8_and_batches_are_refused():
 
 
 def test_the_help_names_every_strategy():
-    assert SEARCHED_BY == STRATEGY_NAMES
+    (option,) = get_type_hints(searching.search, include_extras=True)["strategy"].__metadata__
+    assert option.help.startswith(", ".join(SEARCHED_BY) + ";")
 
 
 def test_an_unknown_strategy_is_said_before_anything_is_done():

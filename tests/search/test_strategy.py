@@ -16,16 +16,8 @@ from latlas.search.constraint import LatencyConstraint
 from latlas.search.distribution import AdjacentWeights, LayerWeights
 from latlas.search.feasible import Additive
 from latlas.search.loop import run_search
-from latlas.search.strategy import (
-    FRONT_STRATEGIES,
-    OPTUNA_STRATEGIES,
-    STRATEGIES,
-    TRAINED_STRATEGIES,
-    Dropped,
-    Evaluation,
-    StrategyContext,
-    make_strategy,
-)
+from latlas.search.strategy import Dropped, Evaluation, StrategyContext, make_strategy
+from latlas.search.strategy_names import FRONT_STRATEGIES, OPTUNA_STRATEGIES, STRATEGIES, TRAINED_STRATEGIES
 from latlas.supernet.space import enumerate_space, parse_space
 
 SPACES = {
