@@ -42,6 +42,14 @@ def search(
     arch_steps: Annotated[
         int, typer.Option(help="Steps that proxyless strategies train their architecture parameters.", min=1)
     ] = 500,
+    accuracy_predictor: Annotated[
+        bool,
+        typer.Option(
+            "--accuracy-predictor",
+            help="Score most candidates at random, learn quality from them, search over the prediction, and score the best.",
+        ),
+    ] = False,
+    predicted: Annotated[int, typer.Option(help="Evaluations of each search over predicted quality.", min=1)] = 2000,
     evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
     finalists: Annotated[int, typer.Option(help="Best candidates to measure and to train.", min=1)] = 9,
     halving_steps: Annotated[
@@ -88,6 +96,7 @@ def search(
     """
     import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
     from latlas.latency.predictor_file import load_predictor
+    from latlas.search.accuracy_phase import accuracy_text
     from latlas.search.here import require_here
     from latlas.search.loop import History
     from latlas.search.pipeline import search as run
@@ -104,6 +113,8 @@ def search(
         raise UsageError(
             f"--pareto is searched by {' or '.join(FRONT_STRATEGIES)}, not by {strategy}; leave out one of both"
         )
+    if pareto and accuracy_predictor:
+        raise UsageError("--pareto and --accuracy-predictor do not go together; leave out one of both")
     chosen = FRONT_STRATEGIES[0] if pareto and strategy not in FRONT_STRATEGIES else strategy
     budget = None if budget_ms == "auto" else options.number_of(budget_ms, "--budget-ms")
     if (out / RESULT).exists() and not force:
@@ -138,6 +149,8 @@ def search(
         arch_steps=arch_steps,
         storage=storage,
         study=study,
+        accuracy_predictor=accuracy_predictor,
+        predicted=predicted,
         onnx=onnx,
     )
     training = options.data_of(data, "train", *options.size_of(train_resolution, (height, width)), images, seed)
@@ -188,6 +201,7 @@ def search(
             f"{result['unused']} passed over, "
             f"{result['measured']} measured to decide, {result['false_accepts']} false accepts",
             *(f"{a:<26}{b:>16}{c:>20}" for a, b, c in [("", "searched", name), *comparison_rows(result)]),
+            *filter(None, [accuracy_text(result["accuracy_predictor"])]),
             f"model {result['model']}, report {result['report']}",
         ],
     )

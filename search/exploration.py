@@ -9,6 +9,8 @@ import numpy as np
 
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
+from latlas.search.accuracy_phase import search_by_prediction
+from latlas.search.accuracy_search import AccuracySearch
 from latlas.search.campaigns import Campaigns
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.distribution import Distribution
@@ -16,7 +18,7 @@ from latlas.search.feasible import Additive
 from latlas.search.gradient_phase import train_distribution
 from latlas.search.history_file import HistoryFile
 from latlas.search.limits import additive
-from latlas.search.loop import Candidate, History, run_search
+from latlas.search.loop import Candidate, History, LoopOptions, run_search
 from latlas.search.measured_front import measured_front
 from latlas.search.preparation import Prepared
 from latlas.search.recorded import RecordedSuggestions
@@ -29,13 +31,13 @@ from latlas.search.strategy_names import TRAINED_STRATEGIES
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.score import score
-from latlas.supernet.space import Architecture
+from latlas.supernet.space import Architecture, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What was found: the candidates, the finalists that held the budget when measured anew, best first, and, where a front
-    was looked for, what is on it, the fastest first."""
+    """What was found: the candidates, the finalists that held the budget when measured anew, best first; where a front
+    was looked for, what is on it, the fastest first; where quality was predicted, how that went."""
 
     constraint: LatencyConstraint
     session: Session
@@ -44,6 +46,7 @@ class Explored:
     finalists: list[Candidate]
     file: HistoryFile
     front: list[Candidate]
+    accuracy: AccuracySearch | None
 
 
 def explore(
@@ -74,8 +77,8 @@ def explore(
         listener.on_note,
     )
     began_s = journal.seconds()
-    strategy = _strategy(journal, saved, supernet, prepared, constraint, config, listener)
-    file = HistoryFile(run.path / HISTORY, strategy.name, constraint.budget_ms)
+    context = _context(journal, saved, supernet, prepared, constraint, config, listener)
+    file = HistoryFile(run.path / HISTORY, config.strategy, constraint.budget_ms)
 
     def evaluate(architecture: Architecture) -> float:
         def answer() -> float:
@@ -87,11 +90,7 @@ def explore(
         file.update(history, write=not journal.replaying)
         listener.on_candidate(history, constraint)
 
-    history = run_search(
-        strategy,
-        constraint,
-        evaluate,
-        config.evaluations,
+    options = LoopOptions(
         start=(anchors.fastest_architecture,),
         # On a front nothing is too fast.
         floor_ms=0.0 if config.front else config.min_use * min(constraint.budget_ms, anchors.slowest_ms),
@@ -99,15 +98,24 @@ def explore(
         stop=lambda: journal.over("search", config.time_limit_s, began_s),
         clock=journal.seconds,
     )
+    accuracy: AccuracySearch | None = None
+    if config.accuracy_predictor:
+        accuracy = search_by_prediction(
+            run, supernet.space, constraint, context, evaluate, config, options, listener.on_note
+        )
+        history = accuracy.history
+    else:
+        strategy = _strategy(journal, supernet.space, context, config)
+        history = run_search(strategy, constraint, evaluate, config.evaluations, **options)
     file.update(history, write=False)
     front = measured_front(history, constraint, session, listener.on_note) if config.front else []
     file.add("front", front, journal.seconds())
     finalists = elect(history, constraint, session, config.finalists, listener.on_note)
     file.add("finalist", finalists, journal.seconds())
-    return Explored(constraint, session, anchors, history, finalists, file, front)
+    return Explored(constraint, session, anchors, history, finalists, file, front, accuracy)
 
 
-def _strategy(
+def _context(
     journal: RunJournal,
     saved: SavedPredictor,
     supernet: Supernet,
@@ -115,10 +123,10 @@ def _strategy(
     constraint: LatencyConstraint,
     config: SearchConfig,
     listener: Listener,
-) -> Strategy:
-    """The strategy asked for, told what it may know; one by gradients has trained its distribution, half the time at most."""
-    space, rng, budget_ms = supernet.space, np.random.default_rng(config.seed), constraint.budget_ms
-    terms = _in_session(additive(saved.predictor, space), constraint.scale)
+) -> StrategyContext:
+    """What a strategy may know; for one by gradients a distribution is trained, half the time at most."""
+    budget_ms = constraint.budget_ms
+    terms = _in_session(additive(saved.predictor, supernet.space), constraint.scale)
     distribution: Distribution | None = None
     if config.strategy in TRAINED_STRATEGIES:
         limit_s = None if config.time_limit_s is None else config.time_limit_s / 2
@@ -135,7 +143,12 @@ def _strategy(
             listener.on_architecture_step,
             lambda: journal.over("architecture training", limit_s, began_s),
         )
-    context = StrategyContext(terms, budget_ms, distribution, config.storage, config.study)
+    return StrategyContext(terms, budget_ms, distribution, config.storage, config.study)
+
+
+def _strategy(journal: RunJournal, space: SearchSpace, context: StrategyContext, config: SearchConfig) -> Strategy:
+    """The strategy asked for, told what it may know."""
+    rng = np.random.default_rng(config.seed)
     strategy = make_strategy(config.strategy, space, rng, config.evaluations, context=context)
     return RecordedSuggestions(strategy, journal, space) if config.storage is not None else strategy
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.search.constraint import LatencyConstraint, Verdict
@@ -59,6 +60,16 @@ class History:
     def best(self) -> Candidate:
         """The first of `ranked`, of one candidate or more."""
         return min(self.candidates, key=_rank)
+
+
+class LoopOptions(TypedDict):
+    """What `run_search` is told beside what it searches; see there."""
+
+    start: tuple[Architecture, ...]
+    floor_ms: float
+    on_candidate: Callable[[History], None]
+    stop: Callable[[], bool]
+    clock: Callable[[], float]
 
 
 def _rank(one: Candidate) -> tuple[float, float, str]:

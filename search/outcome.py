@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from latlas.latency.errors import LatlasError
+from latlas.search.accuracy_phase import accuracy_record
 from latlas.search.exploration import Explored
 from latlas.search.finalists import Trainer, train_best
 from latlas.search.finish import Exported, averaged, export, measure_exported, rescaled
@@ -149,6 +150,7 @@ def result_record(
         ),
         "baseline": _network_record(baseline),
         "finalists": [_finalist_record(one, of_trial.get(one.architecture)) for one in finalists],
+        "accuracy_predictor": accuracy_record(explored.accuracy, explored.file.path.parent),
         "front": [_front_record(one) for one in explored.front],
         "reference_ms": explored.session.reference_ms,
         "fastest_ms": explored.anchors.fastest.latency_ms,

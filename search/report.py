@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from latlas.search.accuracy_phase import accuracy_text
 from latlas.search.history_file import read_history
 from latlas.search.limits import share_text
 from latlas.supernet.data import Dataset
@@ -68,7 +69,7 @@ def write_report(
     )
     constraint = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in result["constraint"].items())
     environment = result["environment"]
-    within = share_text(result.get("feasible"))
+    within, learnt = share_text(result.get("feasible")), accuracy_text(result.get("accuracy_predictor"))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Latlas search</title><style>{_STYLE}</style></head><body>
 <h1>Searched within {result["budget_ms"]:.3f} ms</h1>
@@ -80,6 +81,7 @@ def write_report(
 {environment["precision"]}, {environment["threads"]} thread(s). {result["evaluated"]} candidates were evaluated,
 {result["filtered"]} dropped by the constraint ({constraint}),
 {result["unused"]} passed over as they leave too much of the budget.</p>
+{f"<p>{html.escape(learnt)}</p>" if learnt else ""}
 <h2>Finalists</h2>
 <table><tr><th></th><th>latency, ms</th><th>supernet mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
 {_finalist_rows(result["finalists"])}</table>

@@ -9,8 +9,11 @@ from latlas.latency.errors import UsageError
 from latlas.search.architecture_training import ArchitectureStep
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.loop import History
-from latlas.search.strategy_names import FRONT_STRATEGIES, OPTUNA_STRATEGIES, SEARCHED_BY
+from latlas.search.strategy_names import FRONT_STRATEGIES, OPTUNA_STRATEGIES, PREDICTED_STRATEGIES, SEARCHED_BY
 from latlas.supernet.train import TrainConfig, TrainProgress
+
+LEAST_PREDICTED = 13
+"""Evaluations of a search by predicted quality: ten to learn from, one a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,9 @@ class SearchConfig:
     was trained for very long: after 800 and 350 further steps a subnet was at 65.1 % mIoU, and at 67.6 % after 350 steps
     from nothing. After `time_limit_s` seconds of searching, those of killed runs counted, no more candidates are scored.
     `proxyless` strategies train their distribution for `arch_steps` first, half of that time at most. `storage` and `study`
-    are where one of Optuna's strategies keeps its trials, which several searches may share. With `onnx` the winner is also
+    are where one of Optuna's strategies keeps its trials, which several searches may share. With `accuracy_predictor` seven
+    tenths of the evaluations are drawn at random, quality is learnt from their scores, the strategy searches over predicted
+    quality for `predicted` evaluations, in three rounds, and what is predicted best is scored. With `onnx` the winner is also
     written as ONNX, where the packages for that are installed.
     """
 
@@ -50,12 +55,15 @@ class SearchConfig:
     arch_steps: int = 500
     storage: str | None = None
     study: str | None = None
+    accuracy_predictor: bool = False
+    predicted: int = 2000
     onnx: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_use < 1:
             raise UsageError(f"min_use is {self.min_use}; it must be at least 0 and below 1, as 0.9")
-        for name, least in (("finalists", 1), ("halving_steps", 0), ("score_images", 1), ("arch_steps", 1)):
+        least_of = {"finalists": 1, "halving_steps": 0, "score_images": 1, "arch_steps": 1, "predicted": 1}
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if self.strategy not in SEARCHED_BY:
@@ -64,6 +72,18 @@ class SearchConfig:
             raise UsageError(
                 f"strategy {self.strategy!r} keeps nothing in a storage; one of {', '.join(OPTUNA_STRATEGIES)} does"
             )
+
+        if self.accuracy_predictor:
+            if self.strategy not in PREDICTED_STRATEGIES:
+                raise UsageError(
+                    f"strategy {self.strategy!r} does not search over predicted quality; "
+                    f"with an accuracy predictor take one of {', '.join(PREDICTED_STRATEGIES)}"
+                )
+            if self.evaluations < LEAST_PREDICTED:
+                raise UsageError(
+                    f"evaluations is {self.evaluations}; an accuracy predictor needs at least {LEAST_PREDICTED}: "
+                    "most of them to learn from, the rest to score what it finds"
+                )
 
     @property
     def front(self) -> bool:

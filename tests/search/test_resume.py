@@ -62,6 +62,21 @@ def test_a_search_by_gradients_takes_the_steps_that_it_took(searches):
     assert killed["kinds"] == unbroken["kinds"]
 
 
+def test_a_search_by_prediction_takes_the_rounds_that_it_took(searches):
+    killed, unbroken = searches["after a round of prediction"], searches["unbroken by prediction"]
+    kinds = unbroken["kinds"]
+    assert kinds.count("predicted quality") == 3 and kinds.count("score") == 14
+    first = kinds.index("predicted quality")
+    assert kinds[:first].count("score") == 10
+    assert killed["signal"] == signal.SIGKILL and killed["kept"] == first + 3
+    learnt = unbroken["result"]["accuracy_predictor"]
+    assert (learnt["kind"], learnt["drawn"], learnt["chosen"]) == ("ridge", 10, 4)
+    assert -1 <= learnt["spearman"]["value"] <= 1
+    assert killed["result"] == unbroken["result"]
+    assert killed["history"] == unbroken["history"]
+    assert killed["kinds"] == unbroken["kinds"]
+
+
 @pytest.mark.parametrize("name", ["by Ctrl-C while scoring", "by Ctrl-C while training"])
 def test_so_does_one_that_was_stopped(searches, name):
     stopped, unbroken = searches[name], searches["unbroken"]

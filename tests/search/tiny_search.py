@@ -33,7 +33,9 @@ from latlas.latency.profile import Setting
 from latlas.latency.reference import reference_of
 from latlas.latency.runtime import OperatorLibrary, openvino_version
 from latlas.latency.stopwatch import Pass
-from latlas.search import finalists, outcome, pipeline
+from latlas.search import accuracy_phase, finalists, outcome, pipeline
+from latlas.search.accuracy_phase import phase_config
+from latlas.search.accuracy_search import AccuracySearchConfig
 from latlas.search.finish import Exported
 from latlas.search.history_file import read_history
 from latlas.search.pipeline import search
@@ -70,6 +72,7 @@ CONFIG = SearchConfig(
 )
 
 GRADIENT = replace(CONFIG, strategy="proxyless", arch_steps=5)
+PREDICTED = replace(CONFIG, accuracy_predictor=True, evaluations=14, predicted=30)
 
 
 def milliseconds(architecture: Architecture) -> float:
@@ -119,6 +122,7 @@ def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = No
     Setting.bench = lambda self, reference="network": ScriptedBench()  # type: ignore[assignment,return-value]
     OperatorLibrary.describe = lambda self, graph: []  # type: ignore[method-assign]
     outcome.export = exported
+    accuracy_phase.phase_config = by_ridge
     pipeline.write_report = lambda *arguments: None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -127,6 +131,11 @@ def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = No
     return search(
         saved_predictor(), supernet, data[0], data[1], out, SETTING, replace(config, seed=seed), None, listener, "drawn"
     )
+
+
+def by_ridge(config: SearchConfig) -> AccuracySearchConfig:
+    """Without the network, whose learning takes seconds."""
+    return replace(phase_config(config), kinds=("ridge",))
 
 
 def exported(architecture: Architecture, subnet: Subnet, folder: Path, name: str) -> Exported:
@@ -256,6 +265,12 @@ def main(folder: Path) -> None:
     found["unbroken by gradients"] = whole(out)
     out.rename(folder / "by gradients")
     found["while gradients are taken"] = killed(out, lambda: killed_at_record(4, False), nothing, GRADIENT)
+    out.rename(folder / "while gradients are taken")
+    in_a_fork(lambda: run(out, PREDICTED))
+    found["unbroken by prediction"] = whole(out)
+    out.rename(folder / "by prediction")
+    second = found["unbroken by prediction"]["kinds"].index("predicted quality") + 2
+    found["after a round of prediction"] = killed(out, lambda: killed_at_record(second, False), nothing, PREDICTED)
     print(json.dumps(found))
 
 
