@@ -42,6 +42,23 @@ def search(
     arch_steps: Annotated[
         int, typer.Option(help="Steps that proxyless strategies train their architecture parameters.", min=1)
     ] = 500,
+    arch_training: Annotated[
+        str,
+        typer.Option(
+            help="decoupled, with the supernet's weights fixed, or alternating: steps of weights, of a copy, and of "
+            "architecture parameters in turns, as ProxylessNAS does."
+        ),
+    ] = "decoupled",
+    weight_learning_rate: Annotated[float, typer.Option(help="Of the weights in alternating training.")] = 0.025,
+    latency_loss: Annotated[
+        str | None,
+        typer.Option(
+            help="sum or product: train architecture parameters with a soft latency loss instead of within the budget."
+        ),
+    ] = None,
+    latency_weight: Annotated[
+        float, typer.Option(help="Strength of the sum, exponent of the product, at the budget.", min=0)
+    ] = 0.2,
     accuracy_predictor: Annotated[
         bool,
         typer.Option(
@@ -102,7 +119,7 @@ def search(
     from latlas.search.pipeline import search as run
     from latlas.search.progress import Progress
     from latlas.search.report import comparison_rows
-    from latlas.search.run_folder import RESULT, discard
+    from latlas.search.run_folder import RESULT, SUPERNET, discard
     from latlas.search.search_config import Listener, SearchConfig, require_searchable
     from latlas.search.tensorboard import TensorBoard
     from latlas.supernet.augment import Augmentation
@@ -147,12 +164,18 @@ def search(
         ),
         time_limit_s=time_limit,
         arch_steps=arch_steps,
+        arch_training=arch_training,
+        weight_learning_rate=weight_learning_rate,
+        latency_loss=latency_loss,
+        latency_weight=latency_weight,
         storage=storage,
         study=study,
         accuracy_predictor=accuracy_predictor,
         predicted=predicted,
         onnx=onnx,
     )
+    if config.alternating and supernet.resolve() == (out / SUPERNET).resolve():
+        raise UsageError(f"{supernet} is where the trained copy would be written; choose another --out")
     training = options.data_of(data, "train", *options.size_of(train_resolution, (height, width)), images, seed)
     validation = options.data_of(data, "val", height, width, max(64, images // 10), seed, keep_native=True)
     if force and (left := discard(out)):

@@ -13,9 +13,8 @@ from latlas.search.accuracy_phase import search_by_prediction
 from latlas.search.accuracy_search import AccuracySearch
 from latlas.search.campaigns import Campaigns
 from latlas.search.constraint import LatencyConstraint
-from latlas.search.distribution import Distribution
 from latlas.search.feasible import Additive
-from latlas.search.gradient_phase import train_distribution
+from latlas.search.gradient_phase import TrainedDistribution, train_distribution
 from latlas.search.history_file import HistoryFile
 from latlas.search.limits import additive
 from latlas.search.loop import Candidate, History, LoopOptions, run_search
@@ -28,6 +27,7 @@ from latlas.search.search_config import Listener, SearchConfig
 from latlas.search.session import Anchors, Session, elect, open_session
 from latlas.search.strategy import Strategy, StrategyContext, make_strategy
 from latlas.search.strategy_names import TRAINED_STRATEGIES
+from latlas.supernet.augment import Augmentation
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.score import score
@@ -37,7 +37,7 @@ from latlas.supernet.space import Architecture, SearchSpace
 @dataclass(frozen=True, slots=True)
 class Explored:
     """What was found: the candidates, the finalists that held the budget when measured anew, best first; where a front
-    was looked for, what is on it, the fastest first; where quality was predicted, how that went."""
+    was looked for, what is on it, the fastest first; where quality was predicted, or a distribution trained, how that went."""
 
     constraint: LatencyConstraint
     session: Session
@@ -47,6 +47,7 @@ class Explored:
     file: HistoryFile
     front: list[Candidate]
     accuracy: AccuracySearch | None
+    gradient: TrainedDistribution | None
 
 
 def explore(
@@ -56,10 +57,11 @@ def explore(
     prepared: Prepared,
     setting: Setting,
     config: SearchConfig,
+    augmentation: Augmentation | None,
     listener: Listener,
     folder: Path,
 ) -> Explored:
-    """Search; `folder` is for the operators that are measured.
+    """Search; `folder` is for the operators that are measured. With `config.alternating` the supernet is trained in place.
 
     Raises `InfeasibleBudgetError` where the budget is impossible, before anything is scored, and `LatlasError` where no
     candidate held it when measured.
@@ -77,7 +79,11 @@ def explore(
         listener.on_note,
     )
     began_s = journal.seconds()
-    context = _context(journal, saved, supernet, prepared, constraint, config, listener)
+    terms = _in_session(additive(saved.predictor, supernet.space), constraint.scale)
+    gradient = _trained(run, supernet, prepared, constraint, terms, config, augmentation, listener)
+    context = StrategyContext(
+        terms, constraint.budget_ms, gradient.distribution if gradient else None, config.storage, config.study
+    )
     file = HistoryFile(run.path / HISTORY, config.strategy, constraint.budget_ms)
 
     def evaluate(architecture: Architecture) -> float:
@@ -112,38 +118,40 @@ def explore(
     file.add("front", front, journal.seconds())
     finalists = elect(history, constraint, session, config.finalists, listener.on_note)
     file.add("finalist", finalists, journal.seconds())
-    return Explored(constraint, session, anchors, history, finalists, file, front, accuracy)
+    return Explored(constraint, session, anchors, history, finalists, file, front, accuracy, gradient)
 
 
-def _context(
-    journal: RunJournal,
-    saved: SavedPredictor,
+def _trained(
+    run: RunFolder,
     supernet: Supernet,
     prepared: Prepared,
     constraint: LatencyConstraint,
+    terms: Additive | None,
     config: SearchConfig,
+    augmentation: Augmentation | None,
     listener: Listener,
-) -> StrategyContext:
-    """What a strategy may know; for one by gradients a distribution is trained, half the time at most."""
-    budget_ms = constraint.budget_ms
-    terms = _in_session(additive(saved.predictor, supernet.space), constraint.scale)
-    distribution: Distribution | None = None
-    if config.strategy in TRAINED_STRATEGIES:
-        limit_s = None if config.time_limit_s is None else config.time_limit_s / 2
-        began_s = journal.seconds()
-        listener.on_note(f"training architecture parameters for {config.arch_steps} steps")
-        distribution = train_distribution(
-            journal,
-            supernet,
-            prepared.unscored if len(prepared.unscored) else prepared.scored,
-            config,
-            terms,
-            budget_ms,
-            constraint.screen,
-            listener.on_architecture_step,
-            lambda: journal.over("architecture training", limit_s, began_s),
-        )
-    return StrategyContext(terms, budget_ms, distribution, config.storage, config.study)
+) -> TrainedDistribution | None:
+    """The distribution that a strategy by gradients draws of, trained in half the time at most; None for another."""
+    if config.strategy not in TRAINED_STRATEGIES:
+        return None
+    limit_s = None if config.time_limit_s is None else config.time_limit_s / 2
+    began_s = run.journal.seconds()
+    listener.on_note(
+        f"training architecture parameters for {config.arch_steps} steps"
+        + (", and a copy of the supernet's weights in turns with them" if config.alternating else "")
+    )
+    return train_distribution(
+        run,
+        supernet,
+        prepared.unscored if len(prepared.unscored) else prepared.scored,
+        config,
+        augmentation,
+        terms,
+        constraint.budget_ms,
+        constraint.screen,
+        listener.on_architecture_step,
+        lambda: run.journal.over("architecture training", limit_s, began_s),
+    )
 
 
 def _strategy(journal: RunJournal, space: SearchSpace, context: StrategyContext, config: SearchConfig) -> Strategy:

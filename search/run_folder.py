@@ -37,6 +37,8 @@ from latlas.supernet.network import Supernet
 CONFIG, JOURNAL, HISTORY, RESULT, TRAININGS = "config.json", "journal.jsonl", FILE_NAME, "result.json", "trainings"
 ACCURACY = "accuracy.safetensors"
 """The predictor of quality that the search learnt, where it was asked to."""
+SUPERNET = "trained-supernet.safetensors"
+"""The copy of the supernet that the search trained, where it was asked to."""
 _LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "scipy", "torch")
 
 
@@ -141,7 +143,7 @@ def discard(out: Path) -> list[str]:
 
     Raises `LatlasError` where that run is still going on.
     """
-    left = [name for name in (JOURNAL, CONFIG, HISTORY, RESULT, ACCURACY) if (out / name).exists()]
+    left = [name for name in (JOURNAL, CONFIG, HISTORY, RESULT, ACCURACY, SUPERNET) if (out / name).exists()]
     remove_journal(out / JOURNAL)
     for name in left:
         (out / name).unlink(missing_ok=True)

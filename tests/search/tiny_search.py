@@ -39,6 +39,7 @@ from latlas.search.accuracy_search import AccuracySearchConfig
 from latlas.search.finish import Exported
 from latlas.search.history_file import read_history
 from latlas.search.pipeline import search
+from latlas.search.run_folder import weights_sha256
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.supernet.checkpoint import save_weights
@@ -72,6 +73,7 @@ CONFIG = SearchConfig(
 )
 
 GRADIENT = replace(CONFIG, strategy="proxyless", arch_steps=5)
+ALTERNATING = replace(GRADIENT, arch_training="alternating")
 PREDICTED = replace(CONFIG, accuracy_predictor=True, evaluations=14, predicted=30)
 
 
@@ -128,9 +130,12 @@ def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = No
         torch.manual_seed(1)
         supernet = Supernet(SPACE).eval()
     data = [synthetic(count, 32, 32, split, keep_native=bool(split)) for split, count in ((0, 16), (1, 8))]
-    return search(
+    before = weights_sha256(supernet)
+    result = search(
         saved_predictor(), supernet, data[0], data[1], out, SETTING, replace(config, seed=seed), None, listener, "drawn"
     )
+    assert weights_sha256(supernet) == before  # whatever is trained is a copy
+    return result
 
 
 def by_ridge(config: SearchConfig) -> AccuracySearchConfig:
@@ -237,6 +242,7 @@ def killed(
     """What is left of a run that `before` makes end, and that goes on once `after` was done."""
     status = in_a_fork(lambda: (before(), run(out, config)))
     found = {"signal": status & 127, "code": status >> 8, "kept": len((out / "journal.jsonl").read_text().splitlines())}
+    found["trainings"] = [path.name for path in sorted((out / "trainings").iterdir())]
     asked = (out / "result.json").exists()
     return found | {"again": in_a_fork(lambda: (after(), run(out, config))), "ended_early": not asked} | whole(out)
 
@@ -271,6 +277,13 @@ def main(folder: Path) -> None:
     out.rename(folder / "by prediction")
     second = found["unbroken by prediction"]["kinds"].index("predicted quality") + 2
     found["after a round of prediction"] = killed(out, lambda: killed_at_record(second, False), nothing, PREDICTED)
+    out.rename(folder / "after a round of prediction")
+    in_a_fork(lambda: run(out, ALTERNATING))
+    found["unbroken in turns"] = whole(out)
+    out.rename(folder / "in turns")
+    for name, record in (("while weights are trained", 4), ("after weights were trained", 8)):
+        found[name] = killed(out, lambda record=record: killed_at_record(record, False), nothing, ALTERNATING)  # type: ignore[misc]
+        out.rename(folder / name)
     print(json.dumps(found))
 
 
