@@ -6,15 +6,15 @@ constraint as what is searched, so that the predictor knows the networks that it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.search.accuracy import KINDS, LEAST_VALIDATED, CrossValidated, MLPAccuracy, RidgeAccuracy
 from latlas.search.accuracy_round import Round, search_predicted
 from latlas.search.constraint import LatencyConstraint
-from latlas.search.loop import MAX_DRAWS_AN_EVALUATION, History, run_search
-from latlas.search.strategy import Evaluation, Strategy
+from latlas.search.loop import MAX_DRAWS_AN_EVALUATION, History, Listed, joined, run_search
+from latlas.search.strategy import Strategy
 from latlas.supernet.space import Architecture, SearchSpace
 
 
@@ -146,33 +146,9 @@ def accuracy_search(
         share = config.scored * (index + 1) // config.rounds - config.scored * index // config.rounds
         if ended.listed and not stop():
             try:
-                scored(_Listed(ended.listed), share)
+                scored(Listed(ended.listed), share)
             except InfeasibleBudgetError:  # all that prediction let through was above the budget when measured
                 continue
         if stop():
             break
     return found
-
-
-def joined(*histories: History) -> History:
-    """The histories one after another as one: lists in a row, counts added."""
-    total = History()
-    for one in fields(History):
-        values = [getattr(history, one.name) for history in histories]
-        setattr(total, one.name, sum(values, [] if isinstance(getattr(total, one.name), list) else 0))
-    return total
-
-
-@dataclass
-class _Listed:
-    """Suggests architectures in their order, each once."""
-
-    left: list[Architecture]
-    name: str = "listed"
-
-    def suggest(self, count: int) -> list[Architecture]:
-        taken, self.left = self.left[:count], self.left[count:]
-        return taken
-
-    def update(self, completed: Sequence[Evaluation]) -> None:
-        """Nothing to learn."""

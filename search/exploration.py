@@ -25,6 +25,7 @@ from latlas.search.run_folder import HISTORY, RunFolder
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.search.session import Anchors, Session, elect, open_session
+from latlas.search.shared_study import Shared, take_shared
 from latlas.search.strategy import Strategy, StrategyContext, make_strategy
 from latlas.search.strategy_names import TRAINED_STRATEGIES
 from latlas.supernet.augment import Augmentation
@@ -36,8 +37,11 @@ from latlas.supernet.space import Architecture, SearchSpace
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What was found: the candidates, the finalists that held the budget when measured anew, best first; where a front
-    was looked for, what is on it, the fastest first; where quality was predicted, or a distribution trained, how that went."""
+    """What was found: the candidates, and the finalists that held the budget when measured anew, best first; where a front
+    was looked for, what is on it, the fastest first.
+
+    Where quality was predicted, a distribution trained, or a study shared: how that went.
+    """
 
     constraint: LatencyConstraint
     session: Session
@@ -48,6 +52,7 @@ class Explored:
     front: list[Candidate]
     accuracy: AccuracySearch | None
     gradient: TrainedDistribution | None
+    shared: Shared | None
 
 
 def explore(
@@ -113,12 +118,15 @@ def explore(
     else:
         strategy = _strategy(journal, supernet.space, context, config)
         history = run_search(strategy, constraint, evaluate, config.evaluations, **options)
+    shared: Shared | None = None
+    if config.storage is not None:
+        history, shared = take_shared(journal, supernet.space, constraint, context, evaluate, history, config, options)
     file.update(history, write=False)
     front = measured_front(history, constraint, session, listener.on_note) if config.front else []
     file.add("front", front, journal.seconds())
     finalists = elect(history, constraint, session, config.finalists, listener.on_note)
     file.add("finalist", finalists, journal.seconds())
-    return Explored(constraint, session, anchors, history, finalists, file, front, accuracy, gradient)
+    return Explored(constraint, session, anchors, history, finalists, file, front, accuracy, gradient, shared)
 
 
 def _trained(

@@ -17,7 +17,8 @@ from latlas.search.gradient_phase import TrainedDistribution
 from latlas.search.halving import Trial
 from latlas.search.interval import Interval
 from latlas.search.limits import share_record
-from latlas.search.loop import Candidate
+from latlas.search.loop import Candidate, History
+from latlas.search.multi_objective import covered
 from latlas.search.onnx_export import export_onnx
 from latlas.search.preparation import Prepared
 from latlas.search.search_config import SearchConfig
@@ -155,7 +156,9 @@ def result_record(
         "finalists": [_finalist_record(one, of_trial.get(one.architecture)) for one in finalists],
         "architecture_training": _training_record(explored.gradient),
         "accuracy_predictor": accuracy_record(explored.accuracy, explored.file.path.parent),
+        "study": explored.shared.to_dict() if explored.shared else None,
         "front": [_front_record(one) for one in explored.front],
+        "front_hypervolume": covered(History(explored.front), constraint.budget_ms) if explored.front else None,
         "reference_ms": explored.session.reference_ms,
         "fastest_ms": explored.anchors.fastest.latency_ms,
         "environment": explored.session.environment.to_dict(),

@@ -85,6 +85,7 @@ def write_report(
 <h2>Finalists</h2>
 <table><tr><th></th><th>latency, ms</th><th>supernet mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
 {_finalist_rows(result["finalists"])}</table>
+{_front_table(result)}
 <h2>Candidates</h2><img alt="supernet mIoU against latency" src="{_plot(scored, result)}">
 <h2>Progress</h2><img alt="best supernet mIoU over evaluations" src="{_progress_plot(scored)}">
 <h2>Examples</h2><p>Image, mask, searched, baseline.</p>
@@ -101,6 +102,22 @@ def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:
         f"<td>{_percent(one['trial_miou'])}</td></tr>"
         for one in finalists
     )
+
+
+def _front_table(result: Mapping[str, Any]) -> str:
+    """What is on the front, as measured, where one was looked for."""
+    if not result["front"]:
+        return ""
+    rows = "".join(
+        f"<tr><td><code>{html.escape(one['architecture'])}</code></td><td>{one['latency_ms']:.3f}</td>"
+        f"<td>{one['lower_ms']:.3f} to {one['upper_ms']:.3f}</td><td>{_percent(one['supernet_miou'])}</td></tr>"
+        for one in result["front"]
+    )
+    return f"""<h2>Front</h2>
+<p>What no other network beats in both, measured. Its area below the budget is
+{100 * result["front_hypervolume"]:.2f} ms &times; % mIoU.</p>
+<table><tr><th></th><th>latency, ms</th><th>interval</th><th>supernet mIoU, %</th></tr>
+{rows}</table>"""
 
 
 def _plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:

@@ -90,6 +90,8 @@ class SearchConfig:
             raise UsageError(
                 f"strategy {self.strategy!r} keeps nothing in a storage; one of {', '.join(OPTUNA_STRATEGIES)} does"
             )
+        if bool(self.storage) != bool(self.study):
+            raise UsageError(f"storage is {self.storage!r} and study {self.study!r}; give both, or neither")
 
         self._check_gradients()
         if self.accuracy_predictor:

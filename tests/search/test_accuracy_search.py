@@ -9,9 +9,9 @@ from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.latency.predictor import Prediction
 from latlas.search.accuracy import cross_validate
 from latlas.search.accuracy_round import Round
-from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search, joined
+from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search
 from latlas.search.constraint import Interval, LatencyConstraint
-from latlas.search.loop import Candidate, History
+from latlas.search.loop import Candidate, History, joined
 from latlas.search.strategy import make_strategy
 from latlas.supernet.space import Architecture, enumerate_space
 

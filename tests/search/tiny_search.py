@@ -241,7 +241,11 @@ def killed(
 ) -> dict[str, Any]:
     """What is left of a run that `before` makes end, and that goes on once `after` was done."""
     status = in_a_fork(lambda: (before(), run(out, config)))
-    found = {"signal": status & 127, "code": status >> 8, "kept": len((out / "journal.jsonl").read_text().splitlines())}
+    found: dict[str, Any] = {
+        "signal": status & 127,
+        "code": status >> 8,
+        "kept": len((out / "journal.jsonl").read_text().splitlines()),
+    }
     found["trainings"] = [path.name for path in sorted((out / "trainings").iterdir())]
     asked = (out / "result.json").exists()
     return found | {"again": in_a_fork(lambda: (after(), run(out, config))), "ended_early": not asked} | whole(out)
