@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.constraint import Known
+from latlas.latency.errors import UsageError
 from latlas.search.architecture_training import ArchitectureTrainConfig
 from latlas.search.derivation import per_layer_argmax
 from latlas.search.distribution import Distribution
 from latlas.search.feasible import Additive
+from latlas.search.limits import additive
 from latlas.search.proxyless import trained_distribution
 from latlas.search.soft_latency import SoftLatency
 from latlas.supernet.data import Dataset
@@ -30,6 +33,14 @@ class Gradient:
     def config(self, seed: int) -> ArchitectureTrainConfig:
         """The training of a seed."""
         return ArchitectureTrainConfig(steps=self.steps, batch_size=self.batch_size, seed=seed, device="cpu")
+
+
+def required_terms(name: str, known: Known) -> Additive:
+    """The predictor as a sum, which gradient methods need."""
+    terms = additive(known.predictor, known.space)
+    if terms is None:
+        raise UsageError(f"{name} needs a predictor that is a sum over layers and pairs of them; this one is none")
+    return terms
 
 
 def trained(name: str, terms: Additive, budget_ms: float, seed: int, of: Gradient) -> Distribution:
