@@ -21,7 +21,7 @@ from latlas.search.learnt import with_learnt
 from latlas.search.outcome import contest, require_within, result_record
 from latlas.search.preparation import prepare
 from latlas.search.report import write_report
-from latlas.search.run_folder import RESULT, SUPERNET, RunFolder, identity, open_run
+from latlas.search.run_folder import RESULT, SUPERNET, RunFolder, identity, open_run, without_password
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.checkpoint import save_weights
@@ -74,7 +74,7 @@ def search(
         explored.file.write()
         result = result_record(explored, winner, searched, baseline, finalists, trials) | {
             "supernet_steps": config.supernet_steps,
-            "config": {**asdict(config), "setting": asdict(setting), "data": data},
+            "config": {**without_password(asdict(config)), "setting": asdict(setting), "data": data},
             "predictor": str(out / "predictor"),
             "trained_supernet": str(out / SUPERNET) if config.alternating else None,
             "history": str(explored.file.path),

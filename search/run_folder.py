@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ def identity(
     data: str,
 ) -> dict[str, Any]:
     """Everything that decides what a search returns, as JSON; the device of its trainings and what it exports do not."""
-    asked = asdict(config)
+    asked = without_password(asdict(config))
     del asked["onnx"], asked["train"]["device"]
     record = {
         "asked": asked,
@@ -71,6 +72,12 @@ def identity(
     }
     found: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))  # tuples as the lists that a file has
     return found
+
+
+def without_password(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for as it is written into files: a storage's URL without the password of its database."""
+    storage = asked["storage"]
+    return asked | {"storage": storage and re.sub(r"(://[^:/@]*):.*@", r"\1:***@", storage)}
 
 
 def predictor_sha256(saved: SavedPredictor) -> str:
