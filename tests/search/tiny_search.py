@@ -33,7 +33,7 @@ from latlas.latency.profile import Setting
 from latlas.latency.reference import reference_of
 from latlas.latency.runtime import OperatorLibrary, openvino_version
 from latlas.latency.stopwatch import Pass
-from latlas.search import accuracy_phase, finalists, outcome, pipeline
+from latlas.search import accuracy_phase, campaigns, finalists, outcome, pipeline
 from latlas.search.accuracy_phase import phase_config
 from latlas.search.accuracy_search import AccuracySearchConfig
 from latlas.search.finish import Exported
@@ -123,6 +123,7 @@ def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = No
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started this may have it ignored
     Setting.bench = lambda self, reference="network": ScriptedBench()  # type: ignore[assignment,return-value]
     OperatorLibrary.describe = lambda self, graph: []  # type: ignore[method-assign]
+    campaigns.SETTLE_SECONDS = 0.0
     outcome.export = exported
     accuracy_phase.phase_config = by_ridge
     pipeline.write_report = lambda *arguments: None
