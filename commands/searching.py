@@ -36,7 +36,10 @@ def search(
         str | None,
         typer.Option(help="Where an Optuna strategy keeps its trials: sqlite:///search.db, or a journal file."),
     ] = None,
-    study: Annotated[str | None, typer.Option(help="Name of the study there; searches of one name share it.")] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Name of the study there; searches of one name share it, and each checks the others' best."),
+    ] = None,
     arch_steps: Annotated[
         int, typer.Option(help="Steps that proxyless strategies train their architecture parameters.", min=1)
     ] = 500,

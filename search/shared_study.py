@@ -47,7 +47,8 @@ def take_shared(
     """A history with the best of what others evaluated in the context's study.
 
     These are `config.finalists`, or `MEASURED` of its front. They are scored and checked here, so that what is compared is of
-    one supernet and one machine. What the study said is kept in the journal. Raises what `shared_evaluations` raises.
+    one supernet and one machine; doubtful ones are measured, though the measurements allowed be spent. What the study said is
+    kept in the journal. Raises what `shared_evaluations` raises.
     """
     known = {one.architecture for one in history.candidates}
     most = MEASURED if config.front else config.finalists
@@ -74,10 +75,14 @@ def take_shared(
         options["on_candidate"](joined(history, now))
 
     further: LoopOptions = {**options, "start": (), "floor_ms": 0.0, "on_candidate": tell}
+    allowed = constraint.max_measurements
+    constraint.max_measurements = max(allowed, constraint.counts.measured + len(best))
     try:
         done = run_search(Listed(best), constraint, evaluate, len(best), **further)
-    except InfeasibleBudgetError:  # none of them is within the budget here, or it cannot be told any more
+    except InfeasibleBudgetError:  # none of them is, here
         return nothing
+    finally:
+        constraint.max_measurements = allowed
     taken = tuple(one.architecture for one in done.candidates)
     return joined(history, done), Shared(str(context.study), evaluated, taken)
 
