@@ -111,7 +111,9 @@ class PortraitSpace(SearchSpace):
         if min(self.depths) < 1 or self.num_classes < 1:
             raise UsageError(f"depths {self.depths} and num_classes {self.num_classes} must be at least 1")
         if self.narrow_ratio < 0 or self.narrow_ratio == self.expand_ratio:
-            raise UsageError(f"narrow_ratio is {self.narrow_ratio}; it must be 0 for none, or another than expand_ratio")
+            raise UsageError(
+                f"narrow_ratio is {self.narrow_ratio}; it must be 0 for none, or another than expand_ratio"
+            )
         if any(width < 4 or width % 4 for width in self.widths):
             raise UsageError(f"widths are {self.widths}; shuffle needs multiples of 4")
 
