@@ -27,12 +27,15 @@ class Gradient:
     supernet: Supernet
     images: Dataset
     steps: int
+    learning_rate: float
     batch_size: int
     soft_strength: float
 
     def config(self, seed: int) -> ArchitectureTrainConfig:
         """The training of a seed."""
-        return ArchitectureTrainConfig(steps=self.steps, batch_size=self.batch_size, seed=seed, device="cpu")
+        return ArchitectureTrainConfig(
+            steps=self.steps, learning_rate=self.learning_rate, batch_size=self.batch_size, seed=seed, device="cpu"
+        )
 
 
 def required_terms(name: str, known: Known) -> Additive:

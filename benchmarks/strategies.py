@@ -117,7 +117,8 @@ def searched(
 def gradient_of(scores: Scores, arguments: argparse.Namespace) -> Gradient:
     """What gradient methods train with."""
     steps, strength = arguments.gradient_steps, arguments.soft_strength
-    return Gradient(scores.supernet, scores.rest, steps, arguments.batch_size, strength)
+    rate = arguments.arch_learning_rate
+    return Gradient(scores.supernet, scores.rest, steps, rate, arguments.batch_size, strength)
 
 
 def soft_run(
@@ -184,6 +185,7 @@ def main() -> None:
         "--kinds", nargs="*", default=list(KINDS), help="predictors of quality that `accuracy` chooses from"
     )
     parser.add_argument("--gradient-steps", type=int, default=500)
+    parser.add_argument("--arch-learning-rate", type=float, default=0.01)
     parser.add_argument("--batch-size", type=int, default=16, help="of gradient steps")
     parser.add_argument("--soft-strength", type=float, default=0.2, help="of the latency loss, at the budget")
     parser.add_argument(

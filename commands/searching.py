@@ -43,6 +43,10 @@ def search(
     arch_steps: Annotated[
         int, typer.Option(help="Steps that proxyless strategies train their architecture parameters.", min=1)
     ] = 500,
+    arch_learning_rate: Annotated[
+        float,
+        typer.Option(help="Adam's, of architecture parameters; ProxylessNAS's 0.001 is for many more steps."),
+    ] = 0.01,
     arch_training: Annotated[
         str,
         typer.Option(
@@ -165,6 +169,7 @@ def search(
         ),
         time_limit_s=time_limit,
         arch_steps=arch_steps,
+        arch_learning_rate=arch_learning_rate,
         arch_training=arch_training,
         weight_learning_rate=weight_learning_rate,
         latency_loss=latency_loss,

@@ -58,7 +58,7 @@ def train_distribution(
         run: Its journal has the steps that were done before.
         supernet: Its weights are fixed, or with `alternating` trained; it is on the CPU afterwards.
         images: Such as choose nothing else.
-        config: `strategy`, `arch_steps`, `latency_loss`, the batch size and device of `train`, the seed.
+        config: `strategy`, `arch_steps`, `arch_learning_rate`, `latency_loss`, the batch size and device of `train`, the seed.
         augmentation: Of the images that weights are trained on.
         terms: The predictor as a sum, in the milliseconds of the budget; None where it is none.
         budget_ms: What architectures are drawn within.
@@ -98,7 +98,11 @@ def train_distribution(
         supernet,
         images,
         ArchitectureTrainConfig(
-            steps=config.arch_steps, batch_size=config.train.batch_size, seed=config.seed, device=config.train.device
+            steps=config.arch_steps,
+            learning_rate=config.arch_learning_rate,
+            batch_size=config.train.batch_size,
+            seed=config.seed,
+            device=config.train.device,
         ),
         terms=terms,
         budget_ms=budget_ms,

@@ -38,16 +38,16 @@ class SearchConfig:
     of as many as a layer has operators; the baseline is then trained so many steps longer. It pays only where the supernet
     was trained for very long: after 800 and 350 further steps a subnet was at 65.1 % mIoU, and at 67.6 % after 350 steps
     from nothing. After `time_limit_s` seconds of searching, those of killed runs counted, no more candidates are scored.
-    `proxyless` strategies train their distribution for `arch_steps` first, half of that time at most: with the supernet's
-    weights fixed (`arch_training` `decoupled`), or with weights and architecture parameters in turns (`alternating`), a step
-    each, the weights at `weight_learning_rate`; a copy of the supernet is trained then, and all that follows goes by it. With
-    a `latency_loss`, `sum` or `product`, of `latency_weight`, that training is not held to the budget, the usual way, to
-    compare with; candidates are.
-
-    `storage` and `study` are where one of Optuna's strategies keeps its trials, which several searches may share. With
-    `accuracy_predictor` seven tenths of the evaluations are drawn at random, quality is learnt from their scores, the strategy
-    searches over predicted quality for `predicted` evaluations, in three rounds, and what is predicted best is scored. With
-    `onnx` the winner is also written as ONNX, where the packages for that are installed.
+    `proxyless` strategies train their distribution for `arch_steps` first, half of that time at most, at
+    `arch_learning_rate` (Adam's: an alpha moves by about as much a step, ProxylessNAS's 0.001 is for a hundred times the
+    steps): with the supernet's weights fixed (`arch_training` `decoupled`), or with weights and architecture parameters in
+    turns (`alternating`), a step each, the weights at `weight_learning_rate`; a copy of the supernet is trained then, and
+    all that follows goes by it. With a `latency_loss`, `sum` or `product`, of `latency_weight`, that training is not held
+    to the budget, the usual way, to compare with; candidates are. `storage` and `study` are where one of Optuna's
+    strategies keeps its trials, which several searches may share. With `accuracy_predictor` seven tenths of the evaluations
+    are drawn at random, quality is learnt from their scores, the strategy searches over predicted quality for `predicted`
+    evaluations, in three rounds, and what is predicted best is scored. With `onnx` the winner is also written as ONNX,
+    where the packages for that are installed.
     """
 
     budget_ms: float | None = None
@@ -67,6 +67,7 @@ class SearchConfig:
     train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1500))
     time_limit_s: float | None = None
     arch_steps: int = 500
+    arch_learning_rate: float = 1e-2
     arch_training: str = "decoupled"
     weight_learning_rate: float = 0.025
     latency_loss: str | None = None
@@ -111,12 +112,14 @@ class SearchConfig:
             raise UsageError(f"arch_training is {self.arch_training!r:.40}; known: {', '.join(ARCH_TRAININGS)}")
         if self.latency_loss is not None and self.latency_loss not in FORMS:
             raise UsageError(f"latency_loss is {self.latency_loss!r:.40}; known: {', '.join(FORMS)}")
-        if not (math.isfinite(self.weight_learning_rate) and self.weight_learning_rate > 0):
-            raise UsageError(f"weight_learning_rate is {self.weight_learning_rate}; it must be above 0")
+        for name in ("arch_learning_rate", "weight_learning_rate"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name} is {value}; it must be above 0")
         if not (math.isfinite(self.latency_weight) and self.latency_weight >= 0):
             raise UsageError(f"latency_weight is {self.latency_weight}; it must be at least 0")
-        for name, value in (("arch_training", self.alternating), ("latency_loss", self.latency_loss)):
-            if value and self.strategy not in TRAINED_STRATEGIES:
+        for name, asked in (("arch_training", self.alternating), ("latency_loss", self.latency_loss)):
+            if asked and self.strategy not in TRAINED_STRATEGIES:
                 raise UsageError(
                     f"{name} is {getattr(self, name)!r}, and strategy {self.strategy!r} trains no architecture parameters; "
                     f"{' and '.join(TRAINED_STRATEGIES)} do"
