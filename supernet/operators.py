@@ -322,3 +322,8 @@ for _kind, _builder in {
     "probability": lambda spec: activation("sigmoid" if spec.out_channels == 1 else "softmax"),
 }.items():
     register_builder(_kind, _builder)
+
+# Below what it imports of here.
+from latlas.supernet.cell_operators import register_cell_builders  # noqa: E402
+
+register_cell_builders()

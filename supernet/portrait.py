@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from latlas.latency.errors import UsageError
-from latlas.latency.graph import INPUT, Graph, Node, check_graph
+from latlas.latency.graph import Graph, Node, check_graph
 from latlas.latency.ops import OpSpec, make_divisible
+from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes
 from latlas.supernet.space import SearchSpace, register_space
 
 SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
@@ -125,11 +126,13 @@ class PortraitSpace(SearchSpace):
         return _BASELINE.fullmatch(name) is not None
 
     def graph(self, operators: tuple[str, ...]) -> Graph:
+        return self._macro(*self.encoder(operators))
+
+    def encoder(self, operators: tuple[str, ...]) -> tuple[int, list[OpSpec]]:
+        """The stem's channels and the blocks behind it, of a searchable architecture or a baseline."""
         if len(operators) == 1 and self.is_baseline(operators[0]):
-            stem, blocks = self._mobilenetv3(operators[0])
-        else:
-            stem, blocks = self.stem_channels, self._chain(operators)
-        return self._macro(stem, blocks)
+            return self._mobilenetv3(operators[0])
+        return self.stem_channels, self._chain(operators)
 
     def _chain(self, operators: tuple[str, ...]) -> list[OpSpec]:
         specs: list[OpSpec] = []
@@ -189,38 +192,18 @@ class PortraitSpace(SearchSpace):
         return stem, specs
 
     def _macro(self, stem_channels: int, blocks: list[OpSpec]) -> Graph:
-        nodes = [
-            Node(
-                OpSpec("conv", 3, stem_channels, self.height, self.width, 2, 3, activation="hswish"),
-                (INPUT,),
-            )
-        ]
-        last_at: dict[int, int] = {}
-        for spec in blocks:
-            nodes.append(Node(spec, (len(nodes) - 1,)))
-            last_at[self.height // spec.output_size[0]] = len(nodes) - 1
-        decoder = self.decoder_channels
+        nodes = encoder_nodes(self.height, self.width, stem_channels, blocks)
+        encoder = encoder_features(nodes, self.height)
         aspp = OpSpec(
             "aspp",
             nodes[-1].spec.out_channels,
-            decoder,
+            self.decoder_channels,
             *nodes[-1].spec.output_size,
             hidden_channels=self.aspp_channels,
             dilation=self.aspp_dilation,
         )
         nodes.append(Node(aspp, (len(nodes) - 1,)))
-        for stride in (16, 8, 4):
-            deep, size = len(nodes) - 1, (self.height // stride, self.width // stride)
-            encoder = last_at[stride]
-            lateral = OpSpec("conv", nodes[encoder].spec.out_channels, decoder, *size)
-            add = OpSpec("upsample_add", decoder, decoder, *nodes[deep].spec.output_size, scale=2)
-            nodes.append(Node(lateral, (encoder,)))
-            nodes.append(Node(add, (deep, len(nodes) - 1)))
-            nodes.append(Node(OpSpec("dwsep", decoder, decoder, *size, kernel_size=3), (len(nodes) - 1,)))
-        head = OpSpec("head", decoder, self.num_classes, self.height // 4, self.width // 4, scale=4)
-        nodes.append(Node(head, (len(nodes) - 1,)))
-        probability = OpSpec("probability", self.num_classes, self.num_classes, self.height, self.width)
-        nodes.append(Node(probability, (len(nodes) - 1,)))
+        append_decoder(nodes, encoder, self.height, self.decoder_channels, self.num_classes)
         graph = tuple(nodes)
         check_graph(graph)
         return graph

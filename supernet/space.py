@@ -129,6 +129,10 @@ class SearchSpace(abc.ABC):
         """The baseline of that name."""
         return Architecture(self, (name,))
 
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The one architecture that stands for all that are the same network but for the order of weights; itself here."""
+        return architecture
+
     def random(self, rng: np.random.Generator) -> Architecture:
         """An architecture drawn uniformly."""
         return self.architecture([options[rng.integers(len(options))] for options in self.choices])
@@ -201,6 +205,10 @@ class Architecture:
     def is_baseline(self) -> bool:
         """Whether this is a fixed network of the macro."""
         return len(self.operators) == 1 and self.space.is_baseline(self.operators[0])
+
+    def canonical(self) -> Architecture:
+        """What stands for all architectures that are the same network; see `SearchSpace.canonical`."""
+        return self.space.canonical(self)
 
     def graph(self) -> Graph:
         """Its operators and what feeds them, in topological order."""
