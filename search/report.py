@@ -16,8 +16,11 @@ from PIL import Image
 
 from latlas.search.history_file import read_history
 from latlas.search.limits import share_text
+from latlas.supernet.cell_drawing import cell_svg
 from latlas.supernet.data import Dataset
+from latlas.supernet.dpc import DpcSpace
 from latlas.supernet.network import Subnet
+from latlas.supernet.space import parse_architecture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +83,7 @@ def write_report(
 {environment["precision"]}, {environment["threads"]} thread(s). {result["evaluated"]} candidates were evaluated,
 {result["filtered"]} dropped by the constraint ({constraint}),
 {result["unused"]} passed over as they leave too much of the budget.</p>
-<h2>Finalists</h2>
+{_cell(result["architecture"])}<h2>Finalists</h2>
 <table><tr><th></th><th>latency, ms</th><th>supernet mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
 {_finalist_rows(result["finalists"])}</table>
 <h2>Candidates</h2><img alt="supernet mIoU against latency" src="{_plot(scored, result)}">
@@ -90,6 +93,15 @@ def write_report(
 </body></html>
 """
     path.write_text(page, encoding="utf-8")
+
+
+def _cell(text: str) -> str:
+    """The drawn cell of an architecture that has one, under its heading."""
+    architecture = parse_architecture(text)
+    if not isinstance(architecture.space, DpcSpace):
+        return ""
+    space = architecture.space
+    return f"<h2>Cell</h2>{cell_svg(space.branches_of(architecture.operators), space.cell)}"
 
 
 def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:

@@ -99,7 +99,7 @@ class DpcSpace(SearchSpace):
         if set("/,=:") & set(self.backbone):
             raise UsageError(f"backbone is {self.backbone!r:.80}; write a chain with - throughout, as m3-s5-d3-...")
         try:
-            names = (self.backbone,)
+            names: tuple[str, ...] = (self.backbone,)
             if not portrait.is_baseline(self.backbone):
                 names = portrait.architecture(portrait.read(self.backbone)).operators
             stem, blocks = portrait.encoder(names)
@@ -125,7 +125,7 @@ class DpcSpace(SearchSpace):
         return CellPlace(spec.out_channels, self.filters, self.decoder_channels, *size, self.height // size[0])
 
     @cached_property
-    def choices(self) -> tuple[tuple[str, ...], ...]:  # type: ignore[override]  # made once: it is long
+    def choices(self) -> tuple[tuple[str, ...], ...]:  # made once: it is long
         return cell_choices(self.branches, cell_operators(self.rates, self.grids))
 
     @property
@@ -178,8 +178,14 @@ class DpcSpace(SearchSpace):
 
     def template(self) -> Template:
         raise UsageError(
-            f"in {self.text} a choice changes what feeds a node; its networks are predicted from their graphs"
+            f"in {self.text} a choice changes what feeds a node, so that no template holds its networks; gradient search and "
+            "samples by graph need one, a predictor of measured subnets does not"
         )
+
+    def searchable_nodes(self) -> list[int | None]:
+        first = len(self.backbone_nodes)
+        nodes = len(self.architecture([options[0] for options in self.choices]).graph())
+        return [2 * (i - first) + 1 if first <= i < first + self.branches else None for i in range(nodes)]
 
     def random_by_stage(self, rng: np.random.Generator) -> Architecture:
         """One operator in all branches, whose inputs are drawn."""

@@ -83,6 +83,10 @@ class SearchSpace(abc.ABC):
         """
         return self._template
 
+    def searchable_nodes(self) -> list[int | None]:
+        """Which column of `choices` each node's operator is of, None for a fixed one; a node has one index in all graphs."""
+        return [slot.column for slot in self.template().slots]
+
     def encode(self, architectures: Sequence[Architecture]) -> IntArray:
         """`(len(architectures), len(choices))`: which of its layer's options each operator is, from 0.
 

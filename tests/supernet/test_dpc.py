@@ -154,7 +154,7 @@ def test_branches_in_another_order_are_the_same_network():
     with torch.no_grad():
         before = subnet(image)
         modules[first : first + 3] = [modules[first + branch] for branch in moved]
-        weight = modules[first + 4][0].weight
+        weight = next(modules[first + 4].parameters())
         weight.copy_(torch.cat([weight[:, 8 * branch : 8 * branch + 8] for branch in moved], dim=1))
         assert torch.allclose(Subnet(other.graph(), modules).eval()(image), before, atol=1e-6)
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latlas.latency.errors import UsageError
+from latlas.latency.graph import Node
 from latlas.supernet.dpc_cell import (
     GRIDS,
     NAMED,
@@ -133,7 +134,7 @@ def test_texts_that_are_no_cell(text):
 
 
 def test_nodes_are_a_branch_each_the_concatenation_and_the_output():
-    nodes = []
+    nodes: list[Node] = []
     PLACE.append(nodes, NAMED["dpc_cityscapes"], feature=-1)
     assert [node.inputs for node in nodes] == [(-1,), (0,), (1,), (0,), (0,), (0, 1, 2, 3, 4), (5,)]
     assert [node.spec.in_channels for node in nodes] == [12, 8, 8, 8, 8, 8, 40]

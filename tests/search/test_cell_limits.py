@@ -1,0 +1,79 @@
+"""What is said of all cells, against predicting every one of a small space."""
+
+import numpy as np
+import pytest
+
+from latlas.latency.predictor import LatencyPredictor
+from latlas.search.cell_limits import cell_terms
+from latlas.search.limits import budgets_of, feasible_share, limits_of, share_record
+from latlas.search.simulated import SimulatedMachine
+from latlas.supernet.dpc import DpcSpace
+from latlas.supernet.space import enumerate_space
+
+SETTING = {"height": 64, "width": 64, "backbone": "mobilenetv3_small_x0.5", "filters": 16}
+SMALL = DpcSpace(**SETTING, branches=3, rates=(1, 6), grids=(1, 2))
+
+
+def learnt(space, seed=1):
+    machine = SimulatedMachine(seed, pair=1.0)
+    train = space.sample(60, np.random.default_rng(seed))
+    return LatencyPredictor().fit([one.graph() for one in train], [machine.latency_ms(one.graph()) for one in train])
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def known(request):
+    """A predictor, every cell of the small space, and what it predicts of each."""
+    predictor = learnt(SMALL, request.param)
+    everything = list(enumerate_space(SMALL))
+    assert len(everything) == 6 * 9**3
+    return predictor, everything, predictor.predict([one.graph() for one in everything])
+
+
+def test_the_sum_over_branches_is_the_prediction(known):
+    predictor, everything, values = known
+    terms = cell_terms(predictor, SMALL)
+    sums = [terms.value(SMALL.branches_of(one.operators)) for one in everything]
+    assert sums == pytest.approx(values, rel=1e-9)
+
+
+def test_the_limits_are_those_of_all_cells(known):
+    predictor, everything, values = known
+    limits = limits_of(predictor, SMALL)
+    assert limits.how == "exact"
+    assert limits.fastest_ms.latency_ms == pytest.approx(values.min(), rel=1e-9)
+    assert limits.slowest_ms.latency_ms == pytest.approx(values.max(), rel=1e-9)
+    assert {limits.fastest.canonical(), limits.slowest.canonical()} <= {one.canonical() for one in everything}
+    # What is read has a say: else the test would not see the tree.
+    assert np.ptp(cell_terms(predictor, SMALL).inner, axis=0).max() > 0
+
+
+def test_the_share_of_cells_within_a_budget(known):
+    predictor, _, values = known
+    for quantile in (0.01, 0.3, 0.5, 0.95):
+        budget_ms = float(np.quantile(values, quantile))
+        share = feasible_share(predictor, SMALL, budget_ms)
+        assert share.lower - 1e-9 <= np.mean(values <= budget_ms) <= share.upper + 1e-9
+        assert share.upper - share.lower < 0.01
+    assert feasible_share(predictor, SMALL, values.max() + 1).lower == 1.0
+    assert feasible_share(predictor, SMALL, values.min() - 1).upper == 0.0
+    for share, latency_ms in budgets_of(predictor, SMALL).within:
+        assert np.mean(values <= latency_ms) == pytest.approx(share, abs=0.01)
+
+
+def test_the_published_space_is_counted_too():
+    space = DpcSpace(**SETTING)
+    predictor = learnt(space)
+    limits, budgets = limits_of(predictor, space), budgets_of(predictor, space)
+    drawn = predictor.predict([one.graph() for one in space.sample(300, np.random.default_rng(3))])
+    assert limits.fastest_ms.latency_ms < drawn.min() < drawn.max() < limits.slowest_ms.latency_ms
+    assert (budgets.fastest_ms, budgets.slowest_ms) == pytest.approx(
+        (limits.fastest_ms.latency_ms, limits.slowest_ms.latency_ms)
+    )
+    half = dict(budgets.within)[0.5]
+    assert np.mean(drawn <= half) == pytest.approx(0.5, abs=0.1)
+    assert share_record(predictor, space, half)["networks"] == 418_414_128_120
+    # No cell is faster that changes one branch of the fastest.
+    own = limits.fastest.operators
+    for column, options in enumerate(space.choices):
+        others = [space.architecture([*own[:column], name, *own[column + 1 :]]) for name in options]
+        assert predictor.predict([one.graph() for one in others]).min() >= limits.fastest_ms.latency_ms - 1e-9
