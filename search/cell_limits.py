@@ -9,20 +9,25 @@ in C(k - 1, j - 1) ways, so that each encoding is counted once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import comb
 
 import numpy as np
 import numpy.typing as npt
 
+from latlas.latency.compiled import CompiledPredictor
+from latlas.latency.encoding import probe_template
 from latlas.latency.features import Features, edge_features, node_features, unit_cost
 from latlas.latency.graph import INPUT
 from latlas.latency.ops import OpSpec
 from latlas.latency.predictor import CONSTANT, LatencyPredictor
+from latlas.search.feasible import Additive, extreme
 from latlas.search.histogram import Histogram
 from latlas.supernet.dpc import DpcSpace
-from latlas.supernet.dpc_cell import FEATURE, Branch
+from latlas.supernet.dpc_cell import FEATURE, Branch, CellPlace, names_of
+from latlas.supernet.portrait import PortraitSpace
+from latlas.supernet.space import Architecture
 
 FloatArray = npt.NDArray[np.float64]
 BINS = 20_000
@@ -117,43 +122,78 @@ class CellTerms:
         return Histogram(counts / counts.sum(), least_ms, width, limits, width * self.branches / 2)
 
 
+class _Costs:
+    """What a linear predictor says of a node and of an edge, in milliseconds."""
+
+    def __init__(self, predictor: LatencyPredictor) -> None:
+        self._coefficients = dict(zip([*predictor.names_, CONSTANT], predictor.model_.coef_.tolist(), strict=True))
+        self._cost_of = predictor.cost_of or unit_cost
+        self.constant: float = self._coefficients[CONSTANT]
+
+    def node(self, spec: OpSpec) -> float:
+        return self._total(node_features(spec, self._cost_of(spec)))
+
+    def edge(self, producer: OpSpec, consumer: OpSpec) -> float:
+        return self._total(edge_features(producer, consumer))
+
+    def _total(self, found: Features) -> float:
+        return float(sum(value * self._coefficients.get(name, 0.0) for name, value in found.items()))
+
+    def cell(self, place: CellPlace, names: tuple[str, ...], branches: int, feature: OpSpec) -> CellTerms:
+        """The terms of the branches of a cell whose feature is made by that operator, without a constant."""
+        joined = place.joined(branches)
+        roots, inner = ([place.operator(name, is_root) for name in names] for is_root in (True, False))
+        own = np.array([self.node(spec) + self.edge(spec, joined) for spec in inner])
+        return CellTerms(
+            0.0,
+            branches,
+            names,
+            np.array([self.node(spec) + self.edge(spec, joined) + self.edge(feature, spec) for spec in roots]),
+            # What is told of an edge does not depend on what its producer reads.
+            np.array([[self.edge(a, b) for b in inner] for a in inner]) + own,
+        )
+
+
 def cell_terms(predictor: LatencyPredictor, space: DpcSpace) -> CellTerms:
     """A predictor's milliseconds of all cells of a space as a sum over branches."""
-    coefficients = dict(zip([*predictor.names_, CONSTANT], predictor.model_.coef_.tolist(), strict=True))
-    cost_of = predictor.cost_of or unit_cost
-
-    def total(found: Features) -> float:
-        return float(sum(value * coefficients.get(name, 0.0) for name, value in found.items()))
-
-    def node(spec: OpSpec) -> float:
-        return total(node_features(spec, cost_of(spec)))
-
-    def edge(producer: OpSpec, consumer: OpSpec) -> float:
-        return total(edge_features(producer, consumer))
-
-    names, count = space.choices[1], space.branches
+    costs, count = _Costs(predictor), space.branches
     graph = space.architecture([options[0] for options in space.choices]).graph()
     first = len(space.backbone_nodes)
     cell = range(first, first + count)
-    constant = coefficients[CONSTANT] + sum(node(one.spec) for index, one in enumerate(graph) if index not in cell)
+    constant = costs.constant + sum(costs.node(one.spec) for index, one in enumerate(graph) if index not in cell)
     constant += sum(
-        edge(graph[source].spec, one.spec)
+        costs.edge(graph[source].spec, one.spec)
         for index, one in enumerate(graph)
         for source in one.inputs
         if source != INPUT and index not in cell and source not in cell
     )
-    feature, joined = graph[first - 1].spec, graph[first + count].spec
-    roots = [space.cell.operator(name, True) for name in names]
-    inner = [space.cell.operator(name, False) for name in names]
-    own = np.array([node(spec) + edge(spec, joined) for spec in inner])
-    return CellTerms(
-        constant,
-        count,
-        names,
-        np.array([node(spec) + edge(spec, joined) + edge(feature, spec) for spec in roots]),
-        # What is told of an edge does not depend on what its producer reads.
-        np.array([[edge(a, b) for b in inner] for a in inner]) + own,
+    terms = costs.cell(space.cell, space.choices[1], count, graph[first - 1].spec)
+    return replace(terms, constant=constant)
+
+
+def joint_extreme(predictor: LatencyPredictor, space: PortraitSpace, sign: int = 1) -> Architecture:
+    """The fastest (`sign` 1) or slowest (-1) network of a chain with its cell.
+
+    The cell meets the chain at the chain's last layer only: with each operator there the best cell is found, and what it adds is
+    that operator's own in the sum over the chain. Raises `UsageError` where the chain cannot be compiled.
+    """
+    layers = sum(space.depths)
+    chain, names = space.choices[:layers], space.choices[-1]
+    fixed = ((FEATURE, names[0]),) * space.cell
+    compiled = CompiledPredictor(
+        predictor, probe_template(lambda operators: space.graph((*operators, *names_of(fixed))), chain)
     )
+    costs = _Costs(predictor)
+    unary, cells = [column.copy() for column in compiled.unary], []
+    for code, name in enumerate(chain[-1]):
+        operators = (*(options[0] for options in chain[:-1]), name, *names_of(fixed))
+        feature = space.graph(operators)[layers].spec
+        terms = costs.cell(space.cell_place, names, space.cell, feature)
+        cells.append(terms.extreme(sign))
+        unary[-1][code] += terms.value(cells[-1]) - terms.value(fixed)
+    codes = extreme(Additive(compiled.constant, unary, compiled.pairwise), sign).codes
+    picked = [options[code] for options, code in zip(chain, codes, strict=True)]
+    return space.architecture((*picked, *names_of(cells[codes[-1]]))).canonical()
 
 
 def _convolved(one: FloatArray, other: FloatArray, size: int) -> FloatArray:

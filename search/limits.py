@@ -10,7 +10,7 @@ import numpy as np
 from latlas.latency.compiled import CompiledPredictor
 from latlas.latency.errors import UsageError
 from latlas.latency.predictor import LatencyPredictor, Prediction
-from latlas.search.cell_limits import cell_terms
+from latlas.search.cell_limits import cell_terms, joint_extreme
 from latlas.search.feasible import (
     MAX_ENUMERATED,
     Additive,
@@ -23,6 +23,7 @@ from latlas.search.feasible import (
 from latlas.search.histogram import Histogram, Share
 from latlas.search.verdict import Predicts
 from latlas.supernet.dpc import DpcSpace
+from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.space import Architecture, SearchSpace
 
 MAX_GRAPHS = 20_000
@@ -59,6 +60,9 @@ def limits_of(predictor: LatencyPredictor, space: SearchSpace, confidence: float
     elif isinstance(space, DpcSpace):
         cells = cell_terms(predictor, space)
         ends = [space.of_branches(cells.extreme(sign)).canonical() for sign in (1, -1)]
+        return _limits(predictor, ends, "exact", confidence)
+    elif isinstance(space, PortraitSpace) and space.cell:
+        ends = [joint_extreme(predictor, space, sign) for sign in (1, -1)]
         return _limits(predictor, ends, "exact", confidence)
     else:
 

@@ -18,7 +18,7 @@ from latlas.search.history_file import read_history
 from latlas.search.limits import share_text
 from latlas.supernet.cell_drawing import cell_svg
 from latlas.supernet.data import Dataset
-from latlas.supernet.dpc import DpcSpace
+from latlas.supernet.dpc import cell_of
 from latlas.supernet.network import Subnet
 from latlas.supernet.space import parse_architecture
 
@@ -97,11 +97,8 @@ def write_report(
 
 def _cell(text: str) -> str:
     """The drawn cell of an architecture that has one, under its heading."""
-    architecture = parse_architecture(text)
-    if not isinstance(architecture.space, DpcSpace):
-        return ""
-    space = architecture.space
-    return f"<h2>Cell</h2>{cell_svg(space.branches_of(architecture.operators), space.cell)}"
+    found = cell_of(parse_architecture(text))
+    return "" if found is None else f"<h2>Cell</h2>{cell_svg(*found)}"
 
 
 def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:

@@ -11,7 +11,7 @@ from html import escape
 
 from latlas.supernet.dpc_cell import FEATURE, POINT, Branch, CellPlace, canonical, scaled_rate, source_of
 
-BOX_WIDTH, BOX_HEIGHT, LINE, INDENT, MARGIN = 212, 30, 44, 44, 16
+BOX_WIDTH, BOX_HEIGHT, LINE, INDENT, MARGIN = 168, 30, 44, 44, 16
 _COLOURS = {"conv": "#dfe7f5", "atrous": "#fbe3c8", "pyramid": "#d5edd9"}
 _INK, _FAINT, _PLAIN = "#1c2733", "#8a97a5", "#eef1f4"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import ClassVar
 
 import numpy as np
@@ -25,12 +24,15 @@ from latlas.supernet.dpc_cell import (
     RATES,
     Branch,
     CellPlace,
-    branch_inputs,
     branches_of,
     canonical,
     cell_choices,
     cell_operators,
+    cover_cells,
+    names_of,
+    no_template,
     read_cell,
+    repeated_cell,
     write_cell,
 )
 from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes, held_at
@@ -147,7 +149,7 @@ class DpcSpace(SearchSpace):
 
     def of_branches(self, branches: tuple[Branch, ...]) -> Architecture:
         """The architecture of a cell; raises `UsageError` where it is not of the space."""
-        return self.architecture(tuple(chain.from_iterable(branches)))
+        return self.architecture(names_of(branches))
 
     def named(self, name: str) -> Architecture:
         """A named cell as an architecture that has codes, where the space holds it; a baseline has none."""
@@ -171,16 +173,13 @@ class DpcSpace(SearchSpace):
         return write_cell(branches_of(operators))
 
     def read(self, body: str) -> tuple[str, ...]:
-        return tuple(chain.from_iterable(read_cell(body)))
+        return names_of(read_cell(body))
 
     def recognises(self, text: str) -> bool:
         return text.startswith(f"{FEATURE}:")
 
     def template(self) -> Template:
-        raise UsageError(
-            f"in {self.text} a choice changes what feeds a node, so that no template holds its networks; gradient search and "
-            "samples by graph need one, a predictor of measured subnets does not"
-        )
+        raise no_template(self.text)
 
     def searchable_nodes(self) -> list[int | None]:
         first = len(self.backbone_nodes)
@@ -189,16 +188,18 @@ class DpcSpace(SearchSpace):
 
     def random_by_stage(self, rng: np.random.Generator) -> Architecture:
         """One operator in all branches, whose inputs are drawn."""
-        operators = self.choices[1]
-        chosen = operators[rng.integers(len(operators))]
-        inputs = [branch_inputs(branch) for branch in range(self.branches)]
-        return self.of_branches(tuple((fed[rng.integers(len(fed))], chosen) for fed in inputs))
+        return self.of_branches(repeated_cell(self.branches, self.choices[1], rng))
 
     def cover(self) -> list[Architecture]:
         """Each operator in all branches, once where they read the feature, once where they read earlier branches in turn."""
-        found = []
-        for turn, name in enumerate(self.choices[1]):
-            found.append(self.of_branches(((FEATURE, name),) * self.branches))
-            fed = (FEATURE, *(f"b{turn % branch}" for branch in range(1, self.branches)))
-            found.append(self.of_branches(tuple((one, name) for one in fed)))
-        return found
+        return [self.of_branches(cell) for cell in cover_cells(self.branches, self.choices[1])]
+
+
+def cell_of(architecture: Architecture) -> tuple[tuple[Branch, ...], CellPlace] | None:
+    """The cell of an architecture and where it is; None for one that has none."""
+    space = architecture.space
+    if isinstance(space, DpcSpace):
+        return space.branches_of(architecture.operators), space.cell
+    if isinstance(space, PortraitSpace) and space.cell and not architecture.is_baseline:
+        return space.branches_of(architecture.operators), space.cell_place
+    return None

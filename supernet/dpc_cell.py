@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
+
 from latlas.latency.cell_ops import pair_label
 from latlas.latency.errors import UsageError
 from latlas.latency.graph import Node
@@ -73,6 +75,35 @@ def cell_choices(branches: int, operators: tuple[str, ...]) -> tuple[tuple[str, 
 def branches_of(names: Sequence[str]) -> tuple[Branch, ...]:
     """The branches of two names each, as `cell_choices` orders them."""
     return tuple(zip(names[::2], names[1::2], strict=True))
+
+
+def cover_cells(branches: int, operators: Sequence[str]) -> list[tuple[Branch, ...]]:
+    """Each operator in all branches, once where they read the feature, once where they read earlier branches in turn."""
+    found = []
+    for turn, name in enumerate(operators):
+        fed = (FEATURE, *(f"b{turn % branch}" for branch in range(1, branches)))
+        found += [((FEATURE, name),) * branches, tuple((one, name) for one in fed)]
+    return found
+
+
+def repeated_cell(branches: int, operators: Sequence[str], rng: np.random.Generator) -> tuple[Branch, ...]:
+    """One operator in all branches; it and what they read drawn uniformly."""
+    chosen = operators[rng.integers(len(operators))]
+    inputs = [branch_inputs(branch) for branch in range(branches)]
+    return tuple((fed[rng.integers(len(fed))], chosen) for fed in inputs)
+
+
+def names_of(branches: Sequence[Branch]) -> tuple[str, ...]:
+    """Two names a branch, as `cell_choices` orders them."""
+    return tuple(name for branch in branches for name in branch)
+
+
+def no_template(space: str) -> UsageError:
+    """Why a space of cells has no template."""
+    return UsageError(
+        f"in {space} a choice changes what feeds a node, so that no template holds its networks; gradient search and "
+        "samples by graph need one, a predictor of measured subnets does not"
+    )
 
 
 def source_of(branch: Branch) -> int | None:

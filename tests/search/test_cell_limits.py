@@ -1,5 +1,7 @@
 """What is said of all cells, against predicting every one of a small space."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from latlas.search.cell_limits import cell_terms
 from latlas.search.limits import budgets_of, feasible_share, limits_of, share_record
 from latlas.search.simulated import SimulatedMachine
 from latlas.supernet.dpc import DpcSpace
+from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.space import enumerate_space
 
 SETTING = {"height": 64, "width": 64, "backbone": "mobilenetv3_small_x0.5", "filters": 16}
@@ -52,12 +55,13 @@ def test_the_share_of_cells_within_a_budget(known):
     for quantile in (0.01, 0.3, 0.5, 0.95):
         budget_ms = float(np.quantile(values, quantile))
         share = feasible_share(predictor, SMALL, budget_ms)
+        assert share is not None
         assert share.lower - 1e-9 <= np.mean(values <= budget_ms) <= share.upper + 1e-9
         assert share.upper - share.lower < 0.01
     assert feasible_share(predictor, SMALL, values.max() + 1).lower == 1.0
     assert feasible_share(predictor, SMALL, values.min() - 1).upper == 0.0
-    for share, latency_ms in budgets_of(predictor, SMALL).within:
-        assert np.mean(values <= latency_ms) == pytest.approx(share, abs=0.01)
+    for part, latency_ms in budgets_of(predictor, SMALL).within:
+        assert np.mean(values <= latency_ms) == pytest.approx(part, abs=0.01)
 
 
 def test_the_published_space_is_counted_too():
@@ -71,9 +75,35 @@ def test_the_published_space_is_counted_too():
     )
     half = dict(budgets.within)[0.5]
     assert np.mean(drawn <= half) == pytest.approx(0.5, abs=0.1)
-    assert share_record(predictor, space, half)["networks"] == 418_414_128_120
+    record = share_record(predictor, space, half)
+    assert record is not None and record["networks"] == 418_414_128_120
     # No cell is faster that changes one branch of the fastest.
     own = limits.fastest.operators
     for column, options in enumerate(space.choices):
         others = [space.architecture([*own[:column], name, *own[column + 1 :]]) for name in options]
         assert predictor.predict([one.graph() for one in others]).min() >= limits.fastest_ms.latency_ms - 1e-9
+
+
+JOINT = PortraitSpace(
+    height=64, width=64, stem_channels=8, widths=(8, 8, 12, 12), depths=(1, 1, 1, 1), aspp_channels=8, cell=2
+)
+
+
+def test_the_limits_of_chain_and_cell_together():
+    """By changing all that touches: no pair of columns that is changed makes either limit better."""
+    predictor = learnt(JOINT)
+    limits = limits_of(predictor, JOINT)
+    assert limits.how == "exact"
+    drawn = predictor.predict([one.graph() for one in JOINT.sample(200, np.random.default_rng(0))])
+    assert limits.fastest_ms.latency_ms < drawn.min() < drawn.max() < limits.slowest_ms.latency_ms
+    for limit, value, sign in (
+        (limits.fastest, limits.fastest_ms.latency_ms, 1),
+        (limits.slowest, limits.slowest_ms.latency_ms, -1),
+    ):
+        # The chain's last layer feeds the cell: with each of its operators, all chains of one layer less and all cells.
+        own = limit.operators
+        for last, first, second in product(JOINT.choices[3], JOINT.choices[5][::4], JOINT.choices[7][::4]):
+            for fed in ("F", "b0"):
+                other = JOINT.architecture([*own[:3], last, "F", first, fed, second])
+                assert sign * (predictor.predict([other.graph()])[0] - value) > -1e-9
+    assert feasible_share(predictor, JOINT, 1.0) is None
