@@ -32,7 +32,7 @@ from latlas.supernet.dpc_cell import (
     names_of,
     no_template,
     read_cell,
-    repeated_cell,
+    spread_cell,
     write_cell,
 )
 from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes, held_at
@@ -187,8 +187,8 @@ class DpcSpace(SearchSpace):
         return [2 * (i - first) + 1 if first <= i < first + self.branches else None for i in range(nodes)]
 
     def random_by_stage(self, rng: np.random.Generator) -> Architecture:
-        """One operator in all branches, whose inputs are drawn."""
-        return self.of_branches(repeated_cell(self.branches, self.choices[1], rng))
+        """One operator in all branches, or kinds drawn alike; see `spread_cell`."""
+        return self.of_branches(spread_cell(self.branches, self.choices[1], rng))
 
     def cover(self) -> list[Architecture]:
         """Each operator in all branches, once where they read the feature, once where they read earlier branches in turn."""

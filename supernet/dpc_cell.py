@@ -86,11 +86,21 @@ def cover_cells(branches: int, operators: Sequence[str]) -> list[tuple[Branch, .
     return found
 
 
-def repeated_cell(branches: int, operators: Sequence[str], rng: np.random.Generator) -> tuple[Branch, ...]:
-    """One operator in all branches; it and what they read drawn uniformly."""
-    chosen = operators[rng.integers(len(operators))]
+def spread_cell(branches: int, operators: Sequence[str], rng: np.random.Generator) -> tuple[Branch, ...]:
+    """A cell of other sorts than uniform draws have, of whose operators four in five are atrous and one in 81 is the 1x1.
+
+    One operator in all branches, or as often each branch's of a kind of its own, all kinds alike. Inputs are drawn uniformly.
+    """
+    if rng.random() < 0.5:
+        chosen = [operators[rng.integers(len(operators))]] * branches
+    else:
+        kinds: dict[str, list[str]] = {}
+        for name in operators:
+            kinds.setdefault(name.partition("_")[0], []).append(name)
+        drawn = [list(kinds.values())[rng.integers(len(kinds))] for _ in range(branches)]
+        chosen = [names[rng.integers(len(names))] for names in drawn]
     inputs = [branch_inputs(branch) for branch in range(branches)]
-    return tuple((fed[rng.integers(len(fed))], chosen) for fed in inputs)
+    return tuple((fed[rng.integers(len(fed))], name) for fed, name in zip(inputs, chosen, strict=True))
 
 
 def names_of(branches: Sequence[Branch]) -> tuple[str, ...]:

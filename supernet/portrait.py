@@ -31,7 +31,7 @@ from latlas.supernet.dpc_cell import (
     names_of,
     no_template,
     read_cell,
-    repeated_cell,
+    spread_cell,
     write_cell,
 )
 from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes
@@ -279,7 +279,7 @@ class PortraitSpace(SearchSpace):
         drawn = super().random_by_stage(rng)
         if not self.cell:
             return drawn
-        cell = repeated_cell(self.cell, self.choices[-1], rng)
+        cell = spread_cell(self.cell, self.choices[-1], rng)
         return self.architecture((*drawn.operators[: sum(self.depths)], *names_of(cell)))
 
     def cover(self) -> list[Architecture]:

@@ -86,12 +86,15 @@ def test_searchable_nodes_are_the_layers_and_the_branches():
     assert PortraitSpace().searchable_nodes()[:16] == [None, *range(14), None]
 
 
-def test_one_operator_is_repeated_in_all_branches():
-    rng = np.random.default_rng(0)
-    for _ in range(10):
+def test_draws_by_stage_have_one_operator_a_stage_and_cells_of_all_sorts():
+    rng, repeated, kinds = np.random.default_rng(0), 0, set()
+    for _ in range(60):
         names = SPACE.random_by_stage(rng).operators
-        assert len(set(names[15::2])) == 1
         assert all(len(set(names[stage])) == 1 for stage in SPACE.stage_slices()[:4])
+        repeated += len(set(names[15::2])) == 1
+        kinds |= {name.partition("_")[0] for name in names[15::2]}
+    assert 20 <= repeated <= 45
+    assert kinds == {"conv", "atrous", "pyramid"}
 
 
 def test_the_supernet_and_openvino_run_it(tmp_path):
