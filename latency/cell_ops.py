@@ -1,7 +1,7 @@
 """The kinds of operators of a Dense Prediction Cell (Chen et al. 2018, arXiv 1809.04184): shapes, multiply-adds, parameters.
 
 `atrous` and `pyramid` have two sizes, along the height and along the width, which their label says as `6x21`: the rates of a
-3x3 convolution, or the grid that is pooled to. `latlas.latency.ops` registers them.
+3x3 convolution, or the grid that is pooled to. `latlas.latency.ops` imports this, so that they are known with the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from latlas.latency.errors import UsageError
 from latlas.latency.ops import Kind, OpSpec, Shape, register_kind
 
 MAX_INPUTS = 64
-_PAIR = re.compile(r"([1-9]\d{0,3})x([1-9]\d{0,3})")
+_PAIR = re.compile(r"([1-9]\d{0,2})x([1-9]\d{0,2})")
 
 
 def pair_label(along_height: int, along_width: int) -> str:
@@ -82,11 +82,12 @@ def _none(spec: OpSpec) -> int:
     return 0
 
 
-def register_cell_kinds() -> None:
-    """Add them; `latlas.latency.ops` does so once."""
+for _kind in (
     # 3x3 depthwise at the label's rates, BN, ReLU, 1x1, BN, ReLU.
-    register_kind(Kind("atrous", _atrous_macs, _atrous_params, has_kernel=True, problem=_atrous_problem, labelled=True))
+    Kind("atrous", _atrous_macs, _atrous_params, has_kernel=True, problem=_atrous_problem, labelled=True),
     # Mean over each cell of the label's grid, 1x1, BN, ReLU, bilinear enlargement to the input's size.
-    register_kind(Kind("pyramid", _pyramid_macs, _pyramid_params, problem=_pyramid_problem, labelled=True))
+    Kind("pyramid", _pyramid_macs, _pyramid_params, problem=_pyramid_problem, labelled=True),
     # The channels of all inputs, which are alike, one after the other; in training a tenth of the values is dropped.
-    register_kind(Kind("concat", _none, _none, input_shapes=_concat_inputs, problem=_concat_problem))
+    Kind("concat", _none, _none, input_shapes=_concat_inputs, problem=_concat_problem),
+):
+    register_kind(_kind)

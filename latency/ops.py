@@ -401,7 +401,5 @@ for _kind in (
 ):
     register_kind(_kind)
 
-# Below what it imports of here.
-from latlas.latency.cell_ops import register_cell_kinds  # noqa: E402
-
-register_cell_kinds()
+# At the end, as it imports from here: it registers the kinds of Dense Prediction Cells.
+import latlas.latency.cell_ops  # noqa: E402, F401

@@ -1,6 +1,6 @@
 """The operators of a Dense Prediction Cell in torch (Chen et al. 2018, arXiv 1809.04184), built from their `OpSpec`.
 
-`latlas.supernet.operators` registers them.
+`latlas.supernet.operators` imports this, so that they are known with the others.
 """
 
 from __future__ import annotations
@@ -63,8 +63,6 @@ class Concat(nn.Module):
         return joined
 
 
-def register_cell_builders() -> None:
-    """Say what builds them; `latlas.supernet.operators` does so once."""
-    register_builder("atrous", Atrous)
-    register_builder("pyramid", Pyramid)
-    register_builder("concat", lambda spec: Concat())
+register_builder("atrous", Atrous)
+register_builder("pyramid", Pyramid)
+register_builder("concat", lambda spec: Concat())

@@ -92,7 +92,7 @@ def spread_cell(branches: int, operators: Sequence[str], rng: np.random.Generato
     One operator in all branches, or as often each branch's of a kind of its own, all kinds alike. Inputs are drawn uniformly.
     """
     if rng.random() < 0.5:
-        chosen = [operators[rng.integers(len(operators))]] * branches
+        chosen = [operators[int(rng.integers(len(operators)))]] * branches
     else:
         kinds: dict[str, list[str]] = {}
         for name in operators:
@@ -163,6 +163,19 @@ def canonical(branches: Sequence[Branch]) -> tuple[Branch, ...]:
 
     walk(None, FEATURE)
     return tuple(found)
+
+
+def count_cells(branches: int, operators: int) -> int:
+    """How many different cells there are: canonical forms, not encodings.
+
+    Trees of k branches are an operator and a forest of k - 1; forests are multisets of trees, counted by Euler's transform.
+    """
+    trees, forests = [0], [1]
+    for k in range(1, branches + 1):
+        trees.append(operators * forests[k - 1])
+        weight = [sum(d * trees[d] for d in range(1, j + 1) if j % d == 0) for j in range(k + 1)]
+        forests.append(sum(weight[j] * forests[k - j] for j in range(1, k + 1)) // k)
+    return forests[branches]
 
 
 def scaled_rate(rate: int, output_stride: int) -> int:

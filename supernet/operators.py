@@ -323,7 +323,5 @@ for _kind, _builder in {
 }.items():
     register_builder(_kind, _builder)
 
-# Below what it imports of here.
-from latlas.supernet.cell_operators import register_cell_builders  # noqa: E402
-
-register_cell_builders()
+# At the end, as it imports from here: it registers the builders of Dense Prediction Cells.
+import latlas.supernet.cell_operators  # noqa: E402, F401

@@ -16,6 +16,7 @@ from latlas.supernet.dpc_cell import (
     canonical,
     cell_choices,
     cell_operators,
+    count_cells,
     read_cell,
     scaled_rate,
     source_of,
@@ -57,6 +58,7 @@ def test_the_canonical_form_is_one_of_each_class_and_one_for_each_class(branches
     cells = every_cell(branches, cell_operators()[:kinds])
     classes = {frozenset(isomorphic(cell)) for cell in cells}
     assert sum(map(len, classes)) == len(cells)
+    assert len(classes) == count_cells(branches, kinds)
     for one in classes:
         (form,) = {canonical(cell) for cell in one}
         assert form in one
@@ -65,7 +67,11 @@ def test_the_canonical_form_is_one_of_each_class_and_one_for_each_class(branches
 def test_there_are_as_many_trees_as_counted():
     """Of one operator a cell is a rooted tree: of 2 to 6 nodes there are 1, 2, 4, 9 and 20 (OEIS A000081)."""
     counts = [len({canonical(cell) for cell in every_cell(branches, ("conv_1x1",))}) for branches in range(1, 6)]
-    assert counts == [1, 2, 4, 9, 20]
+    assert counts == [1, 2, 4, 9, 20] == [count_cells(branches, 1) for branches in range(1, 6)]
+
+
+def test_so_many_different_cells_are_in_the_papers_space():
+    assert count_cells(5, 81) < 418_414_128_120 < 120 * count_cells(5, 81)
 
 
 @settings(max_examples=60, deadline=None)
