@@ -48,7 +48,7 @@ class DpcSpace(SearchSpace):
     """Cells of `branches` branches, each of which reads the feature or an earlier branch through one of 81 operators.
 
     `backbone` is a baseline of `portrait`, or a chain's codes with `-` throughout, as `m3-s5-d3-...`, of these
-    `stem_channels`, `widths`, `depths` and `expand_ratio`. With `output_stride` 16 its last stage keeps the size of the one
+    `stem_channels`, `widths`, `depths`, `expand_ratio` and `narrow_ratio`. With `output_stride` 16 its last stage keeps the size of the one
     before, dilated as DeepLabv3's (`macro.held_at`); with 32 it is as in `portrait`. `rates` and `grids` are the published
     ones, for output stride 16; rates follow the stride. `filters` is the width of a branch: 256 as published, on servers;
     64 here, as wide as `portrait`'s ASPP, whose place the cell takes on a CPU.
@@ -71,6 +71,7 @@ class DpcSpace(SearchSpace):
     expand_ratio: int = 6
     decoder_channels: int = 32
     num_classes: int = 1
+    narrow_ratio: int = 0
 
     def __post_init__(self) -> None:
         if self.output_stride not in (16, 32):
@@ -97,6 +98,7 @@ class DpcSpace(SearchSpace):
             self.expand_ratio,
             decoder_channels=self.decoder_channels,
             num_classes=self.num_classes,
+            narrow_ratio=self.narrow_ratio,
         )
         if set("/,=:") & set(self.backbone):
             raise UsageError(f"backbone is {self.backbone!r:.80}; write a chain with - throughout, as m3-s5-d3-...")

@@ -38,6 +38,7 @@ from latlas.supernet.macro import append_decoder, encoder_features, encoder_node
 from latlas.supernet.space import Architecture, SearchSpace, register_space
 
 SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
+NARROW_OPERATORS = ("narrow_k3", "narrow_k5")
 
 # kernel, expanded channels, out channels, squeeze-and-excite, activation, stride (Howard et al. 2019, tables 1 and 2).
 _Block = tuple[int, int, int, bool, str, int]
@@ -83,7 +84,8 @@ class PortraitSpace(SearchSpace):
 
     With `cell` a Dense Prediction Cell of so many branches (`dpc_cell`), each `aspp_channels` wide, takes ASPP's place and is
     searched along with the chain; baselines keep ASPP. `widths` and `depths` are the channels and searchable layers of S4, S8,
-    S16 and S32. `skip` adds the identity where a layer keeps its shape. `num_classes` of 1 is person or not, with a sigmoid.
+    S16 and S32. `skip` adds the identity where a layer keeps its shape. `narrow_ratio` adds `narrow_k3` and `narrow_k5`, the
+    same block as `mbconv` with that expansion instead of `expand_ratio`. `num_classes` of 1 is person or not, with a sigmoid.
     """
 
     name: ClassVar[str] = "portrait"
@@ -96,6 +98,8 @@ class PortraitSpace(SearchSpace):
         "sepconv_k5": "s5",
         "shuffle": "sh",
         "skip": "id",
+        "narrow_k3": "n3",
+        "narrow_k5": "n5",
     }
 
     height: int = 256
@@ -109,6 +113,7 @@ class PortraitSpace(SearchSpace):
     aspp_dilation: int = 2
     decoder_channels: int = 32
     num_classes: int = 1
+    narrow_ratio: int = 0
     cell: int = 0
 
     def __post_init__(self) -> None:
@@ -127,6 +132,10 @@ class PortraitSpace(SearchSpace):
             raise UsageError(f"depths are {self.depths}; at most 64 layers a stage")
         if min(self.depths) < 1 or self.num_classes < 1:
             raise UsageError(f"depths {self.depths} and num_classes {self.num_classes} must be at least 1")
+        if self.narrow_ratio < 0 or self.narrow_ratio == self.expand_ratio:
+            raise UsageError(
+                f"narrow_ratio is {self.narrow_ratio}; it must be 0 for none, or another than expand_ratio"
+            )
         if any(width < 4 or width % 4 for width in self.widths):
             raise UsageError(f"widths are {self.widths}; shuffle needs multiples of 4")
         if not 0 <= self.cell <= MAX_BRANCHES:
@@ -138,8 +147,9 @@ class PortraitSpace(SearchSpace):
 
     @cached_property
     def choices(self) -> tuple[tuple[str, ...], ...]:  # made once: a cell's are long
-        keeps = (*SPACE_OPERATORS, "skip") if self.skip else SPACE_OPERATORS
-        chain = tuple(keeps if layer else SPACE_OPERATORS for depth in self.depths for layer in range(depth))
+        first = (*SPACE_OPERATORS, *NARROW_OPERATORS) if self.narrow_ratio else SPACE_OPERATORS
+        keeps = (*first, "skip") if self.skip else first
+        chain = tuple(keeps if layer else first for depth in self.depths for layer in range(depth))
         return (*chain, *cell_choices(self.cell, cell_operators()))
 
     @property
@@ -187,11 +197,11 @@ class PortraitSpace(SearchSpace):
         """The spec of an operator at `(in_channels, out_channels, height, width, stride)`."""
         kind, _, kernel = name.partition("_k")
         kernel_size = int(kernel or 1)
-        if kind == "mbconv":
-            hidden = place[0] * self.expand_ratio
+        if kind in ("mbconv", "narrow"):
+            hidden = place[0] * (self.expand_ratio if kind == "mbconv" else self.narrow_ratio)
             squeeze = make_divisible(hidden / 4)
             return OpSpec(
-                kind,
+                "mbconv",
                 *place,
                 kernel_size,
                 hidden_channels=hidden,

@@ -65,6 +65,13 @@ def test_the_backbone_is_portraits(backbone):
     assert [node.spec for node in tail] == [node.spec for node in other.graph()[count + 1 :]]
 
 
+def test_a_backbone_may_have_any_of_portraits_operators():
+    portrait = PortraitSpace(narrow_ratio=3)
+    codes = "-".join(["n3", "m5"] * 7)
+    other = parse_architecture(f"{portrait.text}/{codes}")
+    assert DpcSpace(backbone=codes, narrow_ratio=3, output_stride=32).backbone_nodes == other.graph()[:15]
+
+
 def test_output_stride_16_keeps_the_size_and_dilates():
     names = ["m3", "d3", "s5", "d5", "m5", "sh"]
     space = DpcSpace(backbone="-".join(names), depths=(1, 1, 1, 3))

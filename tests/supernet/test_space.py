@@ -105,6 +105,7 @@ def test_the_hash_of_an_architecture_never_changes():
         "portrait:height=192,width=128",
         "portrait:widths=16.24.40.80,decoder_channels=24",
         "portrait:depths=1.1.1.1,skip=True",
+        "portrait:expand_ratio=4,narrow_ratio=2",
     ],
 )
 def test_a_spaces_text_reads_back(text):
@@ -123,6 +124,15 @@ def test_skip_only_where_the_shape_is_kept():
     assert ["skip" in options for options in space.choices] == [False, True, *([False, True, True, True] * 3)]
 
 
+def test_narrow_blocks_are_those_of_a_space_with_that_expansion():
+    space, three = PortraitSpace(narrow_ratio=3, skip=True), PortraitSpace(expand_ratio=3)
+    assert all({"narrow_k3", "narrow_k5", "mbconv_k3"} < set(options) for options in space.choices)
+    for kernel in ("k3", "k5"):
+        narrow = space.architecture([f"narrow_{kernel}"] * 14)
+        assert narrow.graph() == three.architecture([f"mbconv_{kernel}"] * 14).graph()
+        assert parse_architecture(str(narrow)) == narrow and str(narrow).endswith("-".join([f"n{kernel[1]}"] * 4))
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
@@ -133,6 +143,7 @@ def test_skip_only_where_the_shape_is_kept():
         ("portrait:widths=16.24", UsageError, r"widths \(16, 24\)"),
         ("portrait:widths=18.24.40.80", UsageError, "multiples of 4"),
         ("portrait:resolution", UsageError, "'resolution' is not known"),
+        ("portrait:narrow_ratio=6", UsageError, "narrow_ratio is 6; it must be 0 for none, or another than expand"),
         ("portrait:num_classes=0", UsageError, "num_classes 0"),
     ],
 )
