@@ -48,10 +48,10 @@ class DpcSpace(SearchSpace):
     """Cells of `branches` branches, each of which reads the feature or an earlier branch through one of 81 operators.
 
     `backbone` is a baseline of `portrait`, or a chain's codes with `-` throughout, as `m3-s5-d3-...`, of these
-    `stem_channels`, `widths`, `depths`, `expand_ratio` and `narrow_ratio`. With `output_stride` 16 its last stage keeps the size of the one
-    before, dilated as DeepLabv3's (`macro.held_at`); with 32 it is as in `portrait`. `rates` and `grids` are the published
-    ones, for output stride 16; rates follow the stride. `filters` is the width of a branch: 256 as published, on servers;
-    64 here, as wide as `portrait`'s ASPP, whose place the cell takes on a CPU.
+    `stem_channels`, `widths`, `depths`, `expand_ratio` and `narrow_ratio`. With `output_stride` 16 its last stage keeps the
+    size of the one before, dilated as DeepLabv3's (`macro.held_at`); with 32 it is as in `portrait`. `rates` and `grids` are
+    the published ones, for output stride 16; rates follow the stride. `filters` is the width of a branch: 256 as published, on
+    servers; 64 here, as wide as `portrait`'s ASPP, whose place the cell takes on a CPU.
     """
 
     name: ClassVar[str] = "dpc"

@@ -147,3 +147,13 @@ def test_designs_complete_what_is_given():
     given = space.sample(5, np.random.default_rng(0))
     more = chosen(space, 10, 0, given=given)
     assert len({*more, *given}) == 15
+
+
+def test_a_report_draws_the_cell_that_there_is():
+    from latlas.search import report
+
+    for text in ("dpc/dpc_cityscapes", "portrait:cell=1/" + "-".join(["m3"] * 14) + "/F:a1x6"):
+        drawn = report._cell(text)
+        assert drawn.startswith("<h2>Cell</h2><svg ")
+        assert ("rates 18x15" in drawn) is text.startswith("dpc")
+    assert report._cell("portrait/mobilenetv3_small") == ""

@@ -6,6 +6,7 @@ import torch
 
 from latlas.latency.errors import UnknownOperatorError, UsageError
 from latlas.latency.graph import INPUT, Node, check_graph
+from latlas.latency.ops import OpSpec
 from latlas.latency.runtime import Compiled, CompileOptions, OperatorLibrary
 from latlas.supernet.dpc import DpcSpace
 from latlas.supernet.dpc_cell import RATES
@@ -199,10 +200,37 @@ def test_openvino_computes_what_torch_does(tmp_path):
         np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("label", ["1x1", "2x4", "5x7"])
+def test_pools_whose_grid_does_not_divide_the_size(tmp_path, label):
+    spec = OpSpec("pyramid", 6, 4, 5, 7, label=label)
+    image = torch.rand(1, 6, 5, 7, generator=torch.Generator().manual_seed(0))
+    got = Compiled(OperatorLibrary(tmp_path, timing_operator).model(spec), CompileOptions()).infer(image.numpy())
+    grid = tuple(map(int, label.split("x")))
+    module = timing_operator(spec)
+    with torch.no_grad():
+        cells = module.get_submodule("project")(torch.nn.functional.adaptive_avg_pool2d(image, grid))
+        expected = torch.nn.functional.interpolate(cells, size=(5, 7), mode="bilinear", align_corners=False)
+        assert torch.allclose(module(image), expected, atol=1e-6)
+    np.testing.assert_allclose(got, expected.numpy(), atol=2e-5)
+
+
+def test_a_rate_beyond_the_size_reads_zeros_there(tmp_path):
+    """Of a rate along the width that no pixel reaches the middle column of the kernel is left."""
+    spec = OpSpec("atrous", 6, 4, 5, 7, kernel_size=3, label="2x7")
+    image = torch.rand(1, 6, 5, 7, generator=torch.Generator().manual_seed(0))
+    module = timing_operator(spec)
+    got = Compiled(OperatorLibrary(tmp_path, timing_operator).model(spec), CompileOptions()).infer(image.numpy())
+    weight = module.get_submodule("0").weight[:, :, :, 1:2]
+    with torch.no_grad():
+        x = torch.nn.functional.conv2d(image, weight, padding=(2, 0), dilation=(2, 1), groups=6)
+        for layer in list(module.children())[1:]:
+            x = layer(x)
+        assert torch.allclose(module(image), x, atol=1e-6)
+    np.testing.assert_allclose(got, x.numpy(), atol=2e-5)
+
+
 def test_a_concatenation_of_any_inputs_is_stitched(tmp_path):
     """One that reads the image, one node twice, and another concatenation."""
-    from latlas.latency.ops import OpSpec
-
     conv, two = OpSpec("conv", 4, 4, 6, 5, kernel_size=3), OpSpec("concat", 4, 8, 6, 5)
     graph = (
         Node(conv, (INPUT,)),
