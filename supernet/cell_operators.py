@@ -35,20 +35,29 @@ class Atrous(nn.Sequential):
 
 
 class Pyramid(nn.Module):
-    """Mean over each cell of a grid, 1x1, BN, ReLU, bilinear enlargement to the spec's height and width."""
+    """Mean over each cell of a grid, 1x1, BN, ReLU, bilinear enlargement to the input's height and width.
+
+    What is traced or exported has the spec's size; training crops may have another, on which the grid is the same.
+    """
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()
-        grid, self.size = label_pair(spec), (spec.height, spec.width)
-        even = spec.height % grid[0] == 0 and spec.width % grid[1] == 0
-        # The same means; a plain pooling is what runtimes are fast at.
+        self.grid, self.size = label_pair(spec), (spec.height, spec.width)
+        even = spec.height % self.grid[0] == 0 and spec.width % self.grid[1] == 0
+        # The same means as an adaptive pooling's; a plain one is what runtimes are fast at.
         self.pool = (
-            nn.AvgPool2d((spec.height // grid[0], spec.width // grid[1])) if even else nn.AdaptiveAvgPool2d(grid)
+            nn.AvgPool2d((spec.height // self.grid[0], spec.width // self.grid[1]))
+            if even
+            else nn.AdaptiveAvgPool2d(self.grid)
         )
         self.project = nn.Sequential(*conv_block(spec.in_channels, spec.out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(self.project(self.pool(x)), size=self.size, mode="bilinear", align_corners=False)
+        if torch.jit.is_tracing() or tuple(x.shape[2:]) == self.size:
+            pooled, size = self.pool(x), self.size
+        else:
+            pooled, size = F.adaptive_avg_pool2d(x, self.grid), (x.shape[2], x.shape[3])
+        return F.interpolate(self.project(pooled), size=size, mode="bilinear", align_corners=False)
 
 
 class Concat(nn.Module):

@@ -214,6 +214,20 @@ def test_pools_whose_grid_does_not_divide_the_size(tmp_path, label):
     np.testing.assert_allclose(got, expected.numpy(), atol=2e-5)
 
 
+def test_images_of_another_size_are_pooled_to_the_same_grid():
+    """Training crops: a supernet of a size runs on another one."""
+    spec = OpSpec("pyramid", 6, 4, 8, 8, label="4x2")
+    module, image = timing_operator(spec), torch.rand(2, 6, 6, 10)
+    assert module(image).shape == (2, 4, 6, 10)
+    with torch.no_grad():
+        other = timing_operator(OpSpec("pyramid", 6, 4, 6, 10, label="4x2"))
+        other.load_state_dict(module.state_dict())
+        assert torch.allclose(module(image), other(image), atol=1e-6)
+        supernet = Supernet(TINY)
+        for architecture in TINY.sample(4, np.random.default_rng(5)):
+            assert supernet.logits(torch.rand(2, 3, 96, 64), architecture).shape == (2, 1, 96, 64)
+
+
 def test_a_rate_beyond_the_size_reads_zeros_there(tmp_path):
     """Of a rate along the width that no pixel reaches the middle column of the kernel is left."""
     spec = OpSpec("atrous", 6, 4, 5, 7, kernel_size=3, label="2x7")
