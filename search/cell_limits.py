@@ -22,7 +22,7 @@ from latlas.latency.features import Features, edge_features, node_features, unit
 from latlas.latency.graph import INPUT
 from latlas.latency.ops import OpSpec
 from latlas.latency.predictor import CONSTANT, LatencyPredictor
-from latlas.search.feasible import Additive, extreme
+from latlas.search.feasible import Additive, Counted, extreme
 from latlas.search.histogram import Histogram
 from latlas.supernet.dpc import DpcSpace
 from latlas.supernet.dpc_cell import FEATURE, Branch, CellPlace, names_of
@@ -171,11 +171,10 @@ def cell_terms(predictor: LatencyPredictor, space: DpcSpace) -> CellTerms:
     return replace(terms, constant=constant)
 
 
-def joint_extreme(predictor: LatencyPredictor, space: PortraitSpace, sign: int = 1) -> Architecture:
-    """The fastest (`sign` 1) or slowest (-1) network of a chain with its cell.
+def joint_terms(predictor: LatencyPredictor, space: PortraitSpace) -> tuple[Additive, list[CellTerms]]:
+    """A chain with its cell as a sum: the chain's without a cell, and the cell's for each operator of the chain's last layer.
 
-    The cell meets the chain at the chain's last layer only: with each operator there the best cell is found, and what it adds is
-    that operator's own in the sum over the chain. Raises `UsageError` where the chain cannot be compiled.
+    The two meet there only. Raises `UsageError` where the chain cannot be compiled.
     """
     layers = sum(space.depths)
     chain, names = space.choices[:layers], space.choices[-1]
@@ -183,17 +182,54 @@ def joint_extreme(predictor: LatencyPredictor, space: PortraitSpace, sign: int =
     compiled = CompiledPredictor(
         predictor, probe_template(lambda operators: space.graph((*operators, *names_of(fixed))), chain)
     )
-    costs = _Costs(predictor)
-    unary, cells = [column.copy() for column in compiled.unary], []
+    costs, cells = _Costs(predictor), []
+    unary = [column.copy() for column in compiled.unary]
     for code, name in enumerate(chain[-1]):
         operators = (*(options[0] for options in chain[:-1]), name, *names_of(fixed))
         feature = space.graph(operators)[layers].spec
-        terms = costs.cell(space.cell_place, names, space.cell, feature)
-        cells.append(terms.extreme(sign))
-        unary[-1][code] += terms.value(cells[-1]) - terms.value(fixed)
-    codes = extreme(Additive(compiled.constant, unary, compiled.pairwise), sign).codes
-    picked = [options[code] for options, code in zip(chain, codes, strict=True)]
-    return space.architecture((*picked, *names_of(cells[codes[-1]]))).canonical()
+        cells.append(costs.cell(space.cell_place, names, space.cell, feature))
+        unary[-1][code] -= cells[-1].value(fixed)
+    return Additive(compiled.constant, unary, compiled.pairwise), cells
+
+
+def joint_extreme(terms: Additive, cells: list[CellTerms], space: PortraitSpace, sign: int = 1) -> Architecture:
+    """The fastest (`sign` 1) or slowest (-1) network of `joint_terms`: with each last operator of the chain its best cell."""
+    best = [cell.extreme(sign) for cell in cells]
+    added = np.array([cell.value(one) for cell, one in zip(cells, best, strict=True)])
+    whole = Additive(terms.constant, [*terms.unary[:-1], terms.unary[-1] + added], terms.pairwise)
+    codes = extreme(whole, sign).codes
+    picked = [options[code] for options, code in zip(space.choices, codes, strict=False)]
+    return space.architecture((*picked, *names_of(best[codes[-1]]))).canonical()
+
+
+def joint_counted(terms: Additive, cells: list[CellTerms], limits_ms: tuple[float, float]) -> Histogram:
+    """How many networks of `joint_terms` take how long; `limits_ms` are their fastest and slowest.
+
+    Of each last operator of the chain, as all have equally many networks, the chain's histogram and the cell's, in bins of one
+    width, are folded.
+    """
+    last, found = len(terms.unary) - 1, []
+    for code, cell in enumerate(cells):
+        unary = [*terms.unary[:-1], terms.unary[-1][[code]]]
+        pairwise = {
+            pair: table[[code]] if pair[0] == last else table[:, [code]] if pair[1] == last else table
+            for pair, table in terms.pairwise.items()
+        }
+        found.append((Counted(Additive(terms.constant, unary, pairwise)), cell.counted()))
+    width = max(part.width_ms for both in found for part in both)
+    first = min(sum(part.least_ms for part in both) for both in found)
+    folded = []
+    for both in found:
+        bins = [part.in_bins_of(width) for part in both]
+        size = 1 << (len(bins[0]) + len(bins[1])).bit_length()
+        shares = np.maximum(np.fft.irfft(np.fft.rfft(bins[0], size) * np.fft.rfft(bins[1], size), size), 0.0)
+        folded.append((round((sum(part.least_ms for part in both) - first) / width), shares))
+    total = np.zeros(max(shift + len(shares) for shift, shares in folded))
+    for shift, shares in folded:
+        total[shift : shift + len(shares)] += shares / len(folded)
+    # Half a bin for each of the two, and for where the operator's networks begin.
+    error = max(both[0].error_ms + both[1].error_ms for both in found) + 1.5 * width
+    return Histogram(total, first, width, limits_ms, error)
 
 
 def _convolved(one: FloatArray, other: FloatArray, size: int) -> FloatArray:

@@ -38,8 +38,8 @@ class Histogram:
     ) -> None:
         self.fastest_ms, self.slowest_ms = limits_ms
         self.error_ms = error_ms
-        self._least, self._width = least_ms, width_ms
-        self._below = np.cumsum(shares)
+        self.least_ms, self.width_ms = least_ms, width_ms
+        self._shares, self._below = shares, np.cumsum(shares)
 
     def share(self, budget_ms: float) -> Share:
         """Which share of all networks has at most `budget_ms`."""
@@ -52,8 +52,13 @@ class Histogram:
     def quantile(self, share: float) -> float:
         """The milliseconds within which this share of all networks is, give or take `error_ms`."""
         index = int(np.searchsorted(self._below, share * (1 - 1e-12)))
-        return min(max(self._least + self._width * index, self.fastest_ms), self.slowest_ms)
+        return min(max(self.least_ms + self.width_ms * index, self.fastest_ms), self.slowest_ms)
+
+    def in_bins_of(self, width_ms: float) -> FloatArray:
+        """Its shares in bins of another width, the first at `least_ms` too; moved by half of one at most."""
+        places = np.rint(np.arange(len(self._shares)) * (self.width_ms / width_ms)).astype(int)
+        return np.bincount(places, weights=self._shares).astype(np.float64)
 
     def _at(self, limit_ms: float) -> float:
-        index = int(np.floor((limit_ms - self._least) / self._width + 1e-9))
+        index = int(np.floor((limit_ms - self.least_ms) / self.width_ms + 1e-9))
         return float(self._below[min(index, len(self._below) - 1)]) if index >= 0 else 0.0

@@ -10,7 +10,7 @@ import numpy as np
 from latlas.latency.compiled import CompiledPredictor
 from latlas.latency.errors import UsageError
 from latlas.latency.predictor import LatencyPredictor, Prediction
-from latlas.search.cell_limits import cell_terms, joint_extreme
+from latlas.search.cell_limits import cell_terms, joint_counted, joint_extreme, joint_terms
 from latlas.search.feasible import (
     MAX_ENUMERATED,
     Additive,
@@ -62,7 +62,7 @@ def limits_of(predictor: LatencyPredictor, space: SearchSpace, confidence: float
         ends = [space.of_branches(cells.extreme(sign)).canonical() for sign in (1, -1)]
         return _limits(predictor, ends, "exact", confidence)
     elif isinstance(space, PortraitSpace) and space.cell:
-        ends = [joint_extreme(predictor, space, sign) for sign in (1, -1)]
+        ends = [joint_extreme(*joint_terms(predictor, space), space, sign) for sign in (1, -1)]
         return _limits(predictor, ends, "exact", confidence)
     else:
 
@@ -120,9 +120,16 @@ def budgets_of(predictor: LatencyPredictor, space: SearchSpace) -> Budgets | Non
 
 def _counted(predictor: LatencyPredictor, space: SearchSpace) -> Histogram | None:
     terms = additive(predictor, space)
-    if terms is None:
-        return cell_terms(predictor, space).counted() if isinstance(space, DpcSpace) else None
-    return Counted(terms)
+    if terms is not None:
+        return Counted(terms)
+    if isinstance(space, DpcSpace):
+        return cell_terms(predictor, space).counted()
+    if isinstance(space, PortraitSpace) and space.cell:
+        found, cells = joint_terms(predictor, space)
+        ends = [joint_extreme(found, cells, space, sign).graph() for sign in (1, -1)]
+        fastest_ms, slowest_ms = predictor.predict(ends)
+        return joint_counted(found, cells, (float(fastest_ms), float(slowest_ms)))
+    return None
 
 
 def additive(predictor: LatencyPredictor, space: SearchSpace) -> Additive | None:

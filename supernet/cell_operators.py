@@ -53,7 +53,8 @@ class Pyramid(nn.Module):
         self.project = nn.Sequential(*conv_block(spec.in_channels, spec.out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.jit.is_tracing() or tuple(x.shape[2:]) == self.size:
+        traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # torch's stub
+        if traced or tuple(x.shape[2:]) == self.size:
             pooled, size = self.pool(x), self.size
         else:
             pooled, size = F.adaptive_avg_pool2d(x, self.grid), (x.shape[2], x.shape[3])

@@ -1,15 +1,18 @@
 """What is said of all cells, against predicting every one of a small space."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from latlas.latency.predictor import LatencyPredictor
-from latlas.search.cell_limits import cell_terms
+from latlas.search.cell_limits import cell_terms, joint_counted, joint_terms
+from latlas.search.feasible import Additive
 from latlas.search.limits import budgets_of, feasible_share, limits_of, share_record
 from latlas.search.simulated import SimulatedMachine
 from latlas.supernet.dpc import DpcSpace
+from latlas.supernet.dpc_cell import names_of
 from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.space import enumerate_space
 
@@ -106,4 +109,38 @@ def test_the_limits_of_chain_and_cell_together():
             for fed in ("F", "b0"):
                 other = JOINT.architecture([*own[:3], last, "F", first, fed, second])
                 assert sign * (predictor.predict([other.graph()])[0] - value) > -1e-9
-    assert feasible_share(predictor, JOINT, 1.0) is None
+    # The share of all is that of many draws, which are predicted one by one.
+    many = predictor.predict([JOINT.random(rng).graph() for rng in [np.random.default_rng(1)] for _ in range(1500)])
+    for quantile in (0.1, 0.5, 0.9):
+        share = feasible_share(predictor, JOINT, float(np.quantile(many, quantile)))
+        assert share is not None
+        assert share.lower - 0.03 < quantile < share.upper + 0.03
+        assert share.upper - share.lower < 0.01
+    assert feasible_share(predictor, JOINT, limits.slowest_ms.latency_ms).lower == 1.0
+
+
+def test_chain_and_cell_are_counted_as_by_predicting_all():
+    """With few operators in the cell, by a space that is a copy of the joint one in all but that."""
+    predictor = learnt(JOINT)
+    terms, cells = joint_terms(predictor, JOINT)
+    few = [0, 20, 70]
+    small = [
+        replace(cell, names=tuple(cell.names[i] for i in few), root=cell.root[few], inner=cell.inner[np.ix_(few, few)])
+        for cell in cells
+    ]
+    every = [
+        JOINT.architecture((*chain, *names_of((("F", first), (fed, second)))))
+        for chain in product(
+            *(options[::3] if layer < 3 else options for layer, options in enumerate(JOINT.choices[:4]))
+        )
+        for first, fed, second in product(small[0].names, ("F", "b0"), small[0].names)
+    ]
+    picked = [column[::3] if layer < 3 else column for layer, column in enumerate(terms.unary)]
+    tables = {(i, j): table[:: 3 if i < 3 else 1, :: 3 if j < 3 else 1] for (i, j), table in terms.pairwise.items()}
+    values = predictor.predict([one.graph() for one in every])
+    counted = joint_counted(Additive(terms.constant, picked, tables), small, (values.min(), values.max()))
+    for quantile in (0.02, 0.3, 0.5, 0.97):
+        budget_ms = float(np.quantile(values, quantile))
+        share = counted.share(budget_ms)
+        assert share.lower - 1e-9 <= np.mean(values <= budget_ms) <= share.upper + 1e-9
+        assert share.upper - share.lower < 0.02
