@@ -12,7 +12,18 @@ from typing import Any
 
 import typer
 
-from latlas.commands import doctor, exchange, in_network, measuring, predictors, searching, sharing, supernets, tables
+from latlas.commands import (
+    demo,
+    doctor,
+    exchange,
+    in_network,
+    measuring,
+    predictors,
+    searching,
+    sharing,
+    supernets,
+    tables,
+)
 from latlas.commands.output import note
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.latency.interrupt import raise_on_signals
@@ -54,7 +65,7 @@ app.command(
 app.command(
     epilog="Example: latlas search --predictor predictor --supernet supernet.safetensors --budget-ms auto --out runs/first"
 )(searching.search)
-app.command(epilog="Example: latlas demo --out runs/demo")(searching.demo)
+app.command(epilog="Example: latlas demo --out runs/demo")(demo.demo)
 predictor_app.command("show", epilog="Example: latlas predictor show predictor --plot predictor.html")(
     predictors.predictor_show
 )

@@ -22,118 +22,43 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import latlas.supernet.portrait  # noqa: F401  (registers the space)
 from latlas.latency.compiled import CompiledPredictor
 from latlas.latency.predictor import LatencyPredictor
 from latlas.latency.predictor_file import load_predictor
-from latlas.search.adam import Adam
 from latlas.search.derivation import best, best_of, per_layer_argmax
-from latlas.search.distribution import AdjacentWeights, Distribution, LayerWeights
-from latlas.search.distribution_strategy import reinforce_gradient
-from latlas.search.feasible import Additive, Codes, FloatArray, extreme
-from latlas.search.feasible_sampling import FeasibleSampler, RejectionSampler, Sampler
+from latlas.search.distribution import LayerWeights
+from latlas.search.feasible import Additive, Codes, extreme
+from latlas.search.feasible_sampling import FeasibleSampler, RejectionSampler
 from latlas.search.limits import additive
 from latlas.search.simulated import SimulatedMachine
 from latlas.search.trellis import Trellis
 from latlas.supernet.space import parse_space
 
-KINDS: dict[str, Any] = {"layer": LayerWeights, "adjacent": AdjacentWeights}
-SHARES = (0.5, 0.1, 0.01)
-FREE_LAYERS, BATCH, DRY_TRAIN = 5, 8, 100
+# Appended, not put first: the folders of this repository are called as other people's modules are.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.derivation_basis import (
+    BATCH,
+    KINDS,
+    SHARES,
+    Quality,
+    budget_of,
+    enumerated,
+    exact_log_share,
+    quality_of,
+    restricted,
+    train,
+    within_budget,
+)
+from benchmarks.derivation_gradient import gradient
 
-
-@dataclass
-class Quality:
-    """A stand-in for quality, a sum of terms as a distribution's logarithm is, so that its constrained best can be derived."""
-
-    terms: Additive
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return self.terms.sizes
-
-    def unary_pairwise_log(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
-        return list(self.terms.unary), dict(self.terms.pairwise)
-
-
-def quality_of(latency: Additive, seed: int) -> Quality:
-    """Slow operators are better, with a random taste, and some neighbours go well together; 0 to about 1 on `portrait`."""
-    rng, sizes = np.random.default_rng([seed, 9]), latency.sizes
-    scale = 1.0 / (3 * len(sizes))
-    unary = [scale * (2 * u / max(float(np.ptp(u)), 1e-9) + rng.normal(0, 1, len(u))) for u in latency.unary]
-    pairs = {(i, i + 1): scale * rng.normal(0, 1, sizes[i : i + 2]) for i in range(len(sizes) - 1)}
-    return Quality(Additive(0.3, unary, pairs))
-
-
-def restricted(terms: Additive, fixed: Codes, free: int) -> Additive:
-    """The terms of the first `free` columns, the others at `fixed` `(columns,)`."""
-    constant, unary, pairwise = terms.constant, [one.copy() for one in terms.unary[:free]], {}
-    constant += sum(float(one[fixed[k]]) for k, one in enumerate(terms.unary) if k >= free)
-    for (i, j), table in terms.pairwise.items():
-        if i < free and j < free:
-            pairwise[i, j] = table
-        elif i < free:
-            unary[i] += table[:, fixed[j]]
-        elif j < free:
-            unary[j] += table[fixed[i]]
-        else:
-            constant += float(table[fixed[i], fixed[j]])
-    return Additive(constant, unary, pairwise)
-
-
-def budget_of(terms: Additive, share: float) -> float:
-    """Milliseconds that about this share of the networks is within, by uniform draws."""
-    rng = np.random.default_rng(0)
-    rows = np.stack([rng.integers(size, size=200_000) for size in terms.sizes], axis=1)
-    return float(np.quantile(terms.values(rows), share))
-
-
-def enumerated(sizes: tuple[int, ...]) -> Codes:
-    return np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1)
-
-
-def exact_log_share(distribution: Distribution, terms: Additive, budget_ms: float) -> float | None:
-    """`log P(V)` without bins, by meeting in the middle; None where columns meet that are no neighbours."""
-    if any(abs(i - j) != 1 for i, j in terms.pairwise):
-        return None
-    sizes, middle = terms.sizes, len(terms.sizes) // 2
-    unary, pairwise = distribution.unary_pairwise_log()
-    log_prob = Additive(0.0, unary, pairwise)
-
-    def part(sums: Additive, codes: Codes, first: int) -> FloatArray:
-        last = first + codes.shape[1]
-        within = {
-            (i - first, j - first): t for (i, j), t in sums.pairwise.items() if first <= min(i, j) and max(i, j) < last
-        }
-        return Additive(0.0, sums.unary[first:last], within).values(codes)
-
-    halves = [(enumerated(sizes[:middle]), 0), (enumerated(sizes[middle:]), middle)]
-    (left_ms, left_p), (right_ms, right_p) = (
-        (part(terms, codes, first), np.exp(part(log_prob, codes, first))) for codes, first in halves
-    )
-    total = 0.0
-    for j in range(sizes[middle]):
-        rows = halves[1][0][:, 0] == j
-        order = np.argsort(right_ms[rows])
-        sorted_ms, below = right_ms[rows][order], np.concatenate([[0.0], np.cumsum(right_p[rows][order])])
-        for i in range(sizes[middle - 1]):
-            ends = halves[0][0][:, -1] == i
-            between = [
-                sums.pairwise.get((middle - 1, middle), np.zeros((sizes[middle - 1], sizes[middle])))[i, j]
-                + sums.pairwise.get((middle, middle - 1), np.zeros((sizes[middle], sizes[middle - 1])))[j, i]
-                for sums in (terms, log_prob)
-            ]
-            rest = budget_ms - terms.constant - between[0] - left_ms[ends]
-            total += float(left_p[ends] @ below[np.searchsorted(sorted_ms, rest, side="right")]) * np.exp(between[1])
-    return float(np.log(total))
+FREE_LAYERS, DRY_TRAIN = 5, 100
 
 
 def draws(terms: Additive, compiled: CompiledPredictor, seeds: int, count: int) -> dict[str, Any]:
@@ -192,136 +117,6 @@ def draws(terms: Additive, compiled: CompiledPredictor, seeds: int, count: int) 
             "rejected": sampler.rejected / sampler.drawn, "seconds": seconds, "ten_best_seconds": time.perf_counter() - started,
         }  # fmt: skip
     return found
-
-
-def within_budget(terms: Additive, budget_ms: float, codes: Codes) -> npt.NDArray[np.bool_]:
-    return terms.values(codes) <= budget_ms
-
-
-class Uncorrected:
-    """A sampler that says nothing of `P(V)`."""
-
-    def __init__(self, sampler: Sampler) -> None:
-        self.sample = sampler.sample
-
-    def log_feasible(self, distribution: Distribution) -> float:
-        return 0.0
-
-    def log_feasible_gradient(self, distribution: Distribution) -> list[FloatArray]:
-        return [np.zeros_like(one) for one in distribution.parameters]
-
-
-def samplers_of(terms: Additive, budget_ms: float, rng: np.random.Generator) -> dict[str, Sampler]:
-    exact = FeasibleSampler(terms, budget_ms)
-
-    screen = partial(within_budget, terms, budget_ms)
-    return {
-        "none": Uncorrected(exact),
-        "tabnas 128": RejectionSampler(screen, rng, estimate_draws=128),
-        "tabnas 1024": RejectionSampler(screen, rng, estimate_draws=1024),
-        "exact": exact,
-    }
-
-
-def flat(gradient: list[FloatArray]) -> FloatArray:
-    return np.concatenate([one.ravel() for one in gradient])
-
-
-def gradient(terms: Additive, seeds: int, steps: int, repeats: int) -> dict[str, Any]:
-    """Bias and spread of the gradient, and what training by it comes to."""
-    codes, found = enumerated(terms.sizes), dict[str, Any]()
-    for share in SHARES:
-        budget_ms, rows = budget_of(terms, share), list[dict[str, Any]]()
-        within = codes[terms.values(codes) <= budget_ms]
-        for kind in KINDS:
-            for seed in range(seeds):
-                rng, good = np.random.default_rng(seed), quality_of(terms, seed).terms.values(within)
-                distribution = KINDS[kind].initial(terms.sizes, rng, 1.0)
-                p = np.exp(distribution.log_prob(within))
-                p_given = p / p.sum()
-                # Of the expected quality given the budget: E[(R - E[R]) d log p].
-                truth = flat(distribution.log_prob_gradient(within, p_given * (good - p_given @ good)))
-                for name, baseline in (("0", 0.0), ("mean of all", float(quality_mean(distribution, terms, seed))),
-                                       ("mean of the feasible", float(p_given @ good))):  # fmt: skip
-                    for method, sampler in samplers_of(terms, budget_ms, rng).items():
-                        drawn = rng.choice(len(within), size=(repeats, BATCH), p=p_given)
-                        many = np.array(
-                            [
-                                flat(reinforce_gradient(distribution, sampler, within[d], good[d] - baseline)) * -1
-                                for d in drawn
-                            ]
-                        )
-                        mean = exact_mean(distribution, sampler, within, p_given, good - baseline, method)
-                        error = many.mean(axis=0) - truth if mean is None else mean - truth
-                        spread = float(np.sqrt(many.var(axis=0).sum()))
-                        rows.append(
-                            {
-                                "weights": kind, "baseline": name, "method": method,
-                                "bias": float(np.linalg.norm(error) / np.linalg.norm(truth)),
-                                "chance": 0.0 if mean is not None else spread / repeats**0.5 / float(np.linalg.norm(truth)),
-                                "spread": spread / float(np.linalg.norm(truth)),
-                            }
-                        )  # fmt: skip
-        medians = {}
-        for key in dict.fromkeys((row["weights"], row["baseline"], row["method"]) for row in rows):
-            mine = [row for row in rows if (row["weights"], row["baseline"], row["method"]) == key]
-            medians[", ".join(key)] = {
-                what: float(np.median([row[what] for row in mine])) for what in ("bias", "chance", "spread")
-            }
-        trained = {
-            f"{kind}, {method}": trained_quality(KINDS[kind], terms, budget_ms, method, seeds, steps)
-            for kind in KINDS
-            for method in ("none", "tabnas 128", "exact")
-        }
-        found[str(share)] = {"budget_ms": budget_ms, "feasible": len(within), "relative": medians, "trained": trained}
-        print(f"gradient at {budget_ms:.3f} ms", file=sys.stderr)
-    return found
-
-
-def quality_mean(distribution: Distribution, terms: Additive, seed: int) -> float:
-    """The expected quality of all networks, feasible or not."""
-    codes = enumerated(terms.sizes)
-    return float(np.exp(distribution.log_prob(codes)) @ quality_of(terms, seed).terms.values(codes))
-
-
-def exact_mean(
-    distribution: Distribution, sampler: Sampler, within: Codes, p: FloatArray, advantages: FloatArray, method: str
-) -> FloatArray | None:
-    """The mean of the gradient over all draws; None where the sampler itself is random."""
-    if method.startswith("tabnas"):
-        return None
-    return -len(within) * flat(reinforce_gradient(distribution, sampler, within, p * advantages))
-
-
-def trained_quality(
-    kind: Any, terms: Additive, budget_ms: float, method: str, seeds: int, steps: int
-) -> dict[str, float]:
-    """The expected quality given the budget after training, as a share of the way from uniform draws to the best."""
-    codes = enumerated(terms.sizes)
-    within, reached = codes[terms.values(codes) <= budget_ms], []
-    for seed in range(seeds):
-        rng, quality = np.random.default_rng([seed, 2]), quality_of(terms, seed)
-        distribution = kind.initial(terms.sizes, rng)
-        sampler = samplers_of(terms, budget_ms, rng)[method]
-        exact = FeasibleSampler(terms, budget_ms)
-        train(distribution, exact, sampler, quality.terms.values, steps, rng)
-        good, p = quality.terms.values(within), np.exp(distribution.log_prob(within))
-        reached.append(((p / p.sum()) @ good - good.mean()) / (good.max() - good.mean()))
-    return {"mean": float(np.mean(reached)), "sd": float(np.std(reached, ddof=1)) if seeds > 1 else 0.0}
-
-
-def train(
-    distribution: Distribution, draw: Sampler, correct: Sampler, quality: Callable[[Codes], FloatArray], steps: int,
-    rng: np.random.Generator, learning_rate: float = 0.05,
-) -> None:  # fmt: skip
-    """REINFORCE on batches of feasible draws, with a moving baseline."""
-    adam, baseline = Adam(distribution.parameters, learning_rate), None
-    for _ in range(steps):
-        rows = draw.sample(distribution, BATCH, rng)
-        values = quality(rows)
-        baseline = float(values.mean()) if baseline is None else baseline
-        adam.step(reinforce_gradient(distribution, correct, rows, values - baseline))
-        baseline = 0.9 * baseline + 0.1 * float(values.mean())
 
 
 def truth(terms: Additive, cases: int) -> dict[str, Any]:

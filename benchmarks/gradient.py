@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from latlas.search.architecture_training import ArchitectureTrainConfig, train_architecture
+from benchmarks.constraint import Known
+from latlas.latency.errors import UsageError
+from latlas.search.architecture_training import ArchitectureTrainConfig
 from latlas.search.derivation import per_layer_argmax
 from latlas.search.distribution import Distribution
 from latlas.search.feasible import Additive
-from latlas.search.feasible_draws import Unrestricted
-from latlas.search.proxyless import DISTRIBUTIONS, trained_distribution
+from latlas.search.limits import additive
+from latlas.search.proxyless import trained_distribution
 from latlas.search.soft_latency import SoftLatency
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Supernet
@@ -35,6 +35,14 @@ class Gradient:
         return ArchitectureTrainConfig(steps=self.steps, batch_size=self.batch_size, seed=seed, device="cpu")
 
 
+def required_terms(name: str, known: Known) -> Additive:
+    """The predictor as a sum, which gradient methods need."""
+    terms = additive(known.predictor, known.space)
+    if terms is None:
+        raise UsageError(f"{name} needs a predictor that is a sum over layers and pairs of them; this one is none")
+    return terms
+
+
 def trained(name: str, terms: Additive, budget_ms: float, seed: int, of: Gradient) -> Distribution:
     """The distribution of a strategy of `DISTRIBUTIONS`, trained on what is within the budget by the terms."""
     return trained_distribution(
@@ -44,10 +52,8 @@ def trained(name: str, terms: Additive, budget_ms: float, seed: int, of: Gradien
 
 def soft_winner(name: str, terms: Additive, budget_ms: float, seed: int, of: Gradient) -> Architecture:
     """What the usual way gives: trained on anything with an expected-latency loss, then each layer's most probable operator."""
-    space, rng = of.supernet.space, np.random.default_rng([seed, 1])
-    distribution = DISTRIBUTIONS[name].initial([len(options) for options in space.choices], rng)
-    soft = SoftLatency(terms, budget_ms, of.soft_strength)
-    train_architecture(
-        distribution, of.supernet, of.images, Unrestricted(), of.config(seed), terms=terms, soft=soft
-    )  # fmt: skip
-    return space.decode(per_layer_argmax(distribution)[None])[0]
+    distribution = trained_distribution(
+        name, of.supernet, of.images, of.config(seed), terms=terms, budget_ms=budget_ms,
+        soft=SoftLatency(terms, budget_ms, of.soft_strength),
+    ).distribution  # fmt: skip
+    return of.supernet.space.decode(per_layer_argmax(distribution)[None])[0]

@@ -37,7 +37,7 @@ from latlas.supernet.train import TrainConfig, train_subnet
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from benchmarks.constraint import known_of
-from benchmarks.strategies import over_seeds
+from benchmarks.scores import over_seeds
 
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,aspp_channels=8"
 DRY_PAIR = "m3/m3/sh/d5=mobilenetv3_large_x0.5"
@@ -66,7 +66,7 @@ class Trainings:
 def photographs(arguments: argparse.Namespace, size: tuple[int, int]) -> tuple[Dataset, Dataset]:
     """Training images at the training's size, validation images at the network's."""
     resolution = arguments.train_resolution
-    trained = (resolution, resolution) if resolution else size
+    trained: tuple[int, int] = (resolution, resolution) if resolution else size
     if arguments.dry:
         return synthetic(32, *trained, 0), synthetic(16, *size, 1)
     return load_folder(arguments.data, "train", *trained), load_folder(arguments.data, "val", *size)

@@ -16,12 +16,8 @@ and is not done again. `--dry` is a test of this program with a supernet that ha
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Sequence
-from hashlib import sha256
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +28,20 @@ from latlas.latency.predictor_file import load_predictor
 from latlas.search.finish import calibration_images
 from latlas.search.kept_lines import KeptLines, Record
 from latlas.search.random_search import draw_different
-from latlas.search.rank_agreement import advantage, kendall, rank_agreement
 from latlas.supernet.augment import Augmentation
-from latlas.supernet.checkpoint import load_supernet, read_metadata
-from latlas.supernet.data import Dataset, load_folder, parted, resized, subset, synthetic
+from latlas.supernet.data import Dataset, parted, subset
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.score import score_subnet
 from latlas.supernet.space import Architecture, parse_space
 from latlas.supernet.train import TrainConfig, segmentation_loss, train_subnet
 
+# Appended, not put first: the folders of this repository are called as other people's modules are.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.photographs import loaded
+from benchmarks.ranking_report import report
+
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,aspp_channels=8"
-PROXIES = ("supernet_miou", "supernet_val_miou", "supernet_loss", "macs", "params", "latency_ms")
-LOWER_IS_BETTER = ("supernet_loss", "short_loss")
 
 
 class Work:
@@ -128,67 +125,6 @@ def chosen(arguments: argparse.Namespace, supernet: Supernet) -> tuple[dict[str,
     return groups, known
 
 
-def summary(rows: Sequence[Record], truth: str, proxies: Sequence[str]) -> Record:
-    """How each proxy ranks a group's networks: agreement with the truth, what its best would have given, what it costs."""
-    whole = [row for row in rows if row.get(truth) is not None]
-    if len(whole) < 2:
-        return {"networks": len(whole)}
-    standalone = np.array([row[truth] for row in whole])
-    spread = {"mean": standalone.mean(), "sd": standalone.std(ddof=1), "best": standalone.max()}
-    result: Record = {
-        "networks": len(whole),
-        "standalone_miou": {key: float(value) for key, value in spread.items()},
-        "proxies": {},
-    }
-    of = {name: np.array([row[name] for row in whole], float) for name in proxies if all(name in row for row in whole)}
-    of = {name: -values if name.split(" ")[0] in LOWER_IS_BETTER else values for name, values in of.items()}
-    for name, values in of.items():
-        result["proxies"][name] = {
-            **rank_agreement(values, standalone).to_dict(),
-            "miou_of_its_best": float(standalone[values.argmax()]),
-        }
-        if name != "supernet_miou" and "supernet_miou" in of:
-            gain = advantage(standalone, of["supernet_miou"], values)
-            result["proxies"][name]["supernet_better_by"] = [gain.value, gain.lower, gain.upper]
-    return result
-
-
-def repeatability(rows: Sequence[Record], seeds: int) -> list[float | None]:
-    """Kendall's tau between trainings of the same networks with different seeds, each pair of seeds."""
-    found = []
-    for one, other in combinations(range(seeds), 2):
-        both = [row["by_seed"] for row in rows if {one, other} <= row["by_seed"].keys()]
-        value = kendall(*(np.array([row[seed] for row in both]) for seed in (one, other))) if len(both) > 1 else np.nan
-        found.append(float(value) if np.isfinite(value) else None)
-    return found
-
-
-def loaded(arguments: argparse.Namespace) -> tuple[Supernet, Dataset, Dataset, Record]:
-    """Supernet, training and validation images at its size, and what figures of one file must agree in."""
-    if arguments.dry:
-        torch.manual_seed(0)
-        supernet, identity = Supernet(parse_space(DRY_SPACE)).eval(), "untrained"
-        size = (32, 32)
-    else:
-        supernet, identity = load_supernet(arguments.supernet), sha256(arguments.supernet.read_bytes()).hexdigest()[:16]
-        trained = read_metadata(arguments.supernet)
-        size = (int(trained["height"]), int(trained["width"]))
-    if arguments.data == "synthetic":
-        training, validation = (
-            synthetic(arguments.images, *size, 0),
-            synthetic(max(16, arguments.images // 8), *size, 1),
-        )
-    else:
-        training, validation = (load_folder(arguments.data, split, *size) for split in ("train", "val"))
-    if arguments.val_images:
-        validation = subset(validation, arguments.val_images, 0)
-    setting = {
-        "supernet": identity, "data": arguments.data, "images": len(training), "val": len(validation), "size": size,
-        **{name: getattr(arguments, name) for name in ("score_images", "calibration_images", "batch_size", "learning_rate")},
-    }  # fmt: skip
-    return supernet, resized(training, *size), validation, setting
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--supernet", type=Path)
@@ -220,9 +156,16 @@ def main() -> None:
         parser.error("--near-subnets needs --budget-ms and --predictor")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    supernet, training, validation, setting = loaded(arguments)
-    groups, latencies = chosen(arguments, supernet)
-    work, kept = Work(supernet, training, validation, arguments), KeptLines(arguments.samples, setting)
+    given = loaded(arguments, parse_space(DRY_SPACE))
+    setting = {
+        **given.setting(arguments.data), "val": len(given.validation),
+        **{name: getattr(arguments, name) for name in ("score_images", "calibration_images", "batch_size", "learning_rate")},
+    }  # fmt: skip
+    groups, latencies = chosen(arguments, given.supernet)
+    work, kept = (
+        Work(given.supernet, given.training, given.validation, arguments),
+        KeptLines(arguments.samples, setting),
+    )
     part, parts = (int(number) for number in arguments.part.split("/"))
     mine = [one for group in groups.values() for one in group][part - 1 :: parts]
     # The cheap first: what is there when it is stopped can be reported.
@@ -234,71 +177,6 @@ def main() -> None:
             kept.get(one, f"{steps} {seed}", lambda one=one, steps=steps, seed=seed: work.train(one, steps, seed))  # type: ignore[misc]
             print(f"{steps} steps, seed {seed}: {number + 1} of {len(mine)}", file=sys.stderr, flush=True)
     report(arguments, KeptLines(arguments.samples, setting) if arguments.samples else kept, groups, latencies, setting)
-
-
-def rows_of(
-    kept: KeptLines, group: Sequence[Architecture], latencies: dict[str, float], arguments: argparse.Namespace
-) -> list[Record]:
-    """What is known of each network by now."""
-    rows = []
-    for one in group:
-        name = str(one)
-        row: Record = {
-            "architecture": name,
-            "macs": one.macs,
-            "params": one.params,
-            **kept.found.get((name, "score"), {}),
-        }
-        if name in latencies:
-            row["latency_ms"] = latencies[name]
-        for steps in arguments.short:
-            if (name, f"{steps} 0") in kept.found:
-                short = kept.found[name, f"{steps} 0"]
-                row |= {
-                    f"short_miou {steps}": short["miou"],
-                    f"short_loss {steps}": short["loss"],
-                    f"seconds {steps}": short["seconds"],
-                }
-        long = {
-            seed: kept.found[key]
-            for seed in range(arguments.seeds)
-            if (key := (name, f"{arguments.steps} {seed}")) in kept.found
-        }
-        row["by_seed"] = {seed: record["val_miou"] for seed, record in long.items()}
-        row["standalone_miou"] = float(np.mean(list(row["by_seed"].values()))) if len(long) == arguments.seeds else None
-        row["train_seconds"] = float(np.mean([record["seconds"] for record in long.values()])) if long else None
-        rows.append(row)
-    return rows
-
-
-def report(
-    arguments: argparse.Namespace,
-    kept: KeptLines,
-    groups: dict[str, list[Architecture]],
-    latencies: dict[str, float],
-    setting: Record,
-) -> None:
-    proxies = [*PROXIES, *(f"{name} {steps}" for steps in arguments.short for name in ("short_miou", "short_loss"))]
-    result: Record = {
-        "dry": arguments.dry,
-        "setting": setting,
-        "steps": arguments.steps,
-        "seeds": arguments.seeds,
-        "groups": {},
-    }
-    for name, group in groups.items():
-        rows = rows_of(kept, group, latencies, arguments)
-        seconds = [
-            (key, [row[key] for row in rows if row.get(key)])
-            for key in ("score_seconds", "train_seconds", *(f"seconds {s}" for s in arguments.short))
-        ]
-        result["groups"][name] = {
-            **summary(rows, "standalone_miou", proxies),
-            "repeat_kendall": repeatability(rows, arguments.seeds),
-            "seconds": {key: float(np.median(values)) for key, values in seconds if values},
-            "rows": rows,
-        }
-    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

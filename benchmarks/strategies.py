@@ -21,95 +21,35 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from scipy.stats import t as student
 
 import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-from latlas.latency.errors import InfeasibleBudgetError, UsageError
+from latlas.latency.errors import InfeasibleBudgetError
 from latlas.search.accuracy import KINDS
 from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search
 from latlas.search.constraint import LatencyConstraint
-from latlas.search.feasible import Additive
-from latlas.search.finish import calibration_images
 from latlas.search.interval import Interval
-from latlas.search.kept_lines import KeptLines
 from latlas.search.limits import additive, limits_of
 from latlas.search.loop import History, run_search
 from latlas.search.proxyless import DISTRIBUTIONS
 from latlas.search.strategy import StrategyContext, make_strategy
 from latlas.search.strategy_names import STRATEGIES
 from latlas.search.verify import select
-from latlas.supernet.checkpoint import load_supernet, read_metadata
-from latlas.supernet.data import Dataset, load_folder, parted, subset, synthetic
-from latlas.supernet.network import Supernet
-from latlas.supernet.score import score
 from latlas.supernet.space import Architecture
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from benchmarks.constraint import Known, Points, Samples, answer_again, known_of, measured_again
-from benchmarks.gradient import SOFT, Gradient, soft_winner, trained
+from benchmarks.gradient import SOFT, Gradient, required_terms, soft_winner, trained
+from benchmarks.scores import Scores, scores_of, summary
 
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8,aspp_channels=8"
 FILTER = "+filter"
 LEAST_CHANCE = 0.1
-
-
-@dataclass
-class Scores:
-    """The supernet's scores, on images that searches go by and on held-out ones; `seconds` of those asked for, kept or not."""
-
-    supernet: Supernet
-    calibration: list[torch.Tensor]
-    scored: Dataset
-    rest: Dataset
-    held_out: Dataset
-    kept: KeptLines
-    seconds: float = 0.0
-
-    def __call__(self, one: Architecture) -> float:
-        """The score a search goes by, 0..1."""
-        found = self.kept.get(one, "score", lambda: self._score(one, self.scored))
-        self.seconds += found["seconds"]
-        return float(found["miou"])
-
-    def of_held_out(self, one: Architecture) -> float:
-        """The score on held-out images, 0..1."""
-        return float(self.kept.get(one, "held out", lambda: self._score(one, self.held_out))["miou"])
-
-    def _score(self, one: Architecture, images: Dataset) -> dict[str, Any]:
-        return {"miou": score(self.supernet, one, self.calibration, images).miou}
-
-
-def scores_of(arguments: argparse.Namespace, known: Known) -> Scores:
-    """Supernet and images, as a search takes them."""
-    if arguments.dry:
-        torch.manual_seed(0)
-        supernet, identity, size = Supernet(known.space).eval(), "untrained", (32, 32)
-    else:
-        supernet = load_supernet(arguments.supernet, known.space)
-        identity = sha256(arguments.supernet.read_bytes()).hexdigest()[:16]
-        trained = read_metadata(arguments.supernet)
-        size = (int(trained["height"]), int(trained["width"]))
-    if arguments.data == "synthetic":
-        training, held_out = synthetic(arguments.images, *size, 0), synthetic(max(16, arguments.images // 8), *size, 1)
-    else:
-        training, held_out = (load_folder(arguments.data, split, *size) for split in ("train", "val"))
-    if arguments.val_images:
-        held_out = subset(held_out, arguments.val_images, 0)
-    scored, rest = parted(training, min(arguments.score_images, len(training) // 2), 0)
-    setting = {
-        "supernet": identity, "data": arguments.data, "size": size, "images": len(training), "scored": len(scored),
-        "held_out": len(held_out), "calibration": arguments.calibration_images,
-    }  # fmt: skip
-    calibration = calibration_images(subset(training, arguments.calibration_images, 1).images)
-    return Scores(supernet, calibration, scored, rest, held_out, KeptLines(arguments.scores, setting))
 
 
 class Counted:
@@ -174,14 +114,6 @@ def searched(
     )  # fmt: skip
 
 
-def required_terms(name: str, known: Known) -> Additive:
-    """The predictor as a sum, which gradient methods need."""
-    terms = additive(known.predictor, known.space)
-    if terms is None:
-        raise UsageError(f"{name} needs a predictor that is a sum over layers and pairs of them; this one is none")
-    return terms
-
-
 def gradient_of(scores: Scores, arguments: argparse.Namespace) -> Gradient:
     """What gradient methods train with."""
     steps, strength = arguments.gradient_steps, arguments.soft_strength
@@ -233,38 +165,6 @@ def one_run(
         "filtered": history.filtered, "unused": history.unused, "repeats": history.repeats,
         "seconds": max(took - fresh, 0.0) + own,
     }  # fmt: skip
-
-
-def over_seeds(values: Sequence[float]) -> list[float | None]:
-    """Mean and the 95 % interval of it over seeds, Student's; no bounds of one seed."""
-    mean = float(np.mean(values)) if len(values) else None
-    if mean is None or len(values) < 2:
-        return [mean, None, None]
-    half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return [mean, mean - half, mean + half]
-
-
-def summary(
-    runs: Sequence[dict[str, Any]], again: dict[str, list[float]], against: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """A method's figures over its runs; differences to the runs `against` of the same budget and seed."""
-    rivals = {(run["budget_ms"], run["seed"]): run for run in against}
-    pairs = [(run, rivals[key]) for run in runs if (key := (run["budget_ms"], run["seed"])) in rivals]
-    shares = [again[one][0] / run["budget_ms"] for run in runs for one in run["returned"] if one in again]
-    surely = [again[one][1] > run["budget_ms"] for run in runs for one in run["returned"] if one in again]
-    found: dict[str, Any] = {"runs": len(runs), "returned_nothing": sum(not run["returned"] for run in runs)}
-    for name in ("miou", "held_out_miou"):
-        found[name] = over_seeds([run[name] for run in runs if run[name] is not None])
-        both = [(a[name], b[name]) for a, b in pairs if a[name] is not None and b[name] is not None]
-        found[f"{name}_above_random"] = over_seeds([a - b for a, b in both])
-    return found | {
-        "violations": sum(share > 1 for share in shares),
-        "violations_beyond_the_interval": sum(surely),
-        "measured_again": len(shares),
-        "worst_over": max([0.0, *(share - 1 for share in shares)]),
-        "used": over_seeds(shares)[0],
-        **{name: over_seeds([run[name] for run in runs])[0] for name in ("seconds", "measured", "evaluated")},
-    }
 
 
 def main() -> None:

@@ -1,9 +1,7 @@
-"""`search`, `demo`."""
+"""`search`."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,10 +36,38 @@ def search(
         str | None,
         typer.Option(help="Where an Optuna strategy keeps its trials: sqlite:///search.db, or a journal file."),
     ] = None,
-    study: Annotated[str | None, typer.Option(help="Name of the study there; searches of one name share it.")] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Name of the study there; searches of one name share it, and each checks the others' best."),
+    ] = None,
     arch_steps: Annotated[
         int, typer.Option(help="Steps that proxyless strategies train their architecture parameters.", min=1)
     ] = 500,
+    arch_training: Annotated[
+        str,
+        typer.Option(
+            help="decoupled, with the supernet's weights fixed, or alternating: steps of weights, of a copy, and of "
+            "architecture parameters in turns, as ProxylessNAS does."
+        ),
+    ] = "decoupled",
+    weight_learning_rate: Annotated[float, typer.Option(help="Of the weights in alternating training.")] = 0.025,
+    latency_loss: Annotated[
+        str | None,
+        typer.Option(
+            help="sum or product: train architecture parameters with a soft latency loss instead of within the budget."
+        ),
+    ] = None,
+    latency_weight: Annotated[
+        float, typer.Option(help="Strength of the sum, exponent of the product, at the budget.", min=0)
+    ] = 0.2,
+    accuracy_predictor: Annotated[
+        bool,
+        typer.Option(
+            "--accuracy-predictor",
+            help="Score most candidates at random, learn quality from them, search over the prediction, and score the best.",
+        ),
+    ] = False,
+    predicted: Annotated[int, typer.Option(help="Evaluations of each search over predicted quality.", min=1)] = 2000,
     evaluations: Annotated[int, typer.Option(help="Candidates to score.", min=1)] = 100,
     finalists: Annotated[int, typer.Option(help="Best candidates to measure and to train.", min=1)] = 9,
     halving_steps: Annotated[
@@ -88,12 +114,13 @@ def search(
     """
     import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
     from latlas.latency.predictor_file import load_predictor
+    from latlas.search.accuracy_phase import accuracy_text
     from latlas.search.here import require_here
     from latlas.search.loop import History
     from latlas.search.pipeline import search as run
     from latlas.search.progress import Progress
     from latlas.search.report import comparison_rows
-    from latlas.search.run_folder import RESULT, discard
+    from latlas.search.run_folder import RESULT, SUPERNET, discard
     from latlas.search.search_config import Listener, SearchConfig, require_searchable
     from latlas.search.tensorboard import TensorBoard
     from latlas.supernet.augment import Augmentation
@@ -104,6 +131,8 @@ def search(
         raise UsageError(
             f"--pareto is searched by {' or '.join(FRONT_STRATEGIES)}, not by {strategy}; leave out one of both"
         )
+    if pareto and accuracy_predictor:
+        raise UsageError("--pareto and --accuracy-predictor do not go together; leave out one of both")
     chosen = FRONT_STRATEGIES[0] if pareto and strategy not in FRONT_STRATEGIES else strategy
     budget = None if budget_ms == "auto" else options.number_of(budget_ms, "--budget-ms")
     if (out / RESULT).exists() and not force:
@@ -136,10 +165,18 @@ def search(
         ),
         time_limit_s=time_limit,
         arch_steps=arch_steps,
+        arch_training=arch_training,
+        weight_learning_rate=weight_learning_rate,
+        latency_loss=latency_loss,
+        latency_weight=latency_weight,
         storage=storage,
         study=study,
+        accuracy_predictor=accuracy_predictor,
+        predicted=predicted,
         onnx=onnx,
     )
+    if config.alternating and supernet.resolve() == (out / SUPERNET).resolve():
+        raise UsageError(f"{supernet} is where the trained copy would be written; choose another --out")
     training = options.data_of(data, "train", *options.size_of(train_resolution, (height, width)), images, seed)
     validation = options.data_of(data, "val", height, width, max(64, images // 10), seed, keep_native=True)
     if force and (left := discard(out)):
@@ -188,34 +225,8 @@ def search(
             f"{result['unused']} passed over, "
             f"{result['measured']} measured to decide, {result['false_accepts']} false accepts",
             *(f"{a:<26}{b:>16}{c:>20}" for a, b, c in [("", "searched", name), *comparison_rows(result)]),
+            *([f"{len(result['front'])} networks on the front, in the report"] if result["front"] else []),
+            *filter(None, [accuracy_text(result["accuracy_predictor"])]),
             f"model {result['model']}, report {result['report']}",
         ],
     )
-
-
-def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo")) -> None:
-    """The main job from nothing, in under a quarter of an hour, on drawn portraits; what is finished is not done again."""
-    if len(str(out).split()) != 1:
-        raise UsageError(f"--out is {str(out)!r}; the demo needs a path without blanks")
-    options.require_writable(out)
-    table, predictor, supernet = out / "table.parquet", out / "predictor", out / "supernet.safetensors"
-    # At 128x128 and 2 % all of it takes a quarter of an hour on two cores; the commands' defaults are 256x256 and 1 %.
-    steps = (
-        (table, f"profile-ops --space portrait --resolution 128 --relative-error 0.02 --out {table}"),
-        (predictor, f"fit-predictor --table {table} --subnets 70 --test 20 --relative-error 0.02 --out {predictor}"),
-        (supernet, f"train-supernet --resolution 128 --images 1200 --steps 400 --out {supernet}"),
-        (
-            out / "result.json",
-            f"search --predictor {predictor} --supernet {supernet} --images 1200 --budget-ms auto --evaluations 30 "
-            f"--max-measurements 15 --finalists 8 --halving-steps 50 --train-steps 350 --relative-error 0.02 --out {out}",
-        ),
-    )
-    for product, command in steps:
-        if product.exists():
-            note(f"{product} is there already, kept; delete it to make it anew")
-            continue
-        note(f"$ latlas {command}")
-        code = subprocess.run([sys.executable, "-P", "-m", "latlas.cli", *command.split()], check=False).returncode
-        if code:
-            raise typer.Exit(code)
-    typer.echo(f"{out / 'result.json'}, {out / 'report.html'}")

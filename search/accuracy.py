@@ -8,7 +8,7 @@ ranks better is asked of cross-validation.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, Protocol, Self
@@ -28,6 +28,8 @@ FloatArray = npt.NDArray[np.float64]
 LEAST_SAMPLES = 8
 """Scored architectures that a predictor is learnt from, at least."""
 FOLDS = 5
+LEAST_VALIDATED = 10
+"""Those that a kind is chosen by, at least: four fifths of them are learnt from."""
 RIDGE_ALPHAS = tuple(np.logspace(-2, 4, 25))
 CHUNK = 16_384
 
@@ -173,6 +175,14 @@ class CrossValidated:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
         return {"kind": self.kind, "mae": self.mae, **self.agreement.to_dict()}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> CrossValidated:
+        """That of `to_dict`'s values; raises `KeyError`, `TypeError` or `ValueError` for others."""
+        kind, mae = record["kind"], float(record["mae"])
+        if kind not in KINDS or not 0 <= mae < math.inf:
+            raise ValueError(f"{kind!r} with a mean absolute error of {mae}")
+        return cls(kind, RankAgreement.from_dict(record), mae)
 
 
 def cross_validate(

@@ -6,20 +6,16 @@ constraint as what is searched, so that the predictor knows the networks that it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from latlas.latency.errors import InfeasibleBudgetError, UsageError
-from latlas.search.accuracy import KINDS, LEAST_SAMPLES, CrossValidated, MLPAccuracy, RidgeAccuracy, best_accuracy
-from latlas.search.constraint import HasGraph, LatencyConstraint, Verdict
-from latlas.search.loop import MAX_DRAWS_AN_EVALUATION, History, run_search
-from latlas.search.strategy import Evaluation, Strategy
+from latlas.search.accuracy import KINDS, LEAST_VALIDATED, CrossValidated, MLPAccuracy, RidgeAccuracy
+from latlas.search.accuracy_round import Round, search_predicted
+from latlas.search.constraint import LatencyConstraint
+from latlas.search.loop import MAX_DRAWS_AN_EVALUATION, History, Listed, joined, run_search
+from latlas.search.strategy import Strategy
 from latlas.supernet.space import Architecture, SearchSpace
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +35,24 @@ class AccuracySearchConfig:
     kinds: tuple[str, ...] = tuple(KINDS)
 
     def __post_init__(self) -> None:
-        for name, least in (("learn", LEAST_SAMPLES), ("rounds", 1), ("scored", self.rounds), ("predicted", 1)):
+        for name, least in (("learn", LEAST_VALIDATED), ("rounds", 1), ("scored", self.rounds), ("predicted", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {least}")
 
 
 @dataclass(slots=True)
 class AccuracySearch:
-    """What such a search did: `history` is of scored networks alone.
+    """What such a search did: `history` is of scored networks alone, the first `learnt_from` of it drawn to learn from.
 
-    `validated` has for each round how each kind of predictor did on networks left out, the best first; `asked` is how many
-    networks the predictor answered for.
+    `validated` has each round's, and is empty where too few networks were within the budget to learn from; `predictor` is the
+    last round's; `asked` is how many networks predictors answered for.
     """
 
     history: History
     predictor: RidgeAccuracy | MLPAccuracy | None = None
     validated: list[list[CrossValidated]] = field(default_factory=list)
     asked: int = 0
+    learnt_from: int = 0
 
 
 def accuracy_search(
@@ -72,6 +69,7 @@ def accuracy_search(
     stop: Callable[[], bool] = lambda: False,
     max_draws: int = MAX_DRAWS_AN_EVALUATION,
     clock: Callable[[], float] = lambda: 0.0,
+    keep: Callable[[int, Callable[[], Round]], Round] = lambda index, find: find(),
 ) -> AccuracySearch:
     """Score `config.learn + config.scored` feasible networks, the latter chosen by predicted quality.
 
@@ -90,9 +88,10 @@ def accuracy_search(
         on_candidate: told after each scored network, with all so far.
         stop: asked after each scored network and between the parts.
         max_draws, clock: as of `run_search`.
+        keep: given a round's number and what computes it, gives that round: from a record, where there is one. All that a
+            round changes elsewhere is in what it returns.
 
-    Raises `InfeasibleBudgetError` where the first part finds nothing, `UsageError` where it finds fewer than a predictor
-    can be learnt from.
+    Raises `InfeasibleBudgetError` where the first part finds nothing.
     """
     found = AccuracySearch(History())
 
@@ -124,102 +123,32 @@ def accuracy_search(
         scored(drawing, config.learn, start=start, floor_ms=floor_ms)
     finally:
         constraint.max_measurements = allowed
-    if stop():
+    found.learnt_from = len(found.history.candidates)
+    if stop() or found.learnt_from < LEAST_VALIDATED:
         return found
     for index in range(config.rounds):
-        known = {one.architecture: one.quality for one in found.history.candidates}
-        codes = space.encode(list(known))
-        sizes = [len(options) for options in space.choices]
-        predictor, validated = best_accuracy(sizes, codes, list(known.values()), seed=config.seed, kinds=config.kinds)
-        found.predictor = predictor
-        found.validated.append(validated)
-        share = config.scored * (index + 1) // config.rounds - config.scored * index // config.rounds
-        # What the predictor does not know is what it is asked for, so known networks may not fill the places.
-        ranked = predicted_best(
-            searching(config.predicted), constraint, predictor, space, config.predicted, start, floor_ms
+        ended = keep(
+            index,
+            lambda: search_predicted(
+                searching,
+                constraint,
+                found.history,
+                space,
+                config.predicted,
+                config.kinds,
+                config.seed,
+                start,
+                floor_ms,
+            ),
         )
-        found.asked += len(ranked)
-        new = [one for one in ranked if one not in known]
-        if new and not stop():
+        found.predictor, found.asked = ended.predictor, found.asked + ended.asked
+        found.validated.append(ended.validated)
+        share = config.scored * (index + 1) // config.rounds - config.scored * index // config.rounds
+        if ended.listed and not stop():
             try:
-                scored(_Listed(new), share)
+                scored(Listed(ended.listed), share)
             except InfeasibleBudgetError:  # all that prediction let through was above the budget when measured
                 continue
         if stop():
             break
     return found
-
-
-def predicted_best(
-    strategy: Strategy,
-    constraint: LatencyConstraint,
-    predictor: RidgeAccuracy | MLPAccuracy,
-    space: SearchSpace,
-    evaluations: int,
-    start: tuple[Architecture, ...] = (),
-    floor_ms: float = 0.0,
-) -> list[Architecture]:
-    """What a strategy finds over predicted quality among what is predicted to be within the budget, the best first."""
-
-    def evaluate(architecture: Architecture) -> float:
-        return float(predictor.predict(space.encode([architecture]))[0])
-
-    history = run_search(
-        strategy,
-        _Predicted(constraint),  # type: ignore[arg-type]  # what the loop asks of a constraint, it has
-        evaluate,
-        evaluations,
-        start=start,
-        floor_ms=floor_ms,
-        batch=32,
-    )
-    return [one.architecture for one in history.ranked()]
-
-
-def joined(*histories: History) -> History:
-    """The histories one after another as one: lists in a row, counts added."""
-    total = History()
-    for one in fields(History):
-        values = [getattr(history, one.name) for history in histories]
-        setattr(total, one.name, sum(values, [] if isinstance(getattr(total, one.name), list) else 0))
-    return total
-
-
-@dataclass(frozen=True, slots=True)
-class _Predicted:
-    """The constraint by its predictions alone: it measures nothing, counts nothing, and knows what was measured."""
-
-    constraint: LatencyConstraint
-
-    @property
-    def budget_ms(self) -> float:
-        return self.constraint.budget_ms
-
-    def bounds(self, architectures: Sequence[HasGraph]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return self.constraint.bounds(architectures)
-
-    def check_all(self, architectures: Sequence[HasGraph]) -> list[Verdict]:
-        rows = zip(*self.constraint.bounds(architectures), strict=True)
-        verdicts = [
-            Verdict(bool(ms <= self.budget_ms), float(ms), float(low), float(high), False) for ms, low, high in rows
-        ]
-        tested = [self.constraint.tested(one) for one in architectures]
-        return [
-            replace(verdict, feasible=one.measured.upper_ms <= self.budget_ms) if one is not None else verdict
-            for verdict, one in zip(verdicts, tested, strict=True)
-        ]
-
-
-@dataclass
-class _Listed:
-    """Suggests architectures in their order, each once."""
-
-    left: list[Architecture]
-    name: str = "listed"
-
-    def suggest(self, count: int) -> list[Architecture]:
-        taken, self.left = self.left[:count], self.left[count:]
-        return taken
-
-    def update(self, completed: Sequence[Evaluation]) -> None:
-        """Nothing to learn."""

@@ -9,14 +9,15 @@ import numpy as np
 
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
+from latlas.search.accuracy_phase import search_by_prediction
+from latlas.search.accuracy_search import AccuracySearch
 from latlas.search.campaigns import Campaigns
 from latlas.search.constraint import LatencyConstraint
-from latlas.search.distribution import Distribution
 from latlas.search.feasible import Additive
-from latlas.search.gradient_phase import train_distribution
+from latlas.search.gradient_phase import TrainedDistribution, train_distribution
 from latlas.search.history_file import HistoryFile
 from latlas.search.limits import additive
-from latlas.search.loop import Candidate, History, run_search
+from latlas.search.loop import Candidate, History, LoopOptions, run_search
 from latlas.search.measured_front import measured_front
 from latlas.search.preparation import Prepared
 from latlas.search.recorded import RecordedSuggestions
@@ -24,18 +25,23 @@ from latlas.search.run_folder import HISTORY, RunFolder
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.search.session import Anchors, Session, elect, open_session
+from latlas.search.shared_study import Shared, take_shared
 from latlas.search.strategy import Strategy, StrategyContext, make_strategy
 from latlas.search.strategy_names import TRAINED_STRATEGIES
+from latlas.supernet.augment import Augmentation
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.score import score
-from latlas.supernet.space import Architecture
+from latlas.supernet.space import Architecture, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What was found: the candidates, the finalists that held the budget when measured anew, best first, and, where a front
-    was looked for, what is on it, the fastest first."""
+    """What was found: the candidates, and the finalists that held the budget when measured anew, best first; where a front
+    was looked for, what is on it, the fastest first.
+
+    Where quality was predicted, a distribution trained, or a study shared: how that went.
+    """
 
     constraint: LatencyConstraint
     session: Session
@@ -44,6 +50,9 @@ class Explored:
     finalists: list[Candidate]
     file: HistoryFile
     front: list[Candidate]
+    accuracy: AccuracySearch | None
+    gradient: TrainedDistribution | None
+    shared: Shared | None
 
 
 def explore(
@@ -53,10 +62,11 @@ def explore(
     prepared: Prepared,
     setting: Setting,
     config: SearchConfig,
+    augmentation: Augmentation | None,
     listener: Listener,
     folder: Path,
 ) -> Explored:
-    """Search; `folder` is for the operators that are measured.
+    """Search; `folder` is for the operators that are measured. With `config.alternating` the supernet is trained in place.
 
     Raises `InfeasibleBudgetError` where the budget is impossible, before anything is scored, and `LatlasError` where no
     candidate held it when measured.
@@ -74,8 +84,12 @@ def explore(
         listener.on_note,
     )
     began_s = journal.seconds()
-    strategy = _strategy(journal, saved, supernet, prepared, constraint, config, listener)
-    file = HistoryFile(run.path / HISTORY, strategy.name, constraint.budget_ms)
+    terms = _in_session(additive(saved.predictor, supernet.space), constraint.scale)
+    gradient = _trained(run, supernet, prepared, constraint, terms, config, augmentation, listener)
+    context = StrategyContext(
+        terms, constraint.budget_ms, gradient.distribution if gradient else None, config.storage, config.study
+    )
+    file = HistoryFile(run.path / HISTORY, config.strategy, constraint.budget_ms)
 
     def evaluate(architecture: Architecture) -> float:
         def answer() -> float:
@@ -87,11 +101,7 @@ def explore(
         file.update(history, write=not journal.replaying)
         listener.on_candidate(history, constraint)
 
-    history = run_search(
-        strategy,
-        constraint,
-        evaluate,
-        config.evaluations,
+    options = LoopOptions(
         start=(anchors.fastest_architecture,),
         # On a front nothing is too fast.
         floor_ms=0.0 if config.front else config.min_use * min(constraint.budget_ms, anchors.slowest_ms),
@@ -99,43 +109,62 @@ def explore(
         stop=lambda: journal.over("search", config.time_limit_s, began_s),
         clock=journal.seconds,
     )
+    accuracy: AccuracySearch | None = None
+    if config.accuracy_predictor:
+        accuracy = search_by_prediction(
+            run, supernet.space, constraint, context, evaluate, config, options, listener.on_note
+        )
+        history = accuracy.history
+    else:
+        strategy = _strategy(journal, supernet.space, context, config)
+        history = run_search(strategy, constraint, evaluate, config.evaluations, **options)
+    shared: Shared | None = None
+    if config.storage is not None:
+        history, shared = take_shared(journal, supernet.space, constraint, context, evaluate, history, config, options)
     file.update(history, write=False)
     front = measured_front(history, constraint, session, listener.on_note) if config.front else []
     file.add("front", front, journal.seconds())
     finalists = elect(history, constraint, session, config.finalists, listener.on_note)
     file.add("finalist", finalists, journal.seconds())
-    return Explored(constraint, session, anchors, history, finalists, file, front)
+    return Explored(constraint, session, anchors, history, finalists, file, front, accuracy, gradient, shared)
 
 
-def _strategy(
-    journal: RunJournal,
-    saved: SavedPredictor,
+def _trained(
+    run: RunFolder,
     supernet: Supernet,
     prepared: Prepared,
     constraint: LatencyConstraint,
+    terms: Additive | None,
     config: SearchConfig,
+    augmentation: Augmentation | None,
     listener: Listener,
-) -> Strategy:
-    """The strategy asked for, told what it may know; one by gradients has trained its distribution, half the time at most."""
-    space, rng, budget_ms = supernet.space, np.random.default_rng(config.seed), constraint.budget_ms
-    terms = _in_session(additive(saved.predictor, space), constraint.scale)
-    distribution: Distribution | None = None
-    if config.strategy in TRAINED_STRATEGIES:
-        limit_s = None if config.time_limit_s is None else config.time_limit_s / 2
-        began_s = journal.seconds()
-        listener.on_note(f"training architecture parameters for {config.arch_steps} steps")
-        distribution = train_distribution(
-            journal,
-            supernet,
-            prepared.unscored if len(prepared.unscored) else prepared.scored,
-            config,
-            terms,
-            budget_ms,
-            constraint.screen,
-            listener.on_architecture_step,
-            lambda: journal.over("architecture training", limit_s, began_s),
-        )
-    context = StrategyContext(terms, budget_ms, distribution, config.storage, config.study)
+) -> TrainedDistribution | None:
+    """The distribution that a strategy by gradients draws of, trained in half the time at most; None for another."""
+    if config.strategy not in TRAINED_STRATEGIES:
+        return None
+    limit_s = None if config.time_limit_s is None else config.time_limit_s / 2
+    began_s = run.journal.seconds()
+    listener.on_note(
+        f"training architecture parameters for {config.arch_steps} steps"
+        + (", and a copy of the supernet's weights in turns with them" if config.alternating else "")
+    )
+    return train_distribution(
+        run,
+        supernet,
+        prepared.unscored if len(prepared.unscored) else prepared.scored,
+        config,
+        augmentation,
+        terms,
+        constraint.budget_ms,
+        constraint.screen,
+        listener.on_architecture_step,
+        lambda: run.journal.over("architecture training", limit_s, began_s),
+    )
+
+
+def _strategy(journal: RunJournal, space: SearchSpace, context: StrategyContext, config: SearchConfig) -> Strategy:
+    """The strategy asked for, told what it may know."""
+    rng = np.random.default_rng(config.seed)
     strategy = make_strategy(config.strategy, space, rng, config.evaluations, context=context)
     return RecordedSuggestions(strategy, journal, space) if config.storage is not None else strategy
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TypedDict
 
 from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.search.constraint import LatencyConstraint, Verdict
@@ -59,6 +60,41 @@ class History:
     def best(self) -> Candidate:
         """The first of `ranked`, of one candidate or more."""
         return min(self.candidates, key=_rank)
+
+
+def joined(*histories: History) -> History:
+    """The histories one after another as one: lists in a row, counts added."""
+    total = History()
+    for one in fields(History):
+        values = [getattr(history, one.name) for history in histories]
+        setattr(total, one.name, sum(values, [] if isinstance(getattr(total, one.name), list) else 0))
+    return total
+
+
+@dataclass
+class Listed:
+    """A strategy that suggests architectures in their order, each once."""
+
+    left: list[Architecture]
+    name: str = "listed"
+
+    def suggest(self, count: int) -> list[Architecture]:
+        """The next ones."""
+        taken, self.left = self.left[:count], self.left[count:]
+        return taken
+
+    def update(self, completed: Sequence[Evaluation]) -> None:
+        """Nothing to learn."""
+
+
+class LoopOptions(TypedDict):
+    """What `run_search` is told beside what it searches; see there."""
+
+    start: tuple[Architecture, ...]
+    floor_ms: float
+    on_candidate: Callable[[History], None]
+    stop: Callable[[], bool]
+    clock: Callable[[], float]
 
 
 def _rank(one: Candidate) -> tuple[float, float, str]:

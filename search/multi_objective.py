@@ -101,12 +101,6 @@ def front_of(history: History) -> list[Candidate]:
     return sorted(found, key=lambda one: (one.verdict.latency_ms, str(one.architecture)))
 
 
-def best_within(history: History, budget_ms: float) -> Candidate | None:
-    """The best candidate whose upper bound is within a budget, which is one of all that a front answers; None without any."""
-    within = [one for one in history.ranked() if one.verdict.upper_ms <= budget_ms]
-    return within[0] if within else None
-
-
 def covered(history: History, reference_ms: float, reference_quality: float = 0.0) -> float:
     """The hypervolume of a history's front, in milliseconds times quality."""
     points = [(one.verdict.latency_ms, one.quality) for one in history.candidates]

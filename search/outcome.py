@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from latlas.latency.errors import LatlasError
+from latlas.search.accuracy_phase import accuracy_record
 from latlas.search.exploration import Explored
 from latlas.search.finalists import Trainer, train_best
 from latlas.search.finish import Exported, averaged, export, measure_exported, rescaled
+from latlas.search.gradient_phase import TrainedDistribution
 from latlas.search.halving import Trial
 from latlas.search.interval import Interval
 from latlas.search.limits import share_record
-from latlas.search.loop import Candidate
+from latlas.search.loop import Candidate, History
+from latlas.search.multi_objective import covered
 from latlas.search.onnx_export import export_onnx
 from latlas.search.preparation import Prepared
 from latlas.search.search_config import SearchConfig
@@ -56,11 +59,13 @@ def contest(
 ) -> tuple[Candidate, Contestant, Contestant]:
     """The best finalist, and it and the baseline trained equally long, exported into the run's folder, and measured.
 
-    With `inherit` the baseline is trained longer by as many steps as each of the supernet's operators had.
+    With `inherit` the baseline is trained longer by as many steps as each of the supernet's operators had, before the search
+    and in it.
     """
     space, out = supernet.space, trainer.run.path
     options = sum(map(len, space.choices)) / len(space.choices)
-    longer = round(config.supernet_steps / options) if config.inherit else 0
+    shared_steps = config.supernet_steps + (explored.gradient.weight_steps if explored.gradient else 0)
+    longer = round(shared_steps / options) if config.inherit else 0
     baseline_config = replace(config.train, steps=config.train.steps + longer)
 
     def trained(architecture: Architecture) -> Subnet:
@@ -149,11 +154,21 @@ def result_record(
         ),
         "baseline": _network_record(baseline),
         "finalists": [_finalist_record(one, of_trial.get(one.architecture)) for one in finalists],
+        "architecture_training": _training_record(explored.gradient),
+        "accuracy_predictor": accuracy_record(explored.accuracy, explored.file.path.parent),
+        "study": explored.shared.to_dict() if explored.shared else None,
         "front": [_front_record(one) for one in explored.front],
+        "front_hypervolume": covered(History(explored.front), constraint.budget_ms) if explored.front else None,
         "reference_ms": explored.session.reference_ms,
         "fastest_ms": explored.anchors.fastest.latency_ms,
         "environment": explored.session.environment.to_dict(),
     }
+
+
+def _training_record(trained: TrainedDistribution | None) -> dict[str, Any] | None:
+    if trained is None:
+        return None
+    return {"steps": trained.steps, "weight_steps": trained.weight_steps, "entropy": trained.distribution.entropy()}
 
 
 def _finalist_record(finalist: Candidate, trial: Trial[Candidate] | None) -> dict[str, Any]:

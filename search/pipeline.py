@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,9 +21,10 @@ from latlas.search.learnt import with_learnt
 from latlas.search.outcome import contest, require_within, result_record
 from latlas.search.preparation import prepare
 from latlas.search.report import write_report
-from latlas.search.run_folder import RESULT, RunFolder, identity, open_run
+from latlas.search.run_folder import RESULT, SUPERNET, RunFolder, identity, open_run, without_password
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.supernet.augment import Augmentation
+from latlas.supernet.checkpoint import save_weights
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Supernet
 
@@ -47,15 +49,17 @@ def search(
     The winner's exported IR has been measured and is within the budget. Raises `InfeasibleBudgetError` with the fastest
     and the slowest latency there is where the budget is impossible, before anything is searched; `LatlasError` where no
     network held the budget when measured; `InterruptedRunError` for Ctrl-C; `EnvironmentMismatchError` where what was begun in
-    `out` was asked for something else.
+    `out` was asked for something else. `supernet` stays as it is: with `config.alternating` a copy is trained.
     """
     listener = listener or Listener()
+    if config.alternating:
+        supernet = copy.deepcopy(supernet)
     prepared = prepare(saved, supernet, training, setting, config)
     asked = identity(saved, supernet, training, validation, setting, config, augmentation, data)
     with open_run(out, asked) as run, _resumable(run), scratch_folder() as folder:
         if run.journal.recorded:
             listener.on_note(f"going on with the search in {out}, from {run.journal.recorded} answers in its journal")
-        explored = explore(run, saved, supernet, prepared, setting, config, listener, folder)
+        explored = explore(run, saved, supernet, prepared, setting, config, augmentation, listener, folder)
         trainer = Trainer(run, augmentation, listener)
         trials = rank_anew(explored.finalists, trainer, prepared, config)
         explored.file.add_trials(trials, run.journal.seconds())
@@ -70,13 +74,18 @@ def search(
         explored.file.write()
         result = result_record(explored, winner, searched, baseline, finalists, trials) | {
             "supernet_steps": config.supernet_steps,
-            "config": {**asdict(config), "setting": asdict(setting), "data": data},
+            "config": {**without_password(asdict(config)), "setting": asdict(setting), "data": data},
             "predictor": str(out / "predictor"),
+            "trained_supernet": str(out / SUPERNET) if config.alternating else None,
             "history": str(explored.file.path),
             "report": str(out / "report.html"),
             "seconds": seconds,
         }
         require_within(searched, constraint.budget_ms, out)
+        if trained := explored.gradient if config.alternating else None:
+            height, width = prepared.scored.images.shape[2:]
+            metadata = {"steps": config.supernet_steps + trained.weight_steps, "height": height, "width": width}
+            save_weights(supernet, out / SUPERNET, metadata)
         write_report(out / "report.html", result, explored.file.path, validation, [searched.subnet, baseline.subnet])
         # Last but the result: where it replaces the predictor that the search began with, as in the demo, a run killed
         # after it would not know itself again.

@@ -18,6 +18,7 @@ from latlas.search.distribution import AdjacentWeights, LayerWeights
 from latlas.search.feasible import Additive
 from latlas.search.feasible_draws import Unrestricted
 from latlas.search.feasible_sampling import FeasibleSampler, Sampler, Screen
+from latlas.search.soft_latency import SoftLatency
 from latlas.search.weight_steps import WeightSteps
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Supernet
@@ -38,6 +39,7 @@ def trained_distribution(
     terms: Additive | None,
     budget_ms: float,
     screen: Screen | None = None,
+    soft: SoftLatency | None = None,
     weight_steps: WeightSteps | None = None,
     on_step: Callable[[ArchitectureStep], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -46,8 +48,8 @@ def trained_distribution(
     """A distribution of a strategy of `DISTRIBUTIONS`, trained from next to uniform on feasible architectures alone.
 
     With `terms`, in the milliseconds of `budget_ms`, architectures are drawn from the feasible set, exactly, and then
-    screened; without, they are drawn freely and screened, which is rejection. Other arguments and errors are as those of
-    `train_architecture`.
+    screened; without, they are drawn freely and screened, which is rejection. With a `soft` loss of latency they are drawn
+    freely and not screened: the usual way, to compare with. Other arguments and errors are as those of `train_architecture`.
 
     Raises:
         UsageError: Another strategy, or neither terms nor a screen.
@@ -58,15 +60,16 @@ def trained_distribution(
         raise UsageError("neither terms of a latency nor a screen was given; nothing would keep the budget")
     rng = np.random.default_rng([config.seed, 1])
     distribution = DISTRIBUTIONS[strategy].initial(supernet.space.template().sizes, rng)
-    sampler: Sampler = Unrestricted() if terms is None else FeasibleSampler(terms, budget_ms)
+    sampler: Sampler = Unrestricted() if terms is None or soft is not None else FeasibleSampler(terms, budget_ms)
     return train_architecture(
         distribution,
         supernet,
         dataset,
         sampler,
         config,
-        screen=screen,
+        screen=None if soft is not None else screen,
         terms=terms,
+        soft=soft,
         weight_steps=weight_steps,
         on_step=on_step,
         stop=stop,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 LEAST_PAIRS = 4
 """Architectures below which no interval is given."""
 RESAMPLES = 1000
+_BOUNDS = ("value", "lower", "upper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,17 @@ class RankAgreement:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> RankAgreement:
+        """That of `to_dict`'s values; raises `KeyError`, `TypeError` or `ValueError` for others."""
+        found = {}
+        for name in ("kendall", "spearman"):
+            values = {key: None if (value := record[name][key]) is None else float(value) for key in _BOUNDS}
+            if any(value is not None and not -1 <= value <= 1 for value in values.values()):
+                raise ValueError(f"{name} is {values}; it must be from -1 to 1")
+            found[name] = Estimate(**values)
+        return cls(int(record["count"]), **found)
 
 
 def kendall(x: FloatArray, y: FloatArray) -> float:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from latlas.search.accuracy_phase import accuracy_text
 from latlas.search.history_file import read_history
 from latlas.search.limits import share_text
 from latlas.supernet.cell_drawing import cell_svg
@@ -71,7 +72,7 @@ def write_report(
     )
     constraint = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in result["constraint"].items())
     environment = result["environment"]
-    within = share_text(result.get("feasible"))
+    within, learnt = share_text(result.get("feasible")), accuracy_text(result.get("accuracy_predictor"))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Latlas search</title><style>{_STYLE}</style></head><body>
 <h1>Searched within {result["budget_ms"]:.3f} ms</h1>
@@ -83,9 +84,11 @@ def write_report(
 {environment["precision"]}, {environment["threads"]} thread(s). {result["evaluated"]} candidates were evaluated,
 {result["filtered"]} dropped by the constraint ({constraint}),
 {result["unused"]} passed over as they leave too much of the budget.</p>
+{f"<p>{html.escape(learnt)}</p>" if learnt else ""}
 {_cell(result["architecture"])}<h2>Finalists</h2>
 <table><tr><th></th><th>latency, ms</th><th>supernet mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
 {_finalist_rows(result["finalists"])}</table>
+{_front_table(result)}
 <h2>Candidates</h2><img alt="supernet mIoU against latency" src="{_plot(scored, result)}">
 <h2>Progress</h2><img alt="best supernet mIoU over evaluations" src="{_progress_plot(scored)}">
 <h2>Examples</h2><p>Image, mask, searched, baseline.</p>
@@ -108,6 +111,22 @@ def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:
         f"<td>{_percent(one['trial_miou'])}</td></tr>"
         for one in finalists
     )
+
+
+def _front_table(result: Mapping[str, Any]) -> str:
+    """What is on the front, as measured, where one was looked for."""
+    if not result["front"]:
+        return ""
+    rows = "".join(
+        f"<tr><td><code>{html.escape(one['architecture'])}</code></td><td>{one['latency_ms']:.3f}</td>"
+        f"<td>{one['lower_ms']:.3f} to {one['upper_ms']:.3f}</td><td>{_percent(one['supernet_miou'])}</td></tr>"
+        for one in result["front"]
+    )
+    return f"""<h2>Front</h2>
+<p>What no other network beats in both, measured. Its area below the budget is
+{100 * result["front_hypervolume"]:.2f} ms &times; % mIoU.</p>
+<table><tr><th></th><th>latency, ms</th><th>interval</th><th>supernet mIoU, %</th></tr>
+{rows}</table>"""
 
 
 def _plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:

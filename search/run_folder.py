@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,13 +35,11 @@ from latlas.supernet.augment import Augmentation
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Supernet
 
-CONFIG, JOURNAL, HISTORY, RESULT, TRAININGS = (
-    "config.json",
-    "journal.jsonl",
-    FILE_NAME,
-    "result.json",
-    "trainings",
-)
+CONFIG, JOURNAL, HISTORY, RESULT, TRAININGS = "config.json", "journal.jsonl", FILE_NAME, "result.json", "trainings"
+ACCURACY = "accuracy.safetensors"
+"""The predictor of quality that the search learnt, where it was asked to."""
+SUPERNET = "trained-supernet.safetensors"
+"""The copy of the supernet that the search trained, where it was asked to."""
 _LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "scipy", "torch")
 
 
@@ -55,7 +54,7 @@ def identity(
     data: str,
 ) -> dict[str, Any]:
     """Everything that decides what a search returns, as JSON; the device of its trainings and what it exports do not."""
-    asked = asdict(config)
+    asked = without_password(asdict(config))
     del asked["onnx"], asked["train"]["device"]
     record = {
         "asked": asked,
@@ -73,6 +72,12 @@ def identity(
     }
     found: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))  # tuples as the lists that a file has
     return found
+
+
+def without_password(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for as it is written into files: a storage's URL without the password of its database."""
+    storage = asked["storage"]
+    return asked | {"storage": storage and re.sub(r"(://[^:/@]*):.*@", r"\1:***@", storage)}
 
 
 def predictor_sha256(saved: SavedPredictor) -> str:
@@ -145,7 +150,7 @@ def discard(out: Path) -> list[str]:
 
     Raises `LatlasError` where that run is still going on.
     """
-    left = [name for name in (JOURNAL, CONFIG, HISTORY, RESULT) if (out / name).exists()]
+    left = [name for name in (JOURNAL, CONFIG, HISTORY, RESULT, ACCURACY, SUPERNET) if (out / name).exists()]
     remove_journal(out / JOURNAL)
     for name in left:
         (out / name).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,8 +10,19 @@ from latlas.latency.errors import UsageError
 from latlas.search.architecture_training import ArchitectureStep
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.loop import History
-from latlas.search.strategy_names import FRONT_STRATEGIES, OPTUNA_STRATEGIES, SEARCHED_BY
+from latlas.search.soft_latency import FORMS
+from latlas.search.strategy_names import (
+    FRONT_STRATEGIES,
+    OPTUNA_STRATEGIES,
+    PREDICTED_STRATEGIES,
+    SEARCHED_BY,
+    TRAINED_STRATEGIES,
+)
 from latlas.supernet.train import TrainConfig, TrainProgress
+
+ARCH_TRAININGS = ("decoupled", "alternating")
+LEAST_PREDICTED = 13
+"""Evaluations of a search by predicted quality: ten to learn from, one a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +38,16 @@ class SearchConfig:
     of as many as a layer has operators; the baseline is then trained so many steps longer. It pays only where the supernet
     was trained for very long: after 800 and 350 further steps a subnet was at 65.1 % mIoU, and at 67.6 % after 350 steps
     from nothing. After `time_limit_s` seconds of searching, those of killed runs counted, no more candidates are scored.
-    `proxyless` strategies train their distribution for `arch_steps` first, half of that time at most. `storage` and `study`
-    are where one of Optuna's strategies keeps its trials, which several searches may share. With `onnx` the winner is also
-    written as ONNX, where the packages for that are installed.
+    `proxyless` strategies train their distribution for `arch_steps` first, half of that time at most: with the supernet's
+    weights fixed (`arch_training` `decoupled`), or with weights and architecture parameters in turns (`alternating`), a step
+    each, the weights at `weight_learning_rate`; a copy of the supernet is trained then, and all that follows goes by it. With
+    a `latency_loss`, `sum` or `product`, of `latency_weight`, that training is not held to the budget, the usual way, to
+    compare with; candidates are.
+
+    `storage` and `study` are where one of Optuna's strategies keeps its trials, which several searches may share. With
+    `accuracy_predictor` seven tenths of the evaluations are drawn at random, quality is learnt from their scores, the strategy
+    searches over predicted quality for `predicted` evaluations, in three rounds, and what is predicted best is scored. With
+    `onnx` the winner is also written as ONNX, where the packages for that are installed.
     """
 
     budget_ms: float | None = None
@@ -48,14 +67,21 @@ class SearchConfig:
     train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1500))
     time_limit_s: float | None = None
     arch_steps: int = 500
+    arch_training: str = "decoupled"
+    weight_learning_rate: float = 0.025
+    latency_loss: str | None = None
+    latency_weight: float = 0.2
     storage: str | None = None
     study: str | None = None
+    accuracy_predictor: bool = False
+    predicted: int = 2000
     onnx: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_use < 1:
             raise UsageError(f"min_use is {self.min_use}; it must be at least 0 and below 1, as 0.9")
-        for name, least in (("finalists", 1), ("halving_steps", 0), ("score_images", 1), ("arch_steps", 1)):
+        least_of = {"finalists": 1, "halving_steps": 0, "score_images": 1, "arch_steps": 1, "predicted": 1}
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if self.strategy not in SEARCHED_BY:
@@ -64,6 +90,42 @@ class SearchConfig:
             raise UsageError(
                 f"strategy {self.strategy!r} keeps nothing in a storage; one of {', '.join(OPTUNA_STRATEGIES)} does"
             )
+        if bool(self.storage) != bool(self.study):
+            raise UsageError(f"storage is {self.storage!r} and study {self.study!r}; give both, or neither")
+
+        self._check_gradients()
+        if self.accuracy_predictor:
+            if self.strategy not in PREDICTED_STRATEGIES:
+                raise UsageError(
+                    f"strategy {self.strategy!r} does not search over predicted quality; "
+                    f"with an accuracy predictor take one of {', '.join(PREDICTED_STRATEGIES)}"
+                )
+            if self.evaluations < LEAST_PREDICTED:
+                raise UsageError(
+                    f"evaluations is {self.evaluations}; an accuracy predictor needs at least {LEAST_PREDICTED}: "
+                    "most of them to learn from, the rest to score what it finds"
+                )
+
+    def _check_gradients(self) -> None:
+        if self.arch_training not in ARCH_TRAININGS:
+            raise UsageError(f"arch_training is {self.arch_training!r:.40}; known: {', '.join(ARCH_TRAININGS)}")
+        if self.latency_loss is not None and self.latency_loss not in FORMS:
+            raise UsageError(f"latency_loss is {self.latency_loss!r:.40}; known: {', '.join(FORMS)}")
+        if not (math.isfinite(self.weight_learning_rate) and self.weight_learning_rate > 0):
+            raise UsageError(f"weight_learning_rate is {self.weight_learning_rate}; it must be above 0")
+        if not (math.isfinite(self.latency_weight) and self.latency_weight >= 0):
+            raise UsageError(f"latency_weight is {self.latency_weight}; it must be at least 0")
+        for name, value in (("arch_training", self.alternating), ("latency_loss", self.latency_loss)):
+            if value and self.strategy not in TRAINED_STRATEGIES:
+                raise UsageError(
+                    f"{name} is {getattr(self, name)!r}, and strategy {self.strategy!r} trains no architecture parameters; "
+                    f"{' and '.join(TRAINED_STRATEGIES)} do"
+                )
+
+    @property
+    def alternating(self) -> bool:
+        """Whether the search trains weights, of a copy of the supernet."""
+        return self.arch_training == "alternating"
 
     @property
     def front(self) -> bool:

@@ -3,13 +3,10 @@
 OPTUNA_STRATEGIES = ("optuna-grid", "optuna-random", "optuna-tpe", "optuna-gp", "optuna-nsgaii", "optuna-cmaes")
 TRAINED_STRATEGIES = ("proxyless", "proxyless-adjacent")
 """Names of those that need a trained distribution in the context."""
+PREDICTED_STRATEGIES = ("random", "near_best", "evolution", "evolution-ofa", "reinforce", "reinforce-adjacent")
+"""Those that search over predicted quality too: they need nothing but evaluations, of which thousands cost little."""
 STRATEGIES = (
-    "random",
-    "near_best",
-    "evolution",
-    "evolution-ofa",
-    "reinforce",
-    "reinforce-adjacent",
+    *PREDICTED_STRATEGIES,
     *TRAINED_STRATEGIES,
     *OPTUNA_STRATEGIES,
 )

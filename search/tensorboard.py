@@ -64,6 +64,8 @@ class TensorBoard:
     def on_architecture_step(self, step: ArchitectureStep) -> None:
         """The loss of a step of gradient search, and where its distribution stands."""
         values = {"loss": step.loss, "entropy": step.entropy, "expected_ms": step.expected_ms}
+        if step.weight_loss is not None:
+            values["weight_loss"] = step.weight_loss
         for name, value in values.items():
             if math.isfinite(value):
                 self._writer.add_scalar(f"architecture/{name}", value, step.step + 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import nn
 
 from latlas.latency.errors import LatlasError, UsageError
 from latlas.supernet.augment import Augmentation
+from latlas.supernet.checkpoint import load_training, save_training
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Supernet
 from latlas.supernet.space import Architecture
@@ -22,7 +25,8 @@ class WeightSteps:
     """SGD with Nesterov momentum on the path of one architecture a step; the learning rate falls as a cosine.
 
     `dataset` has none of the architecture steps' images. Weights off the path neither move nor change their momentum.
-    `clip_norm` bounds the gradient's norm.
+    `clip_norm` bounds the gradient's norm. With a `checkpoint` a run that is begun again with the same arguments goes on from
+    the steps that are in the file, which is written whole every `checkpoint_every_s` seconds and at the end.
     """
 
     dataset: Dataset
@@ -33,7 +37,11 @@ class WeightSteps:
     clip_norm: float = 5.0
     augmentation: Augmentation | None = None
     seed: int = 0
+    checkpoint: Path | None = None
+    checkpoint_every_s: float = 60.0
     _run: tuple[Supernet, torch.optim.SGD, int, torch.device] | None = field(default=None, init=False, repr=False)
+    _done: int = field(default=0, init=False, repr=False)
+    _kept: tuple[int, float] = field(default=(0, 0.0), init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.dataset):
@@ -48,7 +56,10 @@ class WeightSteps:
             )
 
     def start(self, supernet: Supernet, steps: int, device: torch.device) -> None:
-        """Begin a training of so many steps of the supernet, which is on the device."""
+        """Begin a training of so many steps of the supernet, which is on the device, or go on with the checkpoint's.
+
+        Raises what `load_training` raises.
+        """
         optimizer = torch.optim.SGD(
             supernet.parameters(),
             lr=self.learning_rate,
@@ -57,12 +68,28 @@ class WeightSteps:
             nesterov=True,
         )
         supernet.zero_grad(set_to_none=True)
-        self._run = supernet, optimizer, steps, device
+        self._run, self._done = (supernet, optimizer, steps, device), 0
+        if self.checkpoint is not None and self.checkpoint.exists():
+            self._done, _ = load_training(self.checkpoint, supernet, optimizer, {}, self._identity())
+        self._kept = self._done, time.monotonic()
 
-    def step(self, architecture: Architecture, step: int, size: tuple[int, int]) -> float:
-        """The loss before the step, counted from 0, on images of `size`; raises `LatlasError` where it is not finite."""
+    @property
+    def done(self) -> int:
+        """How many steps the weights have taken, those of a checkpoint among them."""
+        return self._done
+
+    def step(self, architecture: Architecture, step: int, size: tuple[int, int]) -> float | None:
+        """The loss before the step, counted from 0, on images of `size`; None for a step that the checkpoint has.
+
+        Raises `LatlasError` where the loss is not finite, `UsageError` where the checkpoint cannot be written.
+        """
         assert self._run is not None
+        if step < self._done:
+            return None
         supernet, optimizer, steps, device = self._run
+        # Before a step, not after one: by now the caller has kept what it did with the weights of the last.
+        if time.monotonic() - self._kept[1] > self.checkpoint_every_s:
+            self._keep()
         rng = np.random.default_rng([self.seed, 4, step])
         images, masks = training_batch(
             self.dataset, self.batch_size, self.seed, step, size, self.augmentation, rng, device
@@ -80,11 +107,26 @@ class WeightSteps:
                 f"use a lower learning_rate than {self.learning_rate}, or a lower clip_norm"
             )
         optimizer.step()
+        self._done = step + 1
         return float(loss.item())
 
     def end(self) -> None:
         """Leave the supernet in inference mode, without gradients."""
         assert self._run is not None
+        self._keep()
         supernet, self._run = self._run[0], None
         supernet.zero_grad(set_to_none=True)
         supernet.eval()
+
+    def _keep(self) -> None:
+        assert self._run is not None
+        if self.checkpoint is not None and self._done > self._kept[0]:
+            supernet, optimizer = self._run[:2]
+            save_training(self.checkpoint, supernet, optimizer, {}, self._identity(), self._done, 0.0)
+        self._kept = self._done, time.monotonic()
+
+    def _identity(self) -> dict[str, object]:
+        """What must be equal when a training goes on; of data and architectures whoever names the checkpoint takes care."""
+        assert self._run is not None
+        names = ("batch_size", "learning_rate", "momentum", "weight_decay", "clip_norm", "seed")
+        return {"weight steps": self._run[2], **{name: getattr(self, name) for name in names}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from latlas.supernet.space import Architecture, SearchSpace, parse_space
 
 # 1: the first.
 SCHEMA = 1
-_ADAM_TENSORS = ("step", "exp_avg", "exp_avg_sq")
+_ADAM_TENSORS, _SGD_TENSORS = ("step", "exp_avg", "exp_avg_sq"), ("momentum_buffer",)
 
 
 def save_weights(module: Supernet | Subnet, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
@@ -115,7 +115,7 @@ def save_training(
     Args:
         path: The file, replaced whole.
         model: Its parameters and buffers are kept.
-        optimizer: An Adam over the model's parameters.
+        optimizer: An Adam, or an SGD with momentum, over the model's parameters.
         average: Averaged state by the model's names; empty where none is kept.
         run: What must be equal when the run goes on, as JSON.
         step: How many steps are done.
@@ -127,7 +127,7 @@ def save_training(
         # Membership first: the state is a defaultdict, and a parameter that never had a gradient has none.
         if parameter in optimizer.state:
             state = optimizer.state[parameter]
-            tensors |= {f"optimizer.{key}.{name}": state[key] for key in _ADAM_TENSORS}
+            tensors |= {f"optimizer.{key}.{name}": state[key] for key in _tensors_of(optimizer)}
     _write(path, "training", tensors, {"run": dict(run), "step": step, "seconds": seconds})
 
 
@@ -166,7 +166,7 @@ def load_training(
             raise FileFormatError(f"{path}: has a tensor {key}, which no training checkpoint has")
         groups[group][name] = tensor
     parameters = dict(model.named_parameters())
-    moments = _moments(groups["optimizer"], parameters)
+    moments = _moments(groups["optimizer"], parameters, _tensors_of(optimizer))
     _check(model.state_dict(), groups["model"], path)
     _check(average, groups["average"], path)
     _check(moments, groups["optimizer"], path)
@@ -181,12 +181,19 @@ def load_training(
     return step, seconds
 
 
-def _moments(stored: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+def _tensors_of(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
+    """What an optimiser keeps of a parameter."""
+    return _SGD_TENSORS if isinstance(optimizer, torch.optim.SGD) else _ADAM_TENSORS
+
+
+def _moments(
+    stored: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter], keys: Sequence[str]
+) -> dict[str, Tensor]:
     """Empty optimiser tensors for each parameter of which any is stored."""
     moments: dict[str, Tensor] = {}
     for name in {key.partition(".")[2] for key in stored} & parameters.keys():
         parameter = parameters[name].detach()
-        for key in _ADAM_TENSORS:
+        for key in keys:
             # Fused kernels keep the step beside the parameter.
             empty = torch.zeros((), device=parameter.device) if key == "step" else torch.empty_like(parameter)
             moments[f"{key}.{name}"] = empty

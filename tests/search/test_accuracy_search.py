@@ -1,13 +1,17 @@
 """The search over predicted quality, on a space small enough to enumerate, with scripted latencies and qualities."""
 
+import json
+
 import numpy as np
 import pytest
 
 from latlas.latency.errors import InfeasibleBudgetError, UsageError
 from latlas.latency.predictor import Prediction
-from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search, joined
+from latlas.search.accuracy import cross_validate
+from latlas.search.accuracy_round import Round
+from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search
 from latlas.search.constraint import Interval, LatencyConstraint
-from latlas.search.loop import Candidate, History
+from latlas.search.loop import Candidate, History, joined
 from latlas.search.strategy import make_strategy
 from latlas.supernet.space import Architecture, enumerate_space
 
@@ -148,10 +152,50 @@ def test_it_stops_when_told_and_tells_of_each_candidate(space, everything, quali
 
 def test_a_start_that_alone_is_within_the_budget_is_too_little_to_learn_from(space, everything, quality):
     fastest = min(everything, key=real_ms)
-    with pytest.raises(UsageError, match="too few to learn quality from"):
-        run(space, constraint_of(everything, 1.01 * real_ms(fastest)), quality, CONFIG, start=(fastest,), max_draws=200)
+    budget_ms = 1.01 * real_ms(fastest)
+    found = run(space, constraint_of(everything, budget_ms), quality, CONFIG, start=(fastest,), max_draws=200)
+    assert [one.architecture for one in found.history.candidates] == [fastest]
+    assert found.predictor is None and not found.validated and found.learnt_from == 1
     with pytest.raises(InfeasibleBudgetError):
         run(space, constraint_of(everything, 0.1), quality, CONFIG, max_draws=50)
+
+
+def test_a_round_that_is_recorded_is_not_done_again(space, everything, quality):
+    config = AccuracySearchConfig(learn=20, scored=4, rounds=2, predicted=40, kinds=("ridge",))
+    records: list[str] = []
+
+    def keeping(index, find):
+        if index == len(records):
+            records.append(json.dumps(find().to_dict(), allow_nan=False))
+        return Round.from_dict(json.loads(records[index]), space)
+
+    first = run(space, constraint_of(everything, 12.0), quality, config, keep=keeping)
+    again = run(
+        space,
+        constraint_of(everything, 12.0),
+        quality,
+        config,
+        keep=lambda index, find: Round.from_dict(json.loads(records[index]), space),
+    )
+    assert len(records) == 2 and again.predictor is None
+    assert again.history == first.history and again.validated == first.validated and again.asked == first.asked
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"validated": []},
+        {"validated": [{"kind": "oracle"}]},
+        {"listed": None},
+        {"listed": ["x"] * 501},
+        {"asked": "many"},
+    ],
+)
+def test_a_broken_record_of_a_round_is_refused(space, everything, quality, wrong):
+    good = Round([cross_validate("ridge", [2], np.arange(10)[:, None] % 2, 0.1 * np.arange(10))], 3, [])
+    assert Round.from_dict(good.to_dict(), space) == good
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Round.from_dict(good.to_dict() | wrong, space)
 
 
 def test_histories_are_joined():
@@ -163,7 +207,7 @@ def test_histories_are_joined():
     assert (both.filtered, both.repeats, both.unused) == (5, 2, 0)
 
 
-@pytest.mark.parametrize("wrong", [{"learn": 7}, {"rounds": 0}, {"scored": 2, "rounds": 3}, {"predicted": 0}])
+@pytest.mark.parametrize("wrong", [{"learn": 9}, {"rounds": 0}, {"scored": 2, "rounds": 3}, {"predicted": 0}])
 def test_numbers_that_make_no_sense_are_refused(wrong):
     with pytest.raises(UsageError, match="it must be at least"):
         AccuracySearchConfig(**wrong)

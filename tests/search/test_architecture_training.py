@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from latlas.latency.errors import InfeasibleBudgetError, LatlasError, UsageError
+from latlas.latency.errors import EnvironmentMismatchError, InfeasibleBudgetError, LatlasError, UsageError
 from latlas.search.architecture_training import ArchitectureStep, ArchitectureTrainConfig, train_architecture
 from latlas.search.distribution import AdjacentWeights, LayerWeights
 from latlas.search.feasible import Additive
@@ -131,6 +131,43 @@ def test_a_run_goes_on_from_what_was_recorded(supernet, dataset, mode, alternati
     assert all(torch.equal(state[name], state_again[name]) for name in state)
 
 
+@pytest.mark.parametrize("kept", [1, 3, 4])
+def test_weights_go_on_from_their_checkpoint(supernet, dataset, kept, tmp_path):
+    held_out, rest = parted(dataset, 6)
+    start, file, saved = state_of(supernet), tmp_path / "weights.training", tmp_path / "saved"
+
+    def run(recorded=(), stop=lambda: False):
+        supernet.load_state_dict(start)
+        steps = replace(weight_steps(rest), checkpoint=file, checkpoint_every_s=0.0)
+        done, found = trained(supernet, held_out, weight_steps=steps, recorded=recorded, stop=stop)
+        return done, found, state_of(supernet), steps.done
+
+    def at(limit):
+        asked = []
+
+        def stop():
+            asked.append(1)
+            return len(asked) > limit
+
+        return stop
+
+    run(stop=at(kept))
+    file.rename(saved)
+    whole, steps, state, done = run()
+    assert done == 4 and all(one.weight_loss is not None for one in steps)
+    saved.replace(file)
+    resumed, again, state_again, _ = run([(one.loss, [g.tolist() for g in one.gates]) for one in steps[:3]])
+    assert [one.weight_loss for one in again] == [None] * kept + [one.weight_loss for one in steps[kept:]]
+    assert same(whole, resumed) and all(torch.equal(state[name], state_again[name]) for name in state)
+
+
+def test_a_checkpoint_of_other_weight_steps_is_refused(supernet, dataset, tmp_path):
+    steps = replace(weight_steps(dataset), checkpoint=tmp_path / "weights.training")
+    trained(supernet, dataset, weight_steps=steps)
+    with pytest.raises(EnvironmentMismatchError, match=r"a run with momentum 0\.9, now it is 0\.5"):
+        trained(supernet, dataset, weight_steps=replace(steps, momentum=0.5))
+
+
 def test_one_step_is_equation_4_and_adam(supernet, dataset):
     distribution, config = initial(), replace(CONFIG, steps=1, correction=False)
     before = [one.copy() for one in distribution.parameters]
@@ -252,6 +289,18 @@ def test_without_terms_the_screen_rejects(planted):
     assert screen(done.codes).all() and np.isnan(done.expected_ms).all()
     with pytest.raises(UsageError, match="nothing would keep the budget"):
         trained_distribution("proxyless", supernet, held_out, CONFIG, terms=None, budget_ms=BUDGET_MS)
+    soft = SoftLatency(TERMS, BUDGET_MS, 0.5)
+    done = trained_distribution(
+        "proxyless",
+        supernet,
+        held_out,
+        replace(CONFIG, steps=12),
+        terms=TERMS,
+        budget_ms=BUDGET_MS,
+        screen=screen,
+        soft=soft,
+    )
+    assert not screen(done.codes).all()  # the usual way keeps no budget
     with pytest.raises(UsageError, match="'darts' is no gradient search; known: proxyless, proxyless-adjacent"):
         trained_distribution("darts", supernet, held_out, CONFIG, terms=TERMS, budget_ms=BUDGET_MS)
 

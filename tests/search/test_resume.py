@@ -62,6 +62,39 @@ def test_a_search_by_gradients_takes_the_steps_that_it_took(searches):
     assert killed["kinds"] == unbroken["kinds"]
 
 
+def test_a_search_by_prediction_takes_the_rounds_that_it_took(searches):
+    killed, unbroken = searches["after a round of prediction"], searches["unbroken by prediction"]
+    kinds = unbroken["kinds"]
+    assert kinds.count("predicted quality") == 3 and kinds.count("score") == 14
+    first = kinds.index("predicted quality")
+    assert kinds[:first].count("score") == 10
+    assert killed["signal"] == signal.SIGKILL and killed["kept"] == first + 3
+    learnt = unbroken["result"]["accuracy_predictor"]
+    assert (learnt["kind"], learnt["drawn"], learnt["chosen"]) == ("ridge", 10, 4)
+    assert -1 <= learnt["spearman"]["value"] <= 1
+    assert killed["result"] == unbroken["result"]
+    assert killed["history"] == unbroken["history"]
+    assert killed["kinds"] == unbroken["kinds"]
+
+
+@pytest.mark.parametrize(("name", "kept"), [("while weights are trained", 5), ("after weights were trained", 9)])
+def test_a_search_that_trains_weights_too_goes_on_from_their_checkpoint(searches, name, kept):
+    killed, unbroken, fixed = searches[name], searches["unbroken in turns"], searches["unbroken by gradients"]
+    assert (
+        killed["signal"] == signal.SIGKILL and killed["kept"] == kept and killed["trainings"] == ["supernet.training"]
+    )
+    assert unbroken["kinds"][1:8] == ["campaign", *["gates"] * 5, "score"]
+    assert killed["result"] == unbroken["result"]
+    assert killed["history"] == unbroken["history"]
+    trained = unbroken["result"]["architecture_training"]
+    assert (trained["steps"], trained["weight_steps"]) == (5, 5)
+    assert fixed["result"]["architecture_training"]["weight_steps"] == 0
+    assert fixed["result"]["trained_supernet"] is None
+    # The same network, scored with the weights of the copy.
+    first = [one["history"][0] for one in (fixed, unbroken)]
+    assert first[0]["architecture"] == first[1]["architecture"] and first[0]["quality"] != first[1]["quality"]
+
+
 @pytest.mark.parametrize("name", ["by Ctrl-C while scoring", "by Ctrl-C while training"])
 def test_so_does_one_that_was_stopped(searches, name):
     stopped, unbroken = searches[name], searches["unbroken"]

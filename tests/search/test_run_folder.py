@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from latlas.latency.errors import EnvironmentMismatchError, InfeasibleBudgetError
-from latlas.search.run_folder import CONFIG, JOURNAL, data_sha256, discard, open_run, weights_sha256
+from latlas.search.run_folder import CONFIG, JOURNAL, data_sha256, discard, open_run, weights_sha256, without_password
 from latlas.supernet.data import synthetic
 from latlas.supernet.network import Subnet
 
@@ -65,3 +65,17 @@ def test_hashes_are_of_what_is_held(tiny_space):
     with torch.no_grad():
         next(network.parameters()).view(-1)[0] += 1
     assert weights_sha256(network) != before
+
+
+@pytest.mark.parametrize(
+    ("storage", "written"),
+    [
+        (None, None),
+        ("sqlite:///search.db", "sqlite:///search.db"),
+        ("journal:runs/a@b:c.log", "journal:runs/a@b:c.log"),
+        ("postgresql://me:se/c:r@t@host:5432/searches", "postgresql://me:***@host:5432/searches"),
+        ("mysql+pymysql://me@host/searches", "mysql+pymysql://me@host/searches"),
+    ],
+)
+def test_no_password_of_a_database_is_written(storage, written):
+    assert without_password({"storage": storage, "seed": 1}) == {"storage": written, "seed": 1}

@@ -6,7 +6,9 @@ import pytest
 
 from latlas.commands import searching
 from latlas.latency.errors import UsageError
-from latlas.search.search_config import SearchConfig, require_searchable
+from latlas.search.accuracy import LEAST_VALIDATED
+from latlas.search.accuracy_phase import phase_config
+from latlas.search.search_config import LEAST_PREDICTED, SearchConfig, require_searchable
 from latlas.search.strategy_names import SEARCHED_BY
 
 
@@ -30,3 +32,34 @@ def test_the_help_names_every_strategy():
 def test_an_unknown_strategy_is_said_before_anything_is_done():
     with pytest.raises(UsageError, match="unknown strategy 'luck'; known: random, "):
         SearchConfig(strategy="luck")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"strategy": "front-evolution", "accuracy_predictor": True},
+            "'front-evolution' does not search over predicted",
+        ),
+        ({"strategy": "optuna-tpe", "accuracy_predictor": True}, "'optuna-tpe' does not search over predicted"),
+        ({"strategy": "proxyless", "accuracy_predictor": True}, "take one of random, near_best"),
+        ({"evaluations": 12, "accuracy_predictor": True}, "evaluations is 12; an accuracy predictor needs at least 13"),
+        ({"predicted": 0}, "predicted is 0"),
+        ({"arch_training": "alternating"}, "'alternating', and strategy 'evolution' trains no architecture parameters"),
+        ({"arch_training": "both", "strategy": "proxyless"}, "'both'; known: decoupled, alternating"),
+        ({"latency_loss": "sum"}, "latency_loss is 'sum', and strategy 'evolution' trains no"),
+        ({"latency_loss": "difference", "strategy": "proxyless"}, "'difference'; known: sum, product"),
+        ({"latency_weight": -1.0}, "latency_weight is -1.0"),
+        ({"weight_learning_rate": float("nan")}, "weight_learning_rate is nan"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_anything_is_done(asked, message):
+    with pytest.raises(UsageError, match=message):
+        SearchConfig(**asked)
+
+
+def test_the_fewest_evaluations_that_quality_is_learnt_from():
+    shared = phase_config(SearchConfig(evaluations=LEAST_PREDICTED, accuracy_predictor=True))
+    assert (shared.learn, shared.scored) == (LEAST_VALIDATED, shared.rounds)
+    shared = phase_config(SearchConfig(evaluations=100, accuracy_predictor=True, predicted=7))
+    assert (shared.learn, shared.scored, shared.predicted) == (70, 30, 7)

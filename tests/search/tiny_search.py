@@ -33,10 +33,13 @@ from latlas.latency.profile import Setting
 from latlas.latency.reference import reference_of
 from latlas.latency.runtime import OperatorLibrary, openvino_version
 from latlas.latency.stopwatch import Pass
-from latlas.search import finalists, outcome, pipeline
+from latlas.search import accuracy_phase, campaigns, finalists, outcome, pipeline
+from latlas.search.accuracy_phase import phase_config
+from latlas.search.accuracy_search import AccuracySearchConfig
 from latlas.search.finish import Exported
 from latlas.search.history_file import read_history
 from latlas.search.pipeline import search
+from latlas.search.run_folder import weights_sha256
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.supernet.checkpoint import save_weights
@@ -70,6 +73,8 @@ CONFIG = SearchConfig(
 )
 
 GRADIENT = replace(CONFIG, strategy="proxyless", arch_steps=5)
+ALTERNATING = replace(GRADIENT, arch_training="alternating")
+PREDICTED = replace(CONFIG, accuracy_predictor=True, evaluations=14, predicted=30)
 
 
 def milliseconds(architecture: Architecture) -> float:
@@ -118,15 +123,25 @@ def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = No
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started this may have it ignored
     Setting.bench = lambda self, reference="network": ScriptedBench()  # type: ignore[assignment,return-value]
     OperatorLibrary.describe = lambda self, graph: []  # type: ignore[method-assign]
+    campaigns.SETTLE_SECONDS = 0.0
     outcome.export = exported
+    accuracy_phase.phase_config = by_ridge
     pipeline.write_report = lambda *arguments: None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         supernet = Supernet(SPACE).eval()
     data = [synthetic(count, 32, 32, split, keep_native=bool(split)) for split, count in ((0, 16), (1, 8))]
-    return search(
+    before = weights_sha256(supernet)
+    result = search(
         saved_predictor(), supernet, data[0], data[1], out, SETTING, replace(config, seed=seed), None, listener, "drawn"
     )
+    assert weights_sha256(supernet) == before  # whatever is trained is a copy
+    return result
+
+
+def by_ridge(config: SearchConfig) -> AccuracySearchConfig:
+    """Without the network, whose learning takes seconds."""
+    return replace(phase_config(config), kinds=("ridge",))
 
 
 def exported(architecture: Architecture, subnet: Subnet, folder: Path, name: str) -> Exported:
@@ -227,7 +242,12 @@ def killed(
 ) -> dict[str, Any]:
     """What is left of a run that `before` makes end, and that goes on once `after` was done."""
     status = in_a_fork(lambda: (before(), run(out, config)))
-    found = {"signal": status & 127, "code": status >> 8, "kept": len((out / "journal.jsonl").read_text().splitlines())}
+    found: dict[str, Any] = {
+        "signal": status & 127,
+        "code": status >> 8,
+        "kept": len((out / "journal.jsonl").read_text().splitlines()),
+    }
+    found["trainings"] = [path.name for path in sorted((out / "trainings").iterdir())]
     asked = (out / "result.json").exists()
     return found | {"again": in_a_fork(lambda: (after(), run(out, config))), "ended_early": not asked} | whole(out)
 
@@ -256,6 +276,19 @@ def main(folder: Path) -> None:
     found["unbroken by gradients"] = whole(out)
     out.rename(folder / "by gradients")
     found["while gradients are taken"] = killed(out, lambda: killed_at_record(4, False), nothing, GRADIENT)
+    out.rename(folder / "while gradients are taken")
+    in_a_fork(lambda: run(out, PREDICTED))
+    found["unbroken by prediction"] = whole(out)
+    out.rename(folder / "by prediction")
+    second = found["unbroken by prediction"]["kinds"].index("predicted quality") + 2
+    found["after a round of prediction"] = killed(out, lambda: killed_at_record(second, False), nothing, PREDICTED)
+    out.rename(folder / "after a round of prediction")
+    in_a_fork(lambda: run(out, ALTERNATING))
+    found["unbroken in turns"] = whole(out)
+    out.rename(folder / "in turns")
+    for name, record in (("while weights are trained", 4), ("after weights were trained", 8)):
+        found[name] = killed(out, lambda record=record: killed_at_record(record, False), nothing, ALTERNATING)  # type: ignore[misc]
+        out.rename(folder / name)
     print(json.dumps(found))
 
 
