@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from latlas.commands.output import shown
 from latlas.latency.errors import UsageError
+from latlas.latency.ops import FOREIGN
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,7 +105,9 @@ def _cells(
 
 def _label(spec: OpSpec) -> str:
     """What a line of the grid is called; of another project's name, what the column does not say already."""
-    return _PLACE_IN_LABEL.sub("", spec.label) or spec.label or spec.name
+    if spec.kind != FOREIGN:
+        return f"{spec.name} {spec.label}".rstrip()
+    return _PLACE_IN_LABEL.sub("", spec.label) or spec.label
 
 
 def _variant(spec: OpSpec) -> tuple[object, ...]:

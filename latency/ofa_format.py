@@ -28,7 +28,7 @@ from latlas.latency.entry import (
     whole,
 )
 from latlas.latency.errors import FileFormatError, UsageError
-from latlas.latency.ops import FOREIGN, OpSpec, make_divisible
+from latlas.latency.ops import OpSpec, make_divisible
 from latlas.latency.row import Row
 from latlas.latency.yaml_events import read_mapping
 
@@ -192,7 +192,7 @@ def key_of(spec: OpSpec) -> str:
     ]
     tail = "".join(f"-{name}:{value}" for name, value, usual in numbers if value != usual)
     tail += f"-act:{spec.activation}" if spec.activation != "none" else ""
-    return f"latlas_{spec.kind}-{place}{tail}" + (f"-label:{spec.label}" if spec.kind == FOREIGN else "")
+    return f"latlas_{spec.kind}-{place}{tail}" + (f"-label:{spec.label}" if spec.label else "")
 
 
 def keys_of(rows: Iterable[Row]) -> Iterator[tuple[str, Row]]:

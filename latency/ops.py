@@ -31,7 +31,8 @@ class OpSpec:
     `height` and `width` are those of the first input. Fields a kind does not use keep their defaults, so that equal
     operators are equal keys. `hidden_channels` is the expanded width of `mbconv` and the branch width of `aspp`;
     `squeeze_channels` is the width inside squeeze-and-excite, 0 for none; `scale` the factor of upsampling. `label` is what
-    another project calls an operator that we cannot build, whose kind is `foreign`; empty for all others.
+    no number says: what another project calls an operator that we cannot build, whose kind is `foreign`, or the two rates of
+    an `atrous` and the grid of a `pyramid`, such as `6x21`; empty for all others.
     """
 
     kind: str
@@ -65,8 +66,9 @@ class OpSpec:
         if self.kernel_size % 2 == 0:
             raise UsageError(f"{self.kind}: kernel_size is {self.kernel_size}; it must be odd")
         problem = known.problem(self)
-        if not problem and self.label and self.kind != FOREIGN:
-            problem = f"label is {self.label!r}; only a foreign operator has one"
+        if not problem and self.label and not known.labelled:
+            having = ", ".join(sorted(kind.name for kind in _KINDS.values() if kind.labelled))
+            problem = f"label is {self.label!r}; only {having} have one"
         if problem:
             raise UsageError(f"{self.kind} {self.in_channels}->{self.out_channels} stride {self.stride}: {problem}")
 
@@ -147,7 +149,7 @@ class Kind:
     """What is known of one kind of operator without building it.
 
     `problem(spec)` is an empty string where the spec is possible, else why not. `gives_zeros` and `adds` are what a
-    compiler knows of it: its output is zeros whatever it reads; it is the plain sum of its inputs.
+    compiler knows of it: its output is zeros whatever it reads; it is the plain sum of its inputs. `labelled` kinds have a label.
     """
 
     name: str
@@ -158,6 +160,7 @@ class Kind:
     problem: Callable[[OpSpec], str] = _no_problem
     gives_zeros: bool = False
     adds: bool = False
+    labelled: bool = False
 
 
 _KINDS: dict[str, Kind] = {}
@@ -394,6 +397,9 @@ for _kind in (
     Kind("basic_block", _basic_block_macs, _basic_block_params, problem=_basic_block_problem),
     Kind("classifier", _classifier_macs, _classifier_params, problem=_classifier_problem),
     # Another project's operator that we have no torch module of: imported tables have them.
-    Kind(FOREIGN, _unknown, _unknown, problem=_foreign_problem),
+    Kind(FOREIGN, _unknown, _unknown, problem=_foreign_problem, labelled=True),
 ):
     register_kind(_kind)
+
+# At the end, as it imports from here: it registers the kinds of Dense Prediction Cells.
+import latlas.latency.cell_ops  # noqa: E402, F401

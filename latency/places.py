@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from latlas.latency.ops import OpSpec
 
-FIXED_KINDS = ("conv", "aspp", "upsample_add", "dwsep", "head", "probability")
-"""Kinds that a network has whatever is searched: stem, laterals, ASPP, decoder, head."""
+FIXED_KINDS = ("conv", "aspp", "concat", "upsample_add", "dwsep", "head", "probability")
+"""Kinds that a network has whatever is searched: stem, laterals, ASPP or a cell's concatenation, decoder, head."""
 
 
 class Place(NamedTuple):

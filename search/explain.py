@@ -13,7 +13,7 @@ from latlas.latency.explain import CONSTANT, grouped, grouped_se, node_parts, sh
 from latlas.latency.features import unit_cost
 from latlas.latency.graph import Graph, live_nodes
 from latlas.latency.predictor import LatencyPredictor
-from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space import Architecture
 
 FloatArray = npt.NDArray[np.float64]
 LAYER = "layer "
@@ -110,16 +110,11 @@ def explain(
     return Explanation(str(architecture), total, method, tuple(rows), fixed_ms, fixed_se)
 
 
-def searchable_nodes(space: SearchSpace) -> list[int | None]:
-    """Which layer chooses each node's operator, None for a fixed one; nodes of one place have one index in all graphs."""
-    return [slot.column for slot in space.template().slots]
-
-
 def _groups(architecture: Architecture) -> list[tuple[str, list[int], int | None]]:
     """`(name, nodes, layer or None)` of each part, in the order of the graph."""
     graph = architecture.graph()
     layer_of: list[int | None] = (
-        [None] * len(graph) if architecture.is_baseline else searchable_nodes(architecture.space)
+        [None] * len(graph) if architecture.is_baseline else architecture.space.searchable_nodes()
     )
     chosen = [index for index, layer in enumerate(layer_of) if layer is not None]
     found: dict[tuple[str, int | None], list[int]] = {}
@@ -136,10 +131,16 @@ def _fixed_name(graph: Graph, index: int, chosen: Sequence[int]) -> str:
         return kinds[index]
     if kinds[index] == "probability":
         return "head"
-    if "aspp" in kinds and index > kinds.index("aspp"):
+    # What is behind the backbone ends with ASPP, or with a cell's concatenation and its 1x1.
+    ends = [kinds.index(kind) + more for kind, more in (("aspp", 0), ("concat", 1)) if kind in kinds]
+    if ends and index > ends[0]:
         return f"decoder {_stage(graph, [index])}"
-    if (chosen and index < chosen[0]) or index == 0:
+    if "concat" in kinds and index >= kinds.index("concat"):
+        return "cell output"
+    if index == 0:
         return "stem"
+    if chosen and index < chosen[0]:
+        return "backbone"
     return f"node {index}" if not chosen else "fixed"
 
 
@@ -192,7 +193,7 @@ def _sampled(
     found = shapley(predict, space.encode([architecture])[0].tolist(), space.encode(drawn), rng)
     mean_cost = np.mean([costs(one.graph()) for one in drawn], axis=0)
     latency_ms, se = found.base_ms * mean_cost / mean_cost.sum(), np.zeros(len(members))
-    layer_of = searchable_nodes(space)
+    layer_of = space.searchable_nodes()
     for index, nodes in enumerate(members):
         layer = layer_of[nodes[0]]
         if layer is not None:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latlas.latency.errors import UsageError
+from latlas.search.histogram import Histogram, Share
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int_]
@@ -66,18 +67,6 @@ class Extreme:
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Which share of a space's networks is predicted within a budget: between `lower` and `upper`.
-
-    `error_ms` is how far the bins may have moved a network; 0 where they were counted one by one.
-    """
-
-    lower: float
-    upper: float
-    error_ms: float
-
-
 def extreme(terms: Additive, sign: int = 1) -> Extreme:
     """The network of least milliseconds (`sign` 1) or most (-1), exactly.
 
@@ -104,7 +93,7 @@ def extreme(terms: Additive, sign: int = 1) -> Extreme:
     return Extreme(tuple(codes), float(terms.values(np.array([codes]))[0]), "exact")
 
 
-class Counted:
+class Counted(Histogram):
     """How many networks of a sum take how long, by a histogram of `bins` over what a step adds.
 
     Each step rounds what it adds to whole bins, so a network is moved by half a bin a column at most: `error_ms`. Fewer bins are
@@ -112,40 +101,22 @@ class Counted:
     """
 
     def __init__(self, terms: Additive, bins: int = 20_000) -> None:
-        self.fastest_ms, self.slowest_ms = (extreme(terms, sign).latency_ms for sign in (1, -1))
+        fastest_ms, slowest_ms = (extreme(terms, sign).latency_ms for sign in (1, -1))
         added = list(taken_in(terms))
         widest = max(array.size for *_, array in added)
         bins = max(200, min(bins, MAX_CELLS // widest))
         span = sum(float(np.ptp(array)) for *_, array in added)
         # Where all networks take equally long any width will do.
-        self._width = span / bins or 1.0
-        self._least = terms.constant + sum(float(array.min()) for *_, array in added)
+        width = span / bins or 1.0
+        least = terms.constant + sum(float(array.min()) for *_, array in added)
         counts = np.zeros(bins + len(added) + 1)
         counts[0] = 1.0
         for frontier, column, gone, array in added:
-            shifts = np.rint((array - array.min()) / self._width).astype(int)
+            shifts = np.rint((array - array.min()) / width).astype(int)
             counts = _shifted(counts, shifts) / terms.sizes[column]
             whole = (*frontier, column)
             counts = counts.sum(axis=tuple(whole.index(one) for one in gone)) if gone else counts
-        self._below = np.cumsum(counts)
-        self.error_ms = self._width * len(added) / 2
-
-    def share(self, budget_ms: float) -> Share:
-        """Which share of all networks has at most `budget_ms`."""
-        if not self.fastest_ms <= budget_ms < self.slowest_ms:
-            all_or_none = float(budget_ms >= self.slowest_ms)
-            return Share(all_or_none, all_or_none, 0.0)
-        lower, upper = (self._at(budget_ms + sign * self.error_ms) for sign in (-1, 1))
-        return Share(lower, min(1.0, upper), self.error_ms)
-
-    def quantile(self, share: float) -> float:
-        """The milliseconds within which this share of all networks is, give or take `error_ms`."""
-        index = int(np.searchsorted(self._below, share * (1 - 1e-12)))
-        return min(max(self._least + self._width * index, self.fastest_ms), self.slowest_ms)
-
-    def _at(self, limit_ms: float) -> float:
-        index = int(np.floor((limit_ms - self._least) / self._width + 1e-9))
-        return float(self._below[min(index, len(self._below) - 1)]) if index >= 0 else 0.0
+        super().__init__(counts, least, width, (fastest_ms, slowest_ms), width * len(added) / 2)
 
 
 def share_within(terms: Additive, budget_ms: float, bins: int = 20_000) -> Share:

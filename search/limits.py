@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +10,20 @@ import numpy as np
 from latlas.latency.compiled import CompiledPredictor
 from latlas.latency.errors import UsageError
 from latlas.latency.predictor import LatencyPredictor, Prediction
+from latlas.search.cell_limits import cell_terms, joint_counted, joint_extreme, joint_terms
 from latlas.search.feasible import (
     MAX_ENUMERATED,
     Additive,
     Codes,
     Counted,
     FloatArray,
-    Share,
     extreme,
     extreme_of,
-    share_within,
 )
+from latlas.search.histogram import Histogram, Share
 from latlas.search.verdict import Predicts
+from latlas.supernet.dpc import DpcSpace
+from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.space import Architecture, SearchSpace
 
 MAX_GRAPHS = 20_000
@@ -49,12 +51,19 @@ class Limits:
 def limits_of(predictor: LatencyPredictor, space: SearchSpace, confidence: float = 0.95) -> Limits:
     """The limits of a space.
 
-    By dynamic programming where the predictor can be compiled for the space; else by predicting all networks where they are
-    few; else by coordinate descent, which is not sure to find them.
+    By dynamic programming where the predictor can be compiled for the space, or its networks are trees of branches; else by
+    predicting all networks where they are few; else by coordinate descent, which is not sure to find them.
     """
     terms = additive(predictor, space)
     if terms is not None:
         fastest, slowest = (extreme(terms, sign) for sign in (1, -1))
+    elif isinstance(space, DpcSpace):
+        cells = cell_terms(predictor, space)
+        ends = [space.of_branches(cells.extreme(sign)).canonical() for sign in (1, -1)]
+        return _limits(predictor, ends, "exact", confidence)
+    elif isinstance(space, PortraitSpace) and space.cell:
+        ends = [joint_extreme(*joint_terms(predictor, space), space, sign) for sign in (1, -1)]
+        return _limits(predictor, ends, "exact", confidence)
     else:
 
         def evaluate(codes: Codes) -> FloatArray:
@@ -62,16 +71,19 @@ def limits_of(predictor: LatencyPredictor, space: SearchSpace, confidence: float
 
         sizes = [len(options) for options in space.choices]
         fastest, slowest = (extreme_of(evaluate, sizes, sign, min(MAX_GRAPHS, MAX_ENUMERATED)) for sign in (1, -1))
-    both = space.decode(np.array([fastest.codes, slowest.codes]))
+    return _limits(predictor, space.decode(np.array([fastest.codes, slowest.codes])), fastest.how, confidence)
+
+
+def _limits(predictor: LatencyPredictor, both: Sequence[Architecture], how: str, confidence: float) -> Limits:
     bounds = predictor.predict_interval([one.graph() for one in both], confidence)
-    return Limits(both[0], bounds[0], both[1], bounds[1], fastest.how)
+    return Limits(both[0], bounds[0], both[1], bounds[1], how)
 
 
 def feasible_share(predictor: LatencyPredictor, space: SearchSpace, budget_ms: float) -> Share | None:
     """Which share of a space's networks is predicted within a budget in the predictor's milliseconds; None where none can be
     counted, as the predictor is no sum over the space's layers."""
-    terms = additive(predictor, space)
-    return None if terms is None else share_within(terms, budget_ms)
+    counted = _counted(predictor, space)
+    return None if counted is None else counted.share(budget_ms)
 
 
 def share_record(predictor: Predicts, space: SearchSpace, budget_ms: float) -> dict[str, float] | None:
@@ -100,11 +112,24 @@ class Budgets:
 
 def budgets_of(predictor: LatencyPredictor, space: SearchSpace) -> Budgets | None:
     """The budgets that so many of a space's networks are within; None where they cannot be counted."""
-    terms = additive(predictor, space)
-    if terms is None:
+    counted = _counted(predictor, space)
+    if counted is None:
         return None
-    counted = Counted(terms)
     return Budgets(counted.fastest_ms, counted.slowest_ms, tuple((share, counted.quantile(share)) for share in SHARES))
+
+
+def _counted(predictor: LatencyPredictor, space: SearchSpace) -> Histogram | None:
+    terms = additive(predictor, space)
+    if terms is not None:
+        return Counted(terms)
+    if isinstance(space, DpcSpace):
+        return cell_terms(predictor, space).counted()
+    if isinstance(space, PortraitSpace) and space.cell:
+        found, cells = joint_terms(predictor, space)
+        ends = [joint_extreme(found, cells, space, sign).graph() for sign in (1, -1)]
+        fastest_ms, slowest_ms = predictor.predict(ends)
+        return joint_counted(found, cells, (float(fastest_ms), float(slowest_ms)))
+    return None
 
 
 def additive(predictor: LatencyPredictor, space: SearchSpace) -> Additive | None:

@@ -115,7 +115,7 @@ def run_search(
     stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = lambda: 0.0,
 ) -> History:
-    """Evaluate feasible, different architectures until `evaluations` are done, or suggestions run dry.
+    """Evaluate feasible, different networks until `evaluations` are done, or suggestions run dry.
 
     Suggestions come, and are checked, `batch` at once: those that prediction leaves open are measured together.
     `start` is checked first, before the strategy is asked: the fastest architecture there makes sure that a tight
@@ -146,11 +146,12 @@ def run_search(
                 # What was passed over below the old floor may come again.
                 floor_ms, seen = floor_ms * FLOOR_STEP, seen - passed_over
                 passed_over.clear()
-            if architecture in seen:
+            same = architecture.canonical()
+            if same in seen:
                 history.repeats += 1
                 drop([Dropped(architecture)])
             else:
-                seen.add(architecture)
+                seen.add(same)
                 new.append(architecture)
         if floor_ms > 0 and new:
             unused = (floor_ms - constraint.bounds(new)[0]).tolist()
@@ -158,8 +159,8 @@ def run_search(
             drop(short)
             below = [one.architecture for one in short]
             history.unused += len(below)
-            passed_over.update(below)
-            new = [one for one in new if one not in passed_over]
+            passed_over.update(one.canonical() for one in below)
+            new = [one for one in new if one not in below]
         for architecture, verdict in zip(new, constraint.check_all(new), strict=True):
             if not verdict.feasible:
                 history.filtered += 1

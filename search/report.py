@@ -17,8 +17,11 @@ from PIL import Image
 from latlas.search.accuracy_phase import accuracy_text
 from latlas.search.history_file import read_history
 from latlas.search.limits import share_text
+from latlas.supernet.cell_drawing import cell_svg
 from latlas.supernet.data import Dataset
+from latlas.supernet.dpc import cell_of
 from latlas.supernet.network import Subnet
+from latlas.supernet.space import parse_architecture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +85,7 @@ def write_report(
 {result["filtered"]} dropped by the constraint ({constraint}),
 {result["unused"]} passed over as they leave too much of the budget.</p>
 {f"<p>{html.escape(learnt)}</p>" if learnt else ""}
-<h2>Finalists</h2>
+{_cell(result["architecture"])}<h2>Finalists</h2>
 <table><tr><th></th><th>latency, ms</th><th>supernet mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
 {_finalist_rows(result["finalists"])}</table>
 {_front_table(result)}
@@ -93,6 +96,12 @@ def write_report(
 </body></html>
 """
     path.write_text(page, encoding="utf-8")
+
+
+def _cell(text: str) -> str:
+    """The drawn cell of an architecture that has one, under its heading."""
+    found = cell_of(parse_architecture(text))
+    return "" if found is None else f"<h2>Cell</h2>{cell_svg(*found)}"
 
 
 def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:

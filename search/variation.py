@@ -53,7 +53,7 @@ def unknown(
     count: int,
     known: Container[Architecture],
 ) -> list[Architecture]:
-    """`count` architectures of `make` that differ from one another and are not `known`.
+    """`count` architectures of `make`, in their canonical form, that differ from one another and are not `known`.
 
     Children of few parents are soon all known. After `MAX_RESAMPLES` of `make` as many of `otherwise` are tried; where these
     are known too, as in a space that is nearly exhausted, the last one stands.
@@ -86,7 +86,7 @@ def _first(
     make: Callable[[], Architecture], found: Container[Architecture], known: Container[Architecture]
 ) -> Architecture | None:
     for _ in range(MAX_RESAMPLES):
-        child = make()
+        child = make().canonical()
         if child not in found and child not in known:
             return child
     return None

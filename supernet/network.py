@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -52,26 +53,27 @@ class Subnet(nn.Module):
 class Supernet(nn.Module):
     """All architectures of a space with shared weights; only the path of the architecture asked for runs.
 
-    It keeps no active architecture: that is an argument of each call. Weights are shared by (node, operator).
+    It keeps no active architecture: that is an argument of each call. Weights are shared by (node, operator); where a node has
+    variants of an operator, as a cell's of two input widths and many rates, by variant.
     """
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
         self.operators = nn.ModuleDict()
-        for architecture in space.cover():
-            for index, node in enumerate(architecture.graph()):
-                key = self._key(index, node)
-                if key not in self.operators:
-                    self.operators[key] = build_operator(node.spec)
+        places = dict.fromkeys((i, node.spec) for one in space.cover() for i, node in enumerate(one.graph()))
+        count = Counter((index, spec.name) for index, spec in places)
+        self._several = {place for place, specs in count.items() if specs > 1}
+        for index, spec in places:
+            self.operators[self._key(index, spec)] = build_operator(spec)
 
     def operator(self, index: int, spec: OpSpec) -> nn.Module:
         """The module with the shared weights of an operator at node `index` of every graph of the space."""
-        return self.operators[self._key(index, Node(spec, ()))]
+        return self.operators[self._key(index, spec)]
 
-    @staticmethod
-    def _key(index: int, node: Node) -> str:
-        return f"{index:02d}_{node.spec.name}"
+    def _key(self, index: int, spec: OpSpec) -> str:
+        variant = f"_{spec.in_channels}_{spec.label}" if (index, spec.name) in self._several else ""
+        return f"{index:02d}_{spec.name}{variant}"
 
     def _module_of(self, architecture: Architecture) -> Callable[[int], nn.Module]:
         if architecture.space != self.space:
@@ -79,7 +81,7 @@ class Supernet(nn.Module):
         if architecture.is_baseline:
             raise UsageError(f"{architecture} is a baseline; the supernet of {self.space.text} has no weights for it")
         graph = architecture.graph()
-        return lambda index: self.operators[self._key(index, graph[index])]
+        return lambda index: self.operators[self._key(index, graph[index].spec)]
 
     def forward(self, image: Tensor, architecture: Architecture) -> Tensor:
         """Probabilities `(N, classes, H, W)` of an image `(N, 3, H, W)` in 0..1 along one architecture's path."""

@@ -322,3 +322,6 @@ for _kind, _builder in {
     "probability": lambda spec: activation("sigmoid" if spec.out_channels == 1 else "softmax"),
 }.items():
     register_builder(_kind, _builder)
+
+# At the end, as it imports from here: it registers the builders of Dense Prediction Cells.
+import latlas.supernet.cell_operators  # noqa: E402, F401

@@ -10,12 +10,32 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
+
+from latlas.latency.encoding import Template
 from latlas.latency.errors import UsageError
-from latlas.latency.graph import INPUT, Graph, Node, check_graph
+from latlas.latency.graph import Graph, Node, check_graph
 from latlas.latency.ops import OpSpec, make_divisible
-from latlas.supernet.space import SearchSpace, register_space
+from latlas.supernet.dpc_cell import (
+    MAX_BRANCHES,
+    Branch,
+    CellPlace,
+    branches_of,
+    canonical,
+    cell_choices,
+    cell_operators,
+    cover_cells,
+    names_of,
+    no_template,
+    read_cell,
+    spread_cell,
+    write_cell,
+)
+from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes
+from latlas.supernet.space import Architecture, SearchSpace, register_space
 
 SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
 NARROW_OPERATORS = ("narrow_k3", "narrow_k5")
@@ -62,9 +82,10 @@ _BASELINE = re.compile(r"(mobilenetv3_large|mobilenetv3_small)(?:_x(\d(?:\.\d{1,
 class PortraitSpace(SearchSpace):
     """Seven operators in 14 layers at the default widths; every size is a field.
 
-    `widths` and `depths` are the channels and searchable layers of S4, S8, S16 and S32. `skip` adds the identity where
-    a layer keeps its shape. `narrow_ratio` adds `narrow_k3` and `narrow_k5`, the same block as `mbconv` with that
-    expansion instead of `expand_ratio`. `num_classes` of 1 is person or not, with a sigmoid.
+    With `cell` a Dense Prediction Cell of so many branches (`dpc_cell`), each `aspp_channels` wide, takes ASPP's place and is
+    searched along with the chain; baselines keep ASPP. `widths` and `depths` are the channels and searchable layers of S4, S8,
+    S16 and S32. `skip` adds the identity where a layer keeps its shape. `narrow_ratio` adds `narrow_k3` and `narrow_k5`, the
+    same block as `mbconv` with that expansion instead of `expand_ratio`. `num_classes` of 1 is person or not, with a sigmoid.
     """
 
     name: ClassVar[str] = "portrait"
@@ -93,6 +114,7 @@ class PortraitSpace(SearchSpace):
     decoder_channels: int = 32
     num_classes: int = 1
     narrow_ratio: int = 0
+    cell: int = 0
 
     def __post_init__(self) -> None:
         for field in ("height", "width"):
@@ -116,16 +138,19 @@ class PortraitSpace(SearchSpace):
             )
         if any(width < 4 or width % 4 for width in self.widths):
             raise UsageError(f"widths are {self.widths}; shuffle needs multiples of 4")
+        if not 0 <= self.cell <= MAX_BRANCHES:
+            raise UsageError(f"cell is {self.cell}; it must be 0 to {MAX_BRANCHES} branches, 0 for ASPP")
 
     @property
     def stages(self) -> tuple[int, ...]:
-        return self.depths
+        return (*self.depths, *(2,) * self.cell)
 
-    @property
-    def choices(self) -> tuple[tuple[str, ...], ...]:
+    @cached_property
+    def choices(self) -> tuple[tuple[str, ...], ...]:  # made once: a cell's are long
         first = (*SPACE_OPERATORS, *NARROW_OPERATORS) if self.narrow_ratio else SPACE_OPERATORS
         keeps = (*first, "skip") if self.skip else first
-        return tuple(keeps if layer else first for depth in self.depths for layer in range(depth))
+        chain = tuple(keeps if layer else first for depth in self.depths for layer in range(depth))
+        return (*chain, *cell_choices(self.cell, cell_operators()))
 
     @property
     def baselines(self) -> tuple[str, ...]:
@@ -134,12 +159,26 @@ class PortraitSpace(SearchSpace):
     def is_baseline(self, name: str) -> bool:
         return _BASELINE.fullmatch(name) is not None
 
+    @property
+    def cell_place(self) -> CellPlace:
+        """Where a cell is, and how wide."""
+        return CellPlace(
+            self.widths[-1], self.aspp_channels, self.decoder_channels, self.height // 32, self.width // 32, 32
+        )
+
+    def branches_of(self, operators: tuple[str, ...]) -> tuple[Branch, ...]:
+        """The cell's branches of an architecture's operators."""
+        return branches_of(operators[sum(self.depths) :])
+
     def graph(self, operators: tuple[str, ...]) -> Graph:
+        searched = self.cell and not (len(operators) == 1 and self.is_baseline(operators[0]))
+        return self._macro(*self.encoder(operators), self.branches_of(operators) if searched else ())
+
+    def encoder(self, operators: tuple[str, ...]) -> tuple[int, list[OpSpec]]:
+        """The stem's channels and the blocks behind it, of a searchable architecture or a baseline."""
         if len(operators) == 1 and self.is_baseline(operators[0]):
-            stem, blocks = self._mobilenetv3(operators[0])
-        else:
-            stem, blocks = self.stem_channels, self._chain(operators)
-        return self._macro(stem, blocks)
+            return self._mobilenetv3(operators[0])
+        return self.stem_channels, self._chain(operators)
 
     def _chain(self, operators: tuple[str, ...]) -> list[OpSpec]:
         specs: list[OpSpec] = []
@@ -198,39 +237,66 @@ class PortraitSpace(SearchSpace):
             channels, stride_total = out_channels, stride_total * stride
         return stem, specs
 
-    def _macro(self, stem_channels: int, blocks: list[OpSpec]) -> Graph:
-        nodes = [
-            Node(
-                OpSpec("conv", 3, stem_channels, self.height, self.width, 2, 3, activation="hswish"),
-                (INPUT,),
+    def _macro(self, stem_channels: int, blocks: list[OpSpec], branches: tuple[Branch, ...]) -> Graph:
+        nodes = encoder_nodes(self.height, self.width, stem_channels, blocks)
+        encoder = encoder_features(nodes, self.height)
+        if branches:
+            self.cell_place.append(nodes, branches, len(nodes) - 1)
+        else:
+            aspp = OpSpec(
+                "aspp",
+                nodes[-1].spec.out_channels,
+                self.decoder_channels,
+                *nodes[-1].spec.output_size,
+                hidden_channels=self.aspp_channels,
+                dilation=self.aspp_dilation,
             )
-        ]
-        last_at: dict[int, int] = {}
-        for spec in blocks:
-            nodes.append(Node(spec, (len(nodes) - 1,)))
-            last_at[self.height // spec.output_size[0]] = len(nodes) - 1
-        decoder = self.decoder_channels
-        aspp = OpSpec(
-            "aspp",
-            nodes[-1].spec.out_channels,
-            decoder,
-            *nodes[-1].spec.output_size,
-            hidden_channels=self.aspp_channels,
-            dilation=self.aspp_dilation,
-        )
-        nodes.append(Node(aspp, (len(nodes) - 1,)))
-        for stride in (16, 8, 4):
-            deep, size = len(nodes) - 1, (self.height // stride, self.width // stride)
-            encoder = last_at[stride]
-            lateral = OpSpec("conv", nodes[encoder].spec.out_channels, decoder, *size)
-            add = OpSpec("upsample_add", decoder, decoder, *nodes[deep].spec.output_size, scale=2)
-            nodes.append(Node(lateral, (encoder,)))
-            nodes.append(Node(add, (deep, len(nodes) - 1)))
-            nodes.append(Node(OpSpec("dwsep", decoder, decoder, *size, kernel_size=3), (len(nodes) - 1,)))
-        head = OpSpec("head", decoder, self.num_classes, self.height // 4, self.width // 4, scale=4)
-        nodes.append(Node(head, (len(nodes) - 1,)))
-        probability = OpSpec("probability", self.num_classes, self.num_classes, self.height, self.width)
-        nodes.append(Node(probability, (len(nodes) - 1,)))
+            nodes.append(Node(aspp, (len(nodes) - 1,)))
+        append_decoder(nodes, encoder, self.height, self.decoder_channels, self.num_classes)
         graph = tuple(nodes)
         check_graph(graph)
         return graph
+
+    def write(self, operators: tuple[str, ...]) -> str:
+        codes = [self.codes[name] for name in operators[: sum(self.depths)]]
+        stages = self.stage_slices()[: len(self.depths)]
+        cell = [write_cell(self.branches_of(operators))] if self.cell else []
+        return "/".join([*("-".join(codes[stage]) for stage in stages), *cell])
+
+    def read(self, body: str) -> tuple[str, ...]:
+        chain, separator, cell = body.partition("/F:") if self.cell else (body, "", "")
+        return (*super().read(chain), *(names_of(read_cell(f"F:{cell}")) if separator else ()))
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        if not self.cell or architecture.is_baseline:
+            return architecture
+        own = architecture.operators
+        return self.architecture((*own[: sum(self.depths)], *names_of(canonical(self.branches_of(own)))))
+
+    def template(self) -> Template:
+        if self.cell:
+            raise no_template(self.text)
+        return super().template()
+
+    def searchable_nodes(self) -> list[int | None]:
+        if not self.cell:
+            return super().searchable_nodes()
+        layers, nodes = sum(self.depths), len(self.architecture([options[0] for options in self.choices]).graph())
+        cell = {1 + layers + branch: layers + 2 * branch + 1 for branch in range(self.cell)}
+        return [index - 1 if 0 < index <= layers else cell.get(index) for index in range(nodes)]
+
+    def random_by_stage(self, rng: np.random.Generator) -> Architecture:
+        drawn = super().random_by_stage(rng)
+        if not self.cell:
+            return drawn
+        cell = spread_cell(self.cell, self.choices[-1], rng)
+        return self.architecture((*drawn.operators[: sum(self.depths)], *names_of(cell)))
+
+    def cover(self) -> list[Architecture]:
+        if not self.cell:
+            return super().cover()
+        chain = self.choices[: sum(self.depths)]
+        return [
+            self.architecture((*(options[k % len(options)] for options in chain), *names_of(cell)))
+            for k, cell in enumerate(cover_cells(self.cell, self.choices[-1]))
+        ]

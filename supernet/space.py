@@ -83,6 +83,10 @@ class SearchSpace(abc.ABC):
         """
         return self._template
 
+    def searchable_nodes(self) -> list[int | None]:
+        """Which column of `choices` each node's operator is of, None for a fixed one; a node has one index in all graphs."""
+        return [slot.column for slot in self.template().slots]
+
     def encode(self, architectures: Sequence[Architecture]) -> IntArray:
         """`(len(architectures), len(choices))`: which of its layer's options each operator is, from 0.
 
@@ -128,6 +132,10 @@ class SearchSpace(abc.ABC):
     def baseline(self, name: str) -> Architecture:
         """The baseline of that name."""
         return Architecture(self, (name,))
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The one architecture that stands for all that are the same network but for the order of weights; itself here."""
+        return architecture
 
     def random(self, rng: np.random.Generator) -> Architecture:
         """An architecture drawn uniformly."""
@@ -201,6 +209,10 @@ class Architecture:
     def is_baseline(self) -> bool:
         """Whether this is a fixed network of the macro."""
         return len(self.operators) == 1 and self.space.is_baseline(self.operators[0])
+
+    def canonical(self) -> Architecture:
+        """What stands for all architectures that are the same network; see `SearchSpace.canonical`."""
+        return self.space.canonical(self)
 
     def graph(self) -> Graph:
         """Its operators and what feeds them, in topological order."""

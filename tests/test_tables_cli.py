@@ -129,6 +129,16 @@ class TestShow:
             "     0.100  sepconv_k3 40->40 at 16x16",
         ]
 
+    def test_operators_of_cells_by_their_rates(self):
+        specs = [OpSpec("atrous", 16, 8, 4, 4, kernel_size=3, label=label) for label in ("6x21", "1x1", "21x6")]
+        specs += [OpSpec("pyramid", 16, 8, 4, 4, label="2x4"), OpSpec("concat", 8, 16, 4, 4)]
+        text = lines_of(Table(tuple(row(spec) for spec in specs), MANIFEST))
+        assert [line.split("  ")[0].rstrip() for line in text[4:8]] == [
+            *("atrous_k3 1x1", "atrous_k3 21x6", "atrous_k3 6x21"),
+            "pyramid 2x4",
+        ]
+        assert text[-1].endswith("concat 8->16 at 4x4")
+
     def test_missing_and_strides(self):
         specs = [OpSpec(kind, 16, 24, 64, 64, 2) for kind in ("sepconv", "dilconv")]
         table = Table((*ROWS, *(row(spec) for spec in specs)), MANIFEST)

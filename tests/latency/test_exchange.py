@@ -331,7 +331,9 @@ lines = st.text(
 
 @st.composite
 def specs(draw):
-    kind = draw(st.sampled_from(["conv", "mbconv", "sepconv", "skip", "aspp", "upsample_add", FOREIGN]))
+    kind = draw(
+        st.sampled_from(["conv", "mbconv", "sepconv", "skip", "aspp", "upsample_add", "atrous", "concat", FOREIGN])
+    )
     channels, out = draw(sizes), draw(sizes)
     place = {"height": draw(sizes), "width": draw(sizes)}
     kernel, act = draw(st.sampled_from([1, 3, 5])), draw(st.sampled_from(["relu", "hswish", "none"]))
@@ -340,6 +342,10 @@ def specs(draw):
             return OpSpec(kind, channels, channels, **place)
         case "upsample_add":
             return OpSpec(kind, channels, channels, **place, scale=draw(st.integers(1, 8)))
+        case "atrous":
+            return OpSpec(kind, channels, out, **place, kernel_size=3, label=f"{draw(sizes)}x{draw(sizes)}")
+        case "concat":
+            return OpSpec(kind, channels, channels * draw(st.integers(1, 5)), **place)
         case "aspp":
             return OpSpec(kind, channels, out, **place, hidden_channels=draw(sizes), dilation=draw(st.integers(1, 9)))
         case "mbconv":

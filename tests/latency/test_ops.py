@@ -48,6 +48,11 @@ BY_HAND = [
     # 3x3 8->16 and 16->16, 1x1 8->16, all at the output's 4x4; the 1x1 has no batch normalisation.
     (OpSpec("basic_block", 8, 16, 8, 8, 2), (1152 + 2304 + 128) * 16, 1152 + 32 + 2304 + 32 + 128),
     (OpSpec("classifier", 8, 10, 4, 4, 4), 80, 16 + 80 + 10),
+    # Depthwise 3x3 and 1x1 at every pixel, whatever the rates; 16 and 32 of BN.
+    (OpSpec("atrous", 8, 16, 4, 6, kernel_size=3, label="6x21"), (72 + 128) * 24, 72 + 16 + 128 + 32),
+    # 1x1 on the eight cells of the grid.
+    (OpSpec("pyramid", 8, 16, 4, 6, label="4x2"), 128 * 8, 128 + 32),
+    (OpSpec("concat", 8, 24, 4, 6), 0, 0),
 ]
 
 
@@ -162,7 +167,7 @@ def test_foreign_operator_keeps_its_name_and_claims_no_work():
         _ = spec.macs
     with pytest.raises(UsageError, match="needs a label"):
         OpSpec(FOREIGN, 32, 64, 16, 16)
-    with pytest.raises(UsageError, match="only a foreign operator has one"):
+    with pytest.raises(UsageError, match="only atrous, foreign, pyramid have one"):
         OpSpec("skip", 32, 32, 16, 16, label="identity")
     with pytest.raises(UsageError, match="label is"):
         OpSpec(FOREIGN, 32, 64, 16, 16, label="a\x1b[31m")

@@ -58,7 +58,7 @@ def test_an_extracted_subnet_is_a_copy(supernet, images):
 def test_only_the_chosen_path_gets_gradients(supernet, images):
     architecture = TINY.architecture(["mbconv_k3", "sepconv_k5", "shuffle", "dilconv_k3", "skip"])
     supernet.logits(images, architecture).mean().backward()
-    chosen = {supernet._key(index, node) for index, node in enumerate(architecture.graph())}
+    chosen = {supernet._key(index, node.spec) for index, node in enumerate(architecture.graph())}
     for name, module in supernet.operators.items():
         for parameter in module.parameters():
             assert (parameter.grad is not None) == (name in chosen), name

@@ -18,6 +18,13 @@ SPECS = [
     OpSpec("upsample_add", 6, 6, 12, 10, scale=1),
     OpSpec("probability", 3, 3, 12, 10),
     *NasBench201(height=8, width=12, channels=4, cells=1).specs(),
+    OpSpec("atrous", 6, 4, 12, 10, kernel_size=3, label="1x6"),
+    OpSpec("atrous", 6, 4, 12, 10, kernel_size=3, label="15x21"),
+    OpSpec("pyramid", 6, 4, 12, 10, label="4x2"),
+    OpSpec("pyramid", 6, 4, 12, 10, label="8x4"),
+    OpSpec("pyramid", 6, 4, 12, 10, label="1x1"),
+    OpSpec("concat", 3, 15, 12, 10),
+    OpSpec("concat", 3, 3, 12, 10),
 ]
 
 

@@ -136,7 +136,7 @@ def test_narrow_blocks_are_those_of_a_space_with_that_expansion():
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("landscape", UnknownSpaceError, "unknown space 'landscape'; known: nasbench201, portrait"),
+        ("landscape", UnknownSpaceError, "unknown space 'landscape'; known: dpc, nasbench201, portrait"),
         ("portrait:depth=3", UsageError, "setting 'depth=3' is not known; portrait has resolution, height"),
         ("portrait:height=big", UsageError, "'big' is not such as 256"),
         ("portrait:height=100", UsageError, "height is 100; portrait needs a multiple of 32"),
