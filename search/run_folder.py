@@ -26,6 +26,7 @@ from latlas.latency.record import canonical_json
 from latlas.latency.runtime import openvino_build
 from latlas.search.finish import write_json
 from latlas.search.history_file import FILE_NAME
+from latlas.search.proxy_task import ProxyTask
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import SearchConfig
 from latlas.supernet.augment import Augmentation
@@ -43,7 +44,7 @@ _LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "scipy", "torch")
 
 def identity(
     saved: SavedPredictor,
-    supernet: Supernet,
+    weights: Supernet | ProxyTask,
     training: Dataset,
     validation: Dataset,
     setting: Setting,
@@ -59,9 +60,9 @@ def identity(
         "setting": asdict(setting),
         "augmentation": None if augmentation is None else asdict(augmentation),
         "data": {"name": data, "training": data_sha256(training), "validation": data_sha256(validation)},
-        "space": supernet.space.text,
+        "space": weights.space.text,
         "predictor": predictor_sha256(saved),
-        "supernet": weights_sha256(supernet),
+        **({"supernet": weights_sha256(weights)} if isinstance(weights, Supernet) else weights.identity()),
         "versions": {
             "latlas": latlas_version(),
             "openvino": openvino_build(),

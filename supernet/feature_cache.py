@@ -47,6 +47,14 @@ class FeatureCache:
         self.folder, self.limit_gb = folder, limit_gb
         self._given = set[str]()
 
+    def require_room(self, needed: int) -> None:
+        """Raises `UsageError` where so many bytes at once are beyond the limit, whatever else were deleted for them."""
+        if needed > self.limit_gb * GB:
+            raise UsageError(
+                f"the features take {needed / GB:.2f} GB, the limit of {self.folder} is {self.limit_gb:g} GB; "
+                "raise the limit, or take fewer copies, fewer images or a lower resolution"
+            )
+
     def features(
         self,
         backbone: Backbone,
@@ -92,11 +100,7 @@ class FeatureCache:
         found = {one.name: one for one in self.folder.iterdir() if _is_ours(one)}
         sizes = {one: sum(file.stat().st_size for file in path.iterdir()) for one, path in found.items()}
         held = sum(size for one, size in sizes.items() if one in self._given)
-        if held + needed > self.limit_gb * GB:
-            raise UsageError(
-                f"the features take {(held + needed) / GB:.2f} GB, the limit of {self.folder} is {self.limit_gb:g} GB; "
-                "raise the limit, or take fewer copies, fewer images or a lower resolution"
-            )
+        self.require_room(held + needed)
         free = sorted((one for one in sizes if one not in self._given), key=lambda one: _last_used(found[one]))
         while sum(sizes.values()) + needed > self.limit_gb * GB:
             oldest = free.pop(0)

@@ -6,7 +6,7 @@ kept, and a training that is stopped early. Loss, optimiser and schedule are tho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,13 +58,17 @@ class CellTraining:
         self._optimizer = adamw(self.rest, config.learning_rate, config.weight_decay)
         self._name = f"cell {graph_hash(graph)}"
 
-    def advance(self, step: int) -> CellTraining:
-        """The same, after `step` steps in all of the config's; raises `DivergedError`, and `UsageError` for a step behind."""
+    def advance(self, step: int, before_each: Callable[[], None] = lambda: None) -> CellTraining:
+        """The same, after `step` steps in all of the config's; `before_each` may raise to end it.
+
+        Raises `DivergedError`, and `UsageError` for a step behind.
+        """
         config, training = self.config, self.data.training
         if not self.step <= step <= config.steps:
             raise UsageError(f"{self._name} is at step {self.step} of {config.steps}; it does not go on to {step}")
         self.rest.train()
         while self.step < step:
+            before_each()
             chosen, epoch = chosen_samples(training.count, config.batch_size, config.seed, self.step)
             features, masks = training.batch(chosen + epoch % training.copies * training.count, self.device)
 
