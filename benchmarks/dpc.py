@@ -121,7 +121,7 @@ def loaded(arguments: argparse.Namespace, space: SearchSpace) -> tuple[ProxyTask
         cache = FeatureCache(arguments.cache or Path(tempfile.mkdtemp(prefix="latlas-dry-")))
         return ProxyTask(space, backbone, cache, config), synthetic(24, *size, 0), synthetic(8, *size, 1)
     training, validation = (load_folder(arguments.data, split, *size) for split in ("train", "val"))
-    cache = FeatureCache(arguments.cache or cache_folder() / "features", arguments.cache_limit_gb)
+    cache = FeatureCache(arguments.cache or cache_folder() / "features")
     calibration = calibration_images(subset(training, CALIBRATION_IMAGES, 1).images)
     return ProxyTask.load(arguments.backbone, space, calibration, cache, config), training, validation
 
@@ -157,8 +157,8 @@ def speed(
 ) -> Record:
     """Candidates a minute, and what a whole network's training takes of as many steps, and of all."""
     seconds = median(kept.found[str(one), f"proxy {arguments.proxy_steps}"]["seconds"] for one in networks)
-    steps = arguments.end_to_end_steps
-    brief = kept.found[str(whole), f"end to end {steps}"]["seconds"] * arguments.proxy_steps / steps
+    brief = kept.found[str(whole), f"end to end {arguments.end_to_end_steps}"]["seconds"]
+    brief *= arguments.proxy_steps / arguments.end_to_end_steps
     full = median(kept.found[str(one), f"full {arguments.steps} 0"]["seconds"] for one in networks)
     return {
         "seconds_a_candidate": seconds,
@@ -188,7 +188,6 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--cache", type=Path)
-    parser.add_argument("--cache-limit-gb", type=float, default=8.0)
     parser.add_argument("--passes", type=int, default=24)
     parser.add_argument("--threads", type=int, default=0, help="torch's; 0 for as many as it takes")
     parser.add_argument("--samples", type=Path, help="a file that keeps what is finished")

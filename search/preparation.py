@@ -76,13 +76,17 @@ def prepare(
             torch.manual_seed(config.seed)
             return Subnet(architecture.graph())
 
+    scored, calibrating_there = resized(scored, *size), resized(calibrating, *size)
+    unscored = resized(unscored, *size) if len(unscored) else unscored
+    if isinstance(weights, ProxyTask):
+        weights.require_fitting(config, scored, unscored, calibrating_there)
     return Prepared(
         space.baseline(config.baseline),
-        resized(scored, *size),
-        resized(unscored, *size) if len(unscored) else unscored,
-        resized(calibrating, *size),
+        scored,
+        unscored,
+        calibrating_there,
         calibration_images(calibrating.images),
-        calibration_images(resized(calibrating, *size).images),
+        calibration_images(calibrating_there.images),
         fresh,
         weights.extract if config.inherit and isinstance(weights, Supernet) else fresh,
     )

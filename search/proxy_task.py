@@ -18,6 +18,8 @@ from latlas.latency.errors import DivergedError, UsageError
 from latlas.search.loop import History
 from latlas.search.proxy_rungs import Rungs, rungs_of
 from latlas.search.run_journal import RunJournal, share
+from latlas.search.search_config import SearchConfig
+from latlas.search.strategy_names import TRAINED_STRATEGIES
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.backbone_file import load_backbone
 from latlas.supernet.cut import Backbone, cut_of
@@ -73,6 +75,31 @@ class ProxyTask:
         """What of it decides a search's result, as JSON."""
         return {"backbone": weights_sha256(self.backbone), "proxy": asdict(self.config)}
 
+    def require_fitting(self, config: SearchConfig, scored: Dataset, unscored: Dataset, calibrating: Dataset) -> None:
+        """Raises `UsageError` for a search that this cannot score, and where features are larger than the cache may be."""
+        if config.inherit:
+            raise UsageError(
+                "--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway"
+            )
+        if config.strategy in TRAINED_STRATEGIES:
+            raise UsageError(
+                f"strategy {config.strategy!r} trains on a supernet's weights; with a backbone take another one"
+            )
+        if config.accuracy_predictor and self.config.pruner != "none":
+            raise UsageError("an accuracy predictor learns from scores of equal steps; take the pruner none with it")
+        if not len(unscored):
+            raise UsageError("there are too few images to train cells on some and to score them on others")
+        size, own = tuple(scored.images.shape[2:]), tuple(self.space.input_shape()[1:])
+        if size != own:
+            raise UsageError(
+                f"training images are {size[0]}x{size[1]}, the cells of {self.space.text} are of {own[0]}x{own[1]}; "
+                "give images of that size"
+            )
+        augmented = FeaturePlan(Augmentation(), self.config.copies)
+        sets = ((unscored, augmented), (scored, FeaturePlan()), (calibrating, FeaturePlan()))
+        sizes = [layout_of(self.backbone, images, plan).size_bytes.values() for images, plan in sets]
+        self.cache.require_room(sum(map(sum, sizes)))
+
     def fresh(self, architecture: Architecture, seed: int) -> Subnet:
         """A whole network as its training begins."""
         with torch.random.fork_rng(devices=[]):
@@ -88,9 +115,6 @@ class ProxyScorer:
         train: As finalists are trained, for the proxy's steps.
         scored, unscored, calibrating: Images of which quality is, that cells are trained on, of which statistics are.
         on_note: Told what takes long, and what fails.
-
-    Raises `UsageError` where the features are larger than the cache may be, before any is computed, and where there are no
-    images to train on.
     """
 
     def __init__(
@@ -104,8 +128,6 @@ class ProxyScorer:
         calibrating: Dataset,
         on_note: Callable[[str], None],
     ) -> None:
-        if not len(unscored):
-            raise UsageError("there are too few images to train cells on some and to score them on others")
         self.task, self.journal, self.on_note = task, journal, on_note
         self.train = replace(train, steps=task.config.steps, height=None, width=None, ema_decay=None)
         self.rungs = Rungs(task.config.steps, task.config.pruner)
@@ -113,8 +135,6 @@ class ProxyScorer:
         augmented = FeaturePlan(augmentation, task.config.copies if augmentation else 1, train.seed)
         self._sets = ((unscored, augmented), (scored, FeaturePlan()), (calibrating, FeaturePlan()))
         self._data: ProxyData | None = None
-        sizes = [layout_of(task.backbone, images, plan).size_bytes.values() for images, plan in self._sets]
-        task.cache.require_room(sum(map(sum, sizes)))
 
     @property
     def data(self) -> ProxyData:

@@ -38,16 +38,9 @@ def make_scorer(
     config: SearchConfig,
     on_note: Callable[[str], None],
 ) -> Scorer:
-    """The scorer of a run; raises `UsageError` for what a proxy task does not go with, and for features beyond their limit."""
+    """The scorer of a run."""
     if isinstance(weights, Supernet):
         return SupernetScorer(journal, weights, prepared)
-    if config.inherit:
-        raise UsageError("--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway")
-    if config.accuracy_predictor and weights.config.pruner != "none":
-        raise UsageError("an accuracy predictor learns from scores of equal steps; take the pruner none with it")
-    size, own = tuple(prepared.scored.images.shape[2:]), tuple(weights.space.input_shape()[1:])
-    if size != own:
-        raise UsageError(f"training images are {size[0]}x{size[1]}; the cells of {weights.space.text} are of {own}")
     return ProxyScorer(
         weights,
         journal,
