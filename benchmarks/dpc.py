@@ -51,7 +51,7 @@ from latlas.supernet.train import TrainConfig, train_subnet
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from benchmarks.constraint import Known, known_of
-from benchmarks.strategies import over_seeds
+from benchmarks.scores import over_seeds
 
 DRY_SPACE = (
     "dpc:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,backbone=m3-s3-m3-m3,branches=3,"

@@ -122,9 +122,11 @@ def explore(
         history = run_search(strategy, constraint, scorer.score, config.evaluations, **options)
     shared: Shared | None = None
     if config.storage is not None:
-        history, shared = take_shared(journal, weights.space, constraint, context, scorer.score, history, config, options)
+        history, shared = take_shared(
+            journal, weights.space, constraint, context, scorer.score, history, config, options
+        )
     file.update(history, write=False)
-    front = measured_front(history, constraint, session, listener.on_note) if config.front else []
+    front = measured_front(scorer.settled(history), constraint, session, listener.on_note) if config.front else []
     file.add("front", front, journal.seconds())
     finalists = elect(scorer.settled(history), constraint, session, config.finalists, listener.on_note)
     file.add("finalist", finalists, journal.seconds())

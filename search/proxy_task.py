@@ -30,7 +30,7 @@ from latlas.supernet.fingerprint import weights_sha256
 from latlas.supernet.network import Subnet
 from latlas.supernet.proxy import CellTraining, ProxyData
 from latlas.supernet.space import Architecture, SearchSpace
-from latlas.supernet.train import TrainConfig, training_device
+from latlas.supernet.train import TrainConfig, fitting_size, training_device
 
 KIND = "proxy"
 
@@ -89,12 +89,7 @@ class ProxyTask:
             raise UsageError("an accuracy predictor learns from scores of equal steps; take the pruner none with it")
         if not len(unscored):
             raise UsageError("there are too few images to train cells on some and to score them on others")
-        size, own = tuple(scored.images.shape[2:]), tuple(self.space.input_shape()[1:])
-        if size != own:
-            raise UsageError(
-                f"training images are {size[0]}x{size[1]}, the cells of {self.space.text} are of {own[0]}x{own[1]}; "
-                "give images of that size"
-            )
+        fitting_size(self.space.cover()[0].graph(), scored, None, None, "training images")
         augmented = FeaturePlan(Augmentation(), self.config.copies)
         sets = ((unscored, augmented), (scored, FeaturePlan()), (calibrating, FeaturePlan()))
         sizes = [layout_of(self.backbone, images, plan).size_bytes.values() for images, plan in sets]

@@ -124,7 +124,7 @@ def _front_table(result: Mapping[str, Any]) -> str:
     return f"""<h2>Front</h2>
 <p>What no other network beats in both, measured. Its area below the budget is
 {100 * result["front_hypervolume"]:.2f} ms &times; % mIoU.</p>
-<table><tr><th></th><th>latency, ms</th><th>interval</th><th>supernet mIoU, %</th></tr>
+<table><tr><th></th><th>latency, ms</th><th>interval</th><th>{result["scored_by"]} mIoU, %</th></tr>
 {rows}</table>"""
 
 

@@ -83,7 +83,7 @@ def test_options_arrive_where_they_belong(files, asked, tiny):
         (["--inherit"], "--inherit is of a supernet's weights"),
         (["--strategy", "proxyless"], "with a backbone take another one"),
         (["--cache-limit-gb", "0.001"], "the features take .* GB, the limit of .* is 0.001 GB"),
-        (["--train-resolution", "64"], "training images are 64x64, the cells of dpc"),
+        (["--train-resolution", "40"], "training images are 40x40; the network needs multiples of"),
         (["--pruner", "halving", "--accuracy-predictor"], "take the pruner none with it"),
     ],
 )
