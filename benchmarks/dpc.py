@@ -66,7 +66,7 @@ class Work:
 
     def __init__(self, task: ProxyTask, training: Dataset, arguments: argparse.Namespace) -> None:
         self.task = task
-        self.config = TrainConfig(arguments.steps, arguments.batch_size, arguments.learning_rate, device="cpu")
+        self.config = TrainConfig(arguments.steps, arguments.batch_size, device="cpu")
         self.scored, self.rest = parted(training, min(arguments.score_images, len(training) // 2), 0)
         self.calibrating = subset(training, CALIBRATION_IMAGES, 1)
         self.calibration = calibration_images(self.calibrating.images)
@@ -186,7 +186,6 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=2)
     parser.add_argument("--score-images", type=int, default=192)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--passes", type=int, default=24)
     parser.add_argument("--threads", type=int, default=0, help="torch's; 0 for as many as it takes")
@@ -204,7 +203,7 @@ def main() -> None:
     work = Work(task, training, arguments)
     setting = {
         **task.identity(), "space": known.space.text, "data": arguments.data, "images": len(training), "val": len(validation),
-        **{name: getattr(arguments, name) for name in ("score_images", "batch_size", "learning_rate")},
+        **{name: getattr(arguments, name) for name in ("score_images", "batch_size", "copies")},
     }  # fmt: skip
     kept = KeptLines(arguments.samples, setting)
     networks = list(dict.fromkeys((*compared.values(), *cells)))
