@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -80,7 +81,7 @@ class Work:
             self.task.cache.features(self.task.backbone, *one, "benchmark") for one in zip(images, plans, strict=True)
         ]
         self._data = ProxyData(self.task.backbone.cut, *of)
-        return {"bytes": sum(array.nbytes for one in of for array in (*one.taps, one.masks))}
+        return {"bytes": sum(one.size_bytes for one in of)}
 
     def proxy(self, one: Architecture) -> Record:
         """mIoU of a cell on images that it was not trained on, as a search scores it."""
@@ -212,15 +213,12 @@ def main() -> None:
     mine = networks[part - 1 :: parts]
     steps = arguments.end_to_end_steps
     for one in mine:
-        kept.get(one, f"proxy {arguments.proxy_steps}", lambda one=one: work.proxy(one))  # type: ignore[misc]
+        kept.get(one, f"proxy {arguments.proxy_steps}", partial(work.proxy, one))
     kept.get(compared["aspp"], f"end to end {steps}", lambda: work.train(compared["aspp"], steps, 0, work.scored))
     for seed in range(arguments.seeds):
         for number, one in enumerate(mine, start=1):
-            kept.get(
-                one,
-                f"full {arguments.steps} {seed}",
-                lambda one=one, seed=seed: work.train(one, arguments.steps, seed, validation),
-            )  # type: ignore[misc]
+            do = partial(work.train, one, arguments.steps, seed, validation)
+            kept.get(one, f"full {arguments.steps} {seed}", do)
             print(f"seed {seed}: {number} of {len(mine)} trained", file=sys.stderr, flush=True)
     if parts > 1:
         return

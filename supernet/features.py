@@ -74,6 +74,11 @@ class Features:
     count: int
     copies: int
 
+    @property
+    def size_bytes(self) -> int:
+        """What they take on the disk."""
+        return sum(tap.nbytes for tap in self.taps) + self.masks.nbytes
+
     def batch(self, rows: npt.NDArray[np.int64] | slice, device: torch.device) -> tuple[list[Tensor], Tensor]:
         """Features `(N, C, H, W)`, channels last, of each tap, and masks `(N, 1, H, W)` in 0..1, float, of these rows."""
         taps = [torch.from_numpy(np.array(tap[rows])).to(device).float() for tap in self.taps]

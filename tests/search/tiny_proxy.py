@@ -87,7 +87,8 @@ def run(
 
 def killed_in_features(number: int) -> None:
     """Have this process kill itself when so many sets of features were begun."""
-    write, done = FeatureCache._write, []
+    write: Any = FeatureCache._write
+    done: list[int] = []
 
     def dying(self: FeatureCache, *arguments: Any) -> None:
         def rows() -> Any:
@@ -98,7 +99,7 @@ def killed_in_features(number: int) -> None:
         done.append(0)
         write(self, *arguments[:3], rows(), *arguments[4:])
 
-    FeatureCache._write = dying  # type: ignore[method-assign]
+    FeatureCache._write = dying  # type: ignore[method-assign,assignment]
 
 
 def damaged(cache: Path) -> None:
