@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from latlas.commands import options
+from latlas.commands import options, proxy_options
 from latlas.commands.output import bar_of, note, print_result
 from latlas.latency.errors import UsageError
 from latlas.search.strategy_names import FRONT_STRATEGIES, SEARCHED_BY
@@ -17,12 +17,18 @@ from latlas.search.strategy_names import FRONT_STRATEGIES, SEARCHED_BY
 def search(
     predictor: Annotated[Path, typer.Option(help="Folder of a predictor.")] = Path("predictor"),
     supernet: Annotated[Path, typer.Option(help="Supernet checkpoint.")] = Path("supernet.safetensors"),
+    backbone: proxy_options.BackboneOption = None,
     data: options.DataOption = "synthetic",
     images: Annotated[int, typer.Option(help="How many synthetic training images.", min=16)] = 2000,
     budget_ms: Annotated[str, typer.Option(help="Milliseconds, or auto: the baseline's measured latency.")] = "auto",
     baseline: Annotated[
-        str, typer.Option(help="mobilenetv3_large, mobilenetv3_small, or narrowed: ..._x0.75.")
-    ] = "mobilenetv3_large",
+        str,
+        typer.Option(
+            help="mobilenetv3_large (default), mobilenetv3_small, or narrowed: ..._x0.75; of dpc aspp (default) or "
+            "dpc_cityscapes."
+        ),
+    ] = "",
+    rivals: proxy_options.RivalsOption = "",
     strategy: Annotated[
         str, typer.Option(help=f"{', '.join(SEARCHED_BY)}; optuna-* need the extra optuna.")
     ] = "evolution",
@@ -40,6 +46,13 @@ def search(
         str | None,
         typer.Option(help="Name of the study there; searches of one name share it, and each checks the others' best."),
     ] = None,
+    near_share: proxy_options.NearShareOption = 0.5,
+    proxy_steps: proxy_options.ProxyStepsOption = 300,
+    pruner: proxy_options.PrunerOption = "none",
+    copies: proxy_options.CopiesOption = 2,
+    from_nothing: proxy_options.FromNothingOption = False,
+    cache: proxy_options.CacheOption = None,
+    cache_limit_gb: proxy_options.CacheLimitOption = 8.0,
     arch_steps: Annotated[
         int, typer.Option(help="Steps that proxyless strategies train their architecture parameters.", min=1)
     ] = 500,
@@ -114,6 +127,7 @@ def search(
 ) -> None:
     """Search a supernet under a hard latency budget; the winner is measured, trained, exported and compared.
 
+    With --backbone candidates are cells of the predictor's space, each trained for --proxy-steps on its features.
     Killed or stopped, the same command goes on.
     """
     import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
@@ -123,12 +137,13 @@ def search(
     from latlas.search.loop import History
     from latlas.search.pipeline import search as run
     from latlas.search.progress import Progress
+    from latlas.search.proxy_task import ProxyConfig
     from latlas.search.report import comparison_rows
     from latlas.search.run_folder import RESULT, SUPERNET, discard
     from latlas.search.search_config import Listener, SearchConfig, require_searchable
     from latlas.search.tensorboard import TensorBoard
     from latlas.supernet.augment import Augmentation
-    from latlas.supernet.checkpoint import load_supernet, read_metadata
+    from latlas.supernet.checkpoint import file_kind, load_supernet, read_metadata
     from latlas.supernet.train import TrainConfig
 
     if pareto and strategy not in ("evolution", *FRONT_STRATEGIES):
@@ -141,10 +156,15 @@ def search(
     budget = None if budget_ms == "auto" else options.number_of(budget_ms, "--budget-ms")
     if (out / RESULT).exists() and not force:
         raise UsageError(f"{out} holds a finished search; choose another folder, or --force to replace it")
-    saved, weights = load_predictor(predictor), load_supernet(supernet)
+    saved = load_predictor(predictor)
     environment = saved.environment
-    space = weights.space
-    trained = read_metadata(supernet)
+    if backbone is None:
+        weights, trained = load_supernet(supernet), read_metadata(supernet)
+        space = weights.space
+    else:
+        file_kind(backbone)  # read whole when the images are there
+        space, trained = proxy_options.predictors_space(saved.space), {}
+        proxy = ProxyConfig(proxy_steps, copies, pruner, from_nothing)
     saved.require(space.text)
     require_here(environment, "search with this predictor here")  # before data is loaded and anything measured
     require_searchable(environment.precision, environment.batch)
@@ -152,7 +172,8 @@ def search(
     height, width = space.input_shape()[1:]
     config = SearchConfig(
         budget_ms=budget,
-        baseline=baseline,
+        baseline=baseline or ("mobilenetv3_large" if space.is_baseline("mobilenetv3_large") else "aspp"),
+        rivals=tuple(options.listed(rivals)) if rivals else (),
         strategy=chosen,
         evaluations=evaluations,
         finalists=finalists,
@@ -176,6 +197,7 @@ def search(
         latency_weight=latency_weight,
         storage=storage,
         study=study,
+        near_share=near_share,
         accuracy_predictor=accuracy_predictor,
         predicted=predicted,
         onnx=onnx,
@@ -188,6 +210,11 @@ def search(
         note(
             f"beginning anew: {', '.join(left)} of an earlier search in {out} {'is' if len(left) == 1 else 'are'} deleted"
         )
+    scored_by = (
+        weights
+        if backbone is None
+        else proxy_options.proxy_task(backbone, space, training, cache, cache_limit_gb, proxy, seed)
+    )
     with ExitStack() as stack:
         bar = stack.enter_context(bar_of("search"))
         board = stack.enter_context(TensorBoard(tensorboard)) if tensorboard is not None else None
@@ -210,7 +237,7 @@ def search(
         listener = Listener(note, on_candidate, on_training, on_architecture_step)
         result = run(
             saved,
-            weights,
+            scored_by,
             training,
             validation,
             out,
@@ -220,7 +247,6 @@ def search(
             listener,
             data,
         )
-    name = result["baseline"]["architecture"].rsplit("/", 1)[-1]
     print_result(
         result,
         json,
@@ -229,7 +255,7 @@ def search(
             f"budget {result['budget_ms']:.3f} ms, {result['evaluated']} candidates, {result['filtered']} dropped, "
             f"{result['unused']} passed over, "
             f"{result['measured']} measured to decide, {result['false_accepts']} false accepts",
-            *(f"{a:<26}{b:>16}{c:>20}" for a, b, c in [("", "searched", name), *comparison_rows(result)]),
+            *(f"{a:<26}{b:>16}" + "".join(f"{c:>20}" for c in others) for a, b, *others in comparison_rows(result)),
             *([f"{len(result['front'])} networks on the front, in the report"] if result["front"] else []),
             *filter(None, [accuracy_text(result["accuracy_predictor"])]),
             f"model {result['model']}, report {result['report']}",

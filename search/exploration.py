@@ -20,9 +20,11 @@ from latlas.search.limits import additive
 from latlas.search.loop import Candidate, History, LoopOptions, run_search
 from latlas.search.measured_front import measured_front
 from latlas.search.preparation import Prepared
+from latlas.search.proxy_task import ProxyTask
 from latlas.search.recorded import RecordedSuggestions
 from latlas.search.run_folder import HISTORY, RunFolder
 from latlas.search.run_journal import RunJournal
+from latlas.search.scoring import make_scorer, require_supernet
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.search.session import Anchors, Session, elect, open_session
 from latlas.search.shared_study import Shared, take_shared
@@ -31,8 +33,7 @@ from latlas.search.strategy_names import TRAINED_STRATEGIES
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
-from latlas.supernet.score import score
-from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space import SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Explored:
 def explore(
     run: RunFolder,
     saved: SavedPredictor,
-    supernet: Supernet,
+    weights: Supernet | ProxyTask,
     prepared: Prepared,
     setting: Setting,
     config: SearchConfig,
@@ -66,12 +67,14 @@ def explore(
     listener: Listener,
     folder: Path,
 ) -> Explored:
-    """Search; `folder` is for the operators that are measured. With `config.alternating` the supernet is trained in place.
+    """Search; `folder` is for the operators that are measured. `weights` are what candidates are scored by; with
+    `config.alternating` they, a supernet's, are trained in place.
 
     Raises `InfeasibleBudgetError` where the budget is impossible, before anything is scored, and `LatlasError` where no
     candidate held it when measured.
     """
     journal = run.journal
+    scorer = make_scorer(journal, weights, prepared, augmentation, config, listener.on_note)
     constraint, session, anchors = open_session(
         saved,
         Campaigns(setting, journal),
@@ -84,18 +87,17 @@ def explore(
         listener.on_note,
     )
     began_s = journal.seconds()
-    terms = _in_session(additive(saved.predictor, supernet.space), constraint.scale)
-    gradient = _trained(run, supernet, prepared, constraint, terms, config, augmentation, listener)
+    terms = _in_session(additive(saved.predictor, weights.space), constraint.scale)
+    gradient = _trained(run, weights, prepared, constraint, terms, config, augmentation, listener)
     context = StrategyContext(
-        terms, constraint.budget_ms, gradient.distribution if gradient else None, config.storage, config.study
+        terms,
+        constraint.budget_ms,
+        gradient.distribution if gradient else None,
+        config.storage,
+        config.study,
+        config.near_share,
     )
     file = HistoryFile(run.path / HISTORY, config.strategy, constraint.budget_ms)
-
-    def evaluate(architecture: Architecture) -> float:
-        def answer() -> float:
-            return score(supernet, architecture, prepared.score_calibration, prepared.scored).miou
-
-        return journal.ask("score", str(architecture), answer, share)
 
     def on_candidate(history: History) -> None:
         file.update(history, write=not journal.replaying)
@@ -112,26 +114,28 @@ def explore(
     accuracy: AccuracySearch | None = None
     if config.accuracy_predictor:
         accuracy = search_by_prediction(
-            run, supernet.space, constraint, context, evaluate, config, options, listener.on_note
+            run, weights.space, constraint, context, scorer.score, config, options, listener.on_note
         )
         history = accuracy.history
     else:
-        strategy = _strategy(journal, supernet.space, context, config)
-        history = run_search(strategy, constraint, evaluate, config.evaluations, **options)
+        strategy = _strategy(journal, weights.space, context, config)
+        history = run_search(strategy, constraint, scorer.score, config.evaluations, **options)
     shared: Shared | None = None
     if config.storage is not None:
-        history, shared = take_shared(journal, supernet.space, constraint, context, evaluate, history, config, options)
+        history, shared = take_shared(
+            journal, weights.space, constraint, context, scorer.score, history, config, options
+        )
     file.update(history, write=False)
-    front = measured_front(history, constraint, session, listener.on_note) if config.front else []
+    front = measured_front(scorer.settled(history), constraint, session, listener.on_note) if config.front else []
     file.add("front", front, journal.seconds())
-    finalists = elect(history, constraint, session, config.finalists, listener.on_note)
+    finalists = elect(scorer.settled(history), constraint, session, config.finalists, listener.on_note)
     file.add("finalist", finalists, journal.seconds())
     return Explored(constraint, session, anchors, history, finalists, file, front, accuracy, gradient, shared)
 
 
 def _trained(
     run: RunFolder,
-    supernet: Supernet,
+    weights: Supernet | ProxyTask,
     prepared: Prepared,
     constraint: LatencyConstraint,
     terms: Additive | None,
@@ -142,6 +146,7 @@ def _trained(
     """The distribution that a strategy by gradients draws of, trained in half the time at most; None for another."""
     if config.strategy not in TRAINED_STRATEGIES:
         return None
+    supernet = require_supernet(weights, config.strategy)
     limit_s = None if config.time_limit_s is None else config.time_limit_s / 2
     began_s = run.journal.seconds()
     listener.on_note(
@@ -175,10 +180,3 @@ def _in_session(terms: Additive | None, scale: float) -> Additive | None:
         return None
     pairwise = {pair: table * scale for pair, table in terms.pairwise.items()}
     return Additive(terms.constant * scale, [column * scale for column in terms.unary], pairwise)
-
-
-def share(value: object) -> float:
-    """A recorded quality; raises `ValueError` for what none is."""
-    if not isinstance(value, float | int) or not 0 <= value <= 1:
-        raise ValueError(f"{value!r} is no quality from 0 to 1")
-    return float(value)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from latlas.latency import interrupt
 from latlas.latency.errors import DivergedError, LatlasError
-from latlas.search.exploration import share
 from latlas.search.halving import Trial, successive_halving
 from latlas.search.loop import Candidate
 from latlas.search.preparation import Prepared
 from latlas.search.run_folder import RunFolder
+from latlas.search.run_journal import share
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.data import Dataset

@@ -21,6 +21,7 @@ from latlas.search.loop import Candidate, History
 from latlas.search.multi_objective import covered
 from latlas.search.onnx_export import export_onnx
 from latlas.search.preparation import Prepared
+from latlas.search.proxy_task import ProxyTask
 from latlas.search.search_config import SearchConfig
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet, Supernet
@@ -52,17 +53,17 @@ def contest(
     finalists: Sequence[Candidate],
     trainer: Trainer,
     prepared: Prepared,
-    supernet: Supernet,
+    weights: Supernet | ProxyTask,
     training: Dataset,
     validation: Dataset,
     config: SearchConfig,
-) -> tuple[Candidate, Contestant, Contestant]:
-    """The best finalist, and it and the baseline trained equally long, exported into the run's folder, and measured.
+) -> tuple[Candidate, list[Contestant]]:
+    """The best finalist; and it, the baseline and its rivals, trained equally long, exported into the run's folder, measured.
 
     With `inherit` the baseline is trained longer by as many steps as each of the supernet's operators had, before the search
     and in it.
     """
-    space, out = supernet.space, trainer.run.path
+    space, out = weights.space, trainer.run.path
     options = sum(map(len, space.choices)) / len(space.choices)
     shared_steps = config.supernet_steps + (explored.gradient.weight_steps if explored.gradient else 0)
     longer = round(shared_steps / options) if config.inherit else 0
@@ -74,18 +75,24 @@ def contest(
         return trainer.train(name, start, training, config.train, prepared.calibration)
 
     winner, subnet = train_best(finalists, trained, trainer.listener)
-    rival = trainer.train(
-        "baseline", prepared.fresh(prepared.baseline), training, baseline_config, prepared.calibration
+    networks, names = (
+        [(winner.architecture, subnet)],
+        ["winner", "baseline", *(f"rival-{one}" for one in config.rivals)],
     )
-    exported = [export(winner.architecture, subnet, out, "winner"), export(prepared.baseline, rival, out, "baseline")]
+    baselines = [prepared.baseline, *map(space.baseline, config.rivals)]
+    for name, one in zip(names[1:], baselines, strict=True):
+        start = prepared.fresh(one)
+        networks.append((one, trainer.train(name, start, training, baseline_config, prepared.calibration)))
+    exported = [export(*network, out, name) for network, name in zip(networks, names, strict=True)]
     onnx = export_onnx(subnet, out / "winner.onnx", trainer.listener.on_note) if config.onnx else None
     trainer.listener.on_note("measuring the exported networks")
     intervals = measure_final(exported, explored, prepared.baseline, trainer.listener.on_note)
+    steps = [config.train.steps, *[baseline_config.steps] * len(baselines)]
     contestants = [
-        Contestant(one.architecture, net, steps, score_subnet(net, validation), one, intervals[one.architecture])
-        for one, net, steps in zip(exported, (subnet, rival), (config.train.steps, baseline_config.steps), strict=True)
+        Contestant(one.architecture, net, took, score_subnet(net, validation), one, intervals[one.architecture])
+        for one, (_, net), took in zip(exported, networks, steps, strict=True)
     ]
-    return winner, replace(contestants[0], onnx=onnx), contestants[1]
+    return winner, [replace(contestants[0], onnx=onnx), *contestants[1:]]
 
 
 def measure_final(
@@ -129,6 +136,7 @@ def result_record(
     winner: Candidate,
     searched: Contestant,
     baseline: Contestant,
+    rivals: Sequence[Contestant],
     finalists: Sequence[Candidate],
     trials: Sequence[Trial[Candidate]],
 ) -> dict[str, Any]:
@@ -153,6 +161,7 @@ def result_record(
             constraint.predictor, winner.architecture.space, constraint.budget_ms / constraint.scale
         ),
         "baseline": _network_record(baseline),
+        "rivals": [_network_record(one) for one in rivals],
         "finalists": [_finalist_record(one, of_trial.get(one.architecture)) for one in finalists],
         "architecture_training": _training_record(explored.gradient),
         "accuracy_predictor": accuracy_record(explored.accuracy, explored.file.path.parent),

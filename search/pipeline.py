@@ -20,8 +20,10 @@ from latlas.search.finish import write_json
 from latlas.search.learnt import with_learnt
 from latlas.search.outcome import contest, require_within, result_record
 from latlas.search.preparation import prepare
+from latlas.search.proxy_task import ProxyTask
 from latlas.search.report import write_report
 from latlas.search.run_folder import RESULT, SUPERNET, RunFolder, identity, open_run, without_password
+from latlas.search.scoring import require_supernet, scored_by
 from latlas.search.search_config import Listener, SearchConfig
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.checkpoint import save_weights
@@ -31,7 +33,7 @@ from latlas.supernet.network import Supernet
 
 def search(
     saved: SavedPredictor,
-    supernet: Supernet,
+    weights: Supernet | ProxyTask,
     training: Dataset,
     validation: Dataset,
     out: Path,
@@ -49,30 +51,30 @@ def search(
     The winner's exported IR has been measured and is within the budget. Raises `InfeasibleBudgetError` with the fastest
     and the slowest latency there is where the budget is impossible, before anything is searched; `LatlasError` where no
     network held the budget when measured; `InterruptedRunError` for Ctrl-C; `EnvironmentMismatchError` where what was begun in
-    `out` was asked for something else. `supernet` stays as it is: with `config.alternating` a copy is trained.
+    `out` was asked for something else. `weights` stay as they are: with `config.alternating` a copy is trained.
     """
     listener = listener or Listener()
     if config.alternating:
-        supernet = copy.deepcopy(supernet)
-    prepared = prepare(saved, supernet, training, setting, config)
-    asked = identity(saved, supernet, training, validation, setting, config, augmentation, data)
+        weights = copy.deepcopy(require_supernet(weights, config.strategy))
+    prepared = prepare(saved, weights, training, setting, config)
+    asked = identity(saved, weights, training, validation, setting, config, augmentation, data)
     with open_run(out, asked) as run, _resumable(run), scratch_folder() as folder:
         if run.journal.recorded:
             listener.on_note(f"going on with the search in {out}, from {run.journal.recorded} answers in its journal")
-        explored = explore(run, saved, supernet, prepared, setting, config, augmentation, listener, folder)
+        explored = explore(run, saved, weights, prepared, setting, config, augmentation, listener, folder)
         trainer = Trainer(run, augmentation, listener)
         trials = rank_anew(explored.finalists, trainer, prepared, config)
         explored.file.add_trials(trials, run.journal.seconds())
         finalists = [trial.candidate for trial in trials] or explored.finalists
-        winner, searched, baseline = contest(
-            explored, finalists, trainer, prepared, supernet, training, validation, config
-        )
+        winner, networks = contest(explored, finalists, trainer, prepared, weights, training, validation, config)
+        searched, baseline, *rivals = networks
         constraint, seconds = explored.constraint, run.journal.seconds()
         constraint.confirm(winner.architecture, searched.interval)
-        for one in (searched, baseline):
+        for one in networks:
             explored.file.add_final(one.architecture, one.quality.miou, one.interval, one.steps, seconds)
         explored.file.write()
-        result = result_record(explored, winner, searched, baseline, finalists, trials) | {
+        result = result_record(explored, winner, searched, baseline, rivals, finalists, trials) | {
+            **scored_by(weights),
             "supernet_steps": config.supernet_steps,
             "config": {**without_password(asdict(config)), "setting": asdict(setting), "data": data},
             "predictor": str(out / "predictor"),
@@ -85,8 +87,8 @@ def search(
         if trained := explored.gradient if config.alternating else None:
             height, width = prepared.scored.images.shape[2:]
             metadata = {"steps": config.supernet_steps + trained.weight_steps, "height": height, "width": width}
-            save_weights(supernet, out / SUPERNET, metadata)
-        write_report(out / "report.html", result, explored.file.path, validation, [searched.subnet, baseline.subnet])
+            save_weights(require_supernet(weights, config.strategy), out / SUPERNET, metadata)
+        write_report(out / "report.html", result, explored.file.path, validation, [one.subnet for one in networks])
         # Last but the result: where it replaces the predictor that the search began with, as in the demo, a run killed
         # after it would not know itself again.
         save_predictor(out / "predictor", with_learnt(saved, constraint.learnt()), overwrite=True)

@@ -12,6 +12,7 @@ from latlas.latency.errors import UsageError
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.search.finish import calibration_images
+from latlas.search.proxy_task import ProxyTask
 from latlas.search.search_config import SearchConfig, require_searchable
 from latlas.supernet.data import Dataset, parted, resized, subset
 from latlas.supernet.network import Subnet, Supernet
@@ -27,14 +28,16 @@ class Prepared:
     """What a search works with.
 
     Candidates are compared on training images, `scored`, so that what is reported is of images that chose nothing; finalists
-    are trained on the others, `unscored`, for that. `calibration` are float batches `(n, 3, H, W)` that set statistics at the
-    data's size, `score_calibration` at the size that the shared weights know: at another, what is compared is how networks
-    bear the change. `fresh` gives an architecture's subnet as training begins with it, `start_of` that of a finalist.
+    are trained on the others, `unscored`, for that. `calibrating` are some of all at the same size, `score_calibration` they as
+    float batches `(n, 3, H, W)`, which set statistics, and `calibration` at the data's size: shared weights know the former,
+    and at another size what is compared is how networks bear the change. `fresh` gives an architecture's subnet as training
+    begins with it, `start_of` that of a finalist.
     """
 
     baseline: Architecture
     scored: Dataset
     unscored: Dataset
+    calibrating: Dataset
     calibration: list[Tensor]
     score_calibration: list[Tensor]
     fresh: Callable[[Architecture], Subnet]
@@ -42,13 +45,13 @@ class Prepared:
 
 
 def prepare(
-    saved: SavedPredictor, supernet: Supernet, training: Dataset, setting: Setting, config: SearchConfig
+    saved: SavedPredictor, weights: Supernet | ProxyTask, training: Dataset, setting: Setting, config: SearchConfig
 ) -> Prepared:
     """Check that all fits together, and part the images.
 
-    Raises `UsageError` and `EnvironmentMismatchError` where predictor, supernet, setting and config do not fit.
+    Raises `UsageError` and `EnvironmentMismatchError` where predictor, weights, setting and config do not fit.
     """
-    space = supernet.space
+    space = weights.space
     require_searchable(setting.precision, setting.batch)
     saved.require(
         space.text,
@@ -57,8 +60,9 @@ def prepare(
         streams=setting.streams,
         batch=setting.batch,
     )
-    if not space.is_baseline(config.baseline):
-        raise UsageError(f"{space.name} has no baseline {config.baseline!r}; it has {', '.join(space.baselines)}")
+    for name in (config.baseline, *config.rivals):
+        if not space.is_baseline(name):
+            raise UsageError(f"{space.name} has no baseline {name!r}; it has {', '.join(space.baselines)}")
     training_device(config.train.device)
     calibrating = subset(training, CALIBRATION_IMAGES, config.seed + 1)
     size = config.supernet_size or (training.images.shape[2], training.images.shape[3])
@@ -66,16 +70,23 @@ def prepare(
     scored, unscored = parted(training, score_images, config.seed)
 
     def fresh(architecture: Architecture) -> Subnet:
+        if isinstance(weights, ProxyTask):
+            return weights.fresh(architecture, config.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             return Subnet(architecture.graph())
 
+    scored, calibrating_there = resized(scored, *size), resized(calibrating, *size)
+    unscored = resized(unscored, *size) if len(unscored) else unscored
+    if isinstance(weights, ProxyTask):
+        weights.require_fitting(config, scored, unscored, calibrating_there)
     return Prepared(
         space.baseline(config.baseline),
-        resized(scored, *size),
-        resized(unscored, *size) if len(unscored) else unscored,
+        scored,
+        unscored,
+        calibrating_there,
         calibration_images(calibrating.images),
-        calibration_images(resized(calibrating, *size).images),
+        calibration_images(calibrating_there.images),
         fresh,
-        supernet.extract if config.inherit else fresh,
+        weights.extract if config.inherit and isinstance(weights, Supernet) else fresh,
     )

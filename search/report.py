@@ -54,21 +54,21 @@ img { max-width: 100% } code { word-break: break-all }
 """
 
 
-def comparison_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """`(what, searched, baseline)` as text: what the report and the command line print."""
-    baseline = result["baseline"]
-    return [(label, show(result[key]), show(baseline[key])) for key, label, show in COMPARED]
+def comparison_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Rows `(what, searched, baseline, its rivals...)` as text, names first: what the report and the command line print."""
+    others = [result["baseline"], *result["rivals"]]
+    names = ("", "searched", *(one["architecture"].rsplit("/", 1)[-1] for one in others))
+    return [names, *((label, *(show(one[key]) for one in (result, *others))) for key, label, show in COMPARED)]
 
 
 def write_report(
     path: Path, result: Mapping[str, Any], history: Path, validation: Dataset, networks: Sequence[Subnet]
 ) -> None:
-    """Write the report, of the result, the history's file, and the networks: the winner and the baseline, trained."""
+    """Write the report, of the result, the history's file, and the networks: the winner, the baseline and its rivals, trained."""
     frame, _ = read_history(history)
     scored = frame[(frame["phase"] == "search") & frame["quality"].notna()]
     rows = "".join(
-        f"<tr><td>{html.escape(what)}</td><td>{ours}</td><td>{theirs}</td></tr>"
-        for what, ours, theirs in comparison_rows(result)
+        f"<tr>{''.join(f'<td>{html.escape(one)}</td>' for one in row)}</tr>" for row in comparison_rows(result)
     )
     constraint = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in result["constraint"].items())
     environment = result["environment"]
@@ -78,20 +78,19 @@ def write_report(
 <h1>Searched within {result["budget_ms"]:.3f} ms</h1>
 {f"<p>Predicted to be within it: {html.escape(within)}.</p>" if within else ""}
 <p><code>{html.escape(result["architecture"])}</code></p>
-<table><tr><th></th><th>searched</th><th>{html.escape(result["baseline"]["architecture"].rsplit("/", 1)[-1])}</th></tr>
-{rows}</table>
+<table>{rows}</table>
 <p>{html.escape(environment["cpu_model"])}, OpenVINO {html.escape(environment["openvino_version"])},
 {environment["precision"]}, {environment["threads"]} thread(s). {result["evaluated"]} candidates were evaluated,
 {result["filtered"]} dropped by the constraint ({constraint}),
 {result["unused"]} passed over as they leave too much of the budget.</p>
 {f"<p>{html.escape(learnt)}</p>" if learnt else ""}
 {_cell(result["architecture"])}<h2>Finalists</h2>
-<table><tr><th></th><th>latency, ms</th><th>supernet mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
+<table><tr><th></th><th>latency, ms</th><th>{result["scored_by"]} mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
 {_finalist_rows(result["finalists"])}</table>
 {_front_table(result)}
-<h2>Candidates</h2><img alt="supernet mIoU against latency" src="{_plot(scored, result)}">
-<h2>Progress</h2><img alt="best supernet mIoU over evaluations" src="{_progress_plot(scored)}">
-<h2>Examples</h2><p>Image, mask, searched, baseline.</p>
+<h2>Candidates</h2><img alt="mIoU as scored against latency" src="{_plot(scored, result)}">
+<h2>Progress</h2><img alt="best mIoU as scored over evaluations" src="{_progress_plot(scored, result)}">
+<h2>Examples</h2><p>Image, mask, searched, baseline{", rivals" if result["rivals"] else ""}.</p>
 <img alt="examples" src="{_data_url(_examples(validation, networks))}">
 </body></html>
 """
@@ -125,7 +124,7 @@ def _front_table(result: Mapping[str, Any]) -> str:
     return f"""<h2>Front</h2>
 <p>What no other network beats in both, measured. Its area below the budget is
 {100 * result["front_hypervolume"]:.2f} ms &times; % mIoU.</p>
-<table><tr><th></th><th>latency, ms</th><th>interval</th><th>supernet mIoU, %</th></tr>
+<table><tr><th></th><th>latency, ms</th><th>interval</th><th>{result["scored_by"]} mIoU, %</th></tr>
 {rows}</table>"""
 
 
@@ -142,19 +141,19 @@ def _plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
     axes.scatter(result["latency_ms"], 100 * result["supernet_miou"], s=90, marker="*", label="winner, as exported")
     axes.axvline(result["budget_ms"], color="black", linestyle="--", linewidth=1, label="budget")
     axes.set_xlabel("latency, ms")
-    axes.set_ylabel("supernet mIoU, %")
+    axes.set_ylabel(f"{result['scored_by']} mIoU, %")
     axes.legend()
     return _png(figure)
 
 
-def _progress_plot(scored: pd.DataFrame) -> str:
+def _progress_plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
     """The best quality so far, and each candidate's, over the evaluations."""
     figure, axes = _axes()
     order = np.arange(1, len(scored) + 1)
     axes.scatter(order, 100 * scored["quality"], s=10, alpha=0.5, label="candidates")
     axes.step(order, 100 * scored["quality"].cummax(), where="post", color="black", linewidth=1.2, label="best so far")
     axes.set_xlabel("evaluations")
-    axes.set_ylabel("supernet mIoU, %")
+    axes.set_ylabel(f"{result['scored_by']} mIoU, %")
     axes.legend()
     return _png(figure)
 

@@ -17,9 +17,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from latlas.latency.environment import latlas_version
 from latlas.latency.errors import InfeasibleBudgetError
 from latlas.latency.journal import remove_journal
@@ -29,10 +26,12 @@ from latlas.latency.record import canonical_json
 from latlas.latency.runtime import openvino_build
 from latlas.search.finish import write_json
 from latlas.search.history_file import FILE_NAME
+from latlas.search.proxy_task import ProxyTask
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import SearchConfig
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.data import Dataset
+from latlas.supernet.fingerprint import data_sha256, weights_sha256
 from latlas.supernet.network import Supernet
 
 CONFIG, JOURNAL, HISTORY, RESULT, TRAININGS = "config.json", "journal.jsonl", FILE_NAME, "result.json", "trainings"
@@ -45,7 +44,7 @@ _LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "scipy", "torch")
 
 def identity(
     saved: SavedPredictor,
-    supernet: Supernet,
+    weights: Supernet | ProxyTask,
     training: Dataset,
     validation: Dataset,
     setting: Setting,
@@ -61,9 +60,9 @@ def identity(
         "setting": asdict(setting),
         "augmentation": None if augmentation is None else asdict(augmentation),
         "data": {"name": data, "training": data_sha256(training), "validation": data_sha256(validation)},
-        "space": supernet.space.text,
+        "space": weights.space.text,
         "predictor": predictor_sha256(saved),
-        "supernet": weights_sha256(supernet),
+        **({"supernet": weights_sha256(weights)} if isinstance(weights, Supernet) else weights.identity()),
         "versions": {
             "latlas": latlas_version(),
             "openvino": openvino_build(),
@@ -88,25 +87,6 @@ def predictor_sha256(saved: SavedPredictor) -> str:
         "samples": [asdict(sample) for sample in saved.samples],
     }
     return hashlib.sha256(canonical_json(record).encode()).hexdigest()
-
-
-def weights_sha256(network: torch.nn.Module) -> str:
-    """The sha256 of a network's parameters and buffers, with their names, types and shapes."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
-    return found.hexdigest()
-
-
-def data_sha256(dataset: Dataset) -> str:
-    """The sha256 of a data set's images, masks, and their names."""
-    found = hashlib.sha256()
-    for array in (dataset.images.numpy(), dataset.masks.numpy(), *dataset.native_masks):
-        found.update(f"{array.dtype} {array.shape}\n".encode())
-        found.update(np.ascontiguousarray(array).data)
-    found.update(canonical_json([dataset.sources, dataset.names]).encode())
-    return found.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

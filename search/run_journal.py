@@ -152,3 +152,10 @@ class RunJournal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._journal.close()
+
+
+def share(value: object) -> float:
+    """A recorded quality; raises `ValueError` for what none is."""
+    if not isinstance(value, float | int) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is no quality from 0 to 1")
+    return float(value)

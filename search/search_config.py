@@ -48,10 +48,14 @@ class SearchConfig:
     are drawn at random, quality is learnt from their scores, the strategy searches over predicted quality for `predicted`
     evaluations, in three rounds, and what is predicted best is scored. With `onnx` the winner is also written as ONNX,
     where the packages for that are installed.
+
+    `rivals` are further baselines that are trained, exported and measured as the baseline is. `near_share` is the share of its
+    draws that `near_best` makes near the best.
     """
 
     budget_ms: float | None = None
     baseline: str = "mobilenetv3_large"
+    rivals: tuple[str, ...] = ()
     strategy: str = "evolution"
     evaluations: int = 100
     finalists: int = 9
@@ -74,6 +78,7 @@ class SearchConfig:
     latency_weight: float = 0.2
     storage: str | None = None
     study: str | None = None
+    near_share: float = 0.5
     accuracy_predictor: bool = False
     predicted: int = 2000
     onnx: bool = True
@@ -85,6 +90,10 @@ class SearchConfig:
         for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if not 0 <= self.near_share <= 1:
+            raise UsageError(f"near_share is {self.near_share}; it must be a share from 0 to 1")
+        if len({self.baseline, *self.rivals}) != 1 + len(self.rivals):
+            raise UsageError(f"rivals are {', '.join(self.rivals)} beside {self.baseline}; name each baseline once")
         if self.strategy not in SEARCHED_BY:
             raise UsageError(f"unknown strategy {self.strategy!r}; known: {', '.join(SEARCHED_BY)}")
         if self.storage is not None and self.strategy not in (*OPTUNA_STRATEGIES, "front-nsgaii"):

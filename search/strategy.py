@@ -73,6 +73,7 @@ class StrategyContext:
 
     `terms` and `budget_ms` are the predictor as a sum and the limit, both in milliseconds of this session. `distribution` is a
     trained one over codes. `storage` is where Optuna keeps the study named `study`, for processes that share a search.
+    `near_share` is that of `NearBest`.
     """
 
     terms: Additive | None = None
@@ -80,6 +81,7 @@ class StrategyContext:
     distribution: Distribution | None = None
     storage: str | None = None
     study: str | None = None
+    near_share: float = 0.5
 
 
 def make_strategy(
@@ -111,7 +113,7 @@ def make_strategy(
     if name == "random":
         return RandomSearch(space, rng)
     if name == "near_best":
-        return NearBest(space, rng)
+        return NearBest(space, rng, near_share=context.near_share)
     if name == "evolution":
         return Evolution(space, rng, population=population)
     if name == "evolution-ofa":

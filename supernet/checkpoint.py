@@ -101,6 +101,13 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return found
 
 
+def file_kind(path: Path) -> str:
+    """`supernet` or `subnet`, what a file's weights are of; errors as `load_supernet`."""
+    _read_record(path, ("supernet", "subnet"))
+    with safe_open(path, framework="pt") as file:
+        return str(file.metadata()["format"]).removeprefix("latlas-")
+
+
 def save_training(
     path: Path,
     model: nn.Module,

@@ -6,7 +6,7 @@ given its own before it is scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import torch
@@ -34,8 +34,21 @@ def recalibrate(subnet: Subnet, images: Iterable[Tensor]) -> Subnet:
     Example:
         >>> subnet = recalibrate(supernet.extract(architecture), [torch.rand(16, 3, 256, 256)])
     """
-    layers = [part for part in subnet.modules() if isinstance(part, nn.BatchNorm2d)]
     device = next((parameter.device for parameter in subnet.parameters()), torch.device("cpu"))
+
+    def passes() -> Iterator[int]:
+        for batch in images:
+            subnet.logits(batch.to(device, memory_format=torch.channels_last))
+            yield batch.shape[0]
+
+    renew_statistics(subnet, passes())
+    return subnet
+
+
+def renew_statistics(network: nn.Module, passes: Iterable[int]) -> None:
+    """As `recalibrate`, of any network: `passes` runs its forward pass for a batch and gives how many images that had."""
+    layers = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     means = [torch.zeros(layer.num_features, dtype=torch.float64, device=device) for layer in layers]
     variances = [torch.zeros_like(mean) for mean in means]
     biased: dict[int, float] = {}
@@ -53,15 +66,13 @@ def recalibrate(subnet: Subnet, images: Iterable[Tensor]) -> Subnet:
 
     hooks = [layer.register_forward_pre_hook(note_size(index)) for index, layer in enumerate(layers)]
     try:
-        subnet.eval()
+        network.eval()
         for layer in layers:
             # At momentum 1 the layer leaves each batch's own statistics in its buffers, which costs no second pass.
             layer.train()
             layer.momentum = 1.0
         with torch.no_grad():
-            for batch in images:
-                subnet.logits(batch.to(device, memory_format=torch.channels_last))
-                size = batch.shape[0]
+            for size in passes:
                 count += size
                 for index, layer in enumerate(layers):
                     means[index] += size * cast(Tensor, layer.running_mean)
@@ -71,7 +82,7 @@ def recalibrate(subnet: Subnet, images: Iterable[Tensor]) -> Subnet:
             hook.remove()
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-        subnet.eval()
+        network.eval()
     if not count:
         raise UsageError("recalibration was given no images; it needs at least one batch")
     for layer, mean, variance in zip(layers, means, variances, strict=True):
@@ -79,4 +90,3 @@ def recalibrate(subnet: Subnet, images: Iterable[Tensor]) -> Subnet:
             raise LatlasError("recalibration met activations that are not finite; the weights have diverged")
         cast(Tensor, layer.running_mean).copy_(mean / count)
         cast(Tensor, layer.running_var).copy_(variance / count)
-    return subnet

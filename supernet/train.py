@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latlas.latency.errors import DivergedError, InterruptedRunError, UsageError
+from latlas.latency.errors import InterruptedRunError, UsageError
 from latlas.latency.graph import Graph, check_graph, graph_hash
 from latlas.supernet.augment import Augmentation, augment
 from latlas.supernet.checkpoint import load_training, save_training
@@ -25,6 +26,7 @@ from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.space import SearchSpace
+from latlas.supernet.steps import adamw, training_step
 
 _FREE_ON_RESUME = ("device", "log_every", "checkpoint_every_s")
 """Fields of `TrainConfig` that do not change what is computed."""
@@ -209,7 +211,7 @@ def _train(
     size = _crop_size(graph, run)
     device = training_device(config.device)
     model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stub
-    optimizer = _optimizer(model, config)
+    optimizer = adamw(model, config.learning_rate, config.weight_decay)
     average = _Average(model, config.ema_decay)
     settings = {key: value for key, value in asdict(config).items() if key not in _FREE_ON_RESUME}
     identity = {"network": name, "data": _describe(run.dataset), "augmentation": repr(run.augmentation), **settings}
@@ -240,24 +242,19 @@ def _train(
     with _deferred_interrupt() as interrupted:
         while step < config.steps and seconds() < limit_s:
             done = max(step / config.steps, seconds() / limit_s)
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate_at(step, done)
             # All chance of a step comes from the seed and the step's number: a resumed run needs no generator's state.
             rng = np.random.default_rng([config.seed, 1, step])
             images, masks = _batch(run, size, step, rng, device)
-            loss = segmentation_loss(logits(images, rng), masks)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-            if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-                raise DivergedError(
-                    f"{name}: at step {step} the loss is {loss.item()} and its gradient's norm {norm.item()}; "
-                    f"use a lower learning_rate than {config.learning_rate}, or a lower clip_norm"
-                )
-            optimizer.step()
+
+            def loss_of(images: Tensor = images, masks: Tensor = masks, rng: np.random.Generator = rng) -> Tensor:
+                return segmentation_loss(logits(images, rng), masks)
+
+            rate = config.learning_rate_at(step, done)
+            what, chance = f"{name}: at step {step}", (config.seed, 2, step)
+            loss = training_step(model, optimizer, loss_of, rate, config.clip_norm, chance, what)
             step += 1
             average.update(step)
-            losses.append(loss.item())
+            losses.append(loss)
             if step % config.log_every == 0:
                 report()
             if interrupted() or (run.stop is not None and run.stop()):
@@ -300,14 +297,6 @@ class _Average:
         """Give the model the averaged state."""
         for live, averaged in zip(self.live, self.state.values(), strict=True):
             live.copy_(averaged)
-
-
-def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    # Parameters off the sampled path have no gradient, and AdamW passes over them: neither step, decay nor moments.
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 @contextmanager
@@ -397,11 +386,19 @@ def training_batch(
 ) -> tuple[Tensor, Tensor]:
     """A step's images `(batch_size, 3, h, w)` and masks `(batch_size, 1, h, w)`, in 0..1, of `size`, on the device.
 
-    An epoch goes over the data once, in an order of the seed and its number; `rng` is for the augmentation.
+    `chosen_samples` says which; `rng` is for the augmentation.
     """
-    epoch, place = divmod(step, max(1, len(dataset) // batch_size))
-    order = np.random.default_rng([seed, 0, epoch]).permutation(len(dataset))
-    chosen = np.resize(order[place * batch_size : (place + 1) * batch_size], batch_size)
+    chosen, _ = chosen_samples(len(dataset), batch_size, seed, step)
     images = dataset.images[chosen].to(device).float().div_(255)
     masks = dataset.masks[chosen].to(device).float()[:, None]
     return augment(images, masks, augmentation, rng, size)
+
+
+def chosen_samples(count: int, batch_size: int, seed: int, step: int) -> tuple[npt.NDArray[np.int64], int]:
+    """Which of `count` samples a step's batch has, and the number of its epoch.
+
+    An epoch goes over all once, in an order of the seed and its number.
+    """
+    epoch, place = divmod(step, max(1, count // batch_size))
+    order = np.random.default_rng([seed, 0, epoch]).permutation(count)
+    return np.resize(order[place * batch_size : (place + 1) * batch_size], batch_size), epoch

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from latlas.latency.errors import EnvironmentMismatchError, InfeasibleBudgetError
-from latlas.search.run_folder import CONFIG, JOURNAL, data_sha256, discard, open_run, weights_sha256, without_password
+from latlas.search.run_folder import CONFIG, JOURNAL, discard, open_run, without_password
 from latlas.supernet.data import synthetic
+from latlas.supernet.fingerprint import data_sha256, weights_sha256
 from latlas.supernet.network import Subnet
 
 ASKED = {"asked": {"seed": 0}, "predictor": "ab"}

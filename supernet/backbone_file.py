@@ -1,0 +1,78 @@
+"""A trained backbone from a file: of a subnet, such as a search's `winner.safetensors`, or of a supernet's checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from latlas.latency.errors import EnvironmentMismatchError
+from latlas.latency.graph import Graph, Node
+from latlas.supernet.checkpoint import file_kind, load_subnet, load_supernet
+from latlas.supernet.cut import Backbone, Cut
+from latlas.supernet.network import Supernet
+from latlas.supernet.operators import build_operator
+
+_OF_PLACE = ("height", "width", "stride", "dilation")
+"""Fields of a spec that change no weight: a chain trained at another output stride or size has the same."""
+
+
+def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
+    """The nodes before a cut, with the weights that the file's network has at the same nodes.
+
+    They may differ in size, stride and dilation, as of a chain that was trained at another output stride. Then, and where
+    the weights were shared, batch statistics are taken from the `calibration` images, float batches `(N, 3, H, W)` in 0..1;
+    else they stay as they are.
+
+    Raises:
+        UsageError: The file cannot be read.
+        FileFormatError: It is broken or holds neither a subnet nor a supernet.
+        EnvironmentMismatchError: Its network has another operator at one of the nodes, which the message names.
+    """
+    if file_kind(path) == "supernet":
+        supernet = load_supernet(path)
+        modules = [_shared(supernet, index, node, path) for index, node in enumerate(cut.prefix)]
+        return Backbone(cut, modules).recalibrated(calibration)
+    subnet = load_subnet(path)
+    modules = []
+    for index, node in enumerate(cut.prefix):
+        if index >= len(subnet.graph) or _weights_of(subnet.graph[index]) != _weights_of(node):
+            found = subnet.graph[index].spec if index < len(subnet.graph) else "nothing"
+            raise EnvironmentMismatchError(
+                f"{path}: node {index} is {found}, the space's backbone has {node.spec} there; name a network of that "
+                "backbone, or a space of this network's"
+            )
+        modules.append(_moved(subnet.nodes[index], node))
+    backbone = Backbone(cut, modules)
+    return backbone if _same(cut.prefix, subnet.graph) else backbone.recalibrated(calibration)
+
+
+def _same(prefix: Graph, graph: Graph) -> bool:
+    """Whether a network computes the same at the prefix's nodes, at whatever size."""
+    return all(
+        (one.spec.stride, one.spec.dilation) == (other.spec.stride, other.spec.dilation)
+        for one, other in zip(prefix, graph, strict=False)
+    )
+
+
+def _shared(supernet: Supernet, index: int, node: Node, path: Path) -> nn.Module:
+    try:
+        return _moved(supernet.operator(index, node.spec), node)
+    except (KeyError, RuntimeError):  # no such operator there; one of other channels
+        raise EnvironmentMismatchError(
+            f"{path}: the supernet of {supernet.space.text} has no {node.spec} at node {index}, as the backbone has; "
+            "name a supernet of that backbone's space"
+        ) from None
+
+
+def _moved(module: nn.Module, node: Node) -> nn.Module:
+    """A copy of a module at the stride and dilation of a node."""
+    built = build_operator(node.spec)
+    built.load_state_dict(module.state_dict())
+    return built
+
+
+def _weights_of(node: Node) -> tuple[object, ...]:
+    record = {name: value for name, value in node.spec.to_dict().items() if name not in _OF_PLACE}
+    return node.inputs, record
