@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--copies", type=int, default=2)
-    parser.add_argument("--score-images", type=int, default=192)
+    parser.add_argument("--score-images", type=int, default=600)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--passes", type=int, default=24)

@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--short", type=int, nargs="*", default=[50, 150], help="steps of short trainings")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--draw-seed", type=int, default=0)
-    parser.add_argument("--score-images", type=int, default=192)
+    parser.add_argument("--score-images", type=int, default=600)
     parser.add_argument("--calibration-images", type=int, default=64)
     parser.add_argument("--val-images", type=int, default=0, help="0 for all")
     parser.add_argument("--batch-size", type=int, default=16)

@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=6)
     parser.add_argument("--finalists", type=int, default=9, help="measured at once, with four times the passes")
     parser.add_argument("--returned", type=int, default=1, help="networks that a search returns")
-    parser.add_argument("--score-images", type=int, default=192)
+    parser.add_argument("--score-images", type=int, default=600)
     parser.add_argument("--calibration-images", type=int, default=64)
     parser.add_argument("--val-images", type=int, default=0, help="0 for all")
     parser.add_argument("--scores", type=Path, help="keeps the supernet's scores")

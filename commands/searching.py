@@ -98,7 +98,7 @@ def search(
     min_use: Annotated[
         float, typer.Option(help="Share of the budget that candidates are to use at least; 0 for any.")
     ] = 0.9,
-    score_images: Annotated[int, typer.Option(help="Training images a candidate is scored on.", min=1)] = 192,
+    score_images: Annotated[int, typer.Option(help="Training images a candidate is scored on.", min=1)] = 600,
     train_steps: Annotated[
         int, typer.Option(help="Steps that the winner is trained, and the baseline as many.", min=1)
     ] = 1500,

@@ -64,7 +64,7 @@ class SearchConfig:
     min_use: float = 0.9
     confidence: float = 0.95
     seed: int = 0
-    score_images: int = 192
+    score_images: int = 600
     supernet_steps: int = 0
     supernet_size: tuple[int, int] | None = None
     inherit: bool = False
