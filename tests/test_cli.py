@@ -648,7 +648,7 @@ class TestErrors:
             pytest.fail("something was trained or scored")
 
         monkeypatch.setattr("latlas.search.finalists.train_subnet", never)
-        monkeypatch.setattr("latlas.search.exploration.score", never)
+        monkeypatch.setattr("latlas.search.scoring.score", never)
         done = refuses(
             *(1, "0.000 ms", "search", "--predictor", predictor, "--supernet", supernet, *TRAIN, *QUICK),
             *("--budget-ms", "0.0001", "--baseline", "mobilenetv3_large", "--out", "run"),
