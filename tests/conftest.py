@@ -1,5 +1,7 @@
+import importlib.util
 import os
 import signal
+import sys
 
 import pytest
 
@@ -28,3 +30,22 @@ def tiny_space():
         aspp_channels=8,
         skip=True,
     )
+
+
+@pytest.fixture(scope="module")
+def load_script():
+    """A script of the repository as a module, by its path; gone when the test's module is done, with what it did to the path."""
+    path, names = list(sys.path), []
+
+    def load(script):
+        spec = importlib.util.spec_from_file_location(f"script_{script.stem}", script)
+        module = importlib.util.module_from_spec(spec)
+        names.append(spec.name)
+        sys.modules[spec.name] = module  # its dataclasses look themselves up
+        spec.loader.exec_module(module)
+        return module
+
+    yield load
+    for name in names:
+        del sys.modules[name]
+    sys.path[:] = path

@@ -1,6 +1,5 @@
 """A small simulated run of benchmarks/constraint.py, and that its summary would see what it looks for."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,13 +12,8 @@ SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.2.2.2,
 
 
 @pytest.fixture(scope="module")
-def constraint():
-    spec = importlib.util.spec_from_file_location("benchmark_constraint", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def constraint(load_script):
+    return load_script(SCRIPT)
 
 
 def test_a_simulated_run(tmp_path):

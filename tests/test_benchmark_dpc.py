@@ -1,6 +1,5 @@
 """A small simulated run of benchmarks/dpc.py."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -14,14 +13,8 @@ ARGUMENTS = ["--dry", "--cells", "4", "--drawn", "60", "--proxy-steps", "4", "--
 
 
 @pytest.fixture(scope="module")
-def dpc():
-    path, spec = list(sys.path), importlib.util.spec_from_file_location("benchmark_dpc", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-    sys.path[:] = path
+def dpc(load_script):
+    return load_script(SCRIPT)
 
 
 def test_two_parts_do_what_one_reports(dpc, tmp_path, monkeypatch, capsys):

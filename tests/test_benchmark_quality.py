@@ -1,6 +1,5 @@
 """A small simulated run of benchmarks/quality.py."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,14 +10,8 @@ SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "quality.py"
 
 
 @pytest.fixture(scope="module")
-def quality():
-    path, spec = list(sys.path), importlib.util.spec_from_file_location("benchmark_quality", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-    sys.path[:] = path
+def quality(load_script):
+    return load_script(SCRIPT)
 
 
 def run(quality, monkeypatch, capsys, *more):

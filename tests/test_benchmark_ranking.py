@@ -1,6 +1,5 @@
 """A tiny run of benchmarks/ranking.py, in two parts, and that its summary would see what it looks for."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,14 +10,8 @@ SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "ranking.py"
 
 
 @pytest.fixture(scope="module")
-def ranking():
-    path, spec = list(sys.path), importlib.util.spec_from_file_location("benchmark_ranking", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-    sys.path[:] = path
+def ranking(load_script):
+    return load_script(SCRIPT)
 
 
 def test_a_dry_run_in_parts(ranking, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,5 @@
 """A small simulated run of benchmarks/strategies.py, and that its summary would see what it looks for."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,14 +10,8 @@ SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "strategies.py"
 
 
 @pytest.fixture(scope="module")
-def strategies():
-    path, spec = list(sys.path), importlib.util.spec_from_file_location("benchmark_strategies", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-    sys.path[:] = path
+def strategies(load_script):
+    return load_script(SCRIPT)
 
 
 def test_a_simulated_run(strategies, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,5 @@
 """Interrupts, kills, full disks and stale files: of a profile with scripted times, and of the real command."""
 
-import importlib.util
 import os
 import random
 import resource
@@ -468,16 +467,11 @@ def test_types_of_traced_modules_are_dropped():
     assert not torch.jit._recursive.concrete_type_store.type_store
 
 
-def benchmark(name):
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-def test_the_memory_benchmark_counts_models_and_processes(tiny_space):
-    memory = benchmark("memory")
+def test_the_memory_benchmark_counts_models_and_processes(tiny_space, load_script):
+    memory = load_script(BENCHMARKS / "memory.py")
     record = memory.timed(5, tiny_space, 2)
     assert (record["models"], record["failed"]) == (5, 0)
     assert record["timing_process"]["processes"] == 2  # as seen before each model; the third is there for the last
@@ -487,8 +481,8 @@ def test_the_memory_benchmark_counts_models_and_processes(tiny_space):
     assert not memory.figures([2**30 + n * 2**24 for n in range(10)])["flat"]
 
 
-def test_the_real_command_loses_nothing_over_kills(tmp_path):
-    kills = benchmark("kills")
+def test_the_real_command_loses_nothing_over_kills(tmp_path, load_script):
+    kills = load_script(BENCHMARKS / "kills.py")
     run, rng = kills.Run(tmp_path / "t.parquet", tmp_path / "tmp", 2), random.Random(3)
     count: Counter[str] = Counter()
     process = run.start()

@@ -1,9 +1,7 @@
 """Searches through the command line with each way of searching that has an option of its own, on the scripted machine of
 `tiny_search.py`: a Pareto front, a shared study, predicted quality, weights trained in turns, a soft latency loss."""
 
-import importlib.util
 import json
-import sys
 from contextlib import redirect_stderr, redirect_stdout
 from hashlib import sha256
 from io import StringIO
@@ -30,13 +28,8 @@ SCRIPT = Path(__file__).with_name("tiny_search.py")
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    spec = importlib.util.spec_from_file_location("tiny_search", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def tiny(load_script):
+    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module", autouse=True)
