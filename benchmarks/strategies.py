@@ -10,7 +10,7 @@ is evolution over a learnt predictor of quality; `proxyless` trains a distributi
 measured again, all in turn, in a new process: violations are of that. `miou` is the supernet's score that the search went
 by, `held_out_miou` that on validation images. A score is a function of the network, so methods and seeds share them in
 `--scores`; `seconds` counts each as often as a method asked for it. Differences to `random` are paired by seed, intervals
-are Student's over seeds. `--dry` simulates the machine and scores with a supernet that has learnt nothing: a test of this
+are Student's over seeds. A finished run is a line of `--runs` and is not done again. `--dry` simulates the machine and scores with a supernet that has learnt nothing: a test of this
 program.
 """
 
@@ -33,6 +33,7 @@ from latlas.search.accuracy import KINDS
 from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.interval import Interval
+from latlas.search.kept_lines import KeptLines
 from latlas.search.limits import additive, limits_of
 from latlas.search.loop import History, run_search
 from latlas.search.proxyless import DISTRIBUTIONS
@@ -50,6 +51,11 @@ from benchmarks.scores import Scores, scores_of, summary
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8,aspp_channels=8"
 FILTER = "+filter"
 LEAST_CHANCE = 0.1
+# Options that change what one run does.
+OF_A_RUN = (
+    "space", "evaluations", "predicted", "kinds", "gradient_steps", "arch_learning_rate", "batch_size", "soft_strength",
+    "draws", "min_use", "max_measurements", "passes", "finalists", "returned",
+)  # fmt: skip
 
 
 class Counted:
@@ -201,6 +207,7 @@ def main() -> None:
     parser.add_argument("--val-images", type=int, default=0, help="0 for all")
     parser.add_argument("--scores", type=Path, help="keeps the supernet's scores")
     parser.add_argument("--samples", type=Path, help="keeps what was measured")
+    parser.add_argument("--runs", type=Path, help="keeps finished runs")
     parser.add_argument(
         "--again", type=Path, nargs=2, help="internal: measure the architectures of a file into another"
     )
@@ -221,13 +228,21 @@ def main() -> None:
     drawn = known.space.sample(min(2000, known.space.size), np.random.default_rng(0))
     budgets = arguments.budgets_ms or [float(np.median(known.predictor.predict([one.graph() for one in drawn])))]
     scores, fastest, runs = scores_of(arguments, known), limits_of(known.predictor, known.space).fastest, []
+    changes = {name: getattr(arguments, name) for name in OF_A_RUN}
+    kept = KeptLines(arguments.runs, {"scores": scores.kept.setting, "predictor": str(arguments.predictor), **changes})
     with known.open(0) as (measure, error):
         samples = Samples(arguments.samples, measure)
         for budget_ms in budgets:
             for seed in range(arguments.seeds):
                 for method in methods:
-                    runs.append(one_run(method, known, budget_ms, seed, fastest, samples, error, scores, arguments))
-                    last = runs[-1]
+                    last = kept.get(
+                        method,
+                        f"{budget_ms} ms, seed {seed}",
+                        lambda method=method, budget_ms=budget_ms, seed=seed: one_run(  # type: ignore[misc]
+                            method, known, budget_ms, seed, fastest, samples, error, scores, arguments
+                        ),
+                    )
+                    runs.append(last)
                     print(
                         f"{budget_ms:.3f} ms, seed {seed}, {method}: {last['miou']}, {last['evaluated']} scored, "
                         f"{last['measured']} measured, {last['seconds']:.0f} s",

@@ -46,12 +46,12 @@ class KeptLines:
                 raise FileFormatError(f"{self.path}, line {number}: no finished work; name another file") from None
 
     def get(self, architecture: object, done: str, do: Callable[[], Record]) -> Record:
-        """What is known of it; else it is done now, and kept with the `seconds` that took."""
+        """What is known of it; else it is done now, and kept with the `seconds` that took, where it has no own."""
         key = (str(architecture), done)
         if key not in self.found:
             started = time.monotonic()
             values = do()
-            self.found[key] = values | {"seconds": time.monotonic() - started}
+            self.found[key] = {"seconds": time.monotonic() - started} | values
             if self.path is not None:
                 record = {"setting": self.setting, "architecture": key[0], "done": done, "values": self.found[key]}
                 with self.path.open("a", encoding="utf-8") as file:

@@ -15,11 +15,12 @@ def strategies(load_script):
 
 
 def test_a_simulated_run(strategies, tmp_path, monkeypatch, capsys):
-    scores, samples = tmp_path / "scores.jsonl", tmp_path / "samples.json"
+    scores, samples, runs = (tmp_path / name for name in ("scores.jsonl", "samples.json", "runs.jsonl"))
     names = ["random", "evolution", "accuracy", "reinforce", "proxyless", "evolution+filter", "proxyless+soft"]
     sizes = {"images": 16, "score-images": 4, "calibration-images": 4, "seeds": 2, "evaluations": 14, "predicted": 30}
     sizes |= {"draws": 400, "finalists": 3, "gradient-steps": 2, "batch-size": 4}
     command = ["--dry", "--kinds", "ridge", "--methods", *names, "--scores", str(scores), "--samples", str(samples)]
+    command += ["--runs", str(runs)]
     command += [part for name, value in sizes.items() for part in (f"--{name}", str(value))]
     monkeypatch.setattr(sys, "argv", ["strategies.py", *command])
     strategies.main()
@@ -35,6 +36,10 @@ def test_a_simulated_run(strategies, tmp_path, monkeypatch, capsys):
     assert low <= best <= high
     kept = [json.loads(line) for line in scores.read_text().splitlines() if line]
     assert len({(one["architecture"], one["done"]) for one in kept}) == len(kept)
+    # The same command again only measures again: every run is kept, with its own seconds.
+    monkeypatch.setattr(strategies, "one_run", lambda *_: pytest.fail("done again"))
+    strategies.main()
+    assert json.loads(capsys.readouterr().out)["runs"] == result["runs"]
 
 
 def test_the_summary_sees_violations_and_differences(strategies):
