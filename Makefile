@@ -4,6 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.made
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
+# Processes that tests run in; each takes a core and about a gigabyte.
+WORKERS ?= 2
 
 .PHONY: env test demo check format pins clean
 
@@ -20,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 test: env
-	$(BIN)/python -P -m pytest $(ARGS)
+	$(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 demo: env
 	$(BIN)/latlas demo --out runs/demo

@@ -10,8 +10,8 @@ is evolution over a learnt predictor of quality; `proxyless` trains a distributi
 measured again, all in turn, in a new process: violations are of that. `miou` is the supernet's score that the search went
 by, `held_out_miou` that on validation images. A score is a function of the network, so methods and seeds share them in
 `--scores`; `seconds` counts each as often as a method asked for it. Differences to `random` are paired by seed, intervals
-are Student's over seeds. A finished run is a line of `--runs` and is not done again. `--dry` simulates the machine and scores with a supernet that has learnt nothing: a test of this
-program.
+are Student's over seeds. A finished run is a line of `--runs` and is not done again. `--dry` simulates the machine and scores
+with a supernet that has learnt nothing: a test of this program.
 """
 
 from __future__ import annotations

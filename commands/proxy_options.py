@@ -17,7 +17,8 @@ BackboneOption = Annotated[
     typer.Option(
         "--backbone",
         help="A trained network or supernet with the backbone of the predictor's space, such as a search's "
-        "winner.safetensors: cells are trained on its features, kept on the disk, in place of a supernet.",
+        "winner.safetensors, or `imagenet`, EfficientNet-Lite0's published weights: cells are trained on its features, "
+        "kept on the disk, in place of a supernet.",
     ),
 ]
 ProxyStepsOption = Annotated[int, typer.Option("--proxy-steps", help="Steps that a candidate is trained there.", min=1)]

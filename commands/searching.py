@@ -143,7 +143,8 @@ def search(
     from latlas.search.search_config import Listener, SearchConfig, require_searchable
     from latlas.search.tensorboard import TensorBoard
     from latlas.supernet.augment import Augmentation
-    from latlas.supernet.checkpoint import file_kind, load_supernet, read_metadata
+    from latlas.supernet.backbone_file import backbone_kind
+    from latlas.supernet.checkpoint import load_supernet, read_metadata
     from latlas.supernet.train import TrainConfig
 
     if pareto and strategy not in ("evolution", *FRONT_STRATEGIES):
@@ -162,7 +163,7 @@ def search(
         weights, trained = load_supernet(supernet), read_metadata(supernet)
         space = weights.space
     else:
-        file_kind(backbone)  # read whole when the images are there
+        backbone_kind(backbone)  # read whole when the images are there
         space, trained = proxy_options.predictors_space(saved.space), {}
         proxy = ProxyConfig(proxy_steps, copies, pruner, from_nothing)
     saved.require(space.text)

@@ -236,6 +236,10 @@ def _mbconv_problem(spec: OpSpec) -> str:
     return "" if spec.hidden_channels else "hidden_channels must be at least 1"
 
 
+def _lite_mbconv_problem(spec: OpSpec) -> str:
+    return "it has no squeeze_channels" if spec.squeeze_channels else _mbconv_problem(spec)
+
+
 def _sepconv_macs(spec: OpSpec) -> int:
     per_pixel = 2 * _depthwise(spec.in_channels, spec.kernel_size) + _conv(spec.in_channels, spec.in_channels)
     return (per_pixel + _conv(spec.in_channels, spec.out_channels)) * _output_pixels(spec)
@@ -373,6 +377,9 @@ for _kind in (
     Kind("conv", _conv_macs, _conv_params, has_kernel=True),
     # MobileNetV3's inverted bottleneck.
     Kind("mbconv", _mbconv_macs, _mbconv_params, has_kernel=True, problem=_mbconv_problem),
+    # EfficientNet-Lite's: the image brought to -1..1 and a convolution; an inverted bottleneck with ReLU6, without squeeze.
+    Kind("lite_stem", _conv_macs, _conv_params, has_kernel=True),
+    Kind("lite_mbconv", _mbconv_macs, _mbconv_params, has_kernel=True, problem=_lite_mbconv_problem),
     # DARTS: [ReLU, depthwise, 1x1, BN] twice, and ReLU, dilated depthwise, 1x1, BN.
     Kind("sepconv", _sepconv_macs, _sepconv_params, has_kernel=True),
     Kind("dilconv", _dilconv_macs, _dilconv_params, has_kernel=True),

@@ -1,4 +1,5 @@
-"""A trained backbone from a file: of a subnet, such as a search's `winner.safetensors`, or of a supernet's checkpoint."""
+"""A trained backbone from a file: of a subnet, such as a search's `winner.safetensors`, of a supernet's checkpoint, or
+EfficientNet-Lite0's ImageNet weights."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from latlas.latency.errors import EnvironmentMismatchError
 from latlas.latency.graph import Graph, Node
 from latlas.supernet.checkpoint import file_kind, load_subnet, load_supernet
 from latlas.supernet.cut import Backbone, Cut
+from latlas.supernet.efficientnet_lite import is_torch_file, lite0_encoder, load_lite0, weights_file
+from latlas.supernet.macro import encoder_nodes
 from latlas.supernet.network import Supernet
 from latlas.supernet.operators import build_operator
 
@@ -18,8 +21,16 @@ _OF_PLACE = ("height", "width", "stride", "dilation")
 """Fields of a spec that change no weight: a chain trained at another output stride or size has the same."""
 
 
+def backbone_kind(path: Path) -> str:
+    """`supernet`, `subnet` or `lite0`, what the file of a backbone, or `imagenet`, is; errors as `load_backbone`."""
+    path = weights_file(path)
+    return "lite0" if is_torch_file(path) else file_kind(path)
+
+
 def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
     """The nodes before a cut, with the weights that the file's network has at the same nodes.
+
+    `imagenet` in place of a path is EfficientNet-Lite0's published weights, where their package is installed.
 
     They may differ in size, stride and dilation, as of a chain that was trained at another output stride. Then, and where
     the weights were shared, batch statistics are taken from the `calibration` images, float batches `(N, 3, H, W)` in 0..1;
@@ -30,7 +41,10 @@ def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbo
         FileFormatError: It is broken or holds neither a subnet nor a supernet.
         EnvironmentMismatchError: Its network has another operator at one of the nodes, which the message names.
     """
-    if file_kind(path) == "supernet":
+    kind, path = backbone_kind(path), weights_file(path)
+    if kind == "lite0":
+        return _lite0(path, cut, calibration)
+    if kind == "supernet":
         supernet = load_supernet(path)
         modules = [_shared(supernet, index, node, path) for index, node in enumerate(cut.prefix)]
         return Backbone(cut, modules).recalibrated(calibration)
@@ -46,6 +60,20 @@ def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbo
         modules.append(_moved(subnet.nodes[index], node))
     backbone = Backbone(cut, modules)
     return backbone if _same(cut.prefix, subnet.graph) else backbone.recalibrated(calibration)
+
+
+def _lite0(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
+    first = cut.prefix[0].spec
+    stem, blocks = lite0_encoder(first.height, first.width)
+    chain = encoder_nodes(stem, blocks)
+    weights = [(index, _weights_of(node)) for index, node in enumerate(chain)]
+    if weights != [(index, _weights_of(node)) for index, node in enumerate(cut.prefix)]:
+        raise EnvironmentMismatchError(
+            f"{path}: EfficientNet-Lite0's weights, and the space's backbone begins with {first}; "
+            "name weights of that backbone, or a space with backbone=efficientnet_lite0"
+        )
+    backbone = Backbone(cut, load_lite0(path, cut.prefix))
+    return backbone if _same(cut.prefix, tuple(chain)) else backbone.recalibrated(calibration)
 
 
 def _same(prefix: Graph, graph: Graph) -> bool:

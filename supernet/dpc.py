@@ -35,7 +35,9 @@ from latlas.supernet.dpc_cell import (
     spread_cell,
     write_cell,
 )
-from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes, held_at
+from latlas.supernet.efficientnet_lite import NAME as LITE0
+from latlas.supernet.efficientnet_lite import lite0_encoder
+from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes, held_at, portrait_stem
 from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.space import Architecture, SearchSpace, register_space
 
@@ -47,8 +49,8 @@ _SIZES = (1, 128)
 class DpcSpace(SearchSpace):
     """Cells of `branches` branches, each of which reads the feature or an earlier branch through one of 81 operators.
 
-    `backbone` is a baseline of `portrait`, or a chain's codes with `-` throughout, as `m3-s5-d3-...`, of these
-    `stem_channels`, `widths`, `depths`, `expand_ratio` and `narrow_ratio`. With `output_stride` 16 its last stage keeps the
+    `backbone` is a baseline of `portrait`, `efficientnet_lite0`, or a chain's codes with `-` throughout, as `m3-s5-d3-...`, of
+    these `stem_channels`, `widths`, `depths`, `expand_ratio` and `narrow_ratio`. With `output_stride` 16 its last stage keeps the
     size of the one before, dilated as DeepLabv3's (`macro.held_at`); with 32 it is as in `portrait`. `rates` and `grids` are
     the published ones, for output stride 16; rates follow the stride. `filters` is the width of a branch: 256 as published, on
     servers; 64 here, as wide as `portrait`'s ASPP, whose place the cell takes on a CPU.
@@ -100,16 +102,20 @@ class DpcSpace(SearchSpace):
             num_classes=self.num_classes,
             narrow_ratio=self.narrow_ratio,
         )
+        if self.backbone == LITE0:
+            lite, lite_blocks = lite0_encoder(self.height, self.width)
+            return tuple(encoder_nodes(lite, held_at(lite_blocks, self.height, self.output_stride)))
         if set("/,=:") & set(self.backbone):
             raise UsageError(f"backbone is {self.backbone!r:.80}; write a chain with - throughout, as m3-s5-d3-...")
         try:
             names: tuple[str, ...] = (self.backbone,)
             if not portrait.is_baseline(self.backbone):
                 names = portrait.architecture(portrait.read(self.backbone)).operators
-            stem, blocks = portrait.encoder(names)
+            channels, blocks = portrait.encoder(names)
         except (UsageError, UnknownOperatorError) as error:
             raise UsageError(f"backbone {self.backbone!r:.80}: {error}") from None
-        return tuple(encoder_nodes(self.height, self.width, stem, held_at(blocks, self.height, self.output_stride)))
+        stem = portrait_stem(self.height, self.width, channels)
+        return tuple(encoder_nodes(stem, held_at(blocks, self.height, self.output_stride)))
 
     @cached_property
     def taps(self) -> tuple[int, ...]:

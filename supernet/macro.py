@@ -15,12 +15,17 @@ from latlas.latency.graph import INPUT, Node
 from latlas.latency.ops import OpSpec
 
 DECODER_STRIDES = (16, 8, 4)
-_DILATED = ("mbconv", "dilconv")
+_DILATED = ("mbconv", "dilconv", "lite_mbconv")
 
 
-def encoder_nodes(height: int, width: int, stem_channels: int, blocks: Sequence[OpSpec]) -> list[Node]:
-    """The stem, which reads an image of this size and halves it, and the chain of blocks."""
-    nodes = [Node(OpSpec("conv", 3, stem_channels, height, width, 2, 3, activation="hswish"), (INPUT,))]
+def portrait_stem(height: int, width: int, channels: int) -> OpSpec:
+    """MobileNetV3's first convolution, which halves an image of this size."""
+    return OpSpec("conv", 3, channels, height, width, 2, 3, activation="hswish")
+
+
+def encoder_nodes(stem: OpSpec, blocks: Sequence[OpSpec]) -> list[Node]:
+    """The stem, which reads the image and halves it, and the chain of blocks."""
+    nodes = [Node(stem, (INPUT,))]
     for spec in blocks:
         nodes.append(Node(spec, (len(nodes) - 1,)))
     return nodes
@@ -52,7 +57,7 @@ def held_at(blocks: Sequence[OpSpec], height: int, output_stride: int) -> list[O
     """The blocks with no more halvings than lead to the output stride of an image of that height.
 
     As DeepLabv3 does: a stride that would go further becomes one, and what follows is dilated by it, where its kind can be
-    (`mbconv` and `dilconv`; `sepconv` and `shuffle` keep their kernels).
+    (`mbconv`, `lite_mbconv` and `dilconv`; `sepconv` and `shuffle` keep their kernels).
     """
     held, dilation = list[OpSpec](), 1
     size = (blocks[0].height, blocks[0].width) if blocks else (0, 0)

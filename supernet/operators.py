@@ -323,5 +323,6 @@ for _kind, _builder in {
 }.items():
     register_builder(_kind, _builder)
 
-# At the end, as it imports from here: it registers the builders of Dense Prediction Cells.
-import latlas.supernet.cell_operators  # noqa: E402, F401
+# At the end, as they import from here: they register the builders of Dense Prediction Cells and of EfficientNet-Lite.
+import latlas.supernet.cell_operators  # noqa: E402
+import latlas.supernet.lite_operators  # noqa: E402, F401

@@ -34,7 +34,7 @@ from latlas.supernet.dpc_cell import (
     spread_cell,
     write_cell,
 )
-from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes
+from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes, portrait_stem
 from latlas.supernet.space import Architecture, SearchSpace, register_space
 
 SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
@@ -238,7 +238,7 @@ class PortraitSpace(SearchSpace):
         return stem, specs
 
     def _macro(self, stem_channels: int, blocks: list[OpSpec], branches: tuple[Branch, ...]) -> Graph:
-        nodes = encoder_nodes(self.height, self.width, stem_channels, blocks)
+        nodes = encoder_nodes(portrait_stem(self.height, self.width, stem_channels), blocks)
         encoder = encoder_features(nodes, self.height)
         if branches:
             self.cell_place.append(nodes, branches, len(nodes) - 1)

@@ -2,6 +2,7 @@ import importlib.util
 import os
 import signal
 import sys
+import tempfile
 
 import pytest
 
@@ -15,6 +16,16 @@ from latlas.supernet.portrait import PortraitSpace
 def pytest_configure():
     """Whoever starts the tests may ignore Ctrl-C, as a shell does for what it runs in the background, and so would they."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_folder(tmp_path_factory):
+    """Each process of the tests has its own timing lock, which is in the folder for temporary files."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("TMPDIR", str(folder))
+        yield
 
 
 @pytest.fixture(scope="session")
