@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from latlas.latency.errors import FileFormatError, UsageError
 from latlas.latency.graph import Node
 from latlas.latency.ops import OpSpec
-from latlas.latency.record import one_line
 from latlas.supernet.lite_operators import LiteMBConv, LiteStem
 from latlas.supernet.operators import build_operator
 
@@ -88,7 +87,7 @@ def load_lite0(path: Path, prefix: Sequence[Node]) -> list[nn.Module]:
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  (a broken or hostile archive can make torch raise anything)
-        raise FileFormatError(f"{path}: no file of tensors ({one_line(str(error), 200)})") from None
+        raise FileFormatError(f"{path}: no file of tensors ({' '.join(str(error).split())[:200]})") from None
     if not isinstance(stored, Mapping):
         raise FileFormatError(f"{path}: holds a {type(stored).__name__}, not tensors by name")
     modules = [build_operator(node.spec) for node in prefix]

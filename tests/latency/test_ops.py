@@ -20,6 +20,13 @@ BY_HAND = [
     # No expansion where hidden == in, no squeeze: MobileNetV3's first block.
     (OpSpec("mbconv", 16, 16, 8, 8, kernel_size=3, hidden_channels=16), (144 + 256) * 64, 144 + 32 + 256 + 32),
     # Twice depthwise 25*8, then 8*8 and 8*16, all at the output's 4x4.
+    # EfficientNet-Lite's stem; its block that expands 8 to 48, with 5x5 at stride 2.
+    (OpSpec("lite_stem", 3, 32, 8, 8, 2, 3), 864 * 16, 864 + 64),
+    (
+        OpSpec("lite_mbconv", 8, 16, 8, 8, 2, 5, hidden_channels=48),
+        384 * 64 + (1200 + 768) * 16,
+        384 + 96 + 1200 + 96 + 768 + 32,
+    ),
     (OpSpec("sepconv", 8, 16, 8, 8, 2, 5), (200 + 64 + 200 + 128) * 16, 200 + 64 + 16 + 200 + 128 + 32),
     (OpSpec("dilconv", 8, 16, 8, 8, 1, 3, dilation=2), (72 + 128) * 64, 72 + 128 + 32),
     (OpSpec("dwsep", 8, 16, 8, 8, kernel_size=3), (72 + 128) * 64, 72 + 16 + 128 + 32),
