@@ -71,7 +71,7 @@ def latlas(*words: object, in_folder: Path | None = None) -> Done:
 
 
 def hasten(patch: pytest.MonkeyPatch) -> None:
-    """Passes of few rounds, none discarded, and conversions that report to nobody, which takes most of their time."""
+    """Passes of few rounds, none discarded."""
     setting_of = options.setting_of
 
     def hasty(*arguments: Any) -> Setting:
@@ -80,7 +80,6 @@ def hasten(patch: pytest.MonkeyPatch) -> None:
         return replace(setting, passes=2, max_passes=2, rule=rule)
 
     patch.setattr(options, "setting_of", hasty)
-    patch.setattr("openvino_telemetry.Telemetry.send_event", lambda *arguments, **options: None)
 
 
 def in_a_process(*words: object, prelude: str = "", **options: Any) -> Done:
@@ -753,10 +752,8 @@ class TestSettings:
         refuses(2, "latlas.toml", "profile-ops", "--dry-run")
 
 
-# Quick conversions, three operators; and after the third finished pass Ctrl-C, as a terminal sends it: to the group.
+# Three operators; and after the third finished pass Ctrl-C, as a terminal sends it: to the group.
 FEW = """
-import openvino_telemetry
-openvino_telemetry.Telemetry.send_event = lambda *arguments, **options: None
 from latlas.supernet.space import SearchSpace
 specs = SearchSpace.specs
 SearchSpace.specs = lambda self: specs(self)[:3]

@@ -88,6 +88,27 @@ def test_each_operator_is_converted_once(tmp_path, monkeypatch, tiny_space):
     assert len(built) == len({node.spec for node in graph})
 
 
+def test_a_conversion_reports_to_nobody(tmp_path, monkeypatch):
+    """Neither that it begins and ends, nor that it failed; for what is not ours nothing changes."""
+    from openvino_telemetry import Telemetry
+    from openvino_telemetry.utils.sender import TelemetrySender
+
+    sent = []
+    monkeypatch.setattr(TelemetrySender, "send", lambda self, backend, message: sent.append(message))
+    monkeypatch.setattr(Telemetry(), "consent", True)
+
+    class Failing(torch.nn.Module):
+        def forward(self, x):
+            raise RuntimeError("not to be had")
+
+    runtime.OperatorLibrary(tmp_path, timing_operator).path(OpSpec("conv", 3, 8, 8, 8))
+    with pytest.raises(Exception, match="not to be had"):
+        runtime.convert_module(Failing(), [(1, 3, 8, 8)])
+    assert sent == []
+    Telemetry().start_session("test")
+    assert len(sent) == 1
+
+
 def test_options_are_set_and_read_back(library):
     model = library.model(OpSpec("conv", 4, 4, 8, 8, kernel_size=3))
     for threads in (1, 2):
