@@ -5,11 +5,12 @@
     python benchmarks/quality.py --dry
 
 Each network is trained from nothing, `--steps` steps, with the same images, augmentation, optimiser and, for a seed, the
-same order; its mIoU is that of all validation photographs together, on which nothing was chosen. Latencies are measured all
-in turn in this process, milliseconds of the predictor (subnets that it knows are measured along). Differences are paired by
-seed, intervals Student's over seeds: of what another training would give, not of other photographs. Everything finished is
-a line of `--samples` and is not done again. `--dry` trains tiny networks for two steps on a simulated machine: a test of this
-program, whose figures mean nothing.
+same order; its mIoU is that of all validation photographs together, on which nothing was chosen. After a short training at
+another resolution than the network's, validate at the training's too: what objects' other size costs is large then, and not
+the same for all. Latencies are measured all in turn in this process, milliseconds of the predictor (subnets that it knows are
+measured along). Differences are paired by seed, intervals Student's over seeds: of what another training would give, not of
+other photographs. Everything finished is a line of `--samples` and is not done again. `--dry` trains tiny networks for two
+steps on a simulated machine: a test of this program, whose figures mean nothing.
 """
 
 from __future__ import annotations
@@ -64,12 +65,11 @@ class Trainings:
 
 
 def photographs(arguments: argparse.Namespace, size: tuple[int, int]) -> tuple[Dataset, Dataset]:
-    """Training images at the training's size, validation images at the network's."""
-    resolution = arguments.train_resolution
-    trained: tuple[int, int] = (resolution, resolution) if resolution else size
+    """Training and validation images at what they were asked for, else at the network's size."""
+    trained, judged = ((one, one) if one else size for one in (arguments.train_resolution, arguments.val_resolution))
     if arguments.dry:
-        return synthetic(32, *trained, 0), synthetic(16, *size, 1)
-    return load_folder(arguments.data, "train", *trained), load_folder(arguments.data, "val", *size)
+        return synthetic(32, *trained, 0), synthetic(16, *judged, 1)
+    return load_folder(arguments.data, "train", *trained), load_folder(arguments.data, "val", *judged)
 
 
 def network_record(one: Architecture, by_seed: list[Record], interval: Any) -> dict[str, Any]:
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--train-resolution", type=int, default=0, help="0 for the network's own")
+    parser.add_argument("--val-resolution", type=int, default=0, help="of validation images; 0 for the network's own")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=1, help="a search's own training has 0")
     parser.add_argument("--passes", type=int, default=24)
@@ -120,7 +121,7 @@ def main() -> None:
     trainings = Trainings(training, validation, arguments)
     setting = {
         "data": arguments.data, "images": len(training), "val": len(validation), "size": list(training.images.shape[2:]),
-        "steps": arguments.steps, "batch_size": arguments.batch_size,
+        "val_size": list(validation.images.shape[2:]), "steps": arguments.steps, "batch_size": arguments.batch_size,
     }  # fmt: skip
     kept = KeptLines(arguments.samples, setting)
     networks = list(dict.fromkeys(one for pair in pairs for one in pair))
