@@ -66,7 +66,11 @@ class Trainings:
 
 def photographs(arguments: argparse.Namespace, size: tuple[int, int]) -> tuple[Dataset, Dataset]:
     """Training and validation images at what they were asked for, else at the network's size."""
-    trained, judged = ((one, one) if one else size for one in (arguments.train_resolution, arguments.val_resolution))
+
+    def asked(resolution: int) -> tuple[int, int]:
+        return (resolution, resolution) if resolution else size
+
+    trained, judged = asked(arguments.train_resolution), asked(arguments.val_resolution)
     if arguments.dry:
         return synthetic(32, *trained, 0), synthetic(16, *judged, 1)
     return load_folder(arguments.data, "train", *trained), load_folder(arguments.data, "val", *judged)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_two_parts_train_what_one_reports(quality, tmp_path, monkeypatch, capsys
     assert value == pytest.approx(sum(above) / 2) and low <= value <= high
     assert pair["latency_ratio"] == pytest.approx(searched["latency_ms"][0] / baseline["latency_ms"][0])
     assert searched["params"] < baseline["params"]
+
+
+def test_images_have_the_sizes_asked_for(quality):
+    for trained, judged in ((0, 0), (16, 0), (16, 24)):
+        asked = Namespace(dry=True, train_resolution=trained, val_resolution=judged)
+        training, validation = quality.photographs(asked, (32, 48))
+        assert training.images.shape[2:] == ((trained, trained) if trained else (32, 48))
+        assert validation.images.shape[2:] == ((judged, judged) if judged else (32, 48))
 
 
 def test_a_network_of_a_pair_must_be_of_the_space(quality, monkeypatch, capsys):
