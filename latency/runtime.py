@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -109,7 +110,7 @@ def convert_module(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -
     module.eval()
     examples = tuple(torch.zeros(shape) for shape in input_shapes)
     try:
-        with torch.no_grad(), _without_telemetry():
+        with torch.no_grad(), _without_telemetry(), _logging_kept():
             model = ov.convert_model(module, example_input=examples, input=[list(shape) for shape in input_shapes])
     finally:
         module.train(was_training)
@@ -128,6 +129,18 @@ def _forget_traces() -> None:
     torch._C._jit_clear_class_registry()
     torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
     torch.jit._state._clear_class_state()
+
+
+@contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Give the root logger back its level, filters and handlers, which a failed conversion leaves at errors only."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
 
 
 _REPORTS = ("send_event", "send_error", "send_stack_trace", "start_session", "end_session")
