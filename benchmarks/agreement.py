@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latlas.latency import runtime
+from latlas.latency import conversion, model_file, runtime
 from latlas.latency.environment import StealMeter
 from latlas.search.random_search import draw
 from latlas.supernet.operators import timing_operator
@@ -50,11 +50,11 @@ def latlas_measure(model: Path, threads: int, precision: str) -> float:
 
 def exported(folder: Path, count: int, seed: int) -> list[Path]:
     """The IR files of random subnets of the default space."""
-    rng, library = np.random.default_rng(seed), runtime.OperatorLibrary(folder, timing_operator)
+    rng, library = np.random.default_rng(seed), conversion.OperatorLibrary(folder, timing_operator)
     paths = []
     for index in range(count):
         paths.append(folder / f"subnet-{index}.xml")
-        runtime.save(library.stitch(draw(PortraitSpace(), rng).graph()), paths[-1])
+        model_file.save(library.stitch(draw(PortraitSpace(), rng).graph()), paths[-1])
     return paths
 
 

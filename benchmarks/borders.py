@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from latlas.latency import campaign, runtime
+from latlas.latency import campaign, conversion
 from latlas.latency.bench import Bench, Network, network_of_graph
 from latlas.latency.boundary import inner_share
 from latlas.latency.environment import machine_state
@@ -59,7 +59,7 @@ def chain_of(spec: OpSpec, length: int) -> Graph:
 def operators(precision: str, threads: int, passes: int, seed: int) -> list[dict[str, Any]]:
     """Isolated, boundary-corrected and chained latencies of `OPERATORS`."""
     with tempfile.TemporaryDirectory() as folder:
-        library = runtime.OperatorLibrary(Path(folder), timing_operator, precision)
+        library = conversion.OperatorLibrary(Path(folder), timing_operator, precision)
         networks = [
             network_of_graph(f"{length} {spec}", library.describe(chain_of(spec, length)))
             for spec in OPERATORS
@@ -98,8 +98,8 @@ def subnets(count: int, threads: int, passes: int, seed: int) -> list[dict[str, 
     graphs = [draw(PortraitSpace(), np.random.default_rng(seed + index)).graph() for index in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "int8").mkdir()
-        plain = runtime.OperatorLibrary(Path(folder), timing_operator)
-        quantised = runtime.OperatorLibrary(Path(folder) / "int8", timing_operator, "int8")
+        plain = conversion.OperatorLibrary(Path(folder), timing_operator)
+        quantised = conversion.OperatorLibrary(Path(folder) / "int8", timing_operator, "int8")
         networks, seconds = {"f32": list[Network](), "int8": list[Network]()}, []
         for index, graph in enumerate(graphs):
             networks["f32"].append(network_of_graph(f"f32 {index}", plain.describe(graph)))

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latlas.latency import runtime
+from latlas.latency import conversion, runtime, stitching
 from latlas.latency.environment import StealMeter, machine_state
 from latlas.latency.host import Host
 from latlas.latency.lock import timing_lock
@@ -51,7 +51,7 @@ def record(request: dict[str, Any]) -> None:
     rng = np.random.default_rng(request["seed"])
     reference = reference_of(request["reference"])
     for reference_index in range(request["references"]):
-        run_reference = sampler(host.compile(runtime.reference_model(reference)), 1)
+        run_reference = sampler(host.compile(stitching.reference_model(reference)), 1)
         order = [(n, c) for c in range(request["compiles"]) for n in range(len(request["networks"]))]
         for position in rng.permutation(len(order)):
             network, compile_index = order[position]
@@ -81,7 +81,7 @@ def collect(arguments: argparse.Namespace) -> list[Block]:
     blocks = []
     space, rng = PortraitSpace(), np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder, timing_lock():
-        library = runtime.OperatorLibrary(Path(folder), timing_operator)
+        library = conversion.OperatorLibrary(Path(folder), timing_operator)
         if arguments.reference == "operator":
             specs = space.specs()
             chosen = [specs[int(i)] for i in np.linspace(0, len(specs) - 1, arguments.networks)]

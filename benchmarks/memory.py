@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from latlas.latency import campaign, runtime
+from latlas.latency import campaign, conversion, runtime
 from latlas.latency.bench import Bench, Network, network_of_graph
 from latlas.latency.journal import Journal
 from latlas.latency.stopwatch import StopRule
@@ -38,7 +38,7 @@ RULE = StopRule(relative_error=0.5, pass_seconds=0.005, min_rounds=1, quiet_tole
 NEVER = 10**9
 
 
-def networks_of(models: int, space: PortraitSpace, library: runtime.OperatorLibrary) -> list[Network]:
+def networks_of(models: int, space: PortraitSpace, library: conversion.OperatorLibrary) -> list[Network]:
     """Different networks: of five, four random subnets and one operator."""
     subnets = iter(dict.fromkeys(space.sample(2 * models, np.random.default_rng(0))))
     specs = space.specs()
@@ -62,7 +62,7 @@ def timed(models: int, space: PortraitSpace, recycle_after: int) -> dict[str, An
                 pids.append(worker.pid)
 
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "run.journal", {}) as journal:
-        library = runtime.OperatorLibrary(Path(folder), timing_operator)
+        library = conversion.OperatorLibrary(Path(folder), timing_operator)
         networks = networks_of(models, space, library)
         with Bench(rule=RULE, recycle_after=recycle_after) as bench:
             found = campaign.measure_all(
@@ -85,13 +85,13 @@ def timed(models: int, space: PortraitSpace, recycle_after: int) -> dict[str, An
 def converted(conversions: int, space: PortraitSpace, forget: bool) -> dict[str, Any]:
     """Memory of a process that converts operators over and over."""
     if not forget:
-        runtime._forget_traces = lambda: None
+        conversion._forget_traces = lambda: None
     run, mine = psutil.Process(), list[int]()
     specs = space.specs()
     left = conversions
     while left:
         with tempfile.TemporaryDirectory() as folder:
-            library = runtime.OperatorLibrary(Path(folder), timing_operator)
+            library = conversion.OperatorLibrary(Path(folder), timing_operator)
             for spec in specs[:left]:
                 library.path(spec)
                 mine.append(run.memory_info().rss)

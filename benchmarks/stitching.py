@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latlas.latency import runtime
+from latlas.latency import conversion, runtime
 from latlas.supernet.network import Subnet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
@@ -31,7 +31,7 @@ def main() -> None:
     architectures = space.sample(count, np.random.default_rng(0))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        library = runtime.OperatorLibrary(Path(folder), timing_operator)
+        library = conversion.OperatorLibrary(Path(folder), timing_operator)
         specs = {node.spec for a in architectures for node in a.graph()}
         started = time.perf_counter()
         for spec in specs:
@@ -46,7 +46,7 @@ def main() -> None:
             compiled = time.perf_counter()
             subnet = Subnet(graph, [timing_operator(node.spec) for node in graph])
             begun = time.perf_counter()
-            converted = runtime.convert_module(subnet, [(1, *space.input_shape())])
+            converted = conversion.convert_module(subnet, [(1, *space.input_shape())])
             second = runtime.Compiled(converted, options)
             ended = time.perf_counter()
             image = np.random.default_rng(1).random((1, *space.input_shape()), dtype=np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from latlas.latency import runtime
+from latlas.latency import model_file, runtime, stitching
 
 COMPILES = 3
 """Networks compiled anew of which the median share counts: one that was interrupted must not decide."""
@@ -33,16 +33,16 @@ class Host:
     def compile_request(self, request: Mapping[str, Any], perf_count: bool = False) -> runtime.Compiled:
         """The compiled network of a `Network.request()`: a model file, or operator files to be stitched."""
         if "file" in request:
-            model = runtime.read(Path(request["file"]), request.get("shape"), request.get("batch") or 1)
+            model = model_file.read(Path(request["file"]), request.get("shape"), request.get("batch") or 1)
             return self.compile(model, perf_count)
         keep = len(request["graph"]) > 1  # what stands alone is a whole network, of which there are many
         parts = [(self._operator(path, keep), tuple(inputs)) for path, inputs in request["graph"]]
-        return self.compile(runtime.graft(parts), perf_count)
+        return self.compile(stitching.graft(parts), perf_count)
 
     def node_times(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Where a network's time goes, in `COMPILES` compiles with performance counters: see `boundary.inner_share`."""
         if self._call_us is None:
-            call = self.compile(runtime.call_model())
+            call = self.compile(stitching.call_model())
             self._call_us = 1e3 * median(call.run() for _ in range(CALL_RUNS))
         samples = []
         for _ in range(COMPILES):

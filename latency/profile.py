@@ -29,7 +29,7 @@ from latlas.latency.table import Manifest, Row, Table
 if TYPE_CHECKING:
     from torch import nn
 
-    from latlas.latency.runtime import OperatorLibrary
+    from latlas.latency.conversion import OperatorLibrary
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Setting:
 
     def library(self, folder: Path, build_module: Callable[[OpSpec], nn.Module]) -> OperatorLibrary:
         """The operators at this precision and batch, kept in a folder."""
-        from latlas.latency.runtime import OperatorLibrary
+        from latlas.latency.conversion import OperatorLibrary
 
         return OperatorLibrary(folder, build_module, self.precision, self.batch)
 

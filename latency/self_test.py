@@ -143,7 +143,8 @@ def self_test(
     Measured as a campaign measures: networks of a reading's passes each, in random order. Raises `LatlasError` where it
     cannot be compiled or timed.
     """
-    from latlas.latency.runtime import reference_model, save
+    from latlas.latency.model_file import save
+    from latlas.latency.stitching import reference_model
 
     with scratch_folder() as folder:
         path = folder / "reference.xml"

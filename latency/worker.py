@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from latlas.latency import runtime
+from latlas.latency import runtime, stitching
 from latlas.latency.errors import LatlasError
 from latlas.latency.host import Host
 from latlas.latency.lifeline import end_with
@@ -64,7 +64,7 @@ def sampler(compiled: runtime.Compiled, samples: int) -> Callable[[], list[float
 
 def reference_sampler(host: Host, reference: Reference) -> Callable[[], float]:
     """Milliseconds of the reference, compiled here and now: another compile of it differs by 0.4 to 1.2 %."""
-    sample = sampler(host.compile(runtime.reference_model(reference)), 1)
+    sample = sampler(host.compile(stitching.reference_model(reference)), 1)
     return lambda: sample()[0]
 
 

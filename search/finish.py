@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latlas.latency import campaign, runtime
+from latlas.latency import campaign, conversion, model_file, runtime, stitching
 from latlas.latency.bench import Network
 from latlas.latency.errors import LatlasError
 from latlas.latency.profile import Setting
@@ -48,17 +48,17 @@ def export(architecture: Architecture, subnet: Subnet, folder: Path, name: str) 
     output is not torch's.
     """
     subnet = subnet.cpu().eval()
-    modules = [runtime.convert(module, node.spec) for module, node in zip(subnet.nodes, subnet.graph, strict=True)]
+    modules = [conversion.convert(module, node.spec) for module, node in zip(subnet.nodes, subnet.graph, strict=True)]
     metadata = {
         "architecture": str(architecture),
         "hash": architecture.hash,
         "input": INPUT_DESCRIPTION,
         "output": OUTPUT_DESCRIPTION,
     }
-    model = runtime.stitch(subnet.graph, modules, metadata)
+    model = stitching.stitch(subnet.graph, modules, metadata)
     check_parity(model, subnet)
     files = Exported(architecture, folder / f"{name}.xml", folder / f"{name}.json", folder / f"{name}.safetensors")
-    runtime.save(model, files.model)
+    model_file.save(model, files.model)
     files.description.write_text(json.dumps(architecture.to_json(), indent=1) + "\n", encoding="utf-8")
     save_weights(subnet, files.weights, {"architecture": str(architecture)})
     return files

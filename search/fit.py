@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 from latlas.latency import campaign
 from latlas.latency.bench import Bench, network_of_graph
 from latlas.latency.campaign import Measured, Progress
+from latlas.latency.conversion import OperatorLibrary
 from latlas.latency.environment import Environment, require_same
 from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.latency.features import CostList, CostOf
@@ -28,7 +29,6 @@ from latlas.latency.lock import timing_lock
 from latlas.latency.predictor import LatencyPredictor
 from latlas.latency.predictor_file import LearntFrom, SavedPredictor
 from latlas.latency.profile import Setting
-from latlas.latency.runtime import OperatorLibrary
 from latlas.latency.scratch import scratch_folder
 from latlas.latency.stopwatch import StopRule, disagreement
 from latlas.latency.table import Table

@@ -14,9 +14,9 @@ from latlas.latency.bench import Network, network_of_graph
 from latlas.latency.campaign import Progress
 from latlas.latency.environment import require_same
 from latlas.latency.errors import LatlasError, UsageError
+from latlas.latency.model_file import check_readable
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
-from latlas.latency.runtime import check_readable
 from latlas.latency.scratch import scratch_folder
 from latlas.search.anchors import Anchored
 from latlas.supernet.operators import timing_operator

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from latlas.latency import runtime
+from latlas.latency import model_file
 from latlas.latency.record import one_line
 from latlas.search.finish import check_parity
 from latlas.supernet.network import Subnet
@@ -53,7 +53,7 @@ def export_onnx(subnet: Subnet, path: Path, on_note: Callable[[str], None]) -> P
         on_note(f"no ONNX is written: torch cannot export this network: {one_line(str(error), 300)}")
         return None
     try:
-        check_parity(runtime.read(temporary), subnet)
+        check_parity(model_file.read(temporary), subnet)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from latlas.latency.bench import network_of_graph
+from latlas.latency.conversion import OperatorLibrary
 from latlas.latency.environment import Environment, require_same
 from latlas.latency.errors import InfeasibleBudgetError, LatlasError
 from latlas.latency.lock import timing_lock
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.profile import Setting
-from latlas.latency.runtime import OperatorLibrary
 from latlas.latency.stopwatch import CAMPAIGN_SD
 from latlas.search.anchors import Anchored
 from latlas.search.campaigns import Campaigns

@@ -27,10 +27,11 @@ from PIL import Image
 
 from latlas import cli
 from latlas.commands import options
+from latlas.latency.conversion import OperatorLibrary
+from latlas.latency.model_file import metadata_of, read
 from latlas.latency.predictor_file import load_predictor
 from latlas.latency.profile import Setting
 from latlas.latency.row import NUMBERS
-from latlas.latency.runtime import OperatorLibrary, metadata_of, read
 from latlas.latency.table import Table
 from latlas.supernet.checkpoint import save_weights
 from latlas.supernet.network import Supernet

@@ -7,9 +7,10 @@ import pytest
 
 from latlas.latency import bench as bench_module
 from latlas.latency.bench import Bench, Network, network_of_graph
+from latlas.latency.conversion import OperatorLibrary
 from latlas.latency.errors import CompileTimeoutError, FileFormatError, UsageError
 from latlas.latency.reference import NETWORK, OPERATOR
-from latlas.latency.runtime import OperatorLibrary, openvino_version
+from latlas.latency.runtime import openvino_version
 from latlas.latency.stopwatch import StopRule
 from latlas.supernet.operators import timing_operator
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from latlas.latency import runtime
+from latlas.latency import conversion, runtime
 from latlas.latency.bench import Bench, Network
 from latlas.latency.boundary import inner_share, measure_inner_shares
 from latlas.latency.errors import CompileTimeoutError, FileFormatError
@@ -121,7 +121,7 @@ def test_a_broken_share_in_the_journal_is_an_error(tmp_path, broken):
 
 def test_a_real_operator_has_borders_and_work(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    library = runtime.OperatorLibrary(tmp_path, timing_operator)
+    library = conversion.OperatorLibrary(tmp_path, timing_operator)
     nodes = execution_graph(runtime.Compiled(library.model(CONV), runtime.CompileOptions())._compiled)
     assert {n.layer for n in nodes} >= {"Input", "Convolution", "Output"}
     skip = OpSpec("skip", 16, 16, 16, 16)

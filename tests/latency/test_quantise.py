@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from latlas.latency import runtime
+from latlas.latency import conversion, model_file, runtime, stitching
 from latlas.latency.errors import LatlasError, UsageError
 from latlas.latency.graph import INPUT, Node
 from latlas.latency.ops import OpSpec
@@ -29,12 +29,12 @@ needs_int8 = pytest.mark.skipif("int8" not in runtime.supported_precisions(), re
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    return runtime.OperatorLibrary(tmp_path_factory.mktemp("int8"), timing_operator, "int8")
+    return conversion.OperatorLibrary(tmp_path_factory.mktemp("int8"), timing_operator, "int8")
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    return runtime.OperatorLibrary(tmp_path_factory.mktemp("f32"), timing_operator)
+    return conversion.OperatorLibrary(tmp_path_factory.mktemp("f32"), timing_operator)
 
 
 def images(spec, batch=1):
@@ -60,7 +60,7 @@ def test_a_network_is_quantised_as_a_whole(library, plain):
     exact = runtime.Compiled(plain.stitch(GRAPH), runtime.CompileOptions()).infer(image)
     ((path, inputs),) = library.describe(GRAPH)
     assert library.describe(GRAPH) == [(path, inputs)]  # made once
-    model = runtime.graft([(runtime.core().read_model(path), tuple(inputs))])
+    model = stitching.graft([(runtime.core().read_model(path), tuple(inputs))])
     compiled = runtime.Compiled(model, INT8)
     assert 0.5 < compiled.int8_share() <= 1
     difference = np.abs(compiled.infer(image) - exact).max()
@@ -113,8 +113,8 @@ def test_a_precision_that_the_cpu_lacks_is_refused(monkeypatch):
 
 def test_a_file_that_is_not_quantised_is_not_measured_as_int8(plain, library):
     with pytest.raises(UsageError, match="no quantisers"):
-        runtime.check_readable(plain.path(CONV), precision="int8")
-    runtime.check_readable(library.path(CONV), precision="int8")
+        model_file.check_readable(plain.path(CONV), precision="int8")
+    model_file.check_readable(library.path(CONV), precision="int8")
 
 
 def test_nncf_has_no_telemetry():
@@ -137,7 +137,7 @@ import openvino_telemetry
 
 @pytest.mark.parametrize("precision", ["f32", pytest.param("int8", marks=needs_int8)])
 def test_a_batch_is_a_batch(tmp_path, plain, precision):
-    library = runtime.OperatorLibrary(tmp_path, timing_operator, precision, batch=3)
+    library = conversion.OperatorLibrary(tmp_path, timing_operator, precision, batch=3)
     assert [list(port.shape) for port in library.model(ADD).inputs] == [[3, 16, 8, 8], [3, 16, 16, 16]]
     images = np.random.default_rng(1).random((3, 3, 16, 16), dtype=np.float32)
     together = runtime.Compiled(library.stitch(GRAPH), runtime.CompileOptions(precision)).infer(images)
@@ -151,10 +151,10 @@ def test_the_batch_of_a_file_must_be_the_one_asked_for(tmp_path):
 
     image = opset13.parameter(PartialShape([-1, 3, 8, 8]), np.float32)
     save_model(Model([opset13.relu(image)], [image]), tmp_path / "dynamic.xml")
-    assert list(runtime.read(tmp_path / "dynamic.xml", batch=4).input().shape) == [4, 3, 8, 8]
-    runtime.check_readable(tmp_path / "dynamic.xml", batch=4)
+    assert list(model_file.read(tmp_path / "dynamic.xml", batch=4).input().shape) == [4, 3, 8, 8]
+    model_file.check_readable(tmp_path / "dynamic.xml", batch=4)
     with pytest.raises(UsageError, match="its batch is 2, asked for 1; say so with --batch 2"):
-        runtime.check_readable(tmp_path / "dynamic.xml", [2, 3, 8, 8])
+        model_file.check_readable(tmp_path / "dynamic.xml", [2, 3, 8, 8])
 
 
 def test_our_own_warnings_are_still_heard(caplog):

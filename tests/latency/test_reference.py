@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latlas.latency import reference, runtime
+from latlas.latency import reference, runtime, stitching
 from latlas.latency.errors import UsageError
 
 
@@ -50,7 +50,7 @@ def test_the_hash_is_murmur3s_finaliser():
     ("one", "shape"), [(reference.OPERATOR, (1, 160, 12, 12)), (reference.NETWORK, (1, 640, 8, 8))]
 )
 def test_layers_fit_and_activations_stay_at_unit_scale(one, shape):
-    compiled = runtime.Compiled(runtime.reference_model(one), runtime.CompileOptions())
+    compiled = runtime.Compiled(stitching.reference_model(one), runtime.CompileOptions())
     output = compiled.infer(np.random.default_rng(0).random(one.input_shape).astype(np.float32))
     assert output.shape == shape
     assert 0.05 < output.std() < 20
@@ -64,7 +64,7 @@ def test_the_model_is_numpys_own_convolution():
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
     first = np.maximum(np.einsum("chwij,ocij->ohw", windows, one.weights(0)), 0)
     second = np.maximum(np.einsum("chw,oc->ohw", first, one.weights(1)[..., 0, 0]), 0)
-    model = runtime.reference_model(one)
+    model = stitching.reference_model(one)
     relu = [op for op in model.get_ordered_ops() if op.get_type_name() == "Relu"][1]
     from openvino import Model
     from openvino import opset13 as opset

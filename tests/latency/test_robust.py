@@ -18,9 +18,10 @@ import psutil
 import pytest
 
 from latlas import cli
-from latlas.latency import interrupt, runtime, scratch
+from latlas.latency import conversion, interrupt, model_file, runtime, scratch
 from latlas.latency import journal as journal_file
 from latlas.latency.bench import Bench, Network, ProcessDiedError
+from latlas.latency.conversion import OperatorLibrary
 from latlas.latency.errors import InterruptedRunError, LatlasError, StorageError, UsageError
 from latlas.latency.journal import Journal
 from latlas.latency.lock import lock_path, timing_lock, waiting_at_most
@@ -28,7 +29,6 @@ from latlas.latency.ops import OpSpec
 from latlas.latency.partial import partial_path
 from latlas.latency.profile import Setting, profile
 from latlas.latency.reference import OPERATOR
-from latlas.latency.runtime import OperatorLibrary
 from latlas.latency.stopwatch import Pass, StopRule
 from latlas.latency.table import Table
 from latlas.supernet.operators import timing_operator
@@ -239,12 +239,12 @@ class TestFullDisk:
         assert [row.reason for row in table if row.status == "failed"] == ["cannot be converted: no such kernel"]
 
     def test_openvinos_files_are_whole_or_not_there(self, tmp_path):
-        model = runtime.convert(timing_operator(SPECS[3]), SPECS[3])
+        model = conversion.convert(timing_operator(SPECS[3]), SPECS[3])
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
         try:
             with pytest.raises(StorageError, match=r"cannot write .*a\.xml"):
-                runtime.save(model, tmp_path / "a.xml")
+                model_file.save(model, tmp_path / "a.xml")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert files(tmp_path) == []
@@ -463,7 +463,7 @@ def test_a_child_whose_parent_is_gone_already_ends():
 def test_types_of_traced_modules_are_dropped():
     import torch
 
-    runtime.convert(timing_operator(SPECS[0]), SPECS[0])
+    conversion.convert(timing_operator(SPECS[0]), SPECS[0])
     assert not torch.jit._recursive.concrete_type_store.type_store
 
 

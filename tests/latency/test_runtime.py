@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from latlas.latency import runtime
+from latlas.latency import conversion, model_file, runtime, stitching
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
 from latlas.latency.graph import INPUT, Node
 from latlas.latency.ops import OpSpec
@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    return runtime.OperatorLibrary(tmp_path_factory.mktemp("library"), timing_operator)
+    return conversion.OperatorLibrary(tmp_path_factory.mktemp("library"), timing_operator)
 
 
 def outputs(model, graph, image):
@@ -44,7 +44,7 @@ def test_a_stitched_network_is_torchs(library, tiny_space):
 def test_a_stitched_network_is_the_wholly_converted_one(library, tiny_space):
     graph = tiny_space.cover()[1].graph()
     image = np.random.default_rng(1).random((1, 3, 32, 32), dtype=np.float32)
-    whole = runtime.convert_module(Subnet(graph, [timing_operator(n.spec) for n in graph]), [(1, 3, 32, 32)])
+    whole = conversion.convert_module(Subnet(graph, [timing_operator(n.spec) for n in graph]), [(1, 3, 32, 32)])
     stitched = runtime.Compiled(library.stitch(graph), runtime.CompileOptions()).infer(image)
     np.testing.assert_allclose(runtime.Compiled(whole, runtime.CompileOptions()).infer(image), stitched, atol=TOLERANCE)
 
@@ -82,7 +82,7 @@ def test_stitching_leaves_the_operators_as_they_were(library, tiny_space):
 
 def test_each_operator_is_converted_once(tmp_path, monkeypatch, tiny_space):
     built = []
-    library = runtime.OperatorLibrary(tmp_path, lambda spec: built.append(spec) or timing_operator(spec))
+    library = conversion.OperatorLibrary(tmp_path, lambda spec: built.append(spec) or timing_operator(spec))
     graph = tiny_space.cover()[0].graph()
     library.stitch(graph)
     library.describe(graph)
@@ -102,9 +102,9 @@ def test_a_conversion_reports_to_nobody_and_leaves_warnings_alone(tmp_path, monk
         def forward(self, x):
             raise RuntimeError("not to be had")
 
-    runtime.OperatorLibrary(tmp_path, timing_operator).path(OpSpec("conv", 3, 8, 8, 8))
+    conversion.OperatorLibrary(tmp_path, timing_operator).path(OpSpec("conv", 3, 8, 8, 8))
     with pytest.raises(Exception, match="not to be had"):
-        runtime.convert_module(Failing(), [(1, 3, 8, 8)])
+        conversion.convert_module(Failing(), [(1, 3, 8, 8)])
     assert sent == []
     logging.getLogger("latlas.latency").warning("still heard")
     assert "still heard" in caplog.text
@@ -140,17 +140,17 @@ def test_a_dynamic_module_is_refused(monkeypatch):
             return x.flatten()[x.flatten() > 0]
 
     with pytest.raises(LatlasError, match="dynamic shapes"):
-        runtime.convert_module(Dynamic(), [(1, 3, 4, 4)])
+        conversion.convert_module(Dynamic(), [(1, 3, 4, 4)])
 
 
 def test_a_saved_model_is_the_same_and_keeps_what_it_is(tmp_path, tiny_space):
     graph = tiny_space.cover()[2].graph()
-    models = [runtime.convert(timing_operator(n.spec), n.spec) for n in graph]
-    model = runtime.stitch(graph, models, {"architecture": "portrait/x", "input": "RGB"})
-    runtime.save(model, tmp_path / "net.xml")
+    models = [conversion.convert(timing_operator(n.spec), n.spec) for n in graph]
+    model = stitching.stitch(graph, models, {"architecture": "portrait/x", "input": "RGB"})
+    model_file.save(model, tmp_path / "net.xml")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.bin", "net.xml"]
-    back = runtime.read(tmp_path / "net.xml")
-    assert runtime.metadata_of(back) == {"architecture": "portrait/x", "input": "RGB"}
+    back = model_file.read(tmp_path / "net.xml")
+    assert model_file.metadata_of(back) == {"architecture": "portrait/x", "input": "RGB"}
     image = np.random.default_rng(4).random((1, 3, 32, 32), dtype=np.float32)
     options = runtime.CompileOptions()
     np.testing.assert_array_equal(
@@ -160,14 +160,14 @@ def test_a_saved_model_is_the_same_and_keeps_what_it_is(tmp_path, tiny_space):
 
 def test_files_that_are_no_models(tmp_path):
     with pytest.raises(UsageError, match=r"net\.pb: not a model file; known endings: \.xml, \.onnx, \.tflite"):
-        runtime.read(tmp_path / "net.pb")
+        model_file.read(tmp_path / "net.pb")
     with pytest.raises(UsageError, match="no such file"):
-        runtime.read(tmp_path / "net.xml")
-    for suffix in runtime.MODEL_SUFFIXES:
+        model_file.read(tmp_path / "net.xml")
+    for suffix in model_file.MODEL_SUFFIXES:
         path = tmp_path / f"broken{suffix}"
         path.write_bytes(b"not a model at all" * 10)
         with pytest.raises(FileFormatError, match="OpenVINO cannot read it"):
-            runtime.read(path)
+            model_file.read(path)
 
 
 def test_a_dynamic_file_needs_its_shape(tmp_path):
@@ -176,8 +176,8 @@ def test_a_dynamic_file_needs_its_shape(tmp_path):
     image = opset13.parameter(PartialShape([-1, 3, -1, -1]), np.float32)
     save_model(Model([opset13.relu(image)], [image]), tmp_path / "dynamic.xml")
     with pytest.raises(UsageError, match="give them with --shape"):
-        runtime.read(tmp_path / "dynamic.xml")
-    model = runtime.read(tmp_path / "dynamic.xml", [1, 3, 16, 16])
+        model_file.read(tmp_path / "dynamic.xml")
+    model = model_file.read(tmp_path / "dynamic.xml", [1, 3, 16, 16])
     assert list(model.input().shape) == [1, 3, 16, 16]
 
 
@@ -189,10 +189,13 @@ def test_ctrl_c_is_pythons_after_networks_were_compiled():
     """In a process of its own: where it is not, the process dies of it."""
     program = """
 import signal
+from latlas.latency import conversion
+from latlas.latency import model_file
+from latlas.latency import stitching
 from latlas.latency import runtime
 from latlas.latency.reference import OPERATOR
 for threads in (1, 2):
-    compiled = runtime.Compiled(runtime.reference_model(OPERATOR), runtime.CompileOptions(threads=threads))
+    compiled = runtime.Compiled(stitching.reference_model(OPERATOR), runtime.CompileOptions(threads=threads))
 del compiled
 try:
     signal.raise_signal(signal.SIGINT)

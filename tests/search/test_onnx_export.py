@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from latlas.latency.runtime import read
+from latlas.latency.model_file import read
 from latlas.search import onnx_export
 from latlas.search.onnx_export import export_onnx
 from latlas.supernet.network import Subnet

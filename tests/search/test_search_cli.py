@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from latlas import cli
+from latlas.latency.conversion import OperatorLibrary
 from latlas.latency.predictor_file import save_predictor
 from latlas.latency.profile import Setting
-from latlas.latency.runtime import OperatorLibrary
 from latlas.search import accuracy_phase, campaigns, outcome
 from latlas.search.accuracy_file import load_accuracy
 from latlas.search.history_file import read_history

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from latlas.latency.runtime import OperatorLibrary
+from latlas.latency.conversion import OperatorLibrary
 from latlas.search import outcome, pipeline
 from latlas.search.pipeline import search
 from latlas.search.proxy_task import ProxyConfig, ProxyTask

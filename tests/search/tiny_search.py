@@ -26,12 +26,13 @@ import torch
 import torch._dynamo  # what the first optimiser of a process would import, in seconds
 
 import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
+from latlas.latency.conversion import OperatorLibrary
 from latlas.latency.errors import InterruptedRunError
 from latlas.latency.predictor import LatencyPredictor
 from latlas.latency.predictor_file import LearntFrom, SavedPredictor
 from latlas.latency.profile import Setting
 from latlas.latency.reference import reference_of
-from latlas.latency.runtime import OperatorLibrary, openvino_version
+from latlas.latency.runtime import openvino_version
 from latlas.latency.stopwatch import Pass
 from latlas.search import accuracy_phase, campaigns, finalists, outcome, pipeline
 from latlas.search.accuracy_phase import phase_config

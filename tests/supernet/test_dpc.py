@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from latlas.latency.conversion import OperatorLibrary
 from latlas.latency.errors import UnknownOperatorError, UsageError
 from latlas.latency.graph import INPUT, Node, check_graph
 from latlas.latency.ops import OpSpec
-from latlas.latency.runtime import Compiled, CompileOptions, OperatorLibrary
+from latlas.latency.runtime import Compiled, CompileOptions
 from latlas.supernet.dpc import DpcSpace
 from latlas.supernet.dpc_cell import RATES
 from latlas.supernet.network import Subnet, Supernet, run_graph

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from latlas.latency.conversion import OperatorLibrary
 from latlas.latency.errors import UnknownOperatorError, UsageError
-from latlas.latency.runtime import Compiled, CompileOptions, OperatorLibrary
+from latlas.latency.runtime import Compiled, CompileOptions
 from latlas.supernet.dpc import DpcSpace, cell_of
 from latlas.supernet.dpc_cell import NAMED, names_of
 from latlas.supernet.network import Supernet, run_graph

@@ -4,10 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latlas.latency.conversion import OperatorLibrary
 from latlas.latency.errors import UnknownOperatorError, UsageError
 from latlas.latency.execution import execution_graph
 from latlas.latency.graph import live_nodes
-from latlas.latency.runtime import Compiled, CompileOptions, OperatorLibrary, core
+from latlas.latency.runtime import Compiled, CompileOptions, core
 from latlas.supernet.nasbench201 import EXAMPLE, OPERATORS, NasBench201
 from latlas.supernet.network import Subnet
 from latlas.supernet.operators import timing_operator
