@@ -121,6 +121,8 @@ def loaded(arguments: argparse.Namespace, space: SearchSpace) -> tuple[ProxyTask
         backbone = Backbone(cut, [timing_operator(node.spec) for node in cut.prefix])
         cache = FeatureCache(arguments.cache or Path(tempfile.mkdtemp(prefix="latlas-dry-")))
         return ProxyTask(space, backbone, cache, config), synthetic(24, *size, 0), synthetic(8, *size, 1)
+    if arguments.train_resolution:
+        size = (arguments.train_resolution, arguments.train_resolution)
     training, validation = (load_folder(arguments.data, split, *size) for split in ("train", "val"))
     cache = FeatureCache(arguments.cache or cache_folder() / "features")
     calibration = calibration_images(subset(training, CALIBRATION_IMAGES, 1).images)
@@ -187,6 +189,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=2)
     parser.add_argument("--score-images", type=int, default=600)
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--train-resolution", type=int, default=0, help="of all images, judged ones too; 0: the space's")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--passes", type=int, default=24)
     parser.add_argument("--threads", type=int, default=0, help="torch's; 0 for as many as it takes")
@@ -204,7 +207,7 @@ def main() -> None:
     work = Work(task, training, arguments)
     setting = {
         **task.identity(), "space": known.space.text, "data": arguments.data, "images": len(training), "val": len(validation),
-        **{name: getattr(arguments, name) for name in ("score_images", "batch_size", "copies")},
+        **{name: getattr(arguments, name) for name in ("score_images", "batch_size", "copies", "train_resolution")},
     }  # fmt: skip
     kept = KeptLines(arguments.samples, setting)
     networks = list(dict.fromkeys((*compared.values(), *cells)))
