@@ -24,11 +24,12 @@ from latlas.search.feasible_sampling import Sampler, Screen
 from latlas.search.soft_latency import SoftLatency, expected_latency
 from latlas.search.two_paths import Pairs, draw_pairs, rescale, restricted
 from latlas.search.weight_steps import WeightSteps
+from latlas.supernet.batches import fitting_size, training_batch
 from latlas.supernet.data import Dataset
 from latlas.supernet.gates import MODES, gate_gradients
 from latlas.supernet.network import Supernet
 from latlas.supernet.space import Architecture
-from latlas.supernet.train import fitting_size, training_batch, training_device
+from latlas.supernet.train import training_device
 
 Gates = tuple[float, Sequence[FloatArray]]
 """A step's loss, and its gradient with respect to each column's gates `(options,)`."""

@@ -22,6 +22,7 @@ from latlas.search.search_config import SearchConfig
 from latlas.search.strategy_names import TRAINED_STRATEGIES
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.backbone_file import load_backbone
+from latlas.supernet.batches import fitting_size
 from latlas.supernet.cut import Backbone, cut_of
 from latlas.supernet.data import Dataset
 from latlas.supernet.feature_cache import FeatureCache
@@ -30,7 +31,7 @@ from latlas.supernet.fingerprint import weights_sha256
 from latlas.supernet.network import Subnet
 from latlas.supernet.proxy import CellTraining, ProxyData
 from latlas.supernet.space import Architecture, SearchSpace
-from latlas.supernet.train import TrainConfig, fitting_size, training_device
+from latlas.supernet.train import TrainConfig, training_device
 
 KIND = "proxy"
 

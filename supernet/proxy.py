@@ -15,13 +15,14 @@ from torch import Tensor
 
 from latlas.latency.errors import UsageError
 from latlas.latency.graph import Graph, graph_hash
+from latlas.supernet.batches import chosen_samples
 from latlas.supernet.cut import Backbone, Cut, Rest
 from latlas.supernet.features import Features
 from latlas.supernet.network import Subnet
 from latlas.supernet.quality import Confusion
 from latlas.supernet.recalibrate import renew_statistics
 from latlas.supernet.steps import adamw, training_step
-from latlas.supernet.train import TrainConfig, chosen_samples, segmentation_loss, training_device
+from latlas.supernet.train import TrainConfig, segmentation_loss, training_device
 
 SCORED_AT_ONCE = 32
 CALIBRATED_AT_ONCE = 16

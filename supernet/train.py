@@ -13,20 +13,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latlas.latency.errors import InterruptedRunError, UsageError
-from latlas.latency.graph import Graph, check_graph, graph_hash
-from latlas.supernet.augment import Augmentation, augment
+from latlas.latency.graph import Graph, graph_hash
+from latlas.supernet.augment import Augmentation
+from latlas.supernet.batches import fitting_size, training_batch
 from latlas.supernet.checkpoint import load_training, save_training
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.space import SearchSpace
 from latlas.supernet.steps import adamw, training_step
+from latlas.supernet.weight_average import WeightAverage
 
 _FREE_ON_RESUME = ("device", "log_every", "checkpoint_every_s")
 """Fields of `TrainConfig` that do not change what is computed."""
@@ -212,7 +213,7 @@ def _train(
     device = training_device(config.device)
     model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stub
     optimizer = adamw(model, config.learning_rate, config.weight_decay)
-    average = _Average(model, config.ema_decay)
+    average = WeightAverage(model, config.ema_decay)
     settings = {key: value for key, value in asdict(config).items() if key not in _FREE_ON_RESUME}
     identity = {"network": name, "data": _describe(run.dataset), "augmentation": repr(run.augmentation), **settings}
     step, seconds_before = 0, 0.0
@@ -272,33 +273,6 @@ def _train(
     return device
 
 
-class _Average:
-    """An exponential moving average of the parameters; batch statistics are not averaged but have to be taken anew.
-
-    Bias-corrected: after n updates the weights of the n states are those of the plain average, scaled to sum to 1, so
-    that the random start does not linger.
-    """
-
-    def __init__(self, model: nn.Module, decay: float | None) -> None:
-        self.decay = decay
-        live = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        self.live = list(live.values()) if decay is not None else []
-        self.state = {name: tensor.clone() for name, tensor in live.items()} if decay is not None else {}
-
-    @torch.no_grad()
-    def update(self, count: int) -> None:
-        """Take in the model's state after update `count`, counted from 1."""
-        if self.decay is not None:
-            share = (1.0 - self.decay) / (1.0 - self.decay**count)
-            torch._foreach_lerp_(list(self.state.values()), self.live, share)
-
-    @torch.no_grad()
-    def apply(self) -> None:
-        """Give the model the averaged state."""
-        for live, averaged in zip(self.live, self.state.values(), strict=True):
-            live.copy_(averaged)
-
-
 @contextmanager
 def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed; it waits for the end of the step, where a run resumes exactly; a second does not."""
@@ -354,51 +328,3 @@ def _batch(
     return training_batch(
         run.dataset, run.config.batch_size, run.config.seed, step, size, run.augmentation, rng, device
     )
-
-
-def fitting_size(graph: Graph, dataset: Dataset, height: int | None, width: int | None, what: str) -> tuple[int, int]:
-    """Height and width of a step's images, `what` they are called; None for the data set's own.
-
-    Raises `UsageError` where network, data and size do not fit each other.
-    """
-    count, _, own_height, own_width = dataset.images.shape
-    size = (height or own_height, width or own_width)
-    if not count:
-        raise UsageError("the data set has no images; training needs at least one")
-    classes = graph[-1].spec.out_channels
-    if classes != 1:
-        raise UsageError(f"the network has {classes} classes; masks of persons have one, so train num_classes=1")
-    multiple = check_graph(graph)[1] // min(node.spec.height for node in graph)
-    if min(size) < multiple or size[0] % multiple or size[1] % multiple:
-        raise UsageError(f"{what} are {size[0]}x{size[1]}; the network needs multiples of {multiple}")
-    return size
-
-
-def training_batch(
-    dataset: Dataset,
-    batch_size: int,
-    seed: int,
-    step: int,
-    size: tuple[int, int],
-    augmentation: Augmentation | None,
-    rng: np.random.Generator,
-    device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    """A step's images `(batch_size, 3, h, w)` and masks `(batch_size, 1, h, w)`, in 0..1, of `size`, on the device.
-
-    `chosen_samples` says which; `rng` is for the augmentation.
-    """
-    chosen, _ = chosen_samples(len(dataset), batch_size, seed, step)
-    images = dataset.images[chosen].to(device).float().div_(255)
-    masks = dataset.masks[chosen].to(device).float()[:, None]
-    return augment(images, masks, augmentation, rng, size)
-
-
-def chosen_samples(count: int, batch_size: int, seed: int, step: int) -> tuple[npt.NDArray[np.int64], int]:
-    """Which of `count` samples a step's batch has, and the number of its epoch.
-
-    An epoch goes over all once, in an order of the seed and its number.
-    """
-    epoch, place = divmod(step, max(1, count // batch_size))
-    order = np.random.default_rng([seed, 0, epoch]).permutation(count)
-    return np.resize(order[place * batch_size : (place + 1) * batch_size], batch_size), epoch

@@ -16,11 +16,12 @@ from latlas.search.feasible_sampling import FeasibleSampler
 from latlas.search.proxyless import trained_distribution
 from latlas.search.soft_latency import SoftLatency
 from latlas.search.weight_steps import WeightSteps
+from latlas.supernet.batches import training_batch
 from latlas.supernet.data import parted, synthetic
 from latlas.supernet.gates import gate_gradients
 from latlas.supernet.network import Supernet
 from latlas.supernet.portrait import PortraitSpace
-from latlas.supernet.train import segmentation_loss, training_batch
+from latlas.supernet.train import segmentation_loss
 
 
 @dataclass(frozen=True)

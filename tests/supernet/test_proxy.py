@@ -8,6 +8,7 @@ import torch
 
 from latlas.latency.errors import DivergedError, UsageError
 from latlas.supernet.augment import Augmentation
+from latlas.supernet.batches import chosen_samples, training_batch
 from latlas.supernet.cut import Backbone, cut_of
 from latlas.supernet.data import synthetic
 from latlas.supernet.feature_cache import FeatureCache
@@ -16,7 +17,7 @@ from latlas.supernet.operators import timing_operator
 from latlas.supernet.proxy import CellTraining, ProxyData
 from latlas.supernet.score import score_subnet
 from latlas.supernet.space import parse_space
-from latlas.supernet.train import TrainConfig, chosen_samples, segmentation_loss, training_batch
+from latlas.supernet.train import TrainConfig, segmentation_loss
 
 SPACE = parse_space(
     "dpc:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,backbone=m3-s3-m3-m3,branches=2,"
