@@ -189,7 +189,9 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=2)
     parser.add_argument("--score-images", type=int, default=600)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--train-resolution", type=int, default=0, help="of all images, judged ones too; 0: the space's")
+    parser.add_argument(
+        "--train-resolution", type=int, default=0, help="of all images, judged ones too; 0: the space's"
+    )
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--passes", type=int, default=24)
     parser.add_argument("--threads", type=int, default=0, help="torch's; 0 for as many as it takes")

@@ -207,6 +207,8 @@ def search(
         raise UsageError(f"{supernet} is where the trained copy would be written; choose another --out")
     training = options.data_of(data, "train", *options.size_of(train_resolution, (height, width)), images, seed)
     validation = options.data_of(data, "val", height, width, max(64, images // 10), seed, keep_native=True)
+    if backbone is not None:
+        proxy_options.note_resolution(training, validation)
     if force and (left := discard(out)):
         note(
             f"beginning anew: {', '.join(left)} of an earlier search in {out} {'is' if len(left) == 1 else 'are'} deleted"
