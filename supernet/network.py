@@ -54,7 +54,7 @@ class Supernet(nn.Module):
     """All architectures of a space with shared weights; only the path of the architecture asked for runs.
 
     It keeps no active architecture: that is an argument of each call. Weights are shared by (node, operator); where a node has
-    variants of an operator, as a cell's of two input widths and many rates, by variant.
+    variants of an operator, as a cell's of two input widths and many rates or a block's of two expansions, by variant.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -65,14 +65,21 @@ class Supernet(nn.Module):
         count = Counter((index, spec.name) for index, spec in places)
         self._several = {place for place, specs in count.items() if specs > 1}
         for index, spec in places:
-            self.operators[self._key(index, spec)] = build_operator(spec)
+            key = self._key(index, spec)
+            if key in self.operators:
+                raise ValueError(
+                    f"two operators of node {index} would share the weights called {key}, one of them {spec}"
+                )
+            self.operators[key] = build_operator(spec)
 
     def operator(self, index: int, spec: OpSpec) -> nn.Module:
         """The module with the shared weights of an operator at node `index` of every graph of the space."""
         return self.operators[self._key(index, spec)]
 
     def _key(self, index: int, spec: OpSpec) -> str:
-        variant = f"_{spec.in_channels}_{spec.label}" if (index, spec.name) in self._several else ""
+        """The name of an operator's weights; where only the expansion tells two apart, with its channels."""
+        hidden = f"_h{spec.hidden_channels}" if spec.kind == "mbconv" else ""
+        variant = f"_{spec.in_channels}_{spec.label}{hidden}" if (index, spec.name) in self._several else ""
         return f"{index:02d}_{spec.name}{variant}"
 
     def _module_of(self, architecture: Architecture) -> Callable[[int], nn.Module]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,17 @@ def images():
 
 def drawn(count):
     return TINY.sample(count, np.random.default_rng(0)) + TINY.cover()
+
+
+@pytest.mark.parametrize(
+    "space", [TINY, replace(TINY, narrow_ratio=3), replace(TINY, narrow_ratio=2, cell=2)], ids=lambda space: space.text
+)
+def test_a_subnet_has_the_operators_that_its_graph_says(space):
+    """Blocks of two expansions have the same kind, kernel and channels, and once had the same weights."""
+    supernet = Supernet(space)
+    for architecture in [*space.sample(4, np.random.default_rng(0)), *space.cover()[:20]]:
+        own, said = supernet.extract(architecture), Subnet(architecture.graph())
+        assert [t.shape for t in own.state_dict().values()] == [t.shape for t in said.state_dict().values()]
 
 
 @pytest.mark.parametrize("training", [False, True])
