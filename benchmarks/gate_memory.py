@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,17 +34,6 @@ from latlas.supernet.train import segmentation_loss
 PATH = "path"
 FIRST_SEARCHABLE = 1
 """Of a graph's nodes: the stem is before it."""
-
-
-@dataclass(frozen=True)
-class Few(PortraitSpace):
-    """The portrait space with the first `operators` of its seven operators."""
-
-    operators: int = len(SPACE_OPERATORS)
-
-    @property
-    def choices(self) -> tuple[tuple[str, ...], ...]:
-        return (SPACE_OPERATORS[: self.operators],) * sum(self.depths)
 
 
 class Kept:
@@ -94,7 +82,7 @@ def one(mode: str, operators: int, resolution: int, batch: int, layers: tuple[in
     """Memory and time of one mode, in this process."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    space = Few(height=resolution, width=resolution, depths=layers, operators=operators)
+    space = PortraitSpace(height=resolution, width=resolution, depths=layers, operators=SPACE_OPERATORS[:operators])
     supernet = Supernet(space).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     images = torch.rand(batch, 3, resolution, resolution).contiguous(memory_format=torch.channels_last)
     masks = (torch.rand(batch, 1, resolution, resolution) > 0.5).float()

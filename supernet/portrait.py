@@ -84,8 +84,9 @@ class PortraitSpace(SearchSpace):
 
     With `cell` a Dense Prediction Cell of so many branches (`dpc_cell`), each `aspp_channels` wide, takes ASPP's place and is
     searched along with the chain; baselines keep ASPP. `widths` and `depths` are the channels and searchable layers of S4, S8,
-    S16 and S32. `skip` adds the identity where a layer keeps its shape. `narrow_ratio` adds `narrow_k3` and `narrow_k5`, the
-    same block as `mbconv` with that expansion instead of `expand_ratio`. `num_classes` of 1 is person or not, with a sigmoid.
+    S16 and S32. `operators` are those of the seven that a layer may have. `skip` adds the identity where a layer keeps its
+    shape, `narrow_ratio` adds `narrow_k3` and `narrow_k5`, the same block as `mbconv` with that expansion instead of
+    `expand_ratio`. `num_classes` of 1 is person or not, with a sigmoid.
     """
 
     name: ClassVar[str] = "portrait"
@@ -115,6 +116,7 @@ class PortraitSpace(SearchSpace):
     num_classes: int = 1
     narrow_ratio: int = 0
     cell: int = 0
+    operators: tuple[str, ...] = SPACE_OPERATORS
 
     def __post_init__(self) -> None:
         for field in ("height", "width"):
@@ -136,6 +138,11 @@ class PortraitSpace(SearchSpace):
             raise UsageError(
                 f"narrow_ratio is {self.narrow_ratio}; it must be 0 for none, or another than expand_ratio"
             )
+        unknown = [name for name in self.operators if name not in SPACE_OPERATORS]
+        if unknown or not self.operators or len(set(self.operators)) < len(self.operators):
+            raise UsageError(
+                f"operators are {'.'.join(self.operators) or 'none'}; give each once, of {'.'.join(SPACE_OPERATORS)}"
+            )
         if any(width < 4 or width % 4 for width in self.widths):
             raise UsageError(f"widths are {self.widths}; shuffle needs multiples of 4")
         if not 0 <= self.cell <= MAX_BRANCHES:
@@ -147,7 +154,7 @@ class PortraitSpace(SearchSpace):
 
     @cached_property
     def choices(self) -> tuple[tuple[str, ...], ...]:  # made once: a cell's are long
-        first = (*SPACE_OPERATORS, *NARROW_OPERATORS) if self.narrow_ratio else SPACE_OPERATORS
+        first = (*self.operators, *NARROW_OPERATORS) if self.narrow_ratio else self.operators
         keeps = (*first, "skip") if self.skip else first
         chain = tuple(keeps if layer else first for depth in self.depths for layer in range(depth))
         return (*chain, *cell_choices(self.cell, cell_operators()))

@@ -1,7 +1,5 @@
 """Gate gradients against finite differences and each other, and what they leave alone and keep in memory."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
@@ -17,17 +15,6 @@ from latlas.supernet.train import segmentation_loss
 SIZES = {"widths": (8, 8, 8, 8), "stem_channels": 8, "decoder_channels": 8, "aspp_channels": 8}
 TINY = PortraitSpace(height=32, width=32, depths=(1, 1, 1, 2), skip=True, **SIZES)
 CELL = NasBench201(height=8, width=8, channels=4, cells=1, num_classes=3)
-
-
-@dataclass(frozen=True)
-class Few(PortraitSpace):
-    """The portrait space with the first `operators` of its operators."""
-
-    operators: int = 2
-
-    @property
-    def choices(self):
-        return tuple(SPACE_OPERATORS[: self.operators] for depth in self.depths for _ in range(depth))
 
 
 def supernet_of(space, dtype=torch.float64):
@@ -218,7 +205,7 @@ class Peak:
 
 def kept_bytes(operators, mode):
     """The most bytes that autograd keeps for the gradients of one architecture, in a space of so many operators."""
-    space = Few(height=64, width=64, depths=(1, 1, 2, 2), operators=operators, **SIZES)
+    space = PortraitSpace(height=64, width=64, depths=(1, 1, 2, 2), operators=SPACE_OPERATORS[:operators], **SIZES)
     supernet, (images, masks) = supernet_of(space, torch.float32), data(space, torch.float32)
     architecture = space.architecture([space.choices[0][0]] * len(space.choices))
     peak = Peak(supernet)
@@ -252,7 +239,7 @@ def test_recomputed_gates_keep_one_path_however_many_operators_there_are():
 
 
 def test_a_column_with_one_option_has_nothing_to_choose():
-    space = Few(height=32, width=32, depths=(1, 1, 1, 1), operators=1, **SIZES)
+    space = PortraitSpace(height=32, width=32, depths=(1, 1, 1, 1), operators=SPACE_OPERATORS[:1], **SIZES)
     supernet, (images, masks) = supernet_of(space, torch.float32), data(space, torch.float32)
     loss, found = gate_gradients(supernet, images, masks, space.cover()[0])
     assert loss > 0 and [one.tolist() for one in found] == [[0.0]] * 4

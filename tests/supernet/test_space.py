@@ -106,6 +106,7 @@ def test_the_hash_of_an_architecture_never_changes():
         "portrait:widths=16.24.40.80,decoder_channels=24",
         "portrait:depths=1.1.1.1,skip=True",
         "portrait:expand_ratio=4,narrow_ratio=2",
+        "portrait:skip=True,narrow_ratio=2,operators=mbconv_k3.mbconv_k5",
     ],
 )
 def test_a_spaces_text_reads_back(text):
@@ -122,6 +123,18 @@ def test_resolution_stands_for_both_sizes():
 def test_skip_only_where_the_shape_is_kept():
     space = PortraitSpace(skip=True)
     assert ["skip" in options for options in space.choices] == [False, True, *([False, True, True, True] * 3)]
+
+
+def test_a_space_may_have_some_of_the_operators():
+    space = parse_space("portrait:operators=mbconv_k5.shuffle,narrow_ratio=2,skip=true")
+    assert space.choices[0] == ("mbconv_k5", "shuffle", "narrow_k3", "narrow_k5")
+    assert set(space.choices[1]) == {*space.choices[0], "skip"}
+    drawn = space.sample(20, np.random.default_rng(0))
+    assert {name for one in drawn for name in one.operators} == set(space.choices[1])
+    whole = PortraitSpace(narrow_ratio=2, skip=True)
+    assert all(whole.architecture(one.operators).graph() == one.graph() for one in drawn)
+    with pytest.raises(UnknownOperatorError, match="has no operator 'sepconv_k3'"):
+        space.architecture(["sepconv_k3"] * 14)
 
 
 def test_narrow_blocks_are_those_of_a_space_with_that_expansion():
@@ -145,6 +158,13 @@ def test_narrow_blocks_are_those_of_a_space_with_that_expansion():
         ("portrait:resolution", UsageError, "'resolution' is not known"),
         ("portrait:narrow_ratio=6", UsageError, "narrow_ratio is 6; it must be 0 for none, or another than expand"),
         ("portrait:num_classes=0", UsageError, "num_classes 0"),
+        (
+            "portrait:operators=mbconv_k3.warp",
+            UsageError,
+            "operators are mbconv_k3.warp; give each once, of mbconv_k3.mb",
+        ),
+        ("portrait:operators=shuffle.shuffle", UsageError, "operators are shuffle.shuffle; give each once"),
+        ("portrait:operators=", UsageError, "operators are none; give each once"),
     ],
 )
 def test_impossible_spaces_are_refused(text, error, message):
