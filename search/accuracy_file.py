@@ -16,8 +16,8 @@ from torch import Tensor
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, UsageError
 from latlas.latency.record import one_line
 from latlas.search.accuracy import KINDS, MLPAccuracy, RidgeAccuracy
-from latlas.supernet.checkpoint import write_tensors
 from latlas.supernet.space import SearchSpace
+from latlas.supernet.tensor_file import write_tensors
 
 # 1: the first.
 SCHEMA = 1

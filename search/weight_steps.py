@@ -14,11 +14,11 @@ from torch import nn
 from latlas.latency.errors import LatlasError, UsageError
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.batches import training_batch
-from latlas.supernet.checkpoint import load_training, save_training
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Supernet
 from latlas.supernet.space import Architecture
 from latlas.supernet.train import segmentation_loss
+from latlas.supernet.training_checkpoint import load_training, save_training
 
 
 @dataclass

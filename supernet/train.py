@@ -21,12 +21,12 @@ from latlas.latency.errors import InterruptedRunError, UsageError
 from latlas.latency.graph import Graph, graph_hash
 from latlas.supernet.augment import Augmentation
 from latlas.supernet.batches import fitting_size, training_batch
-from latlas.supernet.checkpoint import load_training, save_training
 from latlas.supernet.data import Dataset
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.space import SearchSpace
 from latlas.supernet.steps import adamw, training_step
+from latlas.supernet.training_checkpoint import load_training, save_training
 from latlas.supernet.weight_average import WeightAverage
 
 _FREE_ON_RESUME = ("device", "log_every", "checkpoint_every_s")

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, UsageError
-from latlas.supernet import checkpoint as checkpoint_module
+from latlas.supernet import tensor_file
 from latlas.supernet.checkpoint import load_subnet, load_supernet, read_metadata, save_weights
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.portrait import PortraitSpace
@@ -178,7 +178,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(supernet, saved, monkey
         path.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(checkpoint_module, "save_file", fail)
+    monkeypatch.setattr(tensor_file, "save_file", fail)
     with pytest.raises(UsageError, match=r"supernet\.safetensors: cannot be written \(no space left"):
         save_weights(supernet, saved)
     assert saved.read_bytes() == before
