@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from json import dumps
 from typing import Any
@@ -20,6 +20,15 @@ def note(text: str) -> None:
 def shown(value: float | None, times: float, digits: int) -> str:
     """A number times something, or unknown."""
     return "unknown" if value is None else f"{times * value:.{digits}f}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a text table of rows equally long: the first column to the left, all others to the right, two blanks between."""
+    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        f"{head:<{first}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, others, strict=True))
+        for head, *cells in rows
+    ]
 
 
 def print_result(record: Any, as_json: bool, lines: Callable[[], list[str]]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from latlas.commands import options, proxy_options
-from latlas.commands.output import bar_of, note, print_result
+from latlas.commands.output import aligned, bar_of, note, print_result
 from latlas.latency.errors import UsageError
 from latlas.search.strategy_names import FRONT_STRATEGIES, SEARCHED_BY
 
@@ -258,7 +258,7 @@ def search(
             f"budget {result['budget_ms']:.3f} ms, {result['evaluated']} candidates, {result['filtered']} dropped, "
             f"{result['unused']} passed over, "
             f"{result['measured']} measured to decide, {result['false_accepts']} false accepts",
-            *(f"{a:<26}{b:>16}" + "".join(f"{c:>20}" for c in others) for a, b, *others in comparison_rows(result)),
+            *aligned(comparison_rows(result)),
             *([f"{len(result['front'])} networks on the front, in the report"] if result["front"] else []),
             *filter(None, [accuracy_text(result["accuracy_predictor"])]),
             f"model {result['model']}, report {result['report']}",
