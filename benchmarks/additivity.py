@@ -31,7 +31,8 @@ from latlas.search.fit import Sample, accuracy, collect_these, relative_error
 from latlas.search.in_network import estimate_of, in_network_subnets, plain_sum
 from latlas.search.kept_samples import Sets, kept
 from latlas.search.random_search import draw_different
-from latlas.supernet.space import Architecture, SearchSpace, parse_space
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_space
 
 
 def subnets_of(space: SearchSpace, subnets: int, test: int, seed: int) -> dict[str, list[Architecture]]:

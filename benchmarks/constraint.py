@@ -47,7 +47,8 @@ from latlas.search.simulated import SimulatedMachine
 from latlas.search.strategy import make_strategy
 from latlas.search.verify import select
 from latlas.supernet.operators import timing_operator
-from latlas.supernet.space import Architecture, SearchSpace, parse_architecture, parse_space
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_architecture, parse_space
 
 Measure = Callable[[Sequence[Any], int], list[Interval | None]]
 USE, DRY_TRAIN = 0.97, 100

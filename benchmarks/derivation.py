@@ -39,7 +39,7 @@ from latlas.search.feasible_sampling import FeasibleSampler, RejectionSampler
 from latlas.search.limits import additive
 from latlas.search.simulated import SimulatedMachine
 from latlas.search.trellis import Trellis
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))

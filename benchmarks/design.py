@@ -28,7 +28,8 @@ from latlas.latency.ops import OpSpec
 from latlas.latency.table import Table
 from latlas.search.in_network import in_network_subnets
 from latlas.search.random_search import draw_different
-from latlas.supernet.space import Architecture, SearchSpace, parse_space
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_space
 
 NOISE, CACHE, SHARE, SPREAD = 0.01, 0.02, 0.55, 0.15
 COUNTS, INTERACTIONS, UNSEEN = (25, 50, 100), (0.0, 0.01, 0.02), 200

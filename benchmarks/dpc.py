@@ -46,7 +46,8 @@ from latlas.supernet.operators import timing_operator
 from latlas.supernet.proxy import CellTraining, ProxyData
 from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.score import score_subnet
-from latlas.supernet.space import Architecture, SearchSpace, parse_architecture
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_architecture
 from latlas.supernet.train import TrainConfig, train_subnet
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.

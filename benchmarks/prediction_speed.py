@@ -38,7 +38,8 @@ from latlas.latency.scratch import scratch_folder
 from latlas.latency.table import Table
 from latlas.search.constraint import LatencyConstraint
 from latlas.supernet.operators import timing_operator
-from latlas.supernet.space import Architecture, parse_space
+from latlas.supernet.space import Architecture
+from latlas.supernet.space_text import parse_space
 
 REPEATS = 5
 FEW = 2000

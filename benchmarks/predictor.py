@@ -30,7 +30,7 @@ from latlas.latency.graph import live_nodes
 from latlas.latency.table import Table
 from latlas.search.fit import Sample, accuracy, collect_these, fit_predictor, subnets_to_measure
 from latlas.search.kept_samples import Sets, kept
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 
 COUNTS = (25, 50, 75, 100, 150, 200, 300)
 DRAWS = 5

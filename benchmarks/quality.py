@@ -32,7 +32,8 @@ from latlas.supernet.data import Dataset, load_folder, subset, synthetic
 from latlas.supernet.network import Subnet
 from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.score import score_subnet
-from latlas.supernet.space import Architecture, parse_architecture
+from latlas.supernet.space import Architecture
+from latlas.supernet.space_text import parse_architecture
 from latlas.supernet.train import TrainConfig, train_subnet
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.

@@ -33,7 +33,8 @@ from latlas.supernet.data import Dataset, parted, subset
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.recalibrate import recalibrate
 from latlas.supernet.score import score_subnet
-from latlas.supernet.space import Architecture, parse_space
+from latlas.supernet.space import Architecture
+from latlas.supernet.space_text import parse_space
 from latlas.supernet.train import TrainConfig, segmentation_loss, train_subnet
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.

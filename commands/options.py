@@ -97,7 +97,7 @@ def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed:
 def space_of(text: str, resolution: str) -> SearchSpace:
     """The search space of its text, with the resolution put in."""
     import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-    from latlas.supernet.space import parse_space
+    from latlas.supernet.space_text import parse_space
 
     if resolution:
         text += ("," if ":" in text else ":") + f"resolution={resolution}"
@@ -107,7 +107,7 @@ def space_of(text: str, resolution: str) -> SearchSpace:
 def architecture_of(text: str, space: SearchSpace | None) -> Architecture:
     """The architecture of a text or of a JSON file."""
     import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-    from latlas.supernet.space import parse_architecture, read_architecture
+    from latlas.supernet.space_text import parse_architecture, read_architecture
 
     if not text.endswith(".json"):
         return parse_architecture(text, space)

@@ -58,7 +58,7 @@ def predictors_space(text: str) -> SearchSpace:
     """The space of a predictor, which must have a backbone that all its networks begin with."""
     import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
     from latlas.supernet.cut import cut_of
-    from latlas.supernet.space import parse_space
+    from latlas.supernet.space_text import parse_space
 
     space = parse_space(text)
     cut_of(space)

@@ -15,7 +15,8 @@ from latlas.search.accuracy import KINDS, CrossValidated, MLPAccuracy, RidgeAccu
 from latlas.search.constraint import HasGraph, LatencyConstraint, Verdict
 from latlas.search.loop import History, run_search
 from latlas.search.strategy import Strategy
-from latlas.supernet.space import Architecture, SearchSpace, parse_architecture
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_architecture
 
 FloatArray = npt.NDArray[np.float64]
 MOST_LISTED = 500

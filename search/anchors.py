@@ -18,7 +18,8 @@ from latlas.latency.errors import UsageError
 from latlas.latency.graph import Graph
 from latlas.latency.predictor_file import SavedPredictor
 from latlas.latency.stopwatch import CAMPAIGN_SD, StopRule, trimmed_mean
-from latlas.supernet.space import Architecture, parse_architecture, parse_space
+from latlas.supernet.space import Architecture
+from latlas.supernet.space_text import parse_architecture, parse_space
 
 ANCHORS = 8
 LEAST_ERROR = 0.008

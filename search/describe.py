@@ -17,7 +17,8 @@ from latlas.latency.sample_file import SavedSamplePredictor
 from latlas.search.explain import LAYER, explain
 from latlas.search.fit import COVERAGES, accuracy
 from latlas.search.limits import budgets_of
-from latlas.supernet.space import Architecture, SearchSpace, parse_architecture
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_architecture
 
 NETWORKS = 40
 """Over how many networks the most important operators are told, a quarter of these where the predictor is not linear."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latlas.search.fit import Sample
-from latlas.supernet.space import parse_architecture
+from latlas.supernet.space_text import parse_architecture
 
 FIELDS = ("set", "architecture", "latency_ms", "lower_ms", "upper_ms", "ratio", "status", "pass_ratios")
 Sets = dict[str, list[Sample]]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from latlas.search.run_journal import RunJournal
 from latlas.search.strategy import Dropped, Evaluation, Strategy
-from latlas.supernet.space import Architecture, SearchSpace, parse_architecture
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_architecture
 
 
 class RecordedSuggestions:

@@ -21,7 +21,7 @@ from latlas.supernet.cell_drawing import cell_svg
 from latlas.supernet.data import Dataset
 from latlas.supernet.dpc import cell_of
 from latlas.supernet.network import Subnet
-from latlas.supernet.space import parse_architecture
+from latlas.supernet.space_text import parse_architecture
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,8 @@ from latlas.latency.csv_format import records_of
 from latlas.latency.errors import FileFormatError, LatlasError, UsageError
 from latlas.latency.record import one_line
 from latlas.latency.tabular import MAX_CATEGORIES, Column, numeric
-from latlas.supernet.space import Architecture, SearchSpace, parse_architecture
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_architecture
 
 FloatArray = npt.NDArray[np.float64]
 MAX_BYTES = 64 * 2**20

@@ -15,7 +15,8 @@ from latlas.search.pareto import front
 from latlas.search.run_journal import RunJournal
 from latlas.search.search_config import SearchConfig
 from latlas.search.strategy import Evaluation, StrategyContext
-from latlas.supernet.space import Architecture, SearchSpace, parse_architecture
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_architecture
 
 KIND = "shared study"
 

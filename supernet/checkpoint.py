@@ -15,7 +15,8 @@ from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, Usa
 from latlas.latency.graph import Graph, Node, check_graph, graph_hash
 from latlas.latency.ops import OpSpec
 from latlas.supernet.network import Subnet, Supernet
-from latlas.supernet.space import Architecture, SearchSpace, parse_space
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import parse_space
 from latlas.supernet.tensor_file import check_tensors, read_record, read_tensors, write_record
 
 

@@ -39,7 +39,8 @@ from latlas.supernet.efficientnet_lite import NAME as LITE0
 from latlas.supernet.efficientnet_lite import lite0_encoder
 from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes, held_at, portrait_stem
 from latlas.supernet.portrait import PortraitSpace
-from latlas.supernet.space import Architecture, SearchSpace, register_space
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import register_space
 
 _SIZES = (1, 128)
 

@@ -15,7 +15,8 @@ from typing import ClassVar
 from latlas.latency.errors import UnknownOperatorError, UsageError
 from latlas.latency.graph import INPUT, Graph, Node, check_graph
 from latlas.latency.ops import OpSpec
-from latlas.supernet.space import SearchSpace, register_space
+from latlas.supernet.space import SearchSpace
+from latlas.supernet.space_text import register_space
 
 OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))

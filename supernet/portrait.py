@@ -35,7 +35,8 @@ from latlas.supernet.dpc_cell import (
     write_cell,
 )
 from latlas.supernet.macro import append_decoder, encoder_features, encoder_nodes, portrait_stem
-from latlas.supernet.space import Architecture, SearchSpace, register_space
+from latlas.supernet.space import Architecture, SearchSpace
+from latlas.supernet.space_text import register_space
 
 SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
 NARROW_OPERATORS = ("narrow_k3", "narrow_k5")

@@ -38,7 +38,7 @@ from latlas.supernet.network import Supernet
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
 from latlas.supernet.portraits import generate_portrait
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 
 # Measuring a table's worth of operators on a machine that does other things too.
 pytestmark = pytest.mark.timeout(600)

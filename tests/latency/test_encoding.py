@@ -7,7 +7,7 @@ from latlas.latency.encoding import Slot, Template, probe_template
 from latlas.latency.errors import UsageError
 from latlas.latency.graph import DEAD_BRANCHES, INPUT, Node, executed_inputs, live_nodes
 from latlas.latency.ops import OpSpec
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 
 PLACE = (8, 8, 4, 4)
 CONV, ZEROS, SKIP, ADD = (

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from latlas.latency.errors import FileFormatError
 from latlas.latency.graph import DEAD_BRANCHES, executed_inputs
 from latlas.latency.graph_features import GraphFeatures, design
-from latlas.supernet.space import parse_architecture, parse_space
+from latlas.supernet.space_text import parse_architecture, parse_space
 
 SPACE = parse_space("nasbench201:cells=1,height=8,width=8,channels=4")
 TEMPLATE = SPACE.template()

@@ -87,7 +87,7 @@ from pathlib import Path
 import numpy as np
 import latlas.supernet.portrait
 from latlas.latency.predictor_file import load_predictor
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 saved = load_predictor(Path(sys.argv[1]))
 graphs = [one.graph() for one in parse_space(saved.space).sample(70, np.random.default_rng(0))]
 bounds = saved.predictor.predict_interval(graphs, float(sys.argv[2]))

@@ -257,7 +257,7 @@ def test_links_and_what_is_no_file_lead_nowhere_else(tmp_path, contents, graphs,
 
 @pytest.mark.parametrize("space", ["../../etc", "/", "portrait:height=99999999999", "nasbench201"])
 def test_a_space_that_leads_elsewhere_is_text_and_no_path(tmp_path, contents, graphs, space):
-    from latlas.supernet.space import parse_space
+    from latlas.supernet.space_text import parse_space
 
     record = json.loads(contents["graph"])
     folder = written(tmp_path / "p", sealed({**record, "space": space}))

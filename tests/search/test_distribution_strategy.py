@@ -9,7 +9,8 @@ from latlas.search.distribution_strategy import DistributionStrategy, reinforce_
 from latlas.search.feasible import Additive
 from latlas.search.feasible_sampling import FeasibleSampler
 from latlas.search.strategy import Dropped, Evaluation
-from latlas.supernet.space import enumerate_space, parse_space
+from latlas.supernet.space import enumerate_space
+from latlas.supernet.space_text import parse_space
 
 KINDS = (LayerWeights, AdjacentWeights)
 SPACE = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.1.1.1")

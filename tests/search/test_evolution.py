@@ -10,7 +10,8 @@ from latlas.search.random_search import draw
 from latlas.search.strategy import Evaluation, make_strategy
 from latlas.search.variation import crossover, mutant, unknown
 from latlas.supernet.portrait import PortraitSpace
-from latlas.supernet.space import enumerate_space, parse_space
+from latlas.supernet.space import enumerate_space
+from latlas.supernet.space_text import parse_space
 
 PLAIN = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.1.1.1")
 SKIP = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.2.2.1,skip=true")

@@ -12,7 +12,8 @@ from latlas.search.multi_objective import FrontEvolution, covered, front_of, ord
 from latlas.search.pareto import front, hypervolume
 from latlas.search.strategy import Evaluation, make_strategy
 from latlas.search.strategy_names import FRONT_STRATEGIES
-from latlas.supernet.space import enumerate_space, parse_space
+from latlas.supernet.space import enumerate_space
+from latlas.supernet.space_text import parse_space
 
 SPACE = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.1.1.1")
 DEEP = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=2.2.2.2")

@@ -22,7 +22,8 @@ from latlas.search.optuna_study import shared_evaluations
 from latlas.search.strategy import Dropped, Evaluation, StrategyContext, make_strategy
 from latlas.search.strategy_names import OPTUNA_STRATEGIES
 from latlas.supernet.portrait import PortraitSpace
-from latlas.supernet.space import enumerate_space, parse_space
+from latlas.supernet.space import enumerate_space
+from latlas.supernet.space_text import parse_space
 
 SPACE = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.1.1.1")
 SKIP = parse_space("portrait:height=32,width=32,widths=8.8.16.16,depths=1.2.2.1,skip=true")
@@ -202,7 +203,7 @@ import latlas.supernet.portrait
 from latlas.search.constraint import LatencyConstraint
 from latlas.search.loop import run_search
 from latlas.search.strategy import StrategyContext, make_strategy
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 from latlas.latency.graph import graph_macs
 from latlas.latency.predictor import Prediction
 

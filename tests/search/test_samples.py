@@ -18,7 +18,7 @@ from latlas.latency.sample_predictor import SamplePredictor, centre_of
 from latlas.latency.tabular import Column, TabularFeatures, numeric
 from latlas.search.fit_samples import fit_graphs, fit_tabular, split
 from latlas.search.samples import architectures_of, columns_of, matrix_of, read_samples, target_of
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 
 SPACE = parse_space("nasbench201:cells=1,height=8,width=8,channels=4")
 COST = {"relu_conv": 0.4, "avg_pool": 0.3, "add": 0.05, "basic_block": 1.0, "skip": 0.02, "zeroize": 0.03}

@@ -21,7 +21,7 @@ from latlas.search.pareto import front, hypervolume
 from latlas.supernet.checkpoint import load_supernet, read_metadata, save_weights
 from latlas.supernet.network import Supernet
 from latlas.supernet.portrait import PortraitSpace
-from latlas.supernet.space import parse_architecture
+from latlas.supernet.space_text import parse_architecture
 
 BUDGET_MS = 0.28
 SCRIPT = Path(__file__).with_name("tiny_search.py")

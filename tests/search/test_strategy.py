@@ -18,7 +18,8 @@ from latlas.search.feasible import Additive
 from latlas.search.loop import run_search
 from latlas.search.strategy import Dropped, Evaluation, StrategyContext, make_strategy
 from latlas.search.strategy_names import FRONT_STRATEGIES, OPTUNA_STRATEGIES, STRATEGIES, TRAINED_STRATEGIES
-from latlas.supernet.space import enumerate_space, parse_space
+from latlas.supernet.space import enumerate_space
+from latlas.supernet.space_text import parse_space
 
 SPACES = {
     "plain": "portrait:height=32,width=32,widths=8.8.16.16,depths=1.1.1.1",
@@ -85,7 +86,7 @@ def drive(name, space, seed, informed=False):
 OTHER_PROCESS = """
 import importlib.util, json, sys
 import latlas.supernet.portrait
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 spec = importlib.util.spec_from_file_location("conformance", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)

@@ -26,7 +26,8 @@ from latlas.supernet.cut import Backbone, cut_of
 from latlas.supernet.data import synthetic
 from latlas.supernet.feature_cache import FeatureCache
 from latlas.supernet.operators import timing_operator
-from latlas.supernet.space import Architecture, parse_space
+from latlas.supernet.space import Architecture
+from latlas.supernet.space_text import parse_space
 from latlas.supernet.train import TrainConfig
 
 _spec = importlib.util.spec_from_file_location("tiny_search", Path(__file__).with_name("tiny_search.py"))

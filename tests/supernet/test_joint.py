@@ -14,7 +14,7 @@ from latlas.supernet.dpc_cell import NAMED, names_of
 from latlas.supernet.network import Supernet, run_graph
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.portrait import PortraitSpace
-from latlas.supernet.space import architecture_from_json, parse_architecture, parse_space
+from latlas.supernet.space_text import architecture_from_json, parse_architecture, parse_space
 
 SPACE = PortraitSpace(cell=5)
 TINY = PortraitSpace(

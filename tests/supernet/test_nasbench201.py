@@ -12,7 +12,7 @@ from latlas.latency.runtime import Compiled, CompileOptions, core
 from latlas.supernet.nasbench201 import EXAMPLE, OPERATORS, NasBench201
 from latlas.supernet.network import Subnet
 from latlas.supernet.operators import timing_operator
-from latlas.supernet.space import architecture_from_json, parse_architecture, parse_space
+from latlas.supernet.space_text import architecture_from_json, parse_architecture, parse_space
 
 SPACE = NasBench201()
 

@@ -16,7 +16,7 @@ from latlas.supernet.features import FeaturePlan
 from latlas.supernet.operators import timing_operator
 from latlas.supernet.proxy import CellTraining, ProxyData
 from latlas.supernet.score import score_subnet
-from latlas.supernet.space import parse_space
+from latlas.supernet.space_text import parse_space
 from latlas.supernet.train import TrainConfig, segmentation_loss
 
 SPACE = parse_space(

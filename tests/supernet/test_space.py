@@ -8,13 +8,8 @@ from hypothesis import strategies as st
 from latlas.latency.errors import FileFormatError, UnknownOperatorError, UnknownSpaceError, UsageError
 from latlas.latency.graph import check_graph
 from latlas.supernet.portrait import SPACE_OPERATORS, PortraitSpace
-from latlas.supernet.space import (
-    architecture_from_json,
-    enumerate_space,
-    parse_architecture,
-    parse_space,
-    read_architecture,
-)
+from latlas.supernet.space import enumerate_space
+from latlas.supernet.space_text import architecture_from_json, parse_architecture, parse_space, read_architecture
 
 SPACE = PortraitSpace()
 
