@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from json import dumps
 from typing import Any
@@ -22,12 +22,15 @@ def shown(value: float | None, times: float, digits: int) -> str:
     return "unknown" if value is None else f"{times * value:.{digits}f}"
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a text table of rows equally long: the first column to the left, all others to the right, two blanks between."""
-    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
+    """Lines of a text table of rows equally long, two blanks between columns: `left` to the left, others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        f"{head:<{first}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, others, strict=True))
-        for head, *cells in rows
+        "  ".join(
+            cell.ljust(width) if k in left else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latlas.commands import options
-from latlas.commands.output import bar_of, note, print_result, shown
+from latlas.commands.output import aligned, bar_of, note, print_result, shown
 from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, UsageError
 
 if TYPE_CHECKING:
@@ -254,14 +254,7 @@ def explained_lines(found: Explanation) -> list[str]:
             )
         )
     rows.append(("sum", "", "", f"{found.latency_ms:.3f}", "", "100.0 %", "", ""))
-    widths = [max(len(row[k]) for row in rows) for k in range(8)]
-    right = (3, 4, 5, 7)
-    lines = [found.architecture]
-    for row in rows:
-        cells = [
-            cell.rjust(w) if k in right else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
+    lines = [found.architecture, *aligned(rows, left=(0, 1, 2, 6))]
     # A baseline has no layers to choose.
     chosen = any(part.fastest for part in found.parts)
     if chosen and len(found.parts) > 1 and found.fixed_se_ms is not None:
