@@ -25,8 +25,8 @@ from latlas.commands import (
     tables,
 )
 from latlas.commands.output import note
-from latlas.latency.errors import InterruptedRunError, LatlasError, UsageError
-from latlas.latency.interrupt import raise_on_signals
+from latlas.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.files.signals import raise_on_signals
 
 EPILOG = (
     "Exit codes: 0 ok; 1 not achieved; 2 usage; 3 incompatible or invalid file; 4 interrupted, resumable. "

@@ -20,19 +20,20 @@ from typing import Any
 
 import numpy as np
 
-import latlas.supernet.portrait  # noqa: F401  (registers the space)
+import latlas.spaces.portrait  # noqa: F401  (registers the space)
+from benchmarks.kept_samples import Sets, kept
 from latlas.commands.options import setting_of
-from latlas.latency.errors import MissingEntryError
-from latlas.latency.features import CostOf
-from latlas.latency.in_network import InNetworkEstimate, boundary_ms, cost_in, has_boundary
-from latlas.latency.stopwatch import disagreement
-from latlas.latency.table import Table
-from latlas.search.fit import Sample, accuracy, collect_these, relative_error
-from latlas.search.in_network import estimate_of, in_network_subnets, plain_sum
-from latlas.search.kept_samples import Sets, kept
-from latlas.search.random_search import draw_different
-from latlas.supernet.space import Architecture, SearchSpace
-from latlas.supernet.space_text import parse_space
+from latlas.errors import MissingEntryError
+from latlas.latency.fitting.fit import Sample, accuracy, collect_these, relative_sd
+from latlas.latency.fitting.in_network import estimate_of, in_network_subnets, plain_sum
+from latlas.latency.measuring.stopwatch import disagreement
+from latlas.latency.predictor.features import CostOf
+from latlas.latency.predictor.in_network import InNetworkEstimate, boundary_ms, cost_in, has_boundary
+from latlas.latency.table.table import Table
+from latlas.spaces.sampling import draw_different
+from latlas.spaces.space import Architecture, SearchSpace
+from latlas.spaces.text import parse_space
+from latlas.supernet.operators.build import timing_operator
 
 
 def subnets_of(space: SearchSpace, subnets: int, test: int, seed: int) -> dict[str, list[Architecture]]:
@@ -66,12 +67,13 @@ def measure(table: Table, arguments: argparse.Namespace) -> tuple[Sets, dict[str
             asked,
             setting,
             journal or Path(folder) / "journal",
+            build_module=timing_operator,
             on_progress=lambda p: print(p.done, p.total, round(p.eta_seconds), file=sys.stderr, flush=True),
         )
     found = {sample.architecture: sample for sample in samples}
     return {name: [found[one] for one in members if one in found] for name, members in sets.items()}, {
         "seconds": time.monotonic() - started,
-        "environment": now.to_dict(),
+        "environment": now.to_record(),
     }
 
 
@@ -83,7 +85,7 @@ def figures(predicted: Any, test: Sequence[Sample]) -> dict[str, Any]:
 
 def of_estimate(found: InNetworkEstimate, test: Sequence[Sample]) -> dict[str, Any]:
     graphs, measured = [s.architecture.graph() for s in test], np.array([s.latency_ms for s in test])
-    sums, own = found.sums(graphs), np.array([relative_error(s) for s in test]) * measured
+    sums, own = found.sums(graphs), np.array([relative_sd(s) for s in test]) * measured
     # As a reader of the table has it: standard errors as if independent.
     rows = found.counts(graphs) ** 2 @ found.se_ms**2 + (found.misfit * sums) ** 2
     off = np.abs(sums - measured)

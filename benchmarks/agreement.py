@@ -21,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from latlas.latency import conversion, model_file, runtime
-from latlas.latency.environment import StealMeter
-from latlas.search.random_search import draw
-from latlas.supernet.operators import timing_operator
-from latlas.supernet.portrait import PortraitSpace
+from latlas.latency.machine.environment import StealMeter
+from latlas.latency.runtime import conversion, model_file
+from latlas.latency.runtime import plugin as runtime
+from latlas.spaces.portrait import PortraitSpace
+from latlas.spaces.sampling import draw
+from latlas.supernet.operators.build import timing_operator
 
 
 def benchmark_app(model: Path, seconds: int, threads: int, precision: str) -> float:

@@ -20,15 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from latlas.latency import campaign, conversion
-from latlas.latency.bench import Bench, Network, network_of_graph
-from latlas.latency.boundary import inner_share
-from latlas.latency.environment import machine_state
-from latlas.latency.graph import INPUT, Graph, Node
-from latlas.latency.ops import OpSpec
-from latlas.search.random_search import draw
-from latlas.supernet.operators import timing_operator
-from latlas.supernet.portrait import PortraitSpace
+from latlas.latency.machine.environment import machine_state
+from latlas.latency.measuring import campaign
+from latlas.latency.measuring.bench import Bench, Network, network_of_graph
+from latlas.latency.measuring.boundary import inner_share
+from latlas.latency.runtime import conversion
+from latlas.spaces.graph import INPUT, Graph, Node
+from latlas.spaces.operators.spec import OpSpec
+from latlas.spaces.portrait import PortraitSpace
+from latlas.spaces.sampling import draw
+from latlas.supernet.operators.build import timing_operator
 
 OPERATORS = (
     OpSpec("mbconv", 40, 40, 32, 32, 1, 3, hidden_channels=240, squeeze_channels=64, activation="relu"),

@@ -28,27 +28,27 @@ from typing import Any
 
 import numpy as np
 
-import latlas.supernet.portrait  # noqa: F401  (registers the space)
-from latlas.latency.errors import InfeasibleBudgetError
-from latlas.latency.features import unit_cost
-from latlas.latency.graph import live_nodes
-from latlas.latency.predictor import LatencyPredictor, Prediction
-from latlas.latency.predictor_file import load_predictor
-from latlas.latency.profile import Setting
-from latlas.latency.scratch import scratch_folder
-from latlas.search.anchors import Anchored
-from latlas.search.campaigns import Campaigns
-from latlas.search.constraint import HasGraph, LatencyConstraint
-from latlas.search.interval import Interval
-from latlas.search.limits import limits_of
-from latlas.search.loop import run_search
-from latlas.search.session import Session
-from latlas.search.simulated import SimulatedMachine
-from latlas.search.strategy import make_strategy
-from latlas.search.verify import select
-from latlas.supernet.operators import timing_operator
-from latlas.supernet.space import Architecture, SearchSpace
-from latlas.supernet.space_text import parse_architecture, parse_space
+import latlas.spaces.portrait  # noqa: F401  (registers the space)
+from latlas.errors import InfeasibleBudgetError
+from latlas.files.scratch import scratch_folder
+from latlas.latency.fitting.anchors import Anchored
+from latlas.latency.limits.limits import limits_of
+from latlas.latency.measuring.interval import Interval
+from latlas.latency.measuring.profile import Setting
+from latlas.latency.predictor.features import unit_cost
+from latlas.latency.predictor.predictor import LatencyPredictor, Prediction
+from latlas.latency.predictor.predictor_file import load_predictor
+from latlas.search.constraint.constraint import HasGraph, LatencyConstraint
+from latlas.search.constraint.simulated import SimulatedMachine
+from latlas.search.constraint.verify import select
+from latlas.search.make import make_strategy
+from latlas.search.run.campaigns import Campaigns
+from latlas.search.run.session import Session
+from latlas.search.strategies.loop import run_search
+from latlas.spaces.graph import live_nodes
+from latlas.spaces.space import Architecture, SearchSpace
+from latlas.spaces.text import parse_architecture, parse_space
+from latlas.supernet.operators.build import timing_operator
 
 Measure = Callable[[Sequence[Any], int], list[Interval | None]]
 USE, DRY_TRAIN = 0.97, 100

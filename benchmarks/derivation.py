@@ -28,18 +28,18 @@ from typing import Any
 
 import numpy as np
 
-import latlas.supernet.portrait  # noqa: F401  (registers the space)
-from latlas.latency.compiled import CompiledPredictor
-from latlas.latency.predictor import LatencyPredictor
-from latlas.latency.predictor_file import load_predictor
-from latlas.search.derivation import best, best_of, per_layer_argmax
-from latlas.search.distribution import LayerWeights
-from latlas.search.feasible import Additive, Codes, extreme
-from latlas.search.feasible_sampling import FeasibleSampler, RejectionSampler
-from latlas.search.limits import additive
-from latlas.search.simulated import SimulatedMachine
-from latlas.search.trellis import Trellis
-from latlas.supernet.space_text import parse_space
+import latlas.spaces.portrait  # noqa: F401  (registers the space)
+from latlas.latency.limits.additive import Additive, Codes, extreme
+from latlas.latency.limits.limits import additive
+from latlas.latency.predictor.compiled import CompiledPredictor
+from latlas.latency.predictor.predictor import LatencyPredictor
+from latlas.latency.predictor.predictor_file import load_predictor
+from latlas.search.constraint.simulated import SimulatedMachine
+from latlas.search.gradient.derivation import best, best_of, per_layer_argmax
+from latlas.search.gradient.distribution import LayerWeights
+from latlas.search.gradient.sampling import FeasibleSampler, RejectionSampler
+from latlas.search.gradient.trellis import Trellis
+from latlas.spaces.text import parse_space
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))

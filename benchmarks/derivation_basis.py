@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latlas.search.adam import Adam
-from latlas.search.distribution import AdjacentWeights, Distribution, LayerWeights
-from latlas.search.distribution_strategy import reinforce_gradient
-from latlas.search.feasible import Additive, Codes, FloatArray
-from latlas.search.feasible_sampling import Sampler
+from latlas.arrays import FloatArray
+from latlas.latency.limits.additive import Additive, Codes
+from latlas.search.gradient.distribution import Adam, AdjacentWeights, Distribution, LayerWeights
+from latlas.search.gradient.sampling import Sampler
+from latlas.search.gradient.strategy import reinforce_gradient
 
 KINDS: dict[str, Any] = {"layer": LayerWeights, "adjacent": AdjacentWeights}
 SHARES = (0.5, 0.1, 0.01)

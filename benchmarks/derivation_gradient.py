@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.derivation_basis import BATCH, KINDS, SHARES, budget_of, enumerated, quality_of, train, within_budget
-from latlas.search.distribution import Distribution
-from latlas.search.distribution_strategy import reinforce_gradient
-from latlas.search.feasible import Additive, Codes, FloatArray
-from latlas.search.feasible_sampling import FeasibleSampler, RejectionSampler, Sampler
+from latlas.arrays import FloatArray
+from latlas.latency.limits.additive import Additive, Codes
+from latlas.search.gradient.distribution import Distribution
+from latlas.search.gradient.sampling import FeasibleSampler, RejectionSampler, Sampler
+from latlas.search.gradient.strategy import reinforce_gradient
 
 
 class Uncorrected:

@@ -19,17 +19,17 @@ from typing import Any
 
 import numpy as np
 
-import latlas.supernet.portrait  # noqa: F401  (registers the space)
-from latlas.latency.errors import MissingEntryError
-from latlas.latency.features import edge_name
-from latlas.latency.graph import INPUT, Graph, live_nodes
-from latlas.latency.in_network import estimate_in_network
-from latlas.latency.ops import OpSpec
-from latlas.latency.table import Table
-from latlas.search.in_network import in_network_subnets
-from latlas.search.random_search import draw_different
-from latlas.supernet.space import Architecture, SearchSpace
-from latlas.supernet.space_text import parse_space
+import latlas.spaces.portrait  # noqa: F401  (registers the space)
+from latlas.errors import MissingEntryError
+from latlas.latency.fitting.in_network import in_network_subnets
+from latlas.latency.predictor.features import edge_name
+from latlas.latency.predictor.in_network import estimate_in_network
+from latlas.latency.table.table import Table
+from latlas.spaces.graph import INPUT, Graph, live_nodes
+from latlas.spaces.operators.spec import OpSpec
+from latlas.spaces.sampling import draw_different
+from latlas.spaces.space import Architecture, SearchSpace
+from latlas.spaces.text import parse_space
 
 NOISE, CACHE, SHARE, SPREAD = 0.01, 0.02, 0.55, 0.15
 COUNTS, INTERACTIONS, UNSEEN = (25, 50, 100), (0.0, 0.01, 0.02), 200

@@ -28,27 +28,27 @@ from statistics import median
 import numpy as np
 import torch
 
-import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-from latlas.latency.pulling import cache_folder
-from latlas.search.finish import calibration_images
-from latlas.search.interval import Interval
-from latlas.search.kept_lines import KeptLines, Record
-from latlas.search.preparation import CALIBRATION_IMAGES
-from latlas.search.proxy_task import ProxyConfig, ProxyTask
-from latlas.search.random_search import draw_different
-from latlas.search.rank_agreement import rank_agreement
-from latlas.supernet.augment import Augmentation
-from latlas.supernet.cut import Backbone, cut_of
-from latlas.supernet.data import Dataset, load_folder, parted, subset, synthetic
-from latlas.supernet.feature_cache import FeatureCache
-from latlas.supernet.features import FeaturePlan
-from latlas.supernet.operators import timing_operator
-from latlas.supernet.proxy import CellTraining, ProxyData
-from latlas.supernet.recalibrate import recalibrate
-from latlas.supernet.score import score_subnet
-from latlas.supernet.space import Architecture, SearchSpace
-from latlas.supernet.space_text import parse_architecture
-from latlas.supernet.train import TrainConfig, train_subnet
+import latlas.spaces.known  # noqa: F401  (registers the spaces)
+from benchmarks.kept_lines import KeptLines, Record
+from latlas.latency.measuring.interval import Interval
+from latlas.latency.sharing.pull import cache_folder
+from latlas.search.accuracy.rank_agreement import rank_agreement
+from latlas.search.run.export import calibration_images
+from latlas.search.run.prepare import CALIBRATION_IMAGES
+from latlas.search.run.proxy import ProxyConfig, ProxyTask
+from latlas.spaces.sampling import draw_different
+from latlas.spaces.space import Architecture, SearchSpace
+from latlas.spaces.text import parse_architecture
+from latlas.supernet.backbone.cell_training import CellTraining, ProxyData
+from latlas.supernet.backbone.cut import Backbone, cut_of
+from latlas.supernet.backbone.feature_cache import FeatureCache
+from latlas.supernet.backbone.features import FeaturePlan
+from latlas.supernet.data.augment import Augmentation
+from latlas.supernet.data.dataset import Dataset, load_folder, parted, subset, synthetic
+from latlas.supernet.networks.recalibrate import recalibrate
+from latlas.supernet.operators.build import timing_operator
+from latlas.supernet.training.quality import score_subnet
+from latlas.supernet.training.train import TrainConfig, train_subnet
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -240,7 +240,7 @@ def main() -> None:
         "setting": setting,
         "budget_ms": budget_ms,
         **{name: row_of(one, kept, took[one], arguments) for name, one in compared.items()},
-        "proxy": rank_agreement(scores, truth).to_dict(),
+        "proxy": rank_agreement(scores, truth).to_record(),
         "published_spearman": PUBLISHED,
         "speed": speed(kept, cells, compared["aspp"], arguments),
         "violations": sum(ms is not None and ms.lower_ms > budget_ms for ms in accepted),

@@ -31,16 +31,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latlas.latency import conversion, runtime, stitching
-from latlas.latency.environment import StealMeter, machine_state
-from latlas.latency.host import Host
-from latlas.latency.lock import timing_lock
-from latlas.latency.reference import reference_of
-from latlas.latency.stopwatch import trimmed_mean
-from latlas.latency.worker import sampler
-from latlas.search.random_search import draw
-from latlas.supernet.operators import timing_operator
-from latlas.supernet.portrait import PortraitSpace
+from latlas.files.lock import timing_lock
+from latlas.latency.machine.environment import StealMeter, machine_state
+from latlas.latency.measuring.stopwatch import trimmed_mean
+from latlas.latency.measuring.worker import Host, sampler
+from latlas.latency.runtime import conversion, stitching
+from latlas.latency.runtime import plugin as runtime
+from latlas.latency.runtime.reference import reference_of
+from latlas.spaces.portrait import PortraitSpace
+from latlas.spaces.sampling import draw
+from latlas.supernet.operators.build import timing_operator
 
 Block = dict[str, Any]
 

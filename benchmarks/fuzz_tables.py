@@ -34,15 +34,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from latlas.latency import thrift
-from latlas.latency.environment import Environment, MachineState
-from latlas.latency.errors import FileFormatError, LatlasError
-from latlas.latency.manifest import InNetwork, Manifest
-from latlas.latency.ops import OpSpec
-from latlas.latency.record import canonical_json
-from latlas.latency.row import COUNTS, NUMBERS, ROW_FIELDS, Row, rows_checksum
-from latlas.latency.table import Table
-from latlas.latency.table_file import CHECKSUM_KEY, METADATA_KEY
+from latlas.errors import FileFormatError, LatlasError
+from latlas.files.records import canonical_json
+from latlas.latency.machine.environment import Environment, MachineState
+from latlas.latency.table import parquet_guard as thrift
+from latlas.latency.table.manifest import InNetwork, Manifest
+from latlas.latency.table.parquet import CHECKSUM_KEY, METADATA_KEY
+from latlas.latency.table.row import COUNTS, NUMBERS, ROW_FIELDS, Row, rows_checksum
+from latlas.latency.table.table import Table
+from latlas.spaces.operators.spec import OpSpec
 
 SECONDS_A_READ = 20.0
 SPARE_BYTES = 2**30
@@ -408,7 +408,7 @@ def row_values(content: bytes, rng: random.Random) -> bytes:
         chosen[name] = rng.choice(values)
     if rng.random() < 0.7:
         with suppress(LatlasError):
-            rows = [Row.from_dict({name: one[name] for name in ROW_FIELDS}) for one in records]
+            rows = [Row.from_record({name: one[name] for name in ROW_FIELDS}) for one in records]
             record["rows_sha256"] = rows_checksum(rows)
     return _rewritten(content, pa.Table.from_pylist(records, schema=table.schema), record, rng)
 

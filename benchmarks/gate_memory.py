@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from latlas.supernet.gates import MODES, batch_statistics, gate_gradients
-from latlas.supernet.network import Supernet, logits_graph, run_graph
-from latlas.supernet.portrait import SPACE_OPERATORS, PortraitSpace
-from latlas.supernet.space import Architecture
-from latlas.supernet.train import segmentation_loss
+from latlas.spaces.portrait import SPACE_OPERATORS, PortraitSpace
+from latlas.spaces.space import Architecture
+from latlas.supernet.networks.gates import MODES, batch_statistics, gate_gradients
+from latlas.supernet.networks.loss import segmentation_loss
+from latlas.supernet.networks.network import Supernet, logits_graph, run_graph
 
 PATH = "path"
 FIRST_SEARCHABLE = 1

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.constraint import Known
-from latlas.latency.errors import UsageError
-from latlas.search.architecture_training import ArchitectureTrainConfig
-from latlas.search.derivation import per_layer_argmax
-from latlas.search.distribution import Distribution
-from latlas.search.feasible import Additive
-from latlas.search.limits import additive
-from latlas.search.proxyless import trained_distribution
-from latlas.search.soft_latency import SoftLatency
-from latlas.supernet.data import Dataset
-from latlas.supernet.network import Supernet
-from latlas.supernet.space import Architecture
+from latlas.errors import UsageError
+from latlas.latency.limits.additive import Additive
+from latlas.latency.limits.limits import additive
+from latlas.search.gradient.derivation import per_layer_argmax
+from latlas.search.gradient.distribution import Distribution
+from latlas.search.gradient.proxyless import trained_distribution
+from latlas.search.gradient.soft_latency import SoftLatency
+from latlas.search.gradient.training import ArchitectureTrainConfig
+from latlas.spaces.space import Architecture
+from latlas.supernet.data.dataset import Dataset
+from latlas.supernet.networks.network import Supernet
 
 SOFT = "+soft"
 

@@ -27,10 +27,10 @@ from typing import Any
 
 import psutil
 
-from latlas.latency.errors import LatlasError
-from latlas.latency.lock import timing_lock
-from latlas.latency.partial import partial_path
-from latlas.latency.table import Table
+from latlas.errors import LatlasError
+from latlas.files.lock import timing_lock
+from latlas.latency.measuring.profile import partial_path
+from latlas.latency.table.table import Table
 
 SPACE = "portrait:height=32,width=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,aspp_channels=8,decoder_channels=8"
 KINDS = {"SIGKILL": 0.45, "SIGINT": 0.2, "SIGTERM": 0.15, "timing process": 0.2}
@@ -40,7 +40,7 @@ CHILD = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in its background jobs
 from latlas import cli
-from latlas.supernet.space import SearchSpace
+from latlas.spaces.space import SearchSpace
 specs, few = SearchSpace.specs, int(sys.argv.pop(1))
 SearchSpace.specs = lambda self: specs(self)[:: max(1, len(specs(self)) // few)][:few]
 cli.raise_on_signals()

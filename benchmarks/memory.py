@@ -26,15 +26,19 @@ from typing import Any
 import numpy as np
 import psutil
 
-from latlas.latency import campaign, conversion, runtime
-from latlas.latency.bench import Bench, Network, network_of_graph
-from latlas.latency.journal import Journal
-from latlas.latency.stopwatch import StopRule
-from latlas.supernet.operators import timing_operator
-from latlas.supernet.portrait import PortraitSpace
+from latlas.files.journal import Journal
+from latlas.latency.measuring import campaign
+from latlas.latency.measuring.bench import Bench, Network, network_of_graph
+from latlas.latency.measuring.stopwatch import StopRule
+from latlas.latency.runtime import conversion
+from latlas.latency.runtime import plugin as runtime
+from latlas.spaces.portrait import PortraitSpace
+from latlas.supernet.operators.build import timing_operator
 
 FLAT_SHARE = 0.02
-RULE = StopRule(relative_error=0.5, pass_seconds=0.005, min_rounds=1, quiet_tolerance=1e6)  # no pass is measured again
+RULE = StopRule(
+    relative_half_width=0.5, pass_seconds=0.005, min_rounds=1, quiet_tolerance=1e6
+)  # no pass is measured again
 NEVER = 10**9
 
 

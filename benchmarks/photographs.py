@@ -8,10 +8,10 @@ from hashlib import sha256
 
 import torch
 
-from latlas.supernet.checkpoint import load_supernet, read_metadata
-from latlas.supernet.data import Dataset, load_folder, subset, synthetic
-from latlas.supernet.network import Supernet
-from latlas.supernet.space import SearchSpace
+from latlas.spaces.space import SearchSpace
+from latlas.supernet.data.dataset import Dataset, load_folder, subset, synthetic
+from latlas.supernet.networks.network import Supernet
+from latlas.supernet.networks.weights_file import load_supernet, read_metadata
 
 DRY_SIZE = (32, 32)
 

@@ -26,20 +26,20 @@ from typing import Any
 
 import numpy as np
 
-import latlas.supernet.portrait  # noqa: F401  (registers the space)
-from latlas.latency.bench import network_of_graph
-from latlas.latency.campaign import measure_all
-from latlas.latency.compiled import CompiledPredictor, CompiledSum
-from latlas.latency.graph import Graph
-from latlas.latency.ops import OpSpec
-from latlas.latency.predictor_file import load_predictor
-from latlas.latency.profile import Setting
-from latlas.latency.scratch import scratch_folder
-from latlas.latency.table import Table
-from latlas.search.constraint import LatencyConstraint
-from latlas.supernet.operators import timing_operator
-from latlas.supernet.space import Architecture
-from latlas.supernet.space_text import parse_space
+import latlas.spaces.portrait  # noqa: F401  (registers the space)
+from latlas.files.scratch import scratch_folder
+from latlas.latency.measuring.bench import network_of_graph
+from latlas.latency.measuring.campaign import measure_all
+from latlas.latency.measuring.profile import Setting
+from latlas.latency.predictor.compiled import CompiledPredictor, CompiledSum
+from latlas.latency.predictor.predictor_file import load_predictor
+from latlas.latency.table.table import Table
+from latlas.search.constraint.constraint import LatencyConstraint
+from latlas.spaces.graph import Graph
+from latlas.spaces.operators.spec import OpSpec
+from latlas.spaces.space import Architecture
+from latlas.spaces.text import parse_space
+from latlas.supernet.operators.build import timing_operator
 
 REPEATS = 5
 FEW = 2000

@@ -23,14 +23,15 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import RidgeCV
 
-import latlas.supernet.portrait  # noqa: F401  (registers the space)
+import latlas.spaces.portrait  # noqa: F401  (registers the space)
+from benchmarks.kept_samples import Sets, kept
 from latlas.commands.options import setting_of
-from latlas.latency.environment import Environment
-from latlas.latency.graph import live_nodes
-from latlas.latency.table import Table
-from latlas.search.fit import Sample, accuracy, collect_these, fit_predictor, subnets_to_measure
-from latlas.search.kept_samples import Sets, kept
-from latlas.supernet.space_text import parse_space
+from latlas.latency.fitting.fit import Sample, accuracy, collect_these, fit_predictor, subnets_to_measure
+from latlas.latency.machine.environment import Environment
+from latlas.latency.table.table import Table
+from latlas.spaces.graph import live_nodes
+from latlas.spaces.text import parse_space
+from latlas.supernet.operators.build import timing_operator
 
 COUNTS = (25, 50, 75, 100, 150, 200, 300)
 DRAWS = 5
@@ -54,6 +55,7 @@ def measure(table: Table, arguments: argparse.Namespace) -> tuple[Sets, dict[str
                 asked,
                 setting,
                 Path(folder) / name,
+                build_module=timing_operator,
                 on_progress=lambda p: print(p.done, p.total, round(p.eta_seconds), file=sys.stderr, flush=True),
             )
             seconds.append(time.monotonic() - started)
@@ -61,7 +63,7 @@ def measure(table: Table, arguments: argparse.Namespace) -> tuple[Sets, dict[str
             found = {sample.architecture: sample for sample in samples}
             groups = {"chosen": chosen, "random": drawn} if name == "train" else {"test": test}
             sets |= {group: [found[one] for one in of if one in found] for group, of in groups.items()}
-    return sets, {"seconds": seconds, "references_ms": references, "environment": now.to_dict()}
+    return sets, {"seconds": seconds, "references_ms": references, "environment": now.to_record()}
 
 
 def scaled(train_x: Any, train_y: Any, test_x: Any) -> Any:

@@ -27,12 +27,12 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from latlas.latency.graph import DEAD_BRANCHES
-from latlas.latency.lightgbm_regressor import LightGBMRegressor
-from latlas.search.fit import accuracy
-from latlas.search.fit_samples import Fitted, fit_graphs, fit_tabular
-from latlas.search.samples import architectures_of, columns_of, matrix_of, read_samples, target_of
-from latlas.supernet.spaces import NasBench201
+from latlas.latency.fitting.fit import accuracy
+from latlas.latency.fitting.fit_samples import Fitted, fit_graphs, fit_tabular
+from latlas.latency.samples.lightgbm import LightGBMRegressor
+from latlas.latency.samples.read import architectures_of, columns_of, matrix_of, read_samples, target_of
+from latlas.spaces.graph import DEAD_BRANCHES
+from latlas.spaces.known import NasBench201
 
 DEVICE = "latency_ms_"
 HAT_TARGET = "latency_mean_encoder+latency_mean_decoder"

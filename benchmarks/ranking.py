@@ -23,19 +23,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-from latlas.latency.predictor_file import load_predictor
-from latlas.search.finish import calibration_images
-from latlas.search.kept_lines import KeptLines, Record
-from latlas.search.random_search import draw_different
-from latlas.supernet.augment import Augmentation
-from latlas.supernet.data import Dataset, parted, subset
-from latlas.supernet.network import Subnet, Supernet
-from latlas.supernet.recalibrate import recalibrate
-from latlas.supernet.score import score_subnet
-from latlas.supernet.space import Architecture
-from latlas.supernet.space_text import parse_space
-from latlas.supernet.train import TrainConfig, segmentation_loss, train_subnet
+import latlas.spaces.known  # noqa: F401  (registers the spaces)
+from benchmarks.kept_lines import KeptLines, Record
+from latlas.latency.predictor.predictor_file import load_predictor
+from latlas.search.run.export import calibration_images
+from latlas.spaces.sampling import draw_different
+from latlas.spaces.space import Architecture
+from latlas.spaces.text import parse_space
+from latlas.supernet.data.augment import Augmentation
+from latlas.supernet.data.dataset import Dataset, parted, subset
+from latlas.supernet.networks.loss import segmentation_loss
+from latlas.supernet.networks.network import Subnet, Supernet
+from latlas.supernet.networks.recalibrate import recalibrate
+from latlas.supernet.training.quality import score_subnet
+from latlas.supernet.training.train import TrainConfig, train_subnet
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))

@@ -9,9 +9,9 @@ from itertools import combinations
 
 import numpy as np
 
-from latlas.search.kept_lines import KeptLines, Record
-from latlas.search.rank_agreement import advantage, kendall, rank_agreement
-from latlas.supernet.space import Architecture
+from benchmarks.kept_lines import KeptLines, Record
+from latlas.search.accuracy.rank_agreement import advantage, kendall, rank_agreement
+from latlas.spaces.space import Architecture
 
 PROXIES = ("supernet_miou", "supernet_val_miou", "supernet_loss", "macs", "params", "latency_ms")
 LOWER_IS_BETTER = ("supernet_loss", "short_loss")
@@ -33,7 +33,7 @@ def summary(rows: Sequence[Record], truth: str, proxies: Sequence[str]) -> Recor
     of = {name: -values if name.split(" ")[0] in LOWER_IS_BETTER else values for name, values in of.items()}
     for name, values in of.items():
         result["proxies"][name] = {
-            **rank_agreement(values, standalone).to_dict(),
+            **rank_agreement(values, standalone).to_record(),
             "miou_of_its_best": float(standalone[values.argmax()]),
         }
         if name != "supernet_miou" and "supernet_miou" in of:

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from latlas.latency.environment import StealMeter
-from latlas.latency.table import Table
+from latlas.latency.machine.environment import StealMeter
+from latlas.latency.table.table import Table
 
 
 def profiled(folder: Path, run: int, options: Sequence[str]) -> tuple[Table, float]:
@@ -64,13 +64,14 @@ def compare(tables: Sequence[Table]) -> dict[str, Any]:
         "disagreement_percent": figures(by_ratio),
         "disagreement_ms_percent": figures(by_ms),
         "interval_held_the_other": sum(held) / len(held),
-        "median_half_width_percent": 100 * float(np.median([row.relative_error for table in tables for row in table])),
+        "median_half_width_percent": 100
+        * float(np.median([row.relative_half_width for table in tables for row in table])),
         "entries": [len(table) for table in tables],
         "noisy": [table.count("noisy") for table in tables],
         "failed": [table.count("failed") for table in tables],
         "noise_floor": [table.manifest.noise_floor for table in tables],
         "reference_ms": [table.manifest.environment.reference_ms for table in tables],
-        "environment": tables[0].manifest.environment.to_dict(),
+        "environment": tables[0].manifest.environment.to_record(),
     }
 
 

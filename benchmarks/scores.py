@@ -12,13 +12,13 @@ import torch
 from scipy.stats import t as student
 
 from benchmarks.constraint import Known
+from benchmarks.kept_lines import KeptLines
 from benchmarks.photographs import loaded
-from latlas.search.finish import calibration_images
-from latlas.search.kept_lines import KeptLines
-from latlas.supernet.data import Dataset, parted, subset
-from latlas.supernet.network import Supernet
-from latlas.supernet.score import score
-from latlas.supernet.space import Architecture
+from latlas.search.run.export import calibration_images
+from latlas.spaces.space import Architecture
+from latlas.supernet.data.dataset import Dataset, parted, subset
+from latlas.supernet.networks.network import Supernet
+from latlas.supernet.training.quality import score
 
 
 @dataclass

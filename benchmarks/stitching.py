@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from latlas.latency import conversion, runtime
-from latlas.supernet.network import Subnet
-from latlas.supernet.operators import timing_operator
-from latlas.supernet.portrait import PortraitSpace
+from latlas.latency.runtime import conversion
+from latlas.latency.runtime import plugin as runtime
+from latlas.spaces.portrait import PortraitSpace
+from latlas.supernet.networks.network import Subnet
+from latlas.supernet.operators.build import timing_operator
 
 
 def main() -> None:

@@ -27,20 +27,21 @@ from typing import Any
 
 import numpy as np
 
-import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-from latlas.latency.errors import InfeasibleBudgetError
-from latlas.search.accuracy import KINDS
-from latlas.search.accuracy_search import AccuracySearchConfig, accuracy_search
-from latlas.search.constraint import LatencyConstraint
-from latlas.search.interval import Interval
-from latlas.search.kept_lines import KeptLines
-from latlas.search.limits import additive, limits_of
-from latlas.search.loop import History, run_search
-from latlas.search.proxyless import DISTRIBUTIONS
-from latlas.search.strategy import StrategyContext, make_strategy
-from latlas.search.strategy_names import STRATEGIES
-from latlas.search.verify import select
-from latlas.supernet.space import Architecture
+import latlas.spaces.known  # noqa: F401  (registers the spaces)
+from benchmarks.kept_lines import KeptLines
+from latlas.errors import InfeasibleBudgetError
+from latlas.latency.limits.limits import additive, limits_of
+from latlas.latency.measuring.interval import Interval
+from latlas.search.accuracy.models import KINDS
+from latlas.search.accuracy.search import AccuracySearchConfig, accuracy_search
+from latlas.search.constraint.constraint import LatencyConstraint
+from latlas.search.constraint.verify import select
+from latlas.search.gradient.proxyless import DISTRIBUTIONS
+from latlas.search.make import make_strategy
+from latlas.search.strategies.loop import History, run_search
+from latlas.search.strategies.names import STRATEGIES
+from latlas.search.strategies.strategy import StrategyContext
+from latlas.spaces.space import Architecture
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))

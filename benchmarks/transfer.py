@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from latlas.latency.bayes import BayesianLinear, Group
-from latlas.latency.transfer import UNKNOWN_ERROR, Columns, Transfer, choose, relative
-from latlas.supernet.nasbench201 import EDGES, OPERATORS, NasBench201
+from latlas.arrays import FloatArray
+from latlas.latency.predictor.regression import BayesianLinear, Group
+from latlas.latency.predictor.transfer import UNKNOWN_ERROR, Columns, Transfer, choose, relative
+from latlas.spaces.nasbench201 import EDGES, OPERATORS, NasBench201
 
-FloatArray = npt.NDArray[np.float64]
 PREFIX = "latency_ms_"
 POOL = 400
 """Networks among which those to measure are chosen."""

@@ -11,7 +11,7 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import note
-from latlas.latency.errors import UsageError
+from latlas.errors import UsageError
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo")) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from latlas.latency.compare import Change, Comparison, Ranks
-    from latlas.latency.table import Table
+    from latlas.latency.table.compare import Change, Comparison, Ranks
+    from latlas.latency.table.table import Table
 
 MAX_LISTED = 20
 
 
 def diff_record(before: Table, after: Table, found: Comparison, ranked: Sequence[Ranks] | None) -> dict[str, Any]:
     """All that is known of the comparison, as JSON takes it."""
-    from latlas.latency.compare import differences
+    from latlas.latency.table.compare import differences
 
     record: dict[str, Any] = {
         "before": before.name,
@@ -65,7 +65,7 @@ def _change_record(change: Change) -> dict[str, Any]:
         "upper": change.upper,
         "before_ms": change.before.latency_ms,
         "after_ms": change.after.latency_ms,
-        "spec": change.spec.to_dict(),
+        "spec": change.spec.to_record(),
     }
 
 

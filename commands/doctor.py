@@ -25,7 +25,7 @@ def doctor(
 
     Both references are measured against themselves. Exit code 1 where the verdict is "not now".
     """
-    from latlas.latency.doctor import examine
+    from latlas.latency.doctor.doctor import examine
 
     setting = options.setting_of(precision, threads, relative_error)
     with bar_of("measuring the references against themselves") as bar:

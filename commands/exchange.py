@@ -35,7 +35,7 @@ def tables_import(
     json: options.JsonOption = False,
 ) -> None:
     """Make a table of another project's latencies; what is not said of their environment stays unknown."""
-    from latlas.latency.exchange import Told, import_table
+    from latlas.latency.formats.interchange import Told, import_table
 
     told = Told(cpu_model, threads, precision, batch, space, unit, source, latency_column, activation)
     found = import_table(path, format_name, told, shlex.join(["latlas", *sys.argv[1:]]))
@@ -77,8 +77,8 @@ def tables_export(
     json: options.JsonOption = False,
 ) -> None:
     """Write a table as another project's file; rows without such a latency are left out, and said."""
-    from latlas.latency.exchange import export_table, write_text
-    from latlas.latency.table import Table
+    from latlas.latency.formats.interchange import export_table, write_text
+    from latlas.latency.table.table import Table
 
     table = Table.read(path)
     text, left_out = export_table(table, format_name, value)

@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from latlas.commands.output import shown
-from latlas.latency.errors import UsageError
-from latlas.latency.ops import FOREIGN
+from latlas.errors import UsageError
+from latlas.spaces.operators.spec import FOREIGN
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from latlas.latency.ops import OpSpec
-    from latlas.latency.places import Place
-    from latlas.latency.row import Row
-    from latlas.latency.table import Table
+    from latlas.latency.table.row import Row
+    from latlas.latency.table.table import Table
+    from latlas.spaces.operators.spec import OpSpec
+    from latlas.spaces.places import Place
 
 VALUES: dict[str, tuple[str, str]] = {
     "isolated": ("latency_ms", "isolated latency, ms"),
@@ -64,7 +64,7 @@ def grid_lines(table: Table, value: str, console: Console) -> list[str]:
     name, meaning = VALUES[value]
     if len(table) > table.count("failed") and all(getattr(row, name) is None for row in table):
         raise UsageError(f"table {table.name} has no {value} values; show another --value, isolated is in all of them")
-    from latlas.latency.places import choices
+    from latlas.spaces.places import choices
 
     columns = choices(row.spec for row in table)
     cells, beside = _cells(table, columns)
@@ -224,7 +224,7 @@ def _rendered(lines: Sequence[Text], console: Console) -> list[str]:
 
 def head_lines(table: Table) -> list[str]:
     """Where a table comes from, for people: what is unknown of it too."""
-    from latlas.latency.merge import parts
+    from latlas.latency.table.merge import parts
 
     manifest, counts = table.manifest, {status: table.count(status) for status in ("ok", "noisy", "failed")}
     environment = manifest.environment
@@ -264,7 +264,7 @@ def row_lines(table: Table) -> list[str]:
         if row.latency_ms is None:
             lines.append(f"{'failed':>10}  {row.spec}: {row.reason}")
             continue
-        error = "" if row.ratio is None else f" +-{100 * row.relative_error:4.1f} %"
+        error = "" if row.ratio is None else f" +-{100 * row.relative_half_width:4.1f} %"
         span = (
             "no interval"
             if row.lower_ms is None or row.upper_ms is None

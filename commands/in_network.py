@@ -10,10 +10,10 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown
-from latlas.latency.errors import UsageError
+from latlas.errors import UsageError
 
 if TYPE_CHECKING:
-    from latlas.latency.table import Table
+    from latlas.latency.table.table import Table
 
 
 def tables_in_network(
@@ -27,8 +27,9 @@ def tables_in_network(
     json: options.JsonOption = False,
 ) -> None:
     """Measure designed subnets, and add to each operator's row what it adds to a network's latency."""
-    from latlas.latency.table import Table
-    from latlas.search.in_network import add_in_network
+    from latlas.latency.fitting.in_network import add_in_network
+    from latlas.latency.table.table import Table
+    from latlas.supernet.operators.build import timing_operator
 
     started = time.monotonic()
     isolated = Table.read(table)
@@ -51,6 +52,7 @@ def tables_in_network(
             subnets,
             setting,
             journal,
+            build_module=timing_operator,
             on_note=note,
             on_progress=lambda p: bar(p.done, p.total, "", p.eta_seconds),
         )

@@ -12,7 +12,7 @@ import typer
 
 from latlas.commands import options, predictors, profiling
 from latlas.commands.output import bar_of, note, print_result, shown
-from latlas.latency.errors import EnvironmentMismatchError, UsageError
+from latlas.errors import EnvironmentMismatchError, UsageError
 
 
 def profile_ops(
@@ -41,7 +41,9 @@ def profile_ops(
     variants = profiling.variants_of(space, resolution, precision, threads, batch)
     specs = list(dict.fromkeys(spec for variant in variants for spec in variant.space.specs()))
     if dry_run:
-        print_result([s.to_dict() for s in specs], json, lambda: [str(s) for s in specs] + [f"{len(specs)} operators"])
+        print_result(
+            [s.to_record() for s in specs], json, lambda: [str(s) for s in specs] + [f"{len(specs)} operators"]
+        )
         return
     if len(variants) > 1:
         profiling.profile_several(variants, out, relative_error, seed, command, force=force, update=update, json=json)
@@ -120,11 +122,12 @@ def fit_predictor(
     if target or features or in_order or train is not None:
         raise UsageError("--target, --features and --train are of --samples FILE.csv; give that too")
     test = 50 if test is None else test
-    from latlas.latency.environment import require_same
-    from latlas.latency.predictor_file import check_replaceable, save_predictor
-    from latlas.latency.table import Table
-    from latlas.search.fit import CHOICES, collect_these, subnets_to_measure
-    from latlas.search.fit import fit_predictor as fit
+    from latlas.latency.fitting.fit import CHOICES, collect_these, subnets_to_measure
+    from latlas.latency.fitting.fit import fit_predictor as fit
+    from latlas.latency.machine.environment import require_same
+    from latlas.latency.predictor.predictor_file import check_replaceable, save_predictor
+    from latlas.latency.table.table import Table
+    from latlas.supernet.operators.build import timing_operator
 
     started = time.monotonic()
     if choice not in CHOICES:
@@ -160,6 +163,7 @@ def fit_predictor(
             {"space": chosen.text},
             setting,
             journal,
+            build_module=timing_operator,
             on_note=note,
             on_progress=lambda p: bar(p.done, p.total, "", p.eta_seconds),
         )
@@ -206,8 +210,8 @@ def predict(
     """Predict end-to-end latency with an interval, or say what it is made of."""
     import numpy as np
 
-    from latlas.latency.predictor_file import load_predictor
-    from latlas.latency.sample_file import load_sample_predictor
+    from latlas.latency.predictor.predictor_file import load_predictor
+    from latlas.latency.samples.predictor import load_sample_predictor
 
     from_samples = load_sample_predictor(predictor)
     if from_samples is not None:
@@ -262,8 +266,9 @@ def measure(
     json: options.JsonOption = False,
 ) -> None:
     """Measure networks end to end, in turn; one object as JSON for one target, a list for several."""
-    from latlas.latency.predictor_file import load_predictor
-    from latlas.search.measure import measure_targets
+    from latlas.latency.fitting.measure import measure_targets
+    from latlas.latency.predictor.predictor_file import load_predictor
+    from latlas.supernet.operators.build import timing_operator
 
     fixed = options.shape_of(shape)
     chosen = options.space_of(space, "") if space else None
@@ -275,6 +280,7 @@ def measure(
         records = measure_targets(
             parsed,
             options.setting_of(precision, threads, relative_error, seed, batch),
+            build_module=timing_operator,
             shape=fixed,
             reference_ms=reference_ms,
             like=like,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latlas.commands.output import note
-from latlas.latency.errors import EnvironmentMismatchError, UsageError
+from latlas.errors import EnvironmentMismatchError, UsageError
 
 if TYPE_CHECKING:
-    from latlas.latency.profile import Setting
-    from latlas.supernet.data import Dataset
-    from latlas.supernet.space import Architecture, SearchSpace
+    from latlas.latency.measuring.profile import Setting
+    from latlas.spaces.space import Architecture, SearchSpace
+    from latlas.supernet.data.dataset import Dataset
 
 
 def listed(text: str) -> list[str]:
@@ -32,7 +32,7 @@ def _whole_numbers(text: str) -> str:
 
 def _lock_at_most(context: typer.Context, seconds: float | None) -> float | None:
     """Keep the option's value to the end of the command, whichever part of it waits for the lock."""
-    from latlas.latency.lock import waiting_at_most
+    from latlas.files.lock import waiting_at_most
 
     context.with_resource(waiting_at_most(seconds))
     return seconds
@@ -78,15 +78,15 @@ DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or auto; 
 
 def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed: int = 0, batch: int = 1) -> Setting:
     """How things are measured, of the options that say so."""
-    from latlas.latency.profile import Setting
-    from latlas.latency.runtime import require_precision
-    from latlas.latency.stopwatch import StopRule
+    from latlas.latency.measuring.profile import Setting
+    from latlas.latency.measuring.stopwatch import StopRule
+    from latlas.latency.runtime.plugin import require_precision
 
     require_precision(precision)
     cores = os.cpu_count() or 1
     if threads > cores:
         raise UsageError(f"--threads is {threads}; this machine has {cores} CPUs")
-    rule = StopRule(relative_error=relative_error)
+    rule = StopRule(relative_half_width=relative_error)
     # A steady network meets one per cent with six passes; the error falls with the root of their number.
     passes = max(3, math.ceil(6 * (0.01 / relative_error) ** 2))
     return Setting(
@@ -96,8 +96,8 @@ def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed:
 
 def space_of(text: str, resolution: str) -> SearchSpace:
     """The search space of its text, with the resolution put in."""
-    import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-    from latlas.supernet.space_text import parse_space
+    import latlas.spaces.known  # noqa: F401  (registers the spaces)
+    from latlas.spaces.text import parse_space
 
     if resolution:
         text += ("," if ":" in text else ":") + f"resolution={resolution}"
@@ -106,8 +106,8 @@ def space_of(text: str, resolution: str) -> SearchSpace:
 
 def architecture_of(text: str, space: SearchSpace | None) -> Architecture:
     """The architecture of a text or of a JSON file."""
-    import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-    from latlas.supernet.space_text import parse_architecture, read_architecture
+    import latlas.spaces.known  # noqa: F401  (registers the spaces)
+    from latlas.spaces.text import parse_architecture, read_architecture
 
     if not text.endswith(".json"):
         return parse_architecture(text, space)
@@ -121,8 +121,8 @@ def default_table(
     space: SearchSpace, precision: str, threads: int, batch: int = 1, folder: Path = Path("tables")
 ) -> Path:
     """Where a published table of this machine lies."""
-    from latlas.latency.environment import cpu_model
-    from latlas.latency.naming import table_path
+    from latlas.latency.machine.environment import cpu_model
+    from latlas.latency.sharing.names import table_path
 
     return folder / table_path(cpu_model(), space.text, precision, threads, batch)
 
@@ -131,7 +131,7 @@ def data_of(
     data: str, split: str, height: int, width: int, images: int, seed: int, keep_native: bool = False
 ) -> Dataset:
     """The images of a split, read or drawn."""
-    from latlas.supernet.data import load_folder, synthetic
+    from latlas.supernet.data.dataset import load_folder, synthetic
 
     note(f"loading the {split} images of {data} at {height}x{width}")
     if data == "synthetic":

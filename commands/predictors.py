@@ -10,17 +10,17 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import aligned, bar_of, note, print_result, shown
-from latlas.latency.errors import EnvironmentMismatchError, FileFormatError, UsageError
+from latlas.errors import EnvironmentMismatchError, FileFormatError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from latlas.latency.environment import Environment
-    from latlas.latency.predictor_file import SavedPredictor
-    from latlas.latency.profile import Setting
-    from latlas.search.adapt import Measurement, Source
-    from latlas.search.explain import Explanation
-    from latlas.supernet.space import Architecture, SearchSpace
+    from latlas.latency.fitting.adapt import Measurement, Source
+    from latlas.latency.fitting.explain import Explanation
+    from latlas.latency.machine.environment import Environment
+    from latlas.latency.measuring.profile import Setting
+    from latlas.latency.predictor.predictor_file import SavedPredictor
+    from latlas.spaces.space import Architecture, SearchSpace
 
 MAX_ENVIRONMENT_BYTES = 1_000_000
 
@@ -34,10 +34,10 @@ def predictor_show(
     json: options.JsonOption = False,
 ) -> None:
     """Where a predictor comes from, how good it is, how often its intervals hold, and which operators cost most."""
-    from latlas.latency.predictor_file import load_predictor
-    from latlas.latency.sample_file import load_sample_predictor
-    from latlas.search.describe import described, described_lines, described_samples, described_samples_lines
-    from latlas.search.predictor_plot import check_plot, write_plot
+    from latlas.latency.fitting.describe import described, described_lines, described_samples, described_samples_lines
+    from latlas.latency.fitting.plot import check_plot, write_plot
+    from latlas.latency.predictor.predictor_file import load_predictor
+    from latlas.latency.samples.predictor import load_sample_predictor
 
     if plot is not None:
         check_plot(plot, force)
@@ -88,8 +88,8 @@ def predictor_adapt(
     json: options.JsonOption = False,
 ) -> None:
     """Adapt predictors to another environment with a few subnets measured there; exit code 1 says they were too few."""
-    from latlas.latency.predictor_file import check_replaceable, save_predictor
-    from latlas.search.adapt import Source, adapt, require_adaptable
+    from latlas.latency.fitting.adapt import Source, adapt, require_adaptable
+    from latlas.latency.predictor.predictor_file import check_replaceable, save_predictor
 
     started = time.monotonic()
     if out.exists() and not force:
@@ -140,16 +140,22 @@ def _measured(
     sources: Sequence[Source], space: SearchSpace, count: int, test: int, setting: Setting, journal: Path
 ) -> tuple[list[Measurement], list[Measurement], Environment]:
     """Subnets measured here to learn from and to test on, and the environment."""
-    from latlas.search.adapt import Measurement, require_adaptable, to_measure
-    from latlas.search.fit import collect_these
-    from latlas.search.here import environment_here
+    from latlas.latency.fitting.adapt import Measurement, environment_here, require_adaptable, to_measure
+    from latlas.latency.fitting.fit import collect_these
+    from latlas.supernet.operators.build import timing_operator
 
     require_adaptable(sources, environment_here(setting))  # before measuring, not after
     asked = to_measure(sources, space, count, test, setting.seed)
     made = {"space": space.text, "subnets": count, "test": test, "sources": [one.sha256 for one in sources]}
     with bar_of("measuring subnets") as bar:
         found, environment = collect_these(
-            asked, made, setting, journal, on_note=note, on_progress=lambda p: bar(p.done, p.total, "", p.eta_seconds)
+            asked,
+            made,
+            setting,
+            journal,
+            build_module=timing_operator,
+            on_note=note,
+            on_progress=lambda p: bar(p.done, p.total, "", p.eta_seconds),
         )
     learn = set(asked[:count])
     both = [(one.architecture in learn, one) for one in found]
@@ -164,9 +170,9 @@ def _given(
     path: Path, space: SearchSpace, target: str, column: str, sources: Sequence[Source], count: int | None
 ) -> tuple[list[Measurement], list[Measurement]]:
     """The samples of a file to learn from, and the others, where a count is asked."""
-    from latlas.latency.adapted import common_sources
-    from latlas.search.adapt import read_measurements
-    from latlas.search.choice import most_informative
+    from latlas.latency.fitting.adapt import read_measurements
+    from latlas.latency.fitting.choose import most_informative
+    from latlas.latency.predictor.adapted import common_sources
 
     found = read_measurements(path, space, target, column)
     if count is None or count >= len(found):
@@ -179,8 +185,8 @@ def _given(
 
 def _environment_of(path: Path | None, cpu_model: str, precision: str, threads: int, batch: int) -> Environment:
     """The environment that a file says, or one of which only what was told is known."""
-    from latlas.latency.environment import Environment, told_environment
-    from latlas.latency.record import parse_json
+    from latlas.files.records import parse_json
+    from latlas.latency.machine.environment import Environment, told_environment
 
     if path is not None:
         if cpu_model:
@@ -194,7 +200,7 @@ def _environment_of(path: Path | None, cpu_model: str, precision: str, threads: 
         record = parse_json(content, str(path))
         if isinstance(record, dict) and "environment" in record:
             record = record["environment"]
-        return Environment.from_dict(record, f"{path}, environment")
+        return Environment.from_record(record, f"{path}, environment")
     return told_environment(cpu_model=cpu_model, threads=threads, precision=precision, batch=batch)
 
 
@@ -207,7 +213,7 @@ def require_asked(saved: SavedPredictor, here: bool, threads: int | None, precis
         asked["precision"] = precision
     saved.require(saved.space, **asked)
     if here:
-        from latlas.search.here import require_here
+        from latlas.latency.fitting.adapt import require_here
 
         require_here(saved.environment, "predict for this machine with this predictor")
 
@@ -225,10 +231,10 @@ def refuse_for_samples(explain: bool, here: bool, threads: int | None, precision
 
 def explain_all(saved: SavedPredictor, chosen: Sequence[Architecture], seed: int, json: bool) -> None:
     """Print the milliseconds of each architecture's parts; one object as JSON for one, a list for several."""
-    from latlas.search.explain import explain
+    from latlas.latency.fitting.explain import explain
 
     found = [explain(saved.predictor, architecture, seed) for architecture in chosen]
-    record = [one.to_json() for one in found]
+    record = [one.to_record() for one in found]
     print_result(
         record[0] if len(record) == 1 else record,
         json,

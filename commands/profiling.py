@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown
-from latlas.latency.errors import UsageError
+from latlas.errors import UsageError
 
 if TYPE_CHECKING:
-    from latlas.latency.profile import Setting
-    from latlas.latency.table import Table
-    from latlas.supernet.space import SearchSpace
+    from latlas.latency.measuring.profile import Setting
+    from latlas.latency.table.table import Table
+    from latlas.spaces.space import SearchSpace
 
 DIMENSIONS = ("precision", "threads", "batch")
 """In which tables of one space may differ; those that differ in one are compared."""
@@ -62,8 +62,8 @@ def profile_several(
 
     All is checked before anything is measured. Raises `UsageError` where a table is there that is another's.
     """
-    from latlas.latency.lock import timing_lock
-    from latlas.latency.table import Table
+    from latlas.files.lock import timing_lock
+    from latlas.latency.table.table import Table
 
     if folder is not None and (folder.suffix == ".parquet" or folder.is_file()):
         raise UsageError(f"--out is {folder}; {len(variants)} tables need a folder")
@@ -94,8 +94,8 @@ def measure_table(
     variant: Variant, target: Path, setting: Setting, command: str, force: bool, update: bool, title: str
 ) -> Table:
     """The table of a variant, measured into `target` with a progress bar."""
-    from latlas.latency.profile import profile
-    from latlas.supernet.operators import timing_operator
+    from latlas.latency.measuring.profile import profile
+    from latlas.supernet.operators.build import timing_operator
 
     with bar_of(title) as bar:
         return profile(
@@ -121,7 +121,7 @@ def record_of(table: Table, target: Path, started: float) -> dict[str, Any]:
         "failed": table.count("failed"),
         "noise_floor": table.manifest.noise_floor,
         "seconds": time.monotonic() - started,
-        "environment": table.manifest.environment.to_dict(),
+        "environment": table.manifest.environment.to_record(),
     }
 
 
@@ -135,7 +135,7 @@ def line_of(record: dict[str, Any]) -> str:
 
 def compare(tables: dict[Variant, Table], targets: dict[Variant, Path]) -> list[dict[str, Any]]:
     """For each two tables of a space that differ in one of `DIMENSIONS`: the places where operators change order."""
-    from latlas.latency.ranks import rank_changes
+    from latlas.latency.table.ranks import rank_changes
 
     found = []
     for before, after in combinations(tables, 2):
@@ -150,7 +150,7 @@ def compare(tables: dict[Variant, Table], targets: dict[Variant, Path]) -> list[
                 "dimension": differing[0],
                 "values": [getattr(before, differing[0]), getattr(after, differing[0])],
                 "places": len(places),
-                "changed": [place.to_dict() for place in places if place.flips],
+                "changed": [place.to_record() for place in places if place.flips],
             }
         )
     return found
@@ -158,7 +158,7 @@ def compare(tables: dict[Variant, Table], targets: dict[Variant, Path]) -> list[
 
 def _complete(target: Path, variant: Variant, setting: Setting, update: bool) -> bool:
     """Whether the table there is this one, with every operator; raises `UsageError` where it stands in the way."""
-    from latlas.latency.table import Table
+    from latlas.latency.table.table import Table
 
     table = Table.read(target)
     there, wanted = table.manifest.environment.key(), setting.key("operator")

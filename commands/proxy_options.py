@@ -10,9 +10,9 @@ import typer
 from latlas.commands.output import note
 
 if TYPE_CHECKING:
-    from latlas.search.proxy_task import ProxyConfig, ProxyTask
-    from latlas.supernet.data import Dataset
-    from latlas.supernet.space import SearchSpace
+    from latlas.search.run.proxy import ProxyConfig, ProxyTask
+    from latlas.spaces.space import SearchSpace
+    from latlas.supernet.data.dataset import Dataset
 
 BackboneOption = Annotated[
     Path | None,
@@ -56,9 +56,9 @@ NearShareOption = Annotated[
 
 def predictors_space(text: str) -> SearchSpace:
     """The space of a predictor, which must have a backbone that all its networks begin with."""
-    import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-    from latlas.supernet.cut import cut_of
-    from latlas.supernet.space_text import parse_space
+    import latlas.spaces.known  # noqa: F401  (registers the spaces)
+    from latlas.spaces.text import parse_space
+    from latlas.supernet.backbone.cut import cut_of
 
     space = parse_space(text)
     cut_of(space)
@@ -89,12 +89,12 @@ def proxy_task(
     seed: int,
 ) -> ProxyTask:
     """The task of these options; errors as `load_backbone` and `FeatureCache` say."""
-    from latlas.latency.pulling import cache_folder
-    from latlas.search.finish import calibration_images
-    from latlas.search.preparation import CALIBRATION_IMAGES
-    from latlas.search.proxy_task import ProxyTask
-    from latlas.supernet.data import subset
-    from latlas.supernet.feature_cache import FeatureCache
+    from latlas.latency.sharing.pull import cache_folder
+    from latlas.search.run.export import calibration_images
+    from latlas.search.run.prepare import CALIBRATION_IMAGES
+    from latlas.search.run.proxy import ProxyTask
+    from latlas.supernet.backbone.feature_cache import FeatureCache
+    from latlas.supernet.data.dataset import subset
 
     calibration = calibration_images(subset(training, CALIBRATION_IMAGES, seed + 1).images)
     return ProxyTask.load(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from latlas.commands import options
 from latlas.commands.output import note, print_result, shown
-from latlas.latency.errors import UsageError
+from latlas.errors import UsageError
 
 if TYPE_CHECKING:
-    from latlas.latency.sample_file import SavedSamplePredictor
+    from latlas.latency.samples.predictor import SavedSamplePredictor
 
 
 def fit(
@@ -32,10 +32,10 @@ def fit(
     json: bool,
 ) -> None:
     """Learn from a file of samples, by named columns or by the graphs of a space; print the figures, keep the predictor."""
-    from latlas.latency.predictor_file import check_replaceable
-    from latlas.latency.sample_file import SavedSamplePredictor, save_sample_predictor
-    from latlas.search.fit_samples import fit_graphs, fit_tabular
-    from latlas.search.samples import read_samples
+    from latlas.latency.fitting.fit_samples import fit_graphs, fit_tabular
+    from latlas.latency.predictor.predictor_file import check_replaceable
+    from latlas.latency.samples.predictor import SavedSamplePredictor, save_sample_predictor
+    from latlas.latency.samples.read import read_samples
 
     started = time.monotonic()
     if not target:
@@ -87,15 +87,15 @@ def predict(
     json: bool,
 ) -> None:
     """Predict architectures, or the lines of a file that has the columns that were learnt from."""
-    from latlas.latency.graph_features import GraphFeatures
+    from latlas.latency.samples.graph_features import GraphFeatures
 
     predictor = saved.predictor
     names: list[dict[str, Any]]
     if isinstance(predictor.features, GraphFeatures):
         import numpy as np
 
-        from latlas.search.fit_samples import graph_matrix
-        from latlas.search.samples import architectures_of, read_samples
+        from latlas.latency.fitting.fit_samples import graph_matrix
+        from latlas.latency.samples.read import architectures_of, read_samples
 
         space = options.space_of(predictor.features.space, "")
         chosen = [options.architecture_of(text, space) for text in architectures]
@@ -106,7 +106,7 @@ def predict(
         matrix = graph_matrix(predictor.features, space, space.encode(chosen))
         names = [{"architecture": str(architecture)} for architecture in chosen]
     else:
-        from latlas.search.samples import matrix_of, read_samples
+        from latlas.latency.samples.read import matrix_of, read_samples
 
         if samples is None or architectures or random:
             columns = ", ".join(column.name for column in predictor.features.columns)

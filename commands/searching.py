@@ -10,8 +10,8 @@ import typer
 
 from latlas.commands import options, proxy_options
 from latlas.commands.output import aligned, bar_of, note, print_result
-from latlas.latency.errors import UsageError
-from latlas.search.strategy_names import FRONT_STRATEGIES, SEARCHED_BY
+from latlas.errors import UsageError
+from latlas.search.strategies.names import FRONT_STRATEGIES, SEARCHED_BY
 
 
 def search(
@@ -130,22 +130,20 @@ def search(
     With --backbone candidates are cells of the predictor's space, each trained for --proxy-steps on its features.
     Killed or stopped, the same command goes on.
     """
-    import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-    from latlas.latency.predictor_file import load_predictor
-    from latlas.search.accuracy_phase import accuracy_text
-    from latlas.search.here import require_here
-    from latlas.search.loop import History
-    from latlas.search.pipeline import search as run
-    from latlas.search.progress import Progress
-    from latlas.search.proxy_task import ProxyConfig
-    from latlas.search.report import comparison_rows
-    from latlas.search.run_folder import RESULT, SUPERNET, discard
-    from latlas.search.search_config import Listener, SearchConfig, require_searchable
-    from latlas.search.tensorboard import TensorBoard
-    from latlas.supernet.augment import Augmentation
-    from latlas.supernet.backbone_file import backbone_kind
-    from latlas.supernet.checkpoint import load_supernet, read_metadata
-    from latlas.supernet.train import TrainConfig
+    import latlas.spaces.known  # noqa: F401  (registers the spaces)
+    from latlas.latency.fitting.adapt import require_here
+    from latlas.latency.predictor.predictor_file import load_predictor
+    from latlas.search.report.page import accuracy_text, comparison_rows
+    from latlas.search.report.tensorboard import Progress, TensorBoard
+    from latlas.search.run.config import Listener, SearchConfig, require_searchable
+    from latlas.search.run.folder import RESULT, SUPERNET, discard
+    from latlas.search.run.pipeline import search as run
+    from latlas.search.run.proxy import ProxyConfig
+    from latlas.search.strategies.loop import History
+    from latlas.supernet.backbone.backbone_file import backbone_kind
+    from latlas.supernet.data.augment import Augmentation
+    from latlas.supernet.networks.weights_file import load_supernet, read_metadata
+    from latlas.supernet.training.train import TrainConfig
 
     if pareto and strategy not in ("evolution", *FRONT_STRATEGIES):
         raise UsageError(

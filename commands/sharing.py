@@ -9,10 +9,10 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import note, print_result
-from latlas.latency.errors import UsageError
+from latlas.errors import UsageError
 
 if TYPE_CHECKING:
-    from latlas.latency.publishing import Placed
+    from latlas.latency.sharing.publish import Placed
 
 UrlArgument = Annotated[
     str,
@@ -36,7 +36,7 @@ def tables_publish(
     json: options.JsonOption = False,
 ) -> None:
     """Put a table into the folder of published tables, and bring its two indexes up to date."""
-    from latlas.latency.publishing import check_published, entries_of, publish
+    from latlas.latency.sharing.publish import check_published, entries_of, publish
 
     if check == (path is not None):
         raise UsageError("name the table to publish, or --check the folder; one of the two")
@@ -63,7 +63,7 @@ def tables_push(
     json: options.JsonOption = False,
 ) -> None:
     """Put a table into a shared store. Credentials are those of the store's own tools, such as AWS_PROFILE."""
-    from latlas.latency.sharing import push
+    from latlas.latency.sharing.push import push
 
     placed = push(path, url, force=force, dry_run=dry_run)
     print_result(
@@ -86,9 +86,9 @@ def tables_pull(
     json: options.JsonOption = False,
 ) -> None:
     """Bring tables of a shared store here, each checked; from the cache where the store cannot be reached."""
-    from latlas.latency.environment import cpu_model
-    from latlas.latency.pulling import pull
-    from latlas.latency.sharing import Selection, device_of
+    from latlas.latency.machine.environment import cpu_model
+    from latlas.latency.sharing.pull import pull
+    from latlas.latency.sharing.push import Selection, device_of
 
     wanted = Selection(device_of(device or cpu_model()), _space_text(space) or None, precision or None, threads)
     pulled = pull(url, out, wanted, force=force, offline=offline)
@@ -105,7 +105,7 @@ def tables_pull(
 
 def _space_text(text: str) -> str:
     """The space's own text of it, so that `portrait:resolution=192` is found; of a space that is not ours the text given."""
-    from latlas.latency.errors import UnknownSpaceError
+    from latlas.errors import UnknownSpaceError
 
     try:
         return options.space_of(text, "").text if text else ""
@@ -114,7 +114,7 @@ def _space_text(text: str) -> str:
 
 
 def _record(placed: Placed) -> dict[str, object]:
-    return {"table": placed.place, "state": placed.state, **placed.entry.to_dict()}
+    return {"table": placed.place, "state": placed.state, **placed.entry.to_record()}
 
 
 def _line(placed: Placed) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import bar_of, print_result, shown
-from latlas.latency.errors import UsageError
+from latlas.errors import UsageError
 
 
 def train_supernet(
@@ -31,10 +31,10 @@ def train_supernet(
     json: options.JsonOption = False,
 ) -> None:
     """Train a supernet by uniform single-path sampling; stopped, the same command goes on."""
-    from latlas.supernet.augment import Augmentation
-    from latlas.supernet.checkpoint import save_weights
-    from latlas.supernet.train import TrainConfig
-    from latlas.supernet.train import train_supernet as train
+    from latlas.supernet.data.augment import Augmentation
+    from latlas.supernet.networks.weights_file import save_weights
+    from latlas.supernet.training.train import TrainConfig
+    from latlas.supernet.training.train import train_supernet as train
 
     if out.exists() and not force:
         raise UsageError(f"{out} exists already; choose another path, or --force to replace it")

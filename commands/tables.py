@@ -10,8 +10,8 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import print_result
-from latlas.latency.errors import FileFormatError, LatlasError, UsageError
-from latlas.latency.record import one_line
+from latlas.errors import FileFormatError, LatlasError, UsageError
+from latlas.files.records import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def tables_list(
     json: options.JsonOption = False,
 ) -> None:
     """List the tables below a folder; one that cannot be read is listed as that, and then the exit code is 3."""
-    from latlas.latency.table import Table
+    from latlas.latency.table.table import Table
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
@@ -87,17 +87,17 @@ def tables_show(
 ) -> None:
     """Show a table: where it comes from, and its operators by place as a grid."""
     from latlas.commands.grid import console_of, grid_lines, head_lines, row_lines
-    from latlas.latency.merge import parts
-    from latlas.latency.table import Table
+    from latlas.latency.table.merge import parts
+    from latlas.latency.table.table import Table
 
     table = Table.read(path)
     record = {
         "table": str(path),
-        "manifest": table.manifest.to_dict(),
+        "manifest": table.manifest.to_record(),
         "unknown": list(table.manifest.environment.unknown),
         "parts": list(parts(table.manifest)),
         "counts": {status: table.count(status) for status in ("ok", "noisy", "failed")},
-        "rows": [row.to_dict() for row in table],
+        "rows": [row.to_record() for row in table],
     }
     print_result(
         record,
@@ -112,8 +112,8 @@ def tables_validate(
     json: options.JsonOption = False,
 ) -> None:
     """Check tables from top to bottom; exit code 3 where one is broken, warnings for what is hardly true."""
-    from latlas.latency.plausibility import implausible, leftovers
-    from latlas.latency.table import Table
+    from latlas.latency.table.plausibility import implausible, leftovers
+    from latlas.latency.table.table import Table
 
     files = [file for path in paths for file in (_files(path) if path.is_dir() else [path])]
     if not files:
@@ -132,7 +132,7 @@ def tables_validate(
                 worst = error
         else:
             doubts = [*implausible(table), *leftovers(path)]
-            record |= {"entries": len(table), "valid": True, "warnings": [doubt.to_dict() for doubt in doubts]}
+            record |= {"entries": len(table), "valid": True, "warnings": [doubt.to_record() for doubt in doubts]}
         records.append(record)
     print_result(records, json, lambda: [line for record in records for line in _validate_lines(record)])
     if worst is not None:
@@ -158,9 +158,9 @@ def tables_diff(
 ) -> None:
     """Operators that changed beyond both intervals, largest first; exit code 1 where there are any."""
     from latlas.commands.diff_text import diff_lines, diff_markdown, diff_record
-    from latlas.latency.compare import compare
-    from latlas.latency.compare import ranks as ranks_of
-    from latlas.latency.table import Table
+    from latlas.latency.table.compare import compare
+    from latlas.latency.table.compare import ranks as ranks_of
+    from latlas.latency.table.table import Table
 
     if markdown and json:
         raise UsageError("--markdown and --json are two formats; choose one")
@@ -181,14 +181,14 @@ def tables_merge(
     json: options.JsonOption = False,
 ) -> None:
     """Join tables of one environment; rows are kept as they are, and those that disagree are an error."""
-    from latlas.latency.errors import MergeConflictError
-    from latlas.latency.merge import parts
-    from latlas.latency.table import Table, merge
+    from latlas.errors import MergeConflictError
+    from latlas.latency.table.merge import merge, parts
+    from latlas.latency.table.table import Table
 
     try:
         merged = merge([Table.read(path) for path in paths])
     except MergeConflictError as error:
-        found = [conflict.to_dict() for conflict in error.conflicts]
+        found = [conflict.to_record() for conflict in error.conflicts]
         if conflicts is not None:
             _write_json(conflicts, found)
             raise LatlasError(f"{error}; all are in {conflicts}") from None
@@ -206,7 +206,7 @@ def _files(folder: Path) -> Sequence[Path]:
 
 
 def _is_history(path: Path) -> bool:
-    from latlas.search.history_file import FILE_NAME, METADATA_KEY
+    from latlas.search.report.history import FILE_NAME, METADATA_KEY
 
     if path.name != FILE_NAME:
         return False

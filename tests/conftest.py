@@ -9,8 +9,8 @@ import pytest
 # As cli.main does, before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import latlas.supernet.spaces  # noqa: F401  (registers the spaces)
-from latlas.supernet.portrait import PortraitSpace
+import latlas.spaces.known  # noqa: F401  (registers the spaces)
+from latlas.spaces.portrait import PortraitSpace
 
 
 def pytest_configure():

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("latency", "supernet", "search")
+ROOMS = ("commands", "files", "latency", "search", "spaces", "supernet")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = PYPROJECT["tool"]["setuptools"]["packages"]
 NOT_PACKAGES = {"tests", "benchmarks", "build", "dist", "runs"}
@@ -22,9 +22,14 @@ HEAVY = {"torch", "openvino", "pandas", "pyarrow", "sklearn", "lightgbm", "scipy
 
 
 def source_files() -> list[Path]:
-    """Every Python file of the package, cli.py included."""
-    folders = ("commands", *ROOMS)
-    return [ROOT / "cli.py", *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))]
+    """Every Python file of the package, those at the root included."""
+    return [*sorted(ROOT.glob("*.py")), *(path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")))]
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file of the package."""
+    parts = ("latlas", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imported_modules(path: Path, root: Path = ROOT, *, top_level_only: bool = False) -> set[str]:
@@ -98,11 +103,11 @@ def test_no_init_at_the_root_and_no_python_in_tables():
 
 def test_wheel_holds_the_package_and_the_tables_and_nothing_else(tmp_path):
     source = tmp_path / "source"
-    for folder in ("commands", *ROOMS, "tables"):
+    for folder in (*ROOMS, "tables"):
         if (ROOT / folder).exists():  # git keeps no empty folder
             shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "LICENSE", "README.md", "cli.py"):
-        shutil.copy(ROOT / name, source / name)
+    for path in (*(ROOT / name for name in ("pyproject.toml", "LICENSE", "README.md")), *ROOT.glob("*.py")):
+        shutil.copy(path, source / path.name)
     table = source / "tables" / "some-cpu" / "space-f32-t1.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_bytes(b"PAR1")
@@ -125,31 +130,89 @@ def test_wheel_holds_the_package_and_the_tables_and_nothing_else(tmp_path):
 # Which way imports point
 
 
-def test_only_four_files_import_openvino():
-    importers = [path for path in source_files() if any(within(name, "openvino") for name in imported_modules(path))]
-    assert [path.relative_to(ROOT).as_posix() for path in importers] == [
-        f"latency/{name}.py" for name in ("conversion", "model_file", "runtime", "stitching")
-    ]
+def test_only_one_room_imports_openvino():
+    importers = {p.parent for p in source_files() if any(within(name, "openvino") for name in imported_modules(p))}
+    assert importers == {ROOT / "latency" / "runtime"}
+
+
+LAYERS = (("errors", "arrays"), ("files",), ("spaces",), ("latency", "supernet"), ("search",), ("commands",), ("cli",))
+"""From the ground up: a room imports from itself and from layers below it; two rooms of a layer do not know each other."""
+
+
+def room_of(module: str) -> str:
+    """The room that a module of ours stands in: its name's second part."""
+    return module.split(".")[1]
+
+
+def wrong_imports(importer: str, modules: set[str]) -> set[str]:
+    """Which of the modules that a module imports are neither of its own room nor of a layer below."""
+    height = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+    own = room_of(importer)
+    ours = {name for name in modules if name.startswith("latlas.")}
+    return {name for name in ours if room_of(name) != own and height[room_of(name)] >= height[own]}
+
+
+def test_every_room_has_its_layer():
+    assert {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in source_files()} == {
+        room for rooms in LAYERS for room in rooms
+    }
 
 
 @pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_point_downwards(path):
-    modules = {name for name in imported_modules(path) if within(name, "latlas")}
-    room = path.relative_to(ROOT).parts[0]
-    if room == "latency":
-        wrong = {name for name in modules if not within(name, "latlas.latency")}
-    elif room == "supernet":
-        below = [
-            f"latlas.latency.{module}" for module in ("ops", "chain_ops", "cell_ops", "graph", "encoding", "errors")
-        ]
-        wrong = {name for name in modules if not within(name, "latlas.supernet", *below)}
-    elif room == "search":
-        wrong = {name for name in modules if not within(name, *(f"latlas.{room}" for room in ROOMS))}
-    elif room == "commands":
-        wrong = {name for name in modules if within(name, "latlas.cli")}
-    else:
-        wrong = set()
-    assert wrong == set()
+    assert wrong_imports(module_of(path), imported_modules(path)) == set()
+
+
+def test_an_import_upwards_or_sideways_would_be_seen():
+    assert wrong_imports("latlas.spaces.graph", {"latlas.latency.table.row", "latlas.errors", "numpy"}) == {
+        "latlas.latency.table.row"
+    }
+    assert wrong_imports("latlas.latency.fitting.fit", {"latlas.supernet.operators.build"}) != set()
+
+
+def cycles(graph: dict[str, set[str]]) -> set[str]:
+    """The nodes that lie on a circle, or between two: what is left when all that import nothing are taken away, and so on."""
+    left = {node: set(others) for node, others in graph.items()}
+    while free := {node for node, others in left.items() if not others & left.keys()}:
+        left = {node: others for node, others in left.items() if node not in free}
+    return set(left)
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Which of our modules each of them imports as it is loaded."""
+    known = {module_of(path): path for path in source_files()}
+    graph = {}
+    for name, path in known.items():
+        found = imported_modules(path, top_level_only=True)
+        graph[name] = {other for other in known if other != name and other in found}
+    return graph
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert cycles(import_graph()) == set()
+
+
+def test_no_folder_imports_itself_by_way_of_others():
+    folders: dict[str, set[str]] = {}
+    for name, others in import_graph().items():
+        own = name.rpartition(".")[0] if name.count(".") > 1 else name
+        theirs = {other.rpartition(".")[0] if other.count(".") > 1 else other for other in others}
+        folders.setdefault(own, set()).update(theirs - {own})
+    assert cycles(folders) == set()
+
+
+def test_a_circle_would_be_seen():
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": set()}) == {"a", "b", "c"}
+
+
+def test_spaces_load_without_torch(tmp_path):
+    rooms = {module_of(path) for path in source_files() if path.relative_to(ROOT).parts[0] in ("files", "spaces")}
+    assert not heavy_modules_after(f"import {', '.join(sorted(rooms))}", tmp_path) & {"torch", "openvino"}
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in source_files()}), ids=str)
+def test_no_folder_is_crowded(folder):
+    assert len(list(folder.glob("*.py"))) <= 20
 
 
 def test_imports_are_seen_in_every_form(tmp_path):

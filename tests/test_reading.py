@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from latlas.latency.table import Table
+from latlas.latency.table.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
@@ -89,7 +89,7 @@ def test_the_columns_named_are_the_key_of_a_row():
     text = (ROOT / "tables" / "READING.md").read_text(encoding="utf-8")
     frame = pd.read_parquet(DATA / "table-v2.parquet")
     named = set(re.findall(r"`([a-z_]+)`", text)) & set(frame.columns)
-    from latlas.latency.environment import KEY_FIELDS
-    from latlas.latency.ops import SPEC_FIELDS
+    from latlas.latency.machine.environment import KEY_FIELDS
+    from latlas.spaces.operators.spec import SPEC_FIELDS
 
     assert {*SPEC_FIELDS, *KEY_FIELDS} <= named

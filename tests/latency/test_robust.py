@@ -18,20 +18,22 @@ import psutil
 import pytest
 
 from latlas import cli
-from latlas.latency import conversion, interrupt, model_file, runtime, scratch
-from latlas.latency import journal as journal_file
-from latlas.latency.bench import Bench, Network, ProcessDiedError
-from latlas.latency.conversion import OperatorLibrary
-from latlas.latency.errors import InterruptedRunError, LatlasError, StorageError, UsageError
-from latlas.latency.journal import Journal
-from latlas.latency.lock import lock_path, timing_lock, waiting_at_most
-from latlas.latency.ops import OpSpec
-from latlas.latency.partial import partial_path
-from latlas.latency.profile import Setting, profile
-from latlas.latency.reference import OPERATOR
-from latlas.latency.stopwatch import Pass, StopRule
-from latlas.latency.table import Table
-from latlas.supernet.operators import timing_operator
+from latlas.errors import InterruptedRunError, LatlasError, StorageError, UsageError
+from latlas.files import journal as journal_file
+from latlas.files import scratch
+from latlas.files import signals as interrupt
+from latlas.files.journal import Journal
+from latlas.files.lock import lock_path, timing_lock, waiting_at_most
+from latlas.latency.measuring.bench import Bench, Network, ProcessDiedError
+from latlas.latency.measuring.profile import Setting, partial_path, profile
+from latlas.latency.measuring.stopwatch import Pass, StopRule
+from latlas.latency.runtime import conversion, model_file
+from latlas.latency.runtime import plugin as runtime
+from latlas.latency.runtime.conversion import OperatorLibrary
+from latlas.latency.runtime.reference import OPERATOR
+from latlas.latency.table.table import Table
+from latlas.spaces.operators.spec import OpSpec
+from latlas.supernet.operators.build import timing_operator
 
 SPECS = [OpSpec("conv", 3, 8 * n, 16, 16, 1, 3) for n in range(1, 6)]
 SETTING = Setting(passes=2, max_passes=2)
@@ -430,7 +432,7 @@ class TestScratchFolders:
 
 BUSY = """
 import os, sys
-from latlas.latency.lifeline import end_with
+from latlas.files.signals import end_with
 end_with(int(sys.argv[1]))
 print(os.getpid(), flush=True)
 while True:
@@ -455,7 +457,9 @@ def test_a_child_in_the_middle_of_work_ends_with_its_killed_parent():
 
 
 def test_a_child_whose_parent_is_gone_already_ends():
-    program = "import sys\nfrom latlas.latency.lifeline import end_with\nend_with(1 if len(sys.argv) < 2 else 0)\nprint('alive')"
+    program = (
+        "import sys\nfrom latlas.files.signals import end_with\nend_with(1 if len(sys.argv) < 2 else 0)\nprint('alive')"
+    )
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.linalg import cho_factor, cho_solve
 
-from latlas.latency.features import edge_name, unit_cost
-from latlas.latency.graph import INPUT, live_nodes
-from latlas.latency.predictor import Prediction
-from latlas.search.constraint import LatencyConstraint
+from latlas.latency.predictor.features import edge_name, unit_cost
+from latlas.latency.predictor.predictor import Prediction
+from latlas.search.constraint.constraint import LatencyConstraint
+from latlas.spaces.graph import INPUT, live_nodes
 
 SPREADS = {"all": 3.0, "name": 0.15, "spec": 0.15, "pair": 0.1}
 MISFIT = 0.008
@@ -50,9 +50,9 @@ class Learner:
         self.scores = np.sort(np.abs(1 - 1 / left_out) / spread)
         return self
 
-    def updated(self, graphs, latencies_ms, relative_errors=None):
+    def updated(self, graphs, latencies_ms, relative_sds=None):
         before = self.samples
-        return Learner().fit([*before[0], *graphs], [*before[1], *latencies_ms], [*before[2], *relative_errors])
+        return Learner().fit([*before[0], *graphs], [*before[1], *latencies_ms], [*before[2], *relative_sds])
 
     def predict(self, graphs):
         return self._matrix([self._features(graph) for graph in graphs]) @ self.coef
@@ -131,8 +131,8 @@ class _Learning(_Scripted):
     def latency_of(self, graph):
         return self.known.get(graph[0].name, graph[0].ms)
 
-    def updated(self, graphs, latencies_ms, relative_errors=None):
-        self.told = list(latencies_ms), list(relative_errors)
+    def updated(self, graphs, latencies_ms, relative_sds=None):
+        self.told = list(latencies_ms), list(relative_sds)
         return _Learning({graph[0].name: ms for graph, ms in zip(graphs, latencies_ms, strict=True)})
 
 

@@ -1,0 +1,1 @@
+"""How anything is written and held: records, journals, locks, scratch folders, signals."""

@@ -1,0 +1,228 @@
+"""The journal: what was finished while measuring, one JSON object a line, so that a killed run loses nothing.
+
+The first line is the header: what the run was asked for. A run goes on from a journal only if its own header agrees.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from latlas.errors import EnvironmentMismatchError, FileFormatError, LatlasError, StorageError, UsageError
+from latlas.files.records import canonical_json, one_line, parse_json
+
+# Version 1 (0.1.0): {"latlas_journal": 1, "header": {...}}, then one object a finished pass, of rounds.
+# Version 2 (0.2.0): a pass is samples of the reference and of the network.
+JOURNAL_VERSION = 2
+MAX_BYTES = 256 * 2**20
+_MAGIC = b'{"latlas_journal":'
+
+Record = dict[str, Any]
+
+
+class Journal:
+    """An append-only file of finished records that outlives the process, `kill -9` included.
+
+    Making one opens the file or goes on with it: `records` are those of earlier runs with the same header. A last line
+    that was cut off while it was written is dropped; anything else that is no record is an error.
+
+    Args:
+        path: the file, made if it is not there.
+        header: what must be the same for a run to go on from the records: environment key, settings; JSON values.
+        begin_again: what to do to begin again, for the message where the header differs.
+
+    Raises:
+        EnvironmentMismatchError: the file was begun with another header; the field and both values are named.
+        FileFormatError: the file is no journal, or broken before its last line.
+        UsageError: the file cannot be made or written, or the header is not JSON.
+        StorageError: the disk is full.
+        LatlasError: another process has the journal open.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "run.journal"
+        >>> with Journal(path, {"precision": "f32"}) as journal:
+        ...     journal.append({"operator": "skip", "latency_ms": 0.1})
+        >>> with Journal(path, {"precision": "f32"}) as journal:
+        ...     journal.records
+        [{'latency_ms': 0.1, 'operator': 'skip'}]
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        header: Mapping[str, object],
+        begin_again: str = "or delete the file to begin again",
+    ) -> None:
+        self.path = Path(path)
+        self._begin_again = begin_again
+        try:
+            first = canonical_json(header)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"journal {self.path}: the header is not JSON: {error}") from None
+        self._header: Record = parse_json(first, "header")
+        self._descriptor = -1
+        self._open()
+        try:
+            self.records, self._end = self._read()
+            if self._end == 0:
+                self._truncate(0)
+                try:
+                    self._write(_MAGIC + f'{JOURNAL_VERSION},"header":{first}}}\n'.encode())
+                except StorageError:
+                    self.path.unlink(missing_ok=True)  # there is nothing in it
+                    raise
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, record: Mapping[str, object]) -> None:
+        """Add one finished record; when this returns, it is on the disk.
+
+        It is not kept in memory: `records` are those of earlier runs, `reread` gives all. Raises `UsageError` where the
+        record is not JSON (NaN is not) and `StorageError` where the disk does not take it; the journal is as it was then.
+        """
+        try:
+            line = canonical_json(record)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"journal {self.path}: a record is not JSON: {error}") from None
+        self._write(line.encode() + b"\n")
+
+    def reread(self) -> list[Record]:
+        """All records that are on the disk, those of this run too."""
+        return self._read()[0]
+
+    def finish(self) -> None:
+        """Delete the journal: what it held is in the table now."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and leave it, so that a later run goes on from it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        """Open the file and lock it; once more where the run that had it deleted it in between."""
+        linked = False
+        while not linked:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot write the journal {self.path}: {error.strerror}; choose another folder"
+                ) from error
+            try:
+                _lock(self._descriptor, self.path)
+                linked = os.fstat(self._descriptor).st_nlink > 0
+            finally:
+                if not linked:
+                    self.close()
+
+    def _read(self) -> tuple[list[Record], int]:
+        """The records, and where the last whole line ends; 0 for a file to begin."""
+        records: list[Record] = []
+        size = os.fstat(self._descriptor).st_size
+        if size > MAX_BYTES:
+            raise FileFormatError(f"journal {self.path} has {size} bytes; more than {MAX_BYTES} is no journal of ours")
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        with open(self._descriptor, "rb", closefd=False) as file:
+            content = file.read()
+        end = content.rfind(b"\n") + 1
+        if end == 0 and (content.startswith(_MAGIC) or _MAGIC.startswith(content)):
+            return records, 0  # new, or killed while the header was written
+        lines = content[:end].split(b"\n")[:-1]
+        if not lines or not lines[0].startswith(_MAGIC):
+            raise FileFormatError(f"{self.path} is not a journal of Latlas; it is left as it is, choose another path")
+        for number, line in enumerate(lines, start=1):
+            record = parse_json(line, f"journal {self.path}, line {number},")
+            if not isinstance(record, dict):
+                raise FileFormatError(f"journal {self.path}, line {number}, is no record: {one_line(repr(record), 80)}")
+            if number == 1:
+                self._check_header(record, self._header)
+            else:
+                records.append(record)
+        if end < len(content):
+            self._truncate(end)
+        return records, end
+
+    def _check_header(self, found: Record, header: Record) -> None:
+        version = found.get("latlas_journal")
+        if version != JOURNAL_VERSION or not isinstance(found.get("header"), dict):
+            raise FileFormatError(f"journal {self.path} has version {version!r}; this Latlas reads {JOURNAL_VERSION}")
+        before, now = _flat(found["header"]), _flat(header)
+        pairs = {name: (before.get(name, "absent"), now.get(name, "absent")) for name in sorted({*before, *now})}
+        differing = {name: (was, is_now) for name, (was, is_now) in pairs.items() if was != is_now}
+        if differing:
+            listed = "; ".join(
+                f"{one_line(name, 80)} was {one_line(repr(was), 200)}, is {one_line(repr(is_now), 200)}"
+                for name, (was, is_now) in differing.items()
+            )
+            raise EnvironmentMismatchError(
+                f"journal {self.path} was begun by another run: {listed}; go on with the same settings, "
+                f"{self._begin_again}"
+            )
+
+    def _write(self, line: bytes) -> None:
+        try:
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
+            rest = memoryview(line)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self._truncate(self._end)  # half a line in the middle would spoil what is appended after it
+            raise StorageError(f"cannot write the journal {self.path}: {error.strerror}; free some space") from error
+        self._end += len(line)
+
+    def _truncate(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+        os.fsync(self._descriptor)
+
+
+def remove_journal(path: Path) -> None:
+    """Delete a journal, whatever it holds, where there is one; raises `LatlasError` where a run has it open."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        _lock(descriptor, path)
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise LatlasError(f"journal {path} is in use by another run; wait for it, or end it") from None
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """The record with nested objects as dotted names, so that a difference can be named."""
+    flat: dict[str, object] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,0 +1,114 @@
+"""Ctrl-C and `kill`: the first stops a run where nothing is half done, the second at once."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LOOK_SECONDS = 1.0
+
+
+def end_with(parent: int) -> None:
+    """End this process as soon as the process `parent`, which started it, has ended.
+
+    On Linux the kernel does it, which costs nothing; it counts the *thread* that started the child as its parent, so that
+    one must live as long as the child is needed. Elsewhere a thread looks once a second.
+    """
+    if not _killed_by_kernel():
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it ended before the kernel was told
+        os._exit(1)
+
+
+def _killed_by_kernel() -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        return ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
+    except (OSError, AttributeError):
+        return False
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
+
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+@dataclass(slots=True)
+class _State:
+    """How often the user asked to stop, and whether what runs now is a mere wait; signals are of the process."""
+
+    requests: int = 0
+    waiting: bool = False
+
+
+_state = _State()
+
+
+def raise_on_signals() -> None:
+    """Have SIGTERM and SIGHUP raise `KeyboardInterrupt` as SIGINT does, so that folders and processes are cleaned up.
+
+    A signal that the caller had ignored (`nohup`) stays ignored.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Hold the first signal back until `check` or `waiting`, where it is a `KeyboardInterrupt`; a second is one at once.
+
+    A library that is interrupted in the middle may turn the interrupt into an error of its own, and a finished entry would
+    be lost between its end and the journal. Only signals that would raise `KeyboardInterrupt` are held, and only in the
+    main thread; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = [number for number in SIGNALS if signal.getsignal(number) is signal.default_int_handler]
+    try:
+        for number in held:
+            signal.signal(number, _note)
+        yield
+    finally:
+        for number in held:
+            signal.signal(number, signal.default_int_handler)
+        if held:
+            _state.requests, _state.waiting = 0, False
+
+
+def check() -> None:
+    """Raises `KeyboardInterrupt` where a stop was asked for and held back."""
+    if _state.requests:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """What is within only waits, and may be left at any moment: a signal is not held back."""
+    before = _state.waiting
+    _state.waiting = True
+    try:
+        check()
+        yield
+    finally:
+        _state.waiting = before
+
+
+def _note(number: int, frame: object) -> None:
+    _state.requests += 1
+    if _state.waiting or _state.requests > 1:
+        raise KeyboardInterrupt

@@ -1,0 +1,292 @@
+"""`doctor`: whether this machine can measure now, what stands against it, and what a measurement will cost."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from latlas.files import lock
+from latlas.latency.doctor.checks import OK, PROBLEM, UNKNOWN, WARNING, Check, Sight, state_checks, steal_check
+from latlas.latency.doctor.self_test import Cost, SelfTest, foresee, self_test
+from latlas.latency.machine import system
+from latlas.latency.machine.load import SAMPLE_SECONDS, LoadMeter, StealMeter, other_load
+from latlas.latency.machine.state import allowed_cpus, machine_state
+from latlas.latency.measuring.campaign import Progress
+from latlas.latency.measuring.profile import Setting
+from latlas.latency.runtime.reference import reference_of
+
+FLOOR_WARNING, FLOOR_PROBLEM = 1.0, 2.0
+"""Relative difference of two readings, in asked errors, above which a table would be worth less, or not be worth keeping."""
+BUSY_WARNING = 0.5
+DRIFT_WARNING = 0.05
+CLOCK_WARNING = 0.05
+"""Relative change of the clock, or of the reference's latency, over the run."""
+THROTTLED_PROBLEM = 0.05
+"""Share of the run's time for which a CPU limit stopped it."""
+MET_WARNING = 0.9
+QUICK_SECONDS = 0.5
+SUBNETS = 200
+"""What `fit-predictor` measures when nothing else is said."""
+
+
+@dataclass(slots=True)
+class Meanwhile:
+    """What the machine did during the A/A runs; None where the system does not say."""
+
+    seconds: float = 0.0
+    steal_share: float | None = None
+    other_cpus: float | None = None
+    throttles: int | None = None
+    throttled_s: float | None = None
+    thermal_throttles: int | None = None
+    clocks_mhz: list[float] = field(default_factory=list)
+
+
+def look(precisions: tuple[str, ...], folder: Path, seconds: float, root: Path = Path("/")) -> Sight:
+    """What is seen of this machine within so many seconds, from outside any measurement.
+
+    `precisions` are those that OpenVINO says the CPU has; `folder` is where a journal would be written; `root` another
+    machine's root, for tests.
+    """
+    holder, steal = lock.holder(), StealMeter(root)
+    load = other_load(seconds)
+    try:
+        free_bytes: int | None = shutil.disk_usage(folder).free
+    except OSError:
+        free_bytes = None
+    return Sight(
+        state=machine_state(root),
+        flags=frozenset(system.cpu_flags(system.cpuinfo(root))),
+        load=load,
+        steal_share=steal.read(),
+        holder=holder,
+        free_bytes=free_bytes,
+        supported=precisions,
+    )
+
+
+def examine(
+    setting: Setting,
+    *,
+    passes: int = 36,
+    operators: int,
+    subnets: int = SUBNETS,
+    quick: bool = False,
+    folder: Path = Path(),
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """A record of the machine's state, A/A runs of both references, what a measurement will cost, and a verdict.
+
+    Args:
+        setting: how would be measured.
+        passes: of each A/A run.
+        operators: how many the space has that would be profiled.
+        subnets: how many a predictor would be learnt from and tested on.
+        quick: look at the state only, which takes two seconds.
+        folder: where would be written.
+        on_progress: told before each pass.
+
+    Returns:
+        `verdict` is `ok`, `ok, with warnings` or `not now`; `checks` are all `Check`s by their fields. What a run would
+        say is None without one: `quick`, or a problem that forbids it.
+    """
+    from latlas.latency.runtime.plugin import PRECISIONS, openvino_version, supported_precisions
+
+    started = time.monotonic()
+    supported = tuple(supported_precisions())
+    sight = look(supported, folder, QUICK_SECONDS if quick else SAMPLE_SECONDS)
+    checks = state_checks(sight, setting.threads, setting.precision)
+    # Measuring beside another measurement would spoil that, and a precision that is not there cannot be measured.
+    barred = any(check.status == PROBLEM for check in checks if check.name in ("timing_lock", "precision"))
+    runs: dict[str, SelfTest] = {}
+    costs: dict[str, Cost] = {}
+    meanwhile = Meanwhile()
+    if not quick and not barred:
+        runs, meanwhile = _run(setting, passes, on_progress)
+        costs = {
+            "operators": foresee(runs["operator"], setting, operators, repeat_noisy=True),
+            "subnets": foresee(runs["network"], setting, subnets, repeat_noisy=False),
+        }
+        checks += run_checks(runs, costs, meanwhile, sight.state.affinity_cpus, setting)
+    network = runs.get("network")
+    reference_ms = network.reference_ms if network else None
+    ended = setting.environment_of(openvino_version(), reference_of("network").id, reference_ms)
+    return {
+        "verdict": verdict(checks),
+        "warnings": [check.line for check in checks if check.status in (WARNING, PROBLEM)],
+        "unknown": [check.name for check in checks if check.status == UNKNOWN],
+        "checks": [asdict(check) for check in checks],
+        "quick": quick,
+        "noise_floor": network.noise_floor if network else None,
+        "reference_ms": reference_ms,
+        "busy_share": _busy_share(runs),
+        "stolen_share": meanwhile.steal_share if runs else sight.steal_share,
+        "runs": {name: run.to_record() for name, run in runs.items()},
+        "cost": {name: asdict(cost) for name, cost in costs.items()},
+        "precisions": list(supported),
+        "instructions": {name: sight.instructions(name) for name in PRECISIONS},
+        "seconds": time.monotonic() - started,
+        "environment": replace(ended, state=sight.state).to_record(),
+        "end_state": asdict(ended.state),
+    }
+
+
+def verdict(checks: list[Check]) -> str:
+    """`not now` where a check is a problem, else `ok`, and whether there are warnings."""
+    statuses = {check.status for check in checks}
+    return "not now" if PROBLEM in statuses else "ok, with warnings" if WARNING in statuses else "ok"
+
+
+def _run(
+    setting: Setting, passes: int, on_progress: Callable[[Progress], None] | None
+) -> tuple[dict[str, SelfTest], Meanwhile]:
+    """Both references' A/A runs under one hold of the host's lock, and what the machine did meanwhile."""
+    root, cpus = Path("/"), allowed_cpus()
+    seen = Meanwhile()
+
+    def watch(progress: Progress) -> None:
+        # Right after a pass: the kernel's figure is still that of the pass.
+        seen.clocks_mhz += [max(system.frequencies_mhz(root, cpus), default=0.0)]
+        if on_progress is not None:
+            on_progress(progress)
+
+    with lock.timing_lock():
+        steal, load, started = StealMeter(root), LoadMeter(), time.monotonic()
+        throttling, heat = system.cgroup_throttling(root), system.thermal_throttles(root)
+        runs = {name: self_test(setting, name, passes, watch) for name in ("operator", "network")}
+        seen.steal_share, seen.other_cpus, seen.seconds = steal.read(), load.read(), time.monotonic() - started
+        after, heat_after = system.cgroup_throttling(root), system.thermal_throttles(root)
+    if throttling is not None and after is not None:
+        seen.throttles, seen.throttled_s = after[0] - throttling[0], after[1] - throttling[1]
+    if heat is not None and heat_after is not None:
+        seen.thermal_throttles = heat_after - heat
+    seen.clocks_mhz = [clock for clock in seen.clocks_mhz if clock][1:]  # the first is from before any pass
+    return runs, seen
+
+
+def run_checks(
+    runs: dict[str, SelfTest], costs: dict[str, Cost], seen: Meanwhile, cpus: int | None, setting: Setting
+) -> list[Check]:
+    """What the A/A runs mean."""
+    checks = [_floor(name, run, setting.rule.relative_half_width) for name, run in runs.items()]
+    checks += [_busy(runs), _drift(runs), _stolen(seen), _others(seen, cpus, setting.threads)]
+    checks += [_throttled(seen), _heat(seen), _clocks(seen)]
+    return [*checks, *(_cost(name, cost) for name, cost in costs.items())]
+
+
+def _floor(name: str, run: SelfTest, asked: float) -> Check:
+    name, floor, interval = f"noise_floor_{name}", run.noise_floor, run.noise_floor_interval()
+    if floor is None or interval is None:
+        seen = f"{len(run.passes) - len(run.ratios)} of {len(run.passes)} passes of the {run.reference} reference were busy"
+        return Check(name, PROBLEM, None, seen, "a table made now would be noise", "stop other work and try again")
+    low, high = (100 * bound for bound in interval)
+    seen = f"two readings of the {run.reference} reference differ by {100 * floor:.2f} % [{low:.2f}, {high:.2f}]"
+    if floor <= FLOOR_WARNING * asked:
+        return Check(name, OK, floor, seen)
+    status, meaning = WARNING, f"more than the {100 * asked:g} % that are asked"
+    if floor > FLOOR_PROBLEM * asked:
+        status, meaning = PROBLEM, f"a table of {100 * asked:g} % made now would not be worth keeping"
+    return Check(
+        name, status, floor, seen, meaning, "stop other work and try again, or ask for a larger --relative-error"
+    )
+
+
+def _busy_share(runs: dict[str, SelfTest]) -> float | None:
+    passes = sum(len(run.passes) for run in runs.values())
+    return 1 - sum(len(run.ratios) for run in runs.values()) / passes if passes else None
+
+
+def _busy(runs: dict[str, SelfTest]) -> Check:
+    share = _busy_share(runs) or 0.0
+    seen = f"{100 * share:.0f} % of the passes were busy"
+    if share <= BUSY_WARNING:
+        return Check("busy_passes", OK, share, seen)
+    meaning = "they do not count, and measuring takes as much longer"
+    return Check("busy_passes", WARNING, share, seen, meaning, "measure at a quieter time")
+
+
+def _drift(runs: dict[str, SelfTest]) -> Check:
+    drifts = {name: run.drift for name, run in runs.items()}
+    known = [drift for drift in drifts.values() if drift is not None]
+    if not known:
+        return Check("drift", UNKNOWN, drifts, "the drift over the run is not known")
+    changes = ", ".join(f"{100 * drift:+.1f} % ({name})" for name, drift in drifts.items() if drift is not None)
+    seen = f"from the earlier to the later half of the run the references' latency changed by {changes}"
+    if max(map(abs, known)) <= DRIFT_WARNING:
+        return Check("drift", OK, drifts, seen)
+    meaning = "ratios hold, milliseconds of two sessions differ by as much"
+    return Check("drift", WARNING, drifts, seen, meaning, "hold networks to a budget at one `--reference-ms`")
+
+
+def _stolen(seen: Meanwhile) -> Check:
+    share = seen.steal_share
+    if share is None:
+        return Check("run_steal", UNKNOWN, None, "time given to other virtual machines during the run is not known")
+    return steal_check(
+        "run_steal", share, share, f"{100 * share:.1f} % of the run's CPU time went to other virtual machines"
+    )
+
+
+def _others(seen: Meanwhile, cpus: int | None, threads: int) -> Check:
+    taken, name = seen.other_cpus, "run_other_load"
+    if taken is None:
+        return Check(name, UNKNOWN, None, "what others took during the run is not known")
+    text = f"others took {taken:.2f} CPUs during the run"
+    # What it did to the measurement, the noise floor says.
+    if taken <= max(0.3, 0.1 * ((cpus or threads) - threads)):
+        return Check(name, OK, taken, text)
+    return Check(name, WARNING, taken, text, "they share caches, memory and clock with what is measured", "stop them")
+
+
+def _throttled(seen: Meanwhile) -> Check:
+    name, value = "run_throttling", {"throttles": seen.throttles, "throttled_s": seen.throttled_s}
+    if seen.throttles is None or seen.throttled_s is None:
+        return Check(name, UNKNOWN, value, "whether a CPU limit stopped the run is not known")
+    text = f"a CPU limit stopped the run {seen.throttles} times, for {seen.throttled_s:.2f} s"
+    if not seen.throttles:
+        return Check(name, OK, value, "no CPU limit stopped the run")
+    status = PROBLEM if seen.throttled_s > THROTTLED_PROBLEM * seen.seconds else WARNING
+    return Check(name, status, value, text, "such pauses are measured", "raise the container's CPU limit")
+
+
+def _heat(seen: Meanwhile) -> Check:
+    count, name = seen.thermal_throttles, "run_heat"
+    if count is None:
+        return Check(name, UNKNOWN, None, "whether the CPU was slowed for its heat is not known")
+    if not count:
+        return Check(name, OK, 0, "the CPU was not slowed for its heat")
+    text = f"the CPU was slowed for its heat {count} times during the run"
+    return Check(
+        name, WARNING, count, text, "latency follows the temperature", "let it cool, cool it better, or turn turbo off"
+    )
+
+
+def _clocks(seen: Meanwhile) -> Check:
+    clocks, name = seen.clocks_mhz, "run_clock"
+    if not clocks:
+        return Check(name, UNKNOWN, None, "the clock during the run cannot be read")
+    low, high = min(clocks), max(clocks)
+    value = {"lowest_mhz": low, "highest_mhz": high}
+    text = f"the clock was {low:.0f} to {high:.0f} MHz during the run"
+    if high / low - 1 <= CLOCK_WARNING:
+        return Check(name, OK, value, text)
+    return Check(
+        name, WARNING, value, text, "latency follows the clock", "set the performance governor, turn turbo off"
+    )
+
+
+def _cost(name: str, cost: Cost) -> Check:
+    text = (
+        f"{cost.entries} {name} at {100 * cost.relative_half_width:g} %: about {cost.seconds / 60:.1f} minutes, "
+        f"{cost.passes_each:.1f} passes each"
+    )
+    name = f"cost_{name}"
+    # Subnets are not measured until they meet the error: the fit averages over them.
+    if name == "cost_subnets" or cost.met_share >= MET_WARNING:
+        return Check(name, OK, asdict(cost), text)
+    meaning = f"{100 * (1 - cost.met_share):.0f} % of them would not meet it and be marked noisy"
+    return Check(name, WARNING, asdict(cost), text, meaning, "stop other work, or ask for a larger --relative-error")

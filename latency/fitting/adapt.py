@@ -1,0 +1,274 @@
+"""`predictor adapt`: predictors of other environments and a few subnets measured in a new one -> a predictor of the new one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latlas.arrays import FloatArray
+from latlas.errors import EnvironmentMismatchError, UsageError
+from latlas.files.records import parse_json
+from latlas.latency.fitting.choose import chosen
+from latlas.latency.fitting.fit import CAMPAIGN_SHIFT, COVERAGES, accuracy
+from latlas.latency.machine.environment import Environment, differing_fields
+from latlas.latency.measuring.interval import relative_sd_of
+from latlas.latency.measuring.profile import Setting
+from latlas.latency.predictor.adapted import AdaptedPredictor, common_sources
+from latlas.latency.predictor.predictor import MIN_SAMPLES as FROM_NOTHING
+from latlas.latency.predictor.predictor import LatencyPredictor
+from latlas.latency.predictor.predictor_file import MANIFEST, LearntFrom, SavedPredictor, load_predictor
+from latlas.latency.predictor.transfer import MIN_SAMPLES, UNKNOWN_ERROR, expected_error
+from latlas.spaces.space import Architecture, SearchSpace
+
+
+def environment_here(setting: Setting) -> Environment:
+    """The environment of what would be measured on this machine with this setting."""
+    from latlas.latency.runtime.plugin import openvino_version
+    from latlas.latency.runtime.reference import reference_of
+
+    return setting.environment_of(openvino_version(), reference_of("network").id, None)
+
+
+def require_here(environment: Environment, what: str) -> None:
+    """Raises `EnvironmentMismatchError` that names each key field in which a predictor's environment is not this machine's.
+
+    Threads, precision and batch are the predictor's own: those are asked for, and not what a machine is.
+    """
+    setting = Setting(
+        precision=environment.precision,
+        threads=environment.threads or 1,
+        streams=environment.streams or 1,
+        batch=environment.batch or 1,
+    )
+    differing = differing_fields(environment, environment_here(setting))
+    if differing:
+        listed = "; ".join(f"{name} is {one!r}, here {other!r}" for name, (one, other) in differing.items())
+        raise EnvironmentMismatchError(
+            f"cannot {what}: {listed}; adapt the predictor with a few subnets measured here (`latlas predictor adapt`), "
+            "or make one with `latlas fit-predictor`"
+        )
+
+
+POOL = 300
+"""Subnets over which the expected error is stated."""
+MORE = (1, 2, 4, 8, 16)
+"""How many times the samples the expected error is stated for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A predictor to adapt, with its file's checksum and the name it was given by."""
+
+    saved: SavedPredictor
+    sha256: str
+    name: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Source:
+        """The source in a predictor's folder; raises as `load_predictor` does."""
+        saved = load_predictor(folder)
+        record = parse_json((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+        return cls(saved, str(record["sha256"]), folder.name)
+
+    def to_record(self) -> dict[str, Any]:
+        """What an adapted predictor keeps of where it came from, and of where that came from."""
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "environment": self.saved.environment.key(),
+            "space": self.saved.space,
+            "learnt_from": sum(sample.role != "test" for sample in self.saved.samples),
+            "adapted_from": list(self.saved.adapted_from),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A subnet measured in the new environment; the bounds are its 95 % interval, None where nothing is known of it."""
+
+    architecture: Architecture
+    latency_ms: float
+    lower_ms: float | None = None
+    upper_ms: float | None = None
+
+    @property
+    def relative_sd(self) -> float:
+        """Its standard error over its latency."""
+        if self.lower_ms is None or self.upper_ms is None:
+            return UNKNOWN_ERROR
+        return relative_sd_of(self.latency_ms, self.lower_ms, self.upper_ms)
+
+
+def to_measure(sources: Sequence[Source], space: SearchSpace, count: int, test: int, seed: int) -> list[Architecture]:
+    """`count` subnets that say most of the others, then `test` drawn ones that are none of them."""
+    if count < MIN_SAMPLES:
+        raise UsageError(f"--subnets is {count}; adapting needs at least {MIN_SAMPLES}")
+    cost_of, _ = common_sources([one.saved.predictor for one in sources], space.specs())
+    others = space.sample(min(test, space.size), np.random.default_rng(seed + 1)) if test else []
+    return [*chosen(space, count, seed, cost_of=cost_of, avoid=others), *others]
+
+
+def require_adaptable(sources: Sequence[Source], environment: Environment | None = None) -> str:
+    """The text of the sources' space; raises where they are not all of one, or one is of this environment already."""
+    spaces = sorted({one.saved.space for one in sources})
+    if len(spaces) != 1:
+        raise EnvironmentMismatchError(
+            f"the predictors are of {len(spaces)} spaces, {', '.join(spaces)}; give those of one"
+        )
+    for one in sources:
+        if environment is not None and not differing_fields(one.saved.environment, environment):
+            raise UsageError(
+                f"{one.name} is of this environment already; use it as it is, or `latlas fit-predictor` for a better one"
+            )
+    return spaces[0]
+
+
+def adapt(
+    sources: Sequence[Source],
+    train: Sequence[Measurement],
+    test: Sequence[Measurement],
+    environment: Environment,
+    space: SearchSpace,
+    *,
+    goal: float = 0.05,
+    seed: int = 0,
+) -> SavedPredictor:
+    """The sources adapted to the environment of `train`, with figures that say how far to trust it.
+
+    `goal` is the mean relative error below which the samples are called enough.
+    """
+    require_adaptable(sources, environment)
+    if not 0 < goal < 1:
+        raise UsageError(f"goal is {goal}; it is a mean relative error between 0 and 1, as 0.05")
+    predictors = [one.saved.predictor for one in sources]
+    cost_of, said = common_sources(predictors, space.specs())
+    graphs, latencies = [one.architecture.graph() for one in train], np.array([one.latency_ms for one in train])
+    errors = [one.relative_sd for one in train]
+    predictor = AdaptedPredictor(cost_of, CAMPAIGN_SHIFT, said).fit(graphs, latencies.tolist(), errors)
+    left_out = np.maximum(predictor.model_.left_out_, latencies.min() / 10)
+    alone = np.array([one.predict(graphs) for one in predictors])
+    scaled = _left_out_scaled(alone, latencies)
+    figures: dict[str, Any] = {
+        "train": len(train),
+        "test": len(test),
+        "sources": len(sources),
+        "left_out_mape": predictor.cv_mape_,
+        "scaled_mape": float(scaled.mean()),
+        "source_mape": [float(np.mean(np.abs(row / latencies - 1))) for row in alone],
+        "from_nothing_mape": _from_nothing(cost_of, graphs, latencies, errors),
+        "scale": list(predictor.columns_.scale),
+        "freedom": predictor.freedom_,
+        "goal": goal,
+    }
+    figures |= _expectations(predictor, space, len(train), goal, seed)
+    reasons = _too_few(figures, np.abs(left_out / latencies - 1) - scaled)
+    figures |= {"enough": not reasons, "too_few_because": reasons}
+    learnt = [_learnt_from(one, ms, "train") for one, ms in zip(train, left_out, strict=True)]
+    if test:
+        more, samples = _tested(predictor, test)
+        figures |= more
+        learnt += samples
+    chain = tuple(one.to_record() for one in sources)
+    return SavedPredictor(predictor, environment, space.text, figures, tuple(learnt), chain)
+
+
+def _expectations(
+    predictor: AdaptedPredictor, space: SearchSpace, count: int, goal: float, seed: int
+) -> dict[str, Any]:
+    """Margins over subnets of the space, the mean error to expect of them, with more samples too, and how many it needs."""
+    pool = [one.graph() for one in space.sample(min(POOL, space.size), np.random.default_rng(seed + 2))]
+    spreads = predictor.predict_spread(pool)[1]
+    model, matrix = predictor.regression(pool)
+    expected = expected_error(model, matrix, [count * times for times in MORE])
+    # What left-out samples show beyond what the model expects, it would show of others too.
+    scatter = max(1.0, float(np.sqrt(np.mean(np.square(predictor.scores_)))))
+    expected = {number: scatter * value for number, value in expected.items()}
+    needed = next((number for number, value in expected.items() if value <= goal), None)
+    return {
+        "expected_mape": expected[count],
+        "expected_mape_with": {str(number): value for number, value in expected.items()},
+        "needs": needed,
+        "margins": {f"{level:g}": float(np.median(predictor.margins(spreads, level))) for level in COVERAGES},
+    }
+
+
+def _too_few(figures: Mapping[str, Any], excess: FloatArray) -> list[str]:
+    """Why the samples are too few, empty where they are not; `excess` is by how much each one's left-out error is above that
+    of the sources merely scaled."""
+    reasons = []
+    if figures["expected_mape"] > figures["goal"]:
+        more = f"about {figures['needs']} would do" if figures["needs"] else "many more would not do either"
+        reasons.append(
+            f"a mean error of {100 * figures['expected_mape']:.1f} % is to be expected, above {100 * figures['goal']:g} %; {more}"
+        )
+    if excess.mean() > excess.std(ddof=1) / math.sqrt(len(excess)):  # more than chance would have it
+        reasons.append(
+            f"on samples left out it errs by {100 * figures['left_out_mape']:.1f} %, "
+            f"the sources merely scaled by {100 * figures['scaled_mape']:.1f} %"
+        )
+    return reasons
+
+
+def _left_out_scaled(said: FloatArray, latencies: FloatArray) -> FloatArray:
+    """Relative error `(n,)` on each sample of the sources' mean, scaled by the median of the other samples."""
+    errors = []
+    for left in range(len(latencies)):
+        others = np.arange(len(latencies)) != left
+        scale = np.median(latencies[others] / said[:, others], axis=1)
+        errors.append(abs(float(np.mean(said[:, left] * scale)) / latencies[left] - 1))
+    return np.array(errors)
+
+
+def _from_nothing(cost_of: Any, graphs: Sequence[Any], latencies: FloatArray, errors: Sequence[float]) -> float | None:
+    """Mean relative error on left-out samples of a predictor without sources; None where the samples are too few for one."""
+    if len(graphs) < FROM_NOTHING:
+        return None
+    return LatencyPredictor(cost_of).fit(graphs, latencies.tolist(), errors).cv_mape_
+
+
+def _tested(predictor: AdaptedPredictor, test: Sequence[Measurement]) -> tuple[dict[str, Any], list[LearntFrom]]:
+    measured = np.array([one.latency_ms for one in test])
+    predicted, spreads = predictor.predict_spread([one.architecture.graph() for one in test])
+    off = np.abs(measured / predicted - 1)
+    coverages = {f"{level:g}": float(np.mean(off <= predictor.margins(spreads, level))) for level in COVERAGES}
+    figures = {
+        **accuracy(predicted, measured),
+        "coverages": coverages,
+        "coverage": coverages["0.95"],
+        "confidence": 0.95,
+    }
+    return figures, [_learnt_from(one, ms, "test") for one, ms in zip(test, predicted, strict=True)]
+
+
+def _learnt_from(one: Measurement, predicted_ms: float, role: str) -> LearntFrom:
+    lower = one.latency_ms if one.lower_ms is None else one.lower_ms
+    upper = one.latency_ms if one.upper_ms is None else one.upper_ms
+    return LearntFrom(str(one.architecture), one.latency_ms, lower, upper, max(float(predicted_ms), 1e-9), role)
+
+
+def read_measurements(path: Path, space: SearchSpace, target: str, column: str = "architecture") -> list[Measurement]:
+    """The measurements of a CSV file, each architecture once; `lower_ms` and `upper_ms` are used where `target` is `latency_ms`.
+
+    Raises `UsageError` for a file or column that is not there, `FileFormatError` for one that cannot be believed.
+    """
+    from latlas.latency.samples.read import architectures_of, read_samples, target_of
+
+    samples = read_samples(path)
+    architectures, latencies = architectures_of(samples, space, column), target_of(samples, target)
+    bounds: list[tuple[float | None, float | None]] = [(None, None)] * len(latencies)
+    if target == "latency_ms" and {"lower_ms", "upper_ms"} <= set(samples.header):
+        both = zip(target_of(samples, "lower_ms").tolist(), target_of(samples, "upper_ms").tolist(), strict=True)
+        bounds = [
+            (low, high) if low <= ms <= high else (None, None) for (low, high), ms in zip(both, latencies, strict=True)
+        ]
+    found: dict[Architecture, Measurement] = {}
+    for one, ms, (low, high) in zip(architectures, latencies.tolist(), bounds, strict=True):
+        found.setdefault(one, Measurement(one, ms, low, high))
+    if not all(math.isfinite(one.latency_ms) for one in found.values()):
+        raise UsageError(f"{path}: a latency of {target} is not finite")
+    return list(found.values())

@@ -1,0 +1,268 @@
+"""`fit-predictor`: measured subnets of a space -> a predictor, with its figures on subnets it did not learn from."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+from latlas.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.files.journal import Journal
+from latlas.files.lock import timing_lock
+from latlas.files.scratch import scratch_folder
+from latlas.files.signals import stoppable
+from latlas.latency.fitting.choose import chosen
+from latlas.latency.machine.environment import Environment, require_same
+from latlas.latency.measuring import campaign
+from latlas.latency.measuring.bench import Bench, network_of_graph
+from latlas.latency.measuring.campaign import Measured, Progress
+from latlas.latency.measuring.interval import relative_sd_of
+from latlas.latency.measuring.profile import BuildModule, Setting
+from latlas.latency.measuring.stopwatch import StopRule, disagreement
+from latlas.latency.predictor.features import CostList, CostOf
+from latlas.latency.predictor.predictor import LatencyPredictor
+from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor
+from latlas.latency.runtime.conversion import OperatorLibrary
+from latlas.latency.table.table import Table
+from latlas.spaces.graph import live_nodes
+from latlas.spaces.sampling import draw_different
+from latlas.spaces.space import Architecture, SearchSpace
+
+log = logging.getLogger(__name__)
+
+CAMPAIGN_SHIFT = 0.003
+"""By how much, relative, all subnets of one campaign are off together; three campaigns on one machine: 0.1 to 0.4 %."""
+COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Confidences at which it is said how often intervals held test subnets."""
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A measured subnet: milliseconds with the interval, and the ratio of each pass that was not busy."""
+
+    architecture: Architecture
+    latency_ms: float
+    lower_ms: float
+    upper_ms: float
+    ratio: float
+    status: str
+    pass_ratios: tuple[float, ...]
+
+
+def measure_architectures(
+    bench: Bench,
+    library: OperatorLibrary,
+    architectures: Sequence[Architecture],
+    setting: Setting,
+    *,
+    repeat_noisy: bool = True,
+    journal: Journal | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[Architecture, Measured]:
+    """The passes of each architecture, in turn over the passes."""
+    networks = [network_of_graph(str(a), library.describe(a.graph())) for a in architectures]
+    found = campaign.measure_all(
+        bench,
+        networks,
+        passes=setting.passes,
+        max_passes=setting.max_passes,
+        repeat_noisy=repeat_noisy,
+        seed=setting.seed,
+        journal=journal,
+        on_progress=on_progress,
+    )
+    return {architecture: found[str(architecture)] for architecture in architectures}
+
+
+def sample_of(architecture: Architecture, measured: Measured, reference_ms: float, setting: Setting) -> Sample:
+    """The sample of a measured architecture; raises `LatlasError` where measuring it failed."""
+    if not measured.passes:
+        raise LatlasError(f"{architecture} could not be measured: {measured.reason}")
+    reading = measured.reading(setting.rule)
+    return Sample(
+        architecture,
+        reading.ratio * reference_ms,
+        reading.lower * reference_ms,
+        reading.upper * reference_ms,
+        reading.ratio,
+        reading.status,
+        measured.pass_ratios(),
+    )
+
+
+CHOICES = ("informative", "random")
+
+
+def subnets_to_measure(
+    space: SearchSpace, count: int, test: int, seed: int, choice: str = CHOICES[0], cost_of: CostOf | None = None
+) -> tuple[list[Architecture], list[Architecture]]:
+    """Which subnets to learn from, and which others to test on; the latter are drawn at random, half of them uniformly.
+
+    `choice` is `informative` (`choose.py`) or `random`. A space that is too small is shared out in proportion.
+    """
+    if choice not in CHOICES:
+        raise UsageError(f"choice is {choice!r}; known: {', '.join(CHOICES)}")
+    rng = np.random.default_rng([seed, 1])
+    test = min(test, max(1, space.size * test // (count + test)))
+    drawn = dict.fromkeys([*draw_different(space, test // 2, rng), *space.sample(test, rng)])
+    tested = list(drawn)[:test]
+    if choice == "random":
+        others = draw_different(space, min(count + test, space.size), np.random.default_rng(seed))
+        return [one for one in others if one not in set(tested)][:count], tested
+    return chosen(space, count, seed, cost_of=cost_of, avoid=tested), tested
+
+
+def collect_these(
+    architectures: Sequence[Architecture],
+    asked: Mapping[str, object],
+    setting: Setting,
+    journal_path: Path,
+    *,
+    build_module: BuildModule,
+    on_note: Notify | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> tuple[list[Sample], Environment]:
+    """Measured subnets and their environment; what never had a quiet pass is left out.
+
+    Goes on from the journal of a killed run, which `asked` and the architectures tell from another's; raises
+    `InterruptedRunError` when interrupted. The journal is left for the caller to delete when what it measured is safe.
+    `build_module` makes an operator's torch module, such as `latlas.supernet.operators.build.timing_operator`.
+    """
+    listed = "\n".join(map(str, architectures))
+    asked = {**asked, "architectures": hashlib.sha256(listed.encode()).hexdigest()[:16]}
+    header = {**asked, "setting": asdict(setting), "environment": setting.key()}
+    with stoppable(), Journal(journal_path, header) as journal, timing_lock(), scratch_folder() as folder:
+        library = setting.library(folder, build_module)
+        if on_note is not None:
+            on_note(f"converting the operators of {len(architectures)} subnets")
+        try:
+            with setting.bench() as bench:
+                # Time is better spent on another subnet than on a further pass over a noisy one: the fit averages.
+                found = measure_architectures(
+                    bench,
+                    library,
+                    architectures,
+                    setting,
+                    repeat_noisy=False,
+                    journal=journal,
+                    on_progress=on_progress,
+                )
+                measured = list(found.values())
+                environment = setting.environment(bench, campaign.reference_ms(measured))
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"stopped; what is finished is in {journal.path}, and the same command goes on from there"
+            ) from None
+        samples = [
+            sample_of(architecture, one, environment.session_reference_ms, setting)
+            for architecture, one in found.items()
+            if one.pass_ratios()
+        ]
+    if len(samples) < len(architectures):
+        log.warning(
+            "%d of %d subnets are left out: they failed, or the machine was busy each time",
+            len(architectures) - len(samples),
+            len(architectures),
+        )
+    return samples, environment
+
+
+def fit_predictor(
+    space: SearchSpace,
+    table: Table | None,
+    train: Sequence[Sample],
+    test: Sequence[Sample],
+    environment: Environment,
+    *,
+    confidence: float = 0.95,
+) -> SavedPredictor:
+    """A predictor learnt from `train`, with figures from `test`.
+
+    With a table its environment must be that of the samples (`EnvironmentMismatchError`), but for the reference: that of
+    operators is another.
+    """
+    if not test:
+        raise UsageError("no subnets to test on; a predictor without an error on unseen subnets is not a measurement")
+    started = time.monotonic()
+    costs = None
+    if table is not None:
+        what = f"learn with table {table.name} from these subnets"
+        require_same(table.manifest.environment, environment, what, but=("reference_id",))
+        costs = CostList({row.spec: row.latency_ms for row in table if row.latency_ms is not None})
+    predictor = LatencyPredictor(cost_of=costs, campaign_sd=CAMPAIGN_SHIFT)
+    errors = [relative_sd(s) for s in train]
+    predictor.fit([s.architecture.graph() for s in train], [s.latency_ms for s in train], errors)
+    measured = np.array([s.latency_ms for s in test])
+    predicted, spreads = predictor.predict_spread([s.architecture.graph() for s in test])
+    margins = {level: predictor.margins(spreads, level) for level in sorted({*COVERAGES, confidence})}
+    off = np.abs(measured / predicted - 1)
+    floor = disagreement(s.pass_ratios for s in test)
+    figures: dict[str, Any] = {
+        "train": len(train),
+        "test": len(test),
+        **accuracy(predicted, measured),
+        "noise_floor": floor if math.isfinite(floor) else None,
+        "coverage": float(np.mean(off <= margins[confidence])),
+        "confidence": confidence,
+        "margin": float(np.median(margins[confidence])),
+        "coverages": {f"{level:g}": float(np.mean(off <= margins[level])) for level in COVERAGES},
+        "margins": {f"{level:g}": float(np.median(margins[level])) for level in COVERAGES},
+        "cv_mape": predictor.cv_mape_,
+        "additive_mape": None if costs is None else accuracy(_plain_sums(costs, test), measured)["mape"],
+        "spreads": predictor.model_.spreads_,
+        "fit_seconds": time.monotonic() - started,
+    }
+    learnt = [
+        *(_learnt_from(s, ms, "train") for s, ms in zip(train, predictor.model_.left_out_, strict=True)),
+        *(_learnt_from(s, ms, "test") for s, ms in zip(test, predicted, strict=True)),
+    ]
+    return SavedPredictor(predictor, environment, space.text, figures, tuple(learnt))
+
+
+def relative_sd(sample: Sample, rule: StopRule | None = None) -> float:
+    """`interval.relative_sd_of` of a sample, whose bounds are at the rule's confidence."""
+    return relative_sd_of(sample.latency_ms, sample.lower_ms, sample.upper_ms, (rule or StopRule()).confidence)
+
+
+def _learnt_from(sample: Sample, predicted_ms: float, role: str) -> LearntFrom:
+    return LearntFrom(
+        str(sample.architecture),
+        sample.latency_ms,
+        sample.lower_ms,
+        sample.upper_ms,
+        max(float(predicted_ms), 1e-9),
+        role,
+    )
+
+
+def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64]) -> dict[str, float | None]:
+    """MAPE, the shares within 1, 5 and 10 % of the measured value, and Spearman's rank correlation.
+
+    The correlation is None where it is undefined: for fewer than three values, and where all are equal.
+    """
+    errors = np.abs(predicted - measured) / measured
+    defined = len(measured) > 2 and np.ptp(predicted) > 0 and np.ptp(measured) > 0
+    ranked = float(spearmanr(predicted, measured).statistic) if defined else None
+    return {
+        "mape": float(errors.mean()),
+        "within_1": float(np.mean(errors <= 0.01)),
+        "within_5": float(np.mean(errors <= 0.05)),
+        "within_10": float(np.mean(errors <= 0.10)),
+        "spearman": ranked,
+    }
+
+
+def _plain_sums(costs: CostList, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
+    graphs = [sample.architecture.graph() for sample in samples]
+    return np.array([sum(costs(graph[i].spec) for i in live_nodes(graph)) for graph in graphs])

@@ -1,0 +1,195 @@
+"""`fit-predictor --samples`: a predictor of anybody's networks from a file of their latencies, with figures on lines left out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latlas.arrays import FloatArray, IntArray
+from latlas.errors import FileFormatError, UsageError
+from latlas.latency.fitting.fit import accuracy
+from latlas.latency.samples.choose_regressor import choose_regressor
+from latlas.latency.samples.columns import TabularFeatures
+from latlas.latency.samples.gaussian_process import MAX_SAMPLES, GaussianProcess
+from latlas.latency.samples.graph_features import GraphFeatures, design
+from latlas.latency.samples.lightgbm import LightGBMRegressor
+from latlas.latency.samples.predictor import SampleFeatures, SamplePredictor, centre_of, scores_of
+from latlas.latency.samples.read import SampleFile, architectures_of, columns_of, matrix_of, speed_along, target_of
+from latlas.latency.samples.regressors import Regressor, left_out_error
+from latlas.spaces.graph import DEAD_BRANCHES
+from latlas.spaces.space import SearchSpace
+
+AUTO = "auto"
+MIN_TRAIN = 10
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A predictor of samples with the figures that `fit-predictor` prints; `test` are the lines it did not learn from."""
+
+    predictor: SamplePredictor
+    figures: dict[str, Any]
+    train: IntArray
+    test: IntArray
+
+
+def split(count: int, train: int, test: int | None, seed: int) -> tuple[IntArray, IntArray]:
+    """Which of `count` samples to learn from, and which to test on: all others, or `test` of them. Drawn with the seed."""
+    if train < MIN_TRAIN:
+        raise UsageError(f"--train is {train}; at least {MIN_TRAIN} samples are learnt from")
+    wanted = 1 if test is None else test
+    if train + wanted > count or wanted < 1:
+        raise UsageError(
+            f"{count} samples cannot be parted into {train} to learn from and {wanted} to test on; give fewer"
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[:train]), np.sort(order[train:] if test is None else order[train : train + test])
+
+
+def fit_tabular(
+    samples: SampleFile,
+    features: Sequence[str],
+    target: str,
+    train: int,
+    test: int | None = None,
+    seed: int = 0,
+    in_order: bool = False,
+) -> Fitted:
+    """A predictor from named columns of a file of samples.
+
+    With `in_order` the lines are in the order of measuring: latencies, of the lines to test on too, are then stated at the
+    machine's usual speed, which `speed_along` tells from the lines to learn from. The figures have under `without_order`
+    what is so of the latencies as they stand.
+    """
+    started = time.monotonic()
+    latencies = target_of(samples, target)
+    seen = TabularFeatures(columns_of(samples, features))
+    matrix = matrix_of(samples, seen.columns)
+    learnt, held_out = split(len(samples), train, test, seed)
+    kept = np.flatnonzero(np.ptp(matrix[learnt], axis=0) > 0)
+    if not len(kept):
+        raise UsageError("every feature is the same in all samples to learn from; name others with --features")
+    groups = np.array(seen.groups)[kept]
+    regressor = choose_regressor(matrix[learnt][:, kept], latencies[learnt], seed, groups=groups.tolist())
+    if not in_order:
+        return _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, started)
+    residuals = np.full(len(latencies), np.nan)
+    residuals[learnt] = np.log(latencies[learnt] / regressor.left_out_)
+    steady = latencies / speed_along(residuals)
+    regressor = choose_regressor(matrix[learnt][:, kept], steady[learnt], seed, groups=groups.tolist())
+    done = _fitted(seen, kept, regressor, matrix, steady, target, learnt, held_out, started)
+    done.figures["without_order"] = accuracy(done.predictor.predict(matrix[held_out]), latencies[held_out])
+    return done
+
+
+def fit_graphs(
+    samples: SampleFile,
+    space: SearchSpace,
+    target: str,
+    train: int,
+    test: int | None = None,
+    seed: int = 0,
+    dead_branches: str = AUTO,
+    on_note: Notify | None = None,
+) -> Fitted:
+    """A predictor from the graphs of a space's architectures, which the file's column `architecture` holds.
+
+    `dead_branches` is what the runtime does with what changes nothing; "auto" takes what errs less on left-out samples.
+    """
+    started = time.monotonic()
+    if dead_branches not in (AUTO, *DEAD_BRANCHES):
+        raise UsageError(f"--dead-branches is {dead_branches!r:.40}; it must be {', '.join(DEAD_BRANCHES)} or {AUTO}")
+    latencies = target_of(samples, target)
+    codes = space.encode(architectures_of(samples, space))
+    _require_different(samples, codes)
+    learnt, held_out = split(len(samples), train, test, seed)
+    found: dict[str, tuple[GraphFeatures, IntArray, Regressor]] = {}
+    for option in DEAD_BRANCHES if dead_branches == AUTO else (dead_branches,):
+        seen = GraphFeatures(space.text, option)
+        matrix, group, kept = design(seen.blocks(space.template(), codes[learnt]))
+        if not len(kept):
+            raise UsageError("the networks to learn from do not differ; give other samples")
+        candidates: list[Regressor] = []
+        if len(learnt) <= MAX_SAMPLES:
+            candidates.append(GaussianProcess(group.tolist(), np.flatnonzero(group == 0).tolist(), seed))
+        if len(learnt) > MAX_SAMPLES:
+            candidates.append(LightGBMRegressor(seed))
+        regressor = choose_regressor(matrix, latencies[learnt], seed, candidates=candidates)
+        found[option] = seen, kept, regressor
+        if on_note is not None:
+            error = left_out_error(regressor, latencies[learnt])
+            on_note(f"dead branches {option}: left-out error {100 * error:.2f} % ({regressor.name})")
+    chosen = min(found, key=lambda option: left_out_error(found[option][2], latencies[learnt]))
+    seen, kept, regressor = found[chosen]
+    matrix = graph_matrix(seen, space, codes)
+    done = _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, started)
+    done.figures["dead_branches"] = chosen
+    done.figures["left_out_error"] = {
+        option: left_out_error(regressor, latencies[learnt]) for option, (_, _, regressor) in found.items()
+    }
+    return done
+
+
+def graph_matrix(features: GraphFeatures, space: SearchSpace, codes: npt.ArrayLike) -> FloatArray:
+    """`(n, features)` of codes of the space."""
+    return np.hstack(list(features.blocks(space.template(), codes).values()))
+
+
+def _fitted(
+    features: SampleFeatures,
+    kept: IntArray,
+    regressor: Regressor,
+    matrix: FloatArray,
+    latencies: FloatArray,
+    target: str,
+    learnt: IntArray,
+    held_out: IntArray,
+    started: float,
+    confidence: float = 0.95,
+) -> Fitted:
+    factor = centre_of(regressor, latencies[learnt])
+    scores = scores_of(regressor, latencies[learnt], factor)
+    predictor = SamplePredictor(features, tuple(int(k) for k in kept), regressor, scores, target, factor)
+    measured = latencies[held_out]
+    figures: dict[str, Any] = {"train": len(learnt), "test": len(held_out)}
+    for asked in (0.9, 0.95):
+        predicted, lower, upper = predictor.predict_interval(matrix[held_out], asked)
+        if asked == 0.9:
+            figures |= accuracy(predicted, measured)
+        name = f"{round(100 * asked)}"
+        figures[f"coverage_{name}"] = float(np.mean((lower <= measured) & (measured <= upper)))
+        figures[f"width_{name}"] = float(np.median((upper - lower) / predicted))
+    return Fitted(
+        predictor,
+        figures
+        | {
+            "noise_floor": None,
+            "coverage": figures["coverage_95"],
+            "confidence": confidence,
+            "margin": figures["width_95"] / 2,
+            "cv_mape": float(np.mean(np.abs(factor * regressor.left_out_ / latencies[learnt] - 1))),
+            "additive_mape": None,
+            "lightgbm": regressor.name == LightGBMRegressor.name,
+            "regressor": regressor.name,
+            "target": target,
+            "fit_seconds": time.monotonic() - started,
+        },
+        learnt,
+        held_out,
+    )
+
+
+def _require_different(samples: SampleFile, codes: IntArray) -> None:
+    """Raises where an architecture is given twice: it would be learnt from and tested on."""
+    first: dict[bytes, int] = {}
+    for index, row in enumerate(codes):
+        earlier = first.setdefault(row.tobytes(), index)
+        if earlier != index:
+            here, there = samples.lines[index][0], samples.lines[earlier][0].rpartition(", ")[2]
+            raise FileFormatError(f"{here}: the architecture of {there} again; give each network once")

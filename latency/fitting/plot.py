@@ -1,0 +1,171 @@
+"""Predicted against measured latency of a predictor's samples, as PNG, SVG or a page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latlas.arrays import FloatArray
+from latlas.errors import UsageError
+from latlas.latency.fitting.describe import described_lines, graphs_of
+from latlas.latency.predictor.predictor_file import SavedPredictor
+from latlas.latency.sharing.publish import write_whole
+from latlas.spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".svg", ".html")
+BANDS = (0.10, 0.05)
+# Colours that the colour-blind tell apart (M. Okabe, K. Ito, Color Universal Design, 2008), and what each role is called.
+ROLES = (
+    ("train", "#999999", "learnt from, when left out"),
+    ("search", "#E69F00", "measured in a search"),
+    ("test", "#0072B2", "tested on"),
+)
+CONFIDENCE = 0.95
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
+table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .9rem; border-bottom: 1px solid #d5dce3 }
+td { text-align: right; font-variant-numeric: tabular-nums } td:first-child, th:first-child { text-align: left }
+img { max-width: 100% } pre { white-space: pre-wrap; font-size: 13px }
+"""
+
+
+def check_plot(path: Path, overwrite: bool) -> None:
+    """Raises `UsageError` for another kind of file, and for one that is there unless it may be replaced."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path}: a plot is a file of {', '.join(SUFFIXES)}")
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{path} exists already; choose another path, or --force to replace it")
+
+
+def write_plot(path: Path, saved: SavedPredictor, space: SearchSpace | None, record: Mapping[str, Any]) -> None:
+    """Write the plot, with `record`'s tables beside it in a page; raises `UsageError` where there is nothing to plot."""
+    check_plot(path, True)
+    if not saved.samples:
+        raise UsageError("the predictor has no samples to plot, as those of earlier versions have not; fit it again")
+    kind = path.suffix.lower()[1:]
+    drawn = _drawn(figure_of(saved, space), "png" if kind == "png" else "svg")
+    write_whole(path, page_of(drawn, record).encode() if kind == "html" else drawn, overwrite=True)
+
+
+def figure_of(saved: SavedPredictor, space: SearchSpace | None) -> Figure:
+    """The figure: a point a sample, bars of the prediction's 95 % interval, bands of 5 and 10 % about equality."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+    axes = figure.add_subplot()
+    measured = np.array([sample.latency_ms for sample in saved.samples])
+    predicted = np.array([sample.predicted_ms for sample in saved.samples])
+    roles = np.array([sample.role for sample in saved.samples])
+    ends = np.array([min(measured.min(), predicted.min()) * 0.95, max(measured.max(), predicted.max()) * 1.05])
+    for band in BANDS:
+        label = f"within {100 * band:.0f} %"
+        axes.fill_between(ends, ends * (1 - band), ends * (1 + band), color="#56B4E9", alpha=0.18, lw=0, label=label)
+    axes.plot(ends, ends, color="black", linewidth=0.8)
+    margins = _margins(saved, space)
+    for role, colour, name in ROLES:
+        mine = roles == role
+        if mine.any():
+            axes.errorbar(
+                measured[mine],
+                predicted[mine],
+                yerr=margins[mine] * predicted[mine],
+                fmt="o",
+                markersize=3.5,
+                color=colour,
+                ecolor=colour,
+                elinewidth=0.6,
+                alpha=0.8,
+                label=f"{name} ({int(mine.sum())})",
+            )
+    axes.set_xlim(*ends)
+    axes.set_ylim(*ends)
+    axes.set_xlabel("measured, ms")
+    axes.set_ylabel(f"predicted, ms (bars: {100 * CONFIDENCE:.0f} % interval)")
+    axes.legend(fontsize=8)
+    its = saved.environment
+    axes.set_title(_plain(f"{saved.space}, {its.cpu_model}, {its.precision}, {its.threads} thread(s)"), fontsize=9)
+    return figure
+
+
+def page_of(svg: bytes, record: Mapping[str, Any]) -> str:
+    """A page with the plot in it and the record as text; whatever the record says is escaped."""
+    source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    calibration = _rows(
+        ("stated", "held", "95 % interval of that", "margin"),
+        [
+            (
+                f"{100 * row['confidence']:.0f} %",
+                f"{100 * row['held']:.1f} %",
+                f"{100 * row['held_lower']:.0f} to {100 * row['held_upper']:.0f} %",
+                f"{100 * row['margin']:.2f} %",
+            )
+            for row in record["calibration"] or ()
+        ],
+    )
+    parts = _rows(
+        ("operator or part", "share of a network", "mean ms", "times a network"),
+        [
+            (row["operator"], f"{100 * row['share']:.1f} %", f"{row['mean_ms']:.3f}", f"{row['per_network']:.1f}")
+            for row in record["operators"] or ()
+        ],
+    )
+    text = html.escape("\n".join(described_lines(record)))
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Latlas predictor</title><style>{_STYLE}</style></head><body>
+<h1>{html.escape(str(record["predictor"]))}</h1>
+<img alt="predicted against measured latency" src="{source}">
+<h2>How often intervals hold</h2>{calibration}
+<h2>Where the milliseconds go</h2>{parts}
+<h2>All of it</h2><pre>{text}</pre>
+</body></html>
+"""
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "<p>Not known.</p>"
+    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _margins(saved: SavedPredictor, space: SearchSpace | None) -> FloatArray:
+    """Half widths `(samples,)` of each sample's interval over its prediction; 0 where it cannot be told.
+
+    Of a sample that was learnt from, the interval is that of its prediction when it was left out.
+    """
+    margins = np.zeros(len(saved.samples))
+    tested = [index for index, sample in enumerate(saved.samples) if sample.role == "test"]
+    learnt = [index for index, sample in enumerate(saved.samples) if sample.role != "test"]
+    spread = np.asarray(getattr(getattr(saved.predictor, "model_", None), "left_out_spread_", ()))
+    if learnt and len(spread) == len(learnt):
+        margins[learnt] = saved.predictor.margins(spread, CONFIDENCE)
+    if tested and space is not None:
+        spreads = saved.predictor.predict_spread(graphs_of([saved.samples[index] for index in tested], space))[1]
+        margins[tested] = saved.predictor.margins(spreads, CONFIDENCE)
+    return margins
+
+
+def _drawn(figure: Figure, kind: str) -> bytes:
+    import matplotlib
+
+    buffer = io.BytesIO()
+    # The same predictor gives the same file: no date, and ids that do not change.
+    with matplotlib.rc_context({"svg.hashsalt": "latlas"}):
+        figure.savefig(buffer, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    return buffer.getvalue()
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib shows as it is: dollars would begin a formula."""
+    return text.replace("$", r"\$")

@@ -1,0 +1,1 @@
+"""Tables of other projects, read and written."""

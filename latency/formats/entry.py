@@ -1,0 +1,168 @@
+"""An entry of another project's latency table: its name there, its milliseconds, and what it is here.
+
+What is not exactly one of our operators becomes the kind `foreign`, whose label is the entry's name. Entries are neither
+dropped nor merged: where two would be one of our operators, both stay foreign.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from latlas.errors import FileFormatError, UsageError
+from latlas.files.records import one_line
+from latlas.latency.table.row import MAX_SOURCE, NUMBERS, Row
+from latlas.spaces.operators.spec import FOREIGN, MAX_LABEL, OpSpec
+
+UNITS = {"s": 3, "ms": 0, "us": -3, "ns": -6}
+"""Units of time, as powers of ten of a millisecond."""
+
+_NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,4})?")
+_WHOLE = re.compile(r"\d{1,9}")
+_UNIT = re.compile(r"_(ns|us|ms|s)(_p\d+)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a file.
+
+    `source` is its name there. `spec` is the operator of ours that it exactly is, None for none; `foreign` what it is
+    else. `stated` is whether the file itself says the spec, as the files do that we write. `rounds` is how often it was
+    measured, 0 where that is not said; `percentiles` are 10, 50 and 90 %, in milliseconds.
+    """
+
+    source: str
+    latency_ms: float
+    foreign: OpSpec
+    spec: OpSpec | None = None
+    stated: bool = False
+    rounds: int = 0
+    percentiles: tuple[float | None, float | None, float | None] = (None, None, None)
+
+
+def brief(value: object) -> str:
+    """A value for a message, short and in one line however large it is."""
+    return one_line(reprlib.repr(value), 80)
+
+
+def called(name: str) -> str:
+    """An entry's name for a message."""
+    return one_line(name[:400], 120)
+
+
+def milliseconds(text: str, unit: str, what: str) -> float:
+    """The milliseconds of a decimal number in a unit; raises `FileFormatError` unless it is finite and positive."""
+    # By way of a decimal: what is written with the point moved three places is read as the same float again.
+    value = float(Decimal(text).scaleb(UNITS[unit])) if _NUMBER.fullmatch(text) else 0.0
+    if not 0 < value < float("inf"):
+        raise FileFormatError(f"{what}: the latency is {brief(text)}; it must be a finite, positive number")
+    return value
+
+
+def exact_text(latency_ms: float, unit: str) -> str:
+    """The milliseconds as a decimal number in a unit, of which `milliseconds` makes the same float."""
+    number = Decimal(repr(latency_ms)).scaleb(-UNITS[unit])
+    return format(number, "f") if -12 <= number.adjusted() <= 12 else str(number)
+
+
+def whole(text: str, what: str) -> int:
+    """A whole number of at most nine digits; raises `FileFormatError`."""
+    if not _WHOLE.fullmatch(text):
+        raise FileFormatError(f"{what} is {brief(text)}; it must be a whole number below a thousand million")
+    return int(text)
+
+
+def unit_of(name: str, given: str | None, default: str | None = None) -> str:
+    """The unit of a column: its name's ending, else the one given, else the default.
+
+    Raises `UsageError` where the ending and what was given differ, or nothing says it.
+    """
+    match = _UNIT.search(name)
+    found = match.group(1).lower() if match else default if given is None else given
+    if given is not None and found != given:
+        raise UsageError(f"--unit is {given}; the column {one_line(name, 80)} says {found}")
+    if found is None:
+        raise UsageError(f"what unit is the column {one_line(name, 80)}? Say --unit {', '.join(UNITS)}")
+    return found
+
+
+def source_of(text: str, what: str) -> str:
+    """The entry's name, if a table can keep it as it is; raises `FileFormatError`."""
+    if not text or len(text) > MAX_SOURCE or text != one_line(text, MAX_SOURCE):
+        raise FileFormatError(
+            f"{what}: its name is {brief(text)}; it must be a line of at most {MAX_SOURCE} characters with single spaces"
+        )
+    return text
+
+
+def foreign_operator(source: str, what: str, **fields: int) -> OpSpec:
+    """The foreign operator of an entry's name, with what is known of its place; raises `FileFormatError`."""
+    label = source
+    if len(source) > MAX_LABEL:
+        label = source[: MAX_LABEL - 20].rstrip() + " #" + hashlib.sha256(source.encode()).hexdigest()[:16]
+    if fields.get("kernel_size", 1) % 2 == 0:
+        del fields["kernel_size"]  # an OpSpec's is odd; the label still says it
+    try:
+        return OpSpec(kind=FOREIGN, label=label, **fields)  # type: ignore[arg-type]
+    except UsageError as error:
+        raise FileFormatError(f"{what}: {one_line(str(error), 200)}") from None
+
+
+def stated_spec(record: object, what: str) -> OpSpec:
+    """The spec that a file states, its whole numbers as numbers or texts; raises `FileFormatError`."""
+    if not isinstance(record, dict) or len(record) > 32:
+        raise FileFormatError(f"{what}: its spec is {brief(record)}; it must be an operator's fields")
+    texts = ("kind", "activation", "label")
+    fields: dict[str, Any] = {}
+    for name, value in record.items():
+        number = name not in texts and type(value) in (str, int)
+        fields[name] = whole(str(value), f"{what}: {one_line(name, 40)}") if number else value
+    try:
+        return OpSpec.from_record(fields)
+    except UsageError as error:
+        raise FileFormatError(f"{what}: {one_line(str(error), 300)}") from None
+
+
+def short_record(spec: OpSpec) -> dict[str, int | str]:
+    """The spec's fields that are not what they are by default; `stated_spec` reads it back."""
+    bare = OpSpec(FOREIGN, 1, 1, 1, 1, label="x").to_record()
+    needed = ("kind", "in_channels", "out_channels", "height", "width", "label" if spec.label else "kind")
+    return {
+        name: value for name, value in spec.to_record().items() if name in needed or (value != bare[name] and value)
+    }
+
+
+def rows_of(entries: Iterable[Entry], path: object) -> list[Row]:
+    """A row an entry; raises `FileFormatError` where two have one name, or state one operator."""
+    entries = list(entries)
+    names = Counter(entry.source for entry in entries if not entry.stated)
+    specs = Counter(entry.spec for entry in entries)
+    rows: dict[OpSpec, Row] = {}
+    for entry in entries:
+        if names[entry.source] > 1:
+            raise FileFormatError(f"{path}: two entries are called {called(entry.source)}")
+        ours = entry.spec is not None and (entry.stated or specs[entry.spec] == 1)
+        spec = entry.spec if ours and entry.spec is not None else entry.foreign
+        if spec in rows:
+            raise FileFormatError(f"{path}: two entries are of one operator, {spec}")
+        numbers: dict[str, Any] = dict.fromkeys(NUMBERS) | {"latency_ms": entry.latency_ms}
+        numbers |= dict(zip(("p10_ms", "p50_ms", "p90_ms"), entry.percentiles, strict=True))
+        try:
+            rows[spec] = Row(
+                spec=spec,
+                **numbers,
+                rounds=entry.rounds,
+                discarded=0,
+                passes=0,
+                origin="imported",
+                source=entry.source,
+            )
+        except UsageError as error:
+            raise FileFormatError(f"{path}: {one_line(str(error), 300)}") from None
+    return list(rows.values())

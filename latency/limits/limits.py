@@ -1,0 +1,144 @@
+"""What a space's networks are predicted to take: the fastest, the slowest, and how many are within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from latlas.arrays import FloatArray
+from latlas.errors import UsageError
+from latlas.latency.limits.additive import (
+    MAX_ENUMERATED,
+    Additive,
+    Codes,
+    Counted,
+    Histogram,
+    Share,
+    extreme,
+    extreme_of,
+)
+from latlas.latency.limits.cells import cell_terms, joint_counted, joint_extreme, joint_terms
+from latlas.latency.predictor.compiled import CompiledPredictor
+from latlas.latency.predictor.predictor import LatencyPredictor, Prediction
+from latlas.latency.predictor.predicts import Predicts
+from latlas.spaces.dpc import DpcSpace
+from latlas.spaces.portrait import PortraitSpace
+from latlas.spaces.space import Architecture, SearchSpace
+
+MAX_GRAPHS = 20_000
+"""Networks that are predicted from their graphs, one by one, to find the fastest and the slowest."""
+
+
+SHARES = (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9)
+"""Of a space's networks, of which it is told within how many milliseconds they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The fastest and the slowest network of a space by a predictor, in its milliseconds.
+
+    `how` they were found is `exact`, `enumerated` or `descent`; see `feasible.Extreme`.
+    """
+
+    fastest: Architecture
+    fastest_ms: Prediction
+    slowest: Architecture
+    slowest_ms: Prediction
+    how: str
+
+
+def limits_of(predictor: LatencyPredictor, space: SearchSpace, confidence: float = 0.95) -> Limits:
+    """The limits of a space.
+
+    By dynamic programming where the predictor can be compiled for the space, or its networks are trees of branches; else by
+    predicting all networks where they are few; else by coordinate descent, which is not sure to find them.
+    """
+    terms = additive(predictor, space)
+    if terms is not None:
+        fastest, slowest = (extreme(terms, sign) for sign in (1, -1))
+    elif isinstance(space, DpcSpace):
+        cells = cell_terms(predictor, space)
+        ends = [space.of_branches(cells.extreme(sign)).canonical() for sign in (1, -1)]
+        return _limits(predictor, ends, "exact", confidence)
+    elif isinstance(space, PortraitSpace) and space.cell:
+        ends = [joint_extreme(*joint_terms(predictor, space), space, sign) for sign in (1, -1)]
+        return _limits(predictor, ends, "exact", confidence)
+    else:
+
+        def evaluate(codes: Codes) -> FloatArray:
+            return np.asarray(predictor.predict([one.graph() for one in space.decode(codes)]))
+
+        sizes = [len(options) for options in space.choices]
+        fastest, slowest = (extreme_of(evaluate, sizes, sign, min(MAX_GRAPHS, MAX_ENUMERATED)) for sign in (1, -1))
+    return _limits(predictor, space.decode(np.array([fastest.codes, slowest.codes])), fastest.how, confidence)
+
+
+def _limits(predictor: LatencyPredictor, both: Sequence[Architecture], how: str, confidence: float) -> Limits:
+    bounds = predictor.predict_interval([one.graph() for one in both], confidence)
+    return Limits(both[0], bounds[0], both[1], bounds[1], how)
+
+
+def feasible_share(predictor: LatencyPredictor, space: SearchSpace, budget_ms: float) -> Share | None:
+    """Which share of a space's networks is predicted within a budget in the predictor's milliseconds; None where none can be
+    counted, as the predictor is no sum over the space's layers."""
+    counted = _counted(predictor, space)
+    return None if counted is None else counted.share(budget_ms)
+
+
+def share_record(predictor: Predicts, space: SearchSpace, budget_ms: float) -> dict[str, float] | None:
+    """`feasible_share` as JSON, for results, of any predictor; `share_text` says it."""
+    share = feasible_share(predictor, space, budget_ms) if isinstance(predictor, LatencyPredictor) else None
+    return None if share is None else {"lower": share.lower, "upper": share.upper, "networks": float(space.size)}
+
+
+def share_text(record: Mapping[str, float] | None) -> str:
+    """What a `share_record` says: `12 % of the space's 6.8e+11 networks`; nothing of None."""
+    if record is None:
+        return ""
+    lower, upper = (f"{100 * record[name]:.2g}" for name in ("lower", "upper"))
+    return f"{lower if lower == upper else f'{lower} to {upper}'} % of the space's {record['networks']:.3g} networks"
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What a space's networks are predicted to take, in the predictor's milliseconds."""
+
+    fastest_ms: float
+    slowest_ms: float
+    within: tuple[tuple[float, float], ...]
+    """`(share, milliseconds)`: within which each of `SHARES` of them is."""
+
+
+def budgets_of(predictor: LatencyPredictor, space: SearchSpace) -> Budgets | None:
+    """The budgets that so many of a space's networks are within; None where they cannot be counted."""
+    counted = _counted(predictor, space)
+    if counted is None:
+        return None
+    return Budgets(counted.fastest_ms, counted.slowest_ms, tuple((share, counted.quantile(share)) for share in SHARES))
+
+
+def _counted(predictor: LatencyPredictor, space: SearchSpace) -> Histogram | None:
+    terms = additive(predictor, space)
+    if terms is not None:
+        return Counted(terms)
+    if isinstance(space, DpcSpace):
+        return cell_terms(predictor, space).counted()
+    if isinstance(space, PortraitSpace) and space.cell:
+        found, cells = joint_terms(predictor, space)
+        ends = [joint_extreme(found, cells, space, sign).graph() for sign in (1, -1)]
+        fastest_ms, slowest_ms = predictor.predict(ends)
+        return joint_counted(found, cells, (float(fastest_ms), float(slowest_ms)))
+    return None
+
+
+def additive(predictor: LatencyPredictor, space: SearchSpace) -> Additive | None:
+    """The predictor as a sum over the space's layers and pairs of them; None where it is none, or too wide a one."""
+    try:
+        compiled = CompiledPredictor(predictor, space.template())
+        terms = Additive(compiled.constant, compiled.unary, compiled.pairwise)
+        extreme(terms)
+    except UsageError:
+        return None
+    return terms

@@ -1,0 +1,240 @@
+"""The bench: the parent's side of the timing process, and one timer a host."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from latlas import errors
+from latlas.errors import CompileTimeoutError, LatlasError
+from latlas.files import signals as interrupt
+from latlas.files.lock import timing_lock
+from latlas.latency.measuring.stopwatch import QUIET_SECONDS, Pass, StopRule, quiet_level
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+START_SECONDS = 120.0
+"""Time a timing process may take to import and greet; generous, a cold disk is slow."""
+
+
+class ProcessDiedError(CompileTimeoutError):
+    """The timing process ended by itself, or something ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the timing process is to build: an operator graph, or a model file with an optional input shape or batch."""
+
+    label: str
+    graph: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    file: str = ""
+    shape: tuple[int, ...] | None = None
+    batch: int = 1
+
+    def request(self) -> dict[str, Any]:
+        """The worker's request for one pass of it."""
+        if not self.file:
+            return {"graph": self.graph}
+        return {"file": self.file, "shape": self.shape, "batch": self.batch}
+
+
+class Timer(Protocol):
+    """Anything that times one pass of a network: the bench, or a scripted one in tests."""
+
+    rule: StopRule
+
+    def time(self, network: Network) -> Pass:
+        """One pass, compiled anew; raises `LatlasError` where it cannot be built or timed."""
+        ...
+
+
+class Bench:
+    """Times networks in a child process, which is replaced after `recycle_after` passes and whenever it hangs or dies.
+
+    Use it as a context manager, in one thread: it holds the host's timing lock and the process. It may be entered again after
+    it was left, and remembers the reference's quiet level of the last minutes. `options` are those of
+    `runtime.CompileOptions`; `reference` is `network` for whole networks, `operator` for single ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: str = "f32",
+        threads: int = 1,
+        streams: int = 1,
+        reference: str = "network",
+        rule: StopRule | None = None,
+        compile_seconds: float = 60.0,
+        recycle_after: int = 100,
+        lock_seconds: float | None = None,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> None:
+        self.options = {"precision": precision, "threads": threads, "streams": streams}
+        self.reference = reference
+        self.rule = rule or StopRule()
+        self.openvino_version = ""
+        self.reference_id = ""
+        self.last_compile_seconds = 0.0
+        self._compile_seconds = compile_seconds
+        self._recycle_after = recycle_after
+        self._lock_options = (lock_seconds, on_wait or log.warning)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._passes = 0
+        self._buffer = b""
+        self._recent: deque[Pass] = deque()
+        self._met: set[str] = set()
+
+    def __enter__(self) -> Bench:
+        self._lock = timing_lock(*self._lock_options)
+        self._lock.__enter__()
+        try:
+            self._twice(self._start)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        self._lock.__exit__(kind, error, trace)
+
+    def time(self, network: Network) -> Pass:
+        """One pass of a network, compiled anew.
+
+        Raises `CompileTimeoutError` where the compiler hangs or its process dies twice, and what the process reports else.
+        One death alone may have come from outside: an operator is not to blame for that.
+        """
+        return self._twice(lambda: self._time(network))
+
+    def _time(self, network: Network) -> Pass:
+        self._make_ready()
+        at = time.time()
+        quiet_ms = self._quiet_ms(at)
+        # No network meets the same compile of the reference twice, or all its passes would share what that is off by.
+        fresh = network.label in self._met
+        self._met = {network.label} if fresh else self._met | {network.label}
+        self._send(network.request() | {"fresh": fresh, "quiet_ms": quiet_ms})
+        compiled = self._receive(self._compile_seconds, f"compiling {network.label}")
+        self.last_compile_seconds = float(compiled["seconds"])
+        # Beyond the rule's own bound: one round may be under way, and be the first.
+        seconds = 10 * self.rule.max_seconds + self._compile_seconds
+        answer = self._receive(seconds, f"timing {network.label}")
+        done = Pass(tuple(answer["reference"]), tuple(answer["times"]), self.rule.quiet_tolerance, quiet_ms, at)
+        self._recent.append(done)
+        return done
+
+    def node_times(self, network: Network) -> dict[str, Any]:
+        """Where a network's time goes, as `Host.node_times` gives it; raises what `time` raises."""
+        return self._twice(lambda: self._node_times(network))
+
+    def _node_times(self, network: Network) -> dict[str, Any]:
+        self._make_ready()
+        self._send(network.request() | {"nodes": True})
+        return self._receive(self._compile_seconds, f"timing the nodes of {network.label}")
+
+    def _twice(self, ask: Callable[[], Answer]) -> Answer:
+        try:
+            return ask()
+        except ProcessDiedError as error:
+            log.warning("%s; trying once more", error)
+            return ask()
+
+    def _make_ready(self) -> None:
+        """A process that takes one request more: a new one where there is none, or where it has taken enough."""
+        if self._process is None or self._passes >= self._recycle_after:
+            self._stop()
+            self._start()
+        self._passes += 1
+
+    def _quiet_ms(self, now: float) -> float | None:
+        """The reference's quiet level of the last minutes, None before there is one."""
+        while self._recent and self._recent[0].at < now - QUIET_SECONDS:
+            self._recent.popleft()
+        return quiet_level([done.reference_level_ms for done in self._recent]) if self._recent else None
+
+    def _start(self) -> None:
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "latlas.latency.measuring.worker", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+            bufsize=0,
+        )
+        self._passes, self._buffer, self._met = 0, b"", set()
+        self._send({"options": self.options, "rule": asdict(self.rule), "reference": self.reference})
+        ready = self._receive(START_SECONDS, "starting the timing process")
+        self.openvino_version, self.reference_id = ready["openvino"], ready["reference"]
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._process = None
+
+    def _send(self, record: dict[str, Any]) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(record).encode() + b"\n")
+        except BrokenPipeError:
+            self._stop()
+            raise ProcessDiedError("the timing process died before it took a request; see its message above") from None
+
+    def _receive(self, seconds: float, doing: str) -> dict[str, Any]:
+        with interrupt.waiting():
+            line = self._read_line(time.monotonic() + seconds)
+        if line is None:
+            died = self._process is not None and self._process.poll() is not None
+            self._stop()
+            if died:
+                raise ProcessDiedError(f"{doing}: its process died")
+            raise CompileTimeoutError(
+                f"{doing}: nothing came back within {seconds:g} s; the entry is given up, "
+                "the timing process is started anew"
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if answer["event"] == "error":
+            kind: type[LatlasError] = getattr(errors, answer["kind"], LatlasError)
+            raise kind(answer["message"])
+        return answer
+
+    def _read_line(self, deadline: float) -> bytes | None:
+        """The next line of the process, None where it ends or the time is over."""
+        assert self._process is not None and self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    return None
+                chunk = os.read(self._process.stdout.fileno(), 1 << 16)
+                if not chunk:
+                    # The pipe closes a moment before the exit code is there.
+                    self._process.wait()
+                    return None
+                self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+
+def network_of_graph(label: str, described: Sequence[tuple[str, list[int]]]) -> Network:
+    """The network of what `OperatorLibrary.describe` gives."""
+    return Network(label, graph=tuple((path, tuple(inputs)) for path, inputs in described))

@@ -1,0 +1,207 @@
+"""A campaign: many networks measured over interleaved passes, with a journal that a killed run goes on from."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from latlas.errors import FileFormatError, LatlasError, UsageError
+from latlas.files import signals as interrupt
+from latlas.files.journal import Journal
+from latlas.latency.measuring.bench import Network, Timer
+from latlas.latency.measuring.stopwatch import (
+    CAMPAIGN_SD,
+    Pass,
+    Reading,
+    StopRule,
+    combine,
+    controlled,
+    disagreement,
+    settle,
+)
+
+log = logging.getLogger(__name__)
+
+ALONG_A_ROUND = 2
+"""How many of the networks measured along have a pass in each round over the others."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """What a campaign has of one network: its passes, or why there is none."""
+
+    label: str
+    passes: list[Pass] = field(default_factory=list)
+    reason: str = ""
+
+    def reading(self, rule: StopRule, campaign_sd: float = CAMPAIGN_SD) -> Reading:
+        """Its ratio to the reference; only where it has not failed."""
+        return combine(self.passes, rule, campaign_sd)
+
+    def times_ms(self) -> list[float]:
+        """The raw times of all passes."""
+        return [time for done in self.passes for time in done.times_ms]
+
+    def pass_ratios(self) -> tuple[float, ...]:
+        """The ratio of each pass that was not busy."""
+        return tuple(done.ratio for done in self.passes if done.quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a campaign is: passes done of those foreseen, and seconds left at the pace so far."""
+
+    done: int
+    total: int
+    label: str
+    eta_seconds: float
+
+
+def measure_all(
+    timer: Timer,
+    networks: Sequence[Network],
+    *,
+    passes: int = 6,
+    max_passes: int = 24,
+    repeat_noisy: bool = True,
+    along: Sequence[Network] = (),
+    seed: int = 0,
+    journal: Journal | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Measured]:
+    """Every network's passes, by label.
+
+    Each pass over the networks is in another random order, so that the machine's drift does not fall on the same ones.
+    All get `passes` that were not busy, and with `repeat_noisy` up to `max_passes` where the interval is not met. Busy ones do
+    not count, but no network has more than twice as many in all. A network that cannot be built or timed is kept with the
+    reason and not tried again. Records of the journal count as done. Of the networks `along`, `ALONG_A_ROUND` are timed in
+    each round, in turn: known ones, by which the campaign is held against others.
+    """
+    if not 1 <= passes <= max_passes:
+        raise UsageError(f"passes is {passes} and max_passes {max_passes}; at least 1, in order")
+    labels = [network.label for network in (*networks, *along)]
+    if len(set(labels)) != len(labels):
+        raise UsageError("two networks of a campaign have the same label")
+    origin, records = ("", []) if journal is None else (str(journal.path), journal.records)
+    found = restored(labels, records, timer.rule, origin)
+    rng = np.random.default_rng(seed)
+    started, done_here = time.monotonic(), 0
+    most = max_passes if repeat_noisy else passes
+    for index in range(2 * most):
+        _settle(found)
+        order = [networks[i] for i in rng.permutation(len(networks))]
+        pending = [n for n in order if _wants(found[n.label], index, passes, most, timer.rule)]
+        if pending and along:
+            places = range(index * ALONG_A_ROUND, (index + 1) * ALONG_A_ROUND)
+            beside = dict.fromkeys(place % len(along) for place in places)
+            pending += [along[i] for i in beside if not found[along[i].label].reason]
+            pending = [pending[i] for i in rng.permutation(len(pending))]
+        for position, network in enumerate(pending):
+            interrupt.check()
+            measured = found[network.label]
+            if on_progress is not None:
+                left = len(pending) - position + len(networks) * max(0, passes - index - 1)
+                total = sum(len(one.passes) for one in found.values()) + left
+                pace = (time.monotonic() - started) / done_here if done_here else 0.0
+                on_progress(Progress(total - left, total, network.label, left * pace))
+            record = _time_one(timer, network, measured)
+            done_here += 1
+            if journal is not None:
+                journal.append(record)
+    _settle(found)
+    return found
+
+
+def restored(
+    labels: Sequence[str], records: Sequence[dict[str, Any]], rule: StopRule, origin: str
+) -> dict[str, Measured]:
+    """What the records of a journal say of each label; raises `FileFormatError` for a strange one."""
+    found = {label: Measured(label) for label in labels}
+    for record in records:
+        if "boundary" not in record:  # another measurement of the same run
+            _restore(found, record, rule, origin)
+    _settle(found)
+    return found
+
+
+def _settle(found: dict[str, Measured]) -> None:
+    """Tell each pass what only those after it complete: the reference's quiet level around it, and its adjustment."""
+    settled = iter(settle([done for one in found.values() for done in one.passes]))
+    passes = controlled([[next(settled) for _ in one.passes] for one in found.values()])
+    for one, controlled_passes in zip(found.values(), passes, strict=True):
+        one.passes = controlled_passes
+
+
+def _wants(measured: Measured, index: int, passes: int, most: int, rule: StopRule) -> bool:
+    """Whether a network needs its `index`-th pass."""
+    if measured.reason or len(measured.passes) > index:
+        return False
+    quiet = len(measured.pass_ratios())
+    return quiet < passes or (quiet < most and measured.reading(rule).status == "noisy")
+
+
+def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, Any]:
+    try:
+        done = timer.time(network)
+    except LatlasError as error:
+        measured.reason = str(error)
+        log.warning("%s: %s", network.label, error)
+        return {"label": network.label, "reason": measured.reason}
+    measured.passes.append(done)
+    return _record_of(network.label, done)
+
+
+def records_of(measured: Measured) -> list[dict[str, Any]]:
+    """What a journal has of a network; `restored` reads it."""
+    records = [_record_of(measured.label, done) for done in measured.passes]
+    return [*records, {"label": measured.label, "reason": measured.reason}] if measured.reason else records
+
+
+def _record_of(label: str, done: Pass) -> dict[str, Any]:
+    reference, times = ([round(t, 6) for t in row] for row in (done.reference_times_ms, done.times_ms))
+    known_ms = None if done.known_ms is None else round(done.known_ms, 6)
+    return {"label": label, "reference": reference, "times": times, "known_ms": known_ms, "at": round(done.at, 3)}
+
+
+def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule, origin: str) -> None:
+    label, reason = record.get("label"), record.get("reason")
+    if label not in found:
+        raise FileFormatError(f"{origin}: it has {label!r}, which this run does not measure; delete it to begin again")
+    if isinstance(reason, str):
+        found[label].reason = reason
+        return
+    try:
+        reference, times = (tuple(float(t) for t in record[name]) for name in ("reference", "times"))
+        at, known_ms = float(record["at"]), record["known_ms"]
+        known_ms = None if known_ms is None else float(known_ms)
+    except (KeyError, TypeError, ValueError):
+        raise FileFormatError(f"{origin}: the times of {label!r} are broken; delete it to begin again") from None
+    all_times = (*reference, *times, 1.0 if known_ms is None else known_ms)
+    if not times or not reference or not all(0 < t < math.inf for t in all_times):
+        raise FileFormatError(f"{origin}: the times of {label!r} are not positive times; delete it to begin again")
+    found[label].passes.append(Pass(reference, times, rule.quiet_tolerance, known_ms, at))
+
+
+def reference_ms(measured: Sequence[Measured]) -> float:
+    """The reference's own latency in a campaign: the median over its passes' medians, busy ones left out.
+
+    Raises `LatlasError` where nothing could be measured.
+    """
+    passes = [done for one in measured for done in one.passes]
+    values = [done.reference_ms for done in passes if done.quiet] or [done.reference_ms for done in passes]
+    if not values:
+        reasons = sorted({one.reason for one in measured})
+        raise LatlasError(f"nothing could be measured: {'; '.join(reasons)[:500] or 'no network was given'}")
+    return median(values)
+
+
+def noise_floor(measured: Sequence[Measured]) -> float:
+    """`stopwatch.disagreement` of the networks' passes."""
+    return disagreement(one.pass_ratios() for one in measured)

@@ -1,0 +1,1 @@
+"""The latency predictor that is learnt from measured subnets, and its file."""

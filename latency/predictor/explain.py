@@ -1,0 +1,143 @@
+"""Which parts of a network its predicted milliseconds come from.
+
+A linear predictor is a cost a node, a cost an edge and a constant, so its parts are exact: an edge's cost goes half to the
+node that gives and half to the node that takes, and the constant stands by itself. Of another predictor, what a layer adds
+is its Shapley value among the layers (L. S. Shapley, *A value for n-person games*, 1953), against networks of the space
+drawn at random and sampled over orders of the layers (E. Štrumbelj, I. Kononenko, *Explaining prediction models and
+individual predictions with feature contributions*, 2014): one layer after another is set from the drawn network's operator
+to the explained one's, and a layer has what the prediction changes by when its turn comes. Each order's changes sum to the
+difference of the two predictions, so the means sum exactly too, however few orders there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latlas.arrays import FloatArray
+from latlas.errors import UsageError
+from latlas.latency.predictor.features import Features, edge_features, node_features, unit_cost
+from latlas.latency.predictor.predictor import LatencyPredictor
+from latlas.latency.predictor.regression import BayesianLinear
+from latlas.spaces.graph import INPUT, Node, executed_inputs
+
+Codes = npt.NDArray[np.int_]
+CONSTANT = "constant"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """Milliseconds `(nodes + 1,)` of each node of a graph, the constant last; they sum to the prediction.
+
+    `covariance_ms2` `(nodes + 1, nodes + 1)` is theirs where the predictor knows how sure it is of its coefficients.
+    """
+
+    latency_ms: FloatArray
+    covariance_ms2: FloatArray | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinearModel:
+    """A linear predictor's coefficients, one a feature and the constant last; their `covariance` where it is known."""
+
+    names: tuple[str, ...]
+    coef: FloatArray
+    covariance: FloatArray | None
+
+
+def linear_model(predictor: LatencyPredictor) -> LinearModel | None:
+    """The coefficients of a predictor that is linear in its features, None of another."""
+    model = getattr(predictor, "model_", None)
+    if not isinstance(model, BayesianLinear):
+        return None
+    known = model.covariance_ if len(model.y_) else None
+    return LinearModel(tuple(predictor.names_), model.coef_, known)
+
+
+def node_parts(predictor: LatencyPredictor, graph: Sequence[Node]) -> NodeParts | None:
+    """What each node adds to the prediction, None where the predictor is not linear; a dead node adds nothing."""
+    model = linear_model(predictor)
+    if model is None:
+        return None
+    column = {name: index for index, name in enumerate(model.names)}
+    rows = np.zeros((len(graph) + 1, len(column) + 1))
+    rows[-1, -1] = 1.0
+    cost_of = predictor.cost_of or unit_cost
+
+    def add(row: int, found: Features, share: float) -> None:
+        for name, value in found.items():
+            if name in column:
+                rows[row, column[name]] += share * value
+
+    for index, sources in executed_inputs(graph).items():
+        spec = graph[index].spec
+        add(index, node_features(spec, cost_of(spec)), 1.0)
+        for source in sources:
+            if source != INPUT:
+                found = edge_features(graph[source].spec, spec)
+                add(source, found, 0.5)
+                add(index, found, 0.5)
+    latency_ms = rows @ model.coef
+    # A prediction far below what was learnt from is held at a limit; the constant takes what that adds.
+    latency_ms[-1] += max(0.0, float(predictor.bounded(np.zeros(1))[0] - latency_ms.sum()))
+    covariance = None if model.covariance is None else rows @ model.covariance @ rows.T
+    return NodeParts(latency_ms, covariance)
+
+
+@dataclass(frozen=True, slots=True)
+class Shapley:
+    """Milliseconds `(layers,)` that each layer adds to `base_ms`, the mean of the drawn networks; with standard errors.
+
+    The errors are of the sampling alone.
+    """
+
+    base_ms: float
+    latency_ms: FloatArray
+    se_ms: FloatArray
+
+
+def shapley(
+    predict: Callable[[Codes], FloatArray], own: Sequence[int], drawn: Codes, rng: np.random.Generator
+) -> Shapley:
+    """What each layer adds, of one order of the layers and its reverse for each drawn network.
+
+    Args:
+        predict: milliseconds `(m,)` of networks `(m, layers)`, each layer's operator by number.
+        own: the network to explain, `(layers,)`.
+        drawn: networks of the space `(count, layers)`, at least 2.
+        rng: draws the orders.
+    """
+    mine = np.asarray(own, dtype=int)
+    if drawn.ndim != 2 or len(drawn) < 2 or drawn.shape[1] != len(mine):
+        raise UsageError(f"drawn networks are {drawn.shape}; at least 2 of {len(mine)} layers are needed")
+    layers = len(mine)
+    orders = np.stack([rng.permutation(layers) for _ in drawn])
+    added = np.zeros((len(drawn), layers))
+    base = np.zeros(len(drawn))
+    for backwards in (False, True):
+        taken = orders[:, ::-1] if backwards else orders
+        chain = np.repeat(drawn[:, None, :], layers + 1, axis=1)  # (count, step, layers)
+        for row, order in enumerate(taken):
+            for step, layer in enumerate(order):
+                chain[row, step + 1 :, layer] = mine[layer]
+        milliseconds = np.asarray(predict(chain.reshape(-1, layers))).reshape(len(drawn), layers + 1)
+        steps = np.zeros_like(added)
+        np.put_along_axis(steps, taken, np.diff(milliseconds, axis=1), axis=1)
+        added += steps / 2
+        base += milliseconds[:, 0] / 2
+    return Shapley(float(base.mean()), added.mean(axis=0), added.std(axis=0, ddof=1) / np.sqrt(len(drawn)))
+
+
+def grouped(parts: FloatArray, members: Sequence[Sequence[int]]) -> FloatArray:
+    """Sums `(len(members),)` of the parts whose indices each group has."""
+    return np.array([parts[list(group)].sum() for group in members])
+
+
+def grouped_se(covariance: FloatArray, members: Sequence[Sequence[int]]) -> FloatArray:
+    """Standard deviations `(len(members),)` of those sums."""
+    found: list[Any] = [np.sqrt(max(0.0, covariance[np.ix_(list(group), list(group))].sum())) for group in members]
+    return np.array(found)

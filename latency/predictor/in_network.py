@@ -1,0 +1,278 @@
+"""In-network latency: what each operator adds to a network's latency, estimated from measured networks.
+
+A network's latency is taken as the plain sum of its live operators' in-network latencies. These are `cost x factor`, the
+cost being the operator's latency by itself (boundary-corrected where the table has that), and the factors have a prior:
+one part common to all operators, of which next to nothing is known beforehand, one that takes off what an operator by
+itself spends on its borders, in proportion to the elements it reads and writes, one a kind (`mbconv_k3`), one a set of
+operators that always occur together, and one an operator's own. This is a Bayesian linear model in relative error: each
+network is divided by its latency. The spreads of the kinds' and own parts, and what no sum explains (`misfit`), are those
+that maximise the marginal likelihood times a wide prior (Rasmussen and Williams, *Gaussian Processes for Machine
+Learning*, 2.3, 5.4.1). The posterior mean is the estimate, held at 0 or more, and the posterior's standard deviation its
+standard error; this is widened where networks left out of the estimate were missed by more than was foreseen.
+
+What networks cannot tell apart, the prior shares out: the operators of a layer always have the same borders, so what all
+of them spare there is told from what operators of all networks (stem, decoder, head) spare by the prior alone. Those
+split their sum in proportion to their costs less their borders. Standard errors say how uncertain that is; differences
+of operators of one layer are far better known. A network's start-up cannot be told from the operators that all networks
+have; it is in theirs, and `fixed_ms` is 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize, nnls
+
+from latlas.arrays import FloatArray
+from latlas.errors import MissingEntryError, UsageError
+from latlas.latency.predictor.features import CostOf, moved
+from latlas.latency.table.manifest import InNetwork
+from latlas.latency.table.table import Table
+from latlas.spaces.graph import Node, distinct_specs, live_nodes
+from latlas.spaces.operators.spec import OpSpec
+
+MIN_NETWORKS = 10
+COMMON_SD, TOGETHER_SD = 1.0, 0.2
+"""Prior standard deviations of the factor common to all operators, about 1, and of that of operators always together."""
+BORDER_NS, BORDER_SD, BORDER_SHARE = 0.5, 2.0, 0.35
+"""Nanoseconds an element at a border, how many times that the prior allows (one standard deviation, about none: with isolated
+costs 2 was seen), and the share of its cost that an operator may have in borders at once."""
+BORDER_FLOOR = 0.05
+"""What a boundary-corrected cost is at least, of the isolated one."""
+START = {"kind": 0.1, "own": 0.1, "misfit": 0.01}
+"""Standard deviations as they are expected, from which the learning of them begins."""
+START_SD = 1.0
+"""Standard deviation of their logarithms about that: without it, few networks may say that a spread is nothing."""
+LEARNT_RANGE = (1e-3, 2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class InNetworkEstimate:
+    """In-network latencies of operators, `latency_ms` `(n,)` with their posterior `covariance` `(n, n)` in ms^2.
+
+    `factor` is the common ratio of in-network to isolated cost; `spreads` the learnt standard deviations; `left_out` the
+    relative errors `(networks,)` of the sum on each network when it is left out of the estimate, `misfit` the relative
+    standard deviation of what no sum explains.
+    """
+
+    specs: tuple[OpSpec, ...]
+    latency_ms: FloatArray
+    covariance: FloatArray
+    factor: float
+    spreads: dict[str, float]
+    left_out: FloatArray
+    fixed_ms: float = 0.0
+    _column: dict[OpSpec, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_column", {spec: index for index, spec in enumerate(self.specs)})
+
+    @property
+    def se_ms(self) -> FloatArray:
+        """Standard error of each operator's latency, `(n,)`."""
+        return np.sqrt(np.diag(self.covariance))
+
+    @property
+    def misfit(self) -> float:
+        """Relative standard deviation of what no sum explains."""
+        return self.spreads["misfit"]
+
+    @property
+    def error(self) -> float:
+        """Mean absolute relative error of the sum on networks left out of the estimate in turn."""
+        return float(np.mean(np.abs(self.left_out)))
+
+    def counts(self, graphs: Sequence[Sequence[Node]]) -> FloatArray:
+        """How often each operator is live in each network, `(len(graphs), n)`; `MissingEntryError` for another operator."""
+        return _counts(graphs, self._column)
+
+    def sums(self, graphs: Sequence[Sequence[Node]]) -> FloatArray:
+        """Milliseconds of each network, `(len(graphs),)`: the plain sum."""
+        return self.counts(graphs) @ self.latency_ms + self.fixed_ms
+
+    def sums_se(self, graphs: Sequence[Sequence[Node]]) -> FloatArray:
+        """Standard deviation in milliseconds of a network's latency about its sum, `(len(graphs),)`, misfit included."""
+        counts, sums = self.counts(graphs), self.sums(graphs)
+        return np.sqrt(np.einsum("ij,jk,ik->i", counts, self.covariance, counts) + (self.misfit * sums) ** 2)
+
+
+def estimate_in_network(
+    graphs: Sequence[Sequence[Node]],
+    latencies_ms: Sequence[float],
+    relative_sds: Sequence[float],
+    cost_of: CostOf,
+) -> InNetworkEstimate:
+    """The in-network latency of every operator that is live in one of these networks.
+
+    Args:
+        graphs: the networks.
+        latencies_ms: each one's measured latency.
+        relative_sds: standard error of each latency over it.
+        cost_of: an operator's latency by itself, in milliseconds of any session.
+
+    Raises:
+        UsageError: too few networks, or numbers that are not positive and finite.
+        MissingEntryError: `cost_of` has no latency of an operator.
+    """
+    latencies, errors = np.asarray(latencies_ms, dtype=float), np.asarray(relative_sds, dtype=float)
+    if not MIN_NETWORKS <= len(graphs) == len(latencies) == len(errors):
+        raise UsageError(
+            f"{len(graphs)} networks, {len(latencies)} latencies and {len(errors)} errors; "
+            f"as many of each, and at least {MIN_NETWORKS}"
+        )
+    if not np.all(np.isfinite(latencies) & (latencies > 0) & np.isfinite(errors) & (errors >= 0)):
+        raise UsageError("a latency is not positive and finite, or an error not finite and at least 0")
+    specs = tuple(sorted(distinct_specs([[graph[i] for i in live_nodes(graph)] for graph in graphs])))
+    costs = np.array([cost_of(spec) for spec in specs])
+    counts = _counts(graphs, {spec: index for index, spec in enumerate(specs)})
+    model = _Model(counts * costs / latencies[:, None], errors, _prior_parts(specs, costs, counts))
+    factors = model.factors()
+    left_out, excess = model.left_out()
+    return InNetworkEstimate(
+        specs=specs,
+        latency_ms=factors * costs,
+        covariance=model.covariance() * np.outer(costs, costs) * max(1.0, excess),
+        factor=float(factors @ costs / costs.sum()),
+        spreads=model.spreads,
+        left_out=left_out,
+    )
+
+
+def with_in_network(table: Table, found: InNetworkEstimate, reference_id: str, reference_ms: float, seed: int) -> Table:
+    """The table with the estimates in its rows, and in its manifest where they come from; other rows lose theirs."""
+    value = dict(zip(found.specs, zip(found.latency_ms, found.se_ms, strict=True), strict=True))
+    rows = []
+    for row in table:
+        estimate = value.get(row.spec) if row.status != "failed" else None
+        latency_ms, se_ms = (None, None) if estimate is None else (float(estimate[0]), float(estimate[1]))
+        rows.append(replace(row, in_network_ms=latency_ms, in_network_se_ms=se_ms))
+    of = InNetwork(
+        subnets=len(found.left_out),
+        reference_id=reference_id,
+        reference_ms=reference_ms,
+        fixed_ms=found.fixed_ms,
+        error=found.error,
+        seed=seed,
+    )
+    return Table(tuple(rows), replace(table.manifest, in_network=of), table.path)
+
+
+def cost_in(table: Table) -> CostOf:
+    """An operator's latency by itself: boundary-corrected where every row that did not fail has that, else isolated."""
+    if not has_boundary(table):
+        return table.latency_ms
+    # Corrected to nothing, it would be held at nothing in the network too.
+    return lambda spec: max(boundary_ms(table, spec), BORDER_FLOOR * table.latency_ms(spec))
+
+
+def has_boundary(table: Table) -> bool:
+    """Whether every row that did not fail has a boundary-corrected latency."""
+    return all(row.boundary_ms is not None for row in table if row.status != "failed")
+
+
+def boundary_ms(table: Table, spec: OpSpec) -> float:
+    """The boundary-corrected latency of an operator; raises `MissingEntryError` where the table has none."""
+    found = table[spec].boundary_ms
+    if found is None:
+        raise MissingEntryError(f"table {table.name} has no boundary-corrected latency of {spec}")
+    return found
+
+
+def in_network_sum(table: Table, graph: Sequence[Node]) -> float:
+    """The plain sum over a network's live operators, at `in_network.reference_ms` of the table's manifest.
+
+    Raises `MissingEntryError` where the table has no in-network latency of one.
+    """
+    total = 0.0 if table.manifest.in_network is None else table.manifest.in_network.fixed_ms
+    for index in live_nodes(graph):
+        spec = graph[index].spec
+        latency_ms = table[spec].in_network_ms
+        if latency_ms is None:
+            raise MissingEntryError(
+                f"table {table.name} has no in-network latency of {spec}; add it with `latlas tables in-network`"
+            )
+        total += latency_ms
+    return total
+
+
+def _counts(graphs: Sequence[Sequence[Node]], column: dict[OpSpec, int]) -> FloatArray:
+    counts = np.zeros((len(graphs), len(column)))
+    for row, graph in enumerate(graphs):
+        for index in live_nodes(graph):
+            spec = graph[index].spec
+            if spec not in column:
+                raise MissingEntryError(f"there is no in-network latency of {spec}; no measured network had it")
+            counts[row, column[spec]] += 1
+    return counts
+
+
+def _prior_parts(specs: Sequence[OpSpec], costs: FloatArray, counts: FloatArray) -> dict[str, FloatArray]:
+    """What the factors' prior covariance `(n, n)` is made of: `base`, and of `kind` and `own` that of a spread of 1."""
+    kinds = np.unique([spec.name for spec in specs], return_inverse=True)[1]
+    # Columns that are alike but for a multiple belong to operators that only occur together.
+    together = np.unique(counts / counts.max(axis=0), axis=1, return_inverse=True)[1].reshape(-1)
+    alias = (together[:, None] == together) * (np.bincount(together)[together] > 1)[:, None]
+    elements = np.array([moved(spec) for spec in specs])
+    borders = np.minimum(elements * BORDER_NS * 1e-6 / costs, BORDER_SHARE)
+    return {
+        "base": COMMON_SD**2 + BORDER_SD**2 * np.outer(borders, borders) + TOGETHER_SD**2 * alias,
+        "kind": (kinds[:, None] == kinds).astype(float),
+        "own": np.eye(len(specs)),
+    }
+
+
+class _Model:
+    """1 = shares @ factors + noise: each network over its latency; factors ~ N(1, prior)."""
+
+    def __init__(self, shares: FloatArray, errors: FloatArray, parts: dict[str, FloatArray]) -> None:
+        self.shares, self.errors, self.parts = shares, errors, parts
+        self.residual = 1.0 - shares.sum(axis=1)
+        seen = {name: shares @ part @ shares.T for name, part in parts.items()}
+        self.spreads = self._learnt(seen)
+        self.prior = _joined(parts, self.spreads)
+        self.noise = np.sqrt(errors**2 + self.spreads["misfit"] ** 2)
+        self.marginal = _joined(seen, self.spreads) + np.diag(self.noise**2)
+        self.across = cho_solve(cho_factor(self.marginal), shares @ self.prior).T
+
+    def _learnt(self, seen: dict[str, FloatArray]) -> dict[str, float]:
+        """The spreads that maximise the marginal likelihood; `seen` are the prior's parts as the networks have them."""
+
+        def loss(logs: FloatArray) -> float:
+            spreads = dict(zip(START, np.exp(logs).tolist(), strict=True))
+            marginal = _joined(seen, spreads) + np.diag(self.errors**2 + spreads["misfit"] ** 2)
+            factor = cho_factor(marginal, lower=True)
+            fit = self.residual @ cho_solve(factor, self.residual) / 2 + np.log(np.diag(factor[0])).sum()
+            return float(fit + np.sum(((logs - start) / START_SD) ** 2) / 2)
+
+        start = np.log(list(START.values()))
+        low, high = (math.log(end) for end in LEARNT_RANGE)
+        found = minimize(loss, start, method="L-BFGS-B", bounds=[(low, high)] * len(start))
+        return dict(zip(START, np.exp(found.x).tolist(), strict=True))
+
+    def covariance(self) -> FloatArray:
+        """Posterior covariance of the factors."""
+        return self.prior - self.across @ self.shares @ self.prior
+
+    def factors(self) -> FloatArray:
+        """The most probable factors among those of at least 0: the posterior mean where that has none below."""
+        mean = 1.0 + self.across @ self.residual
+        if mean.min() >= 0:
+            return mean
+        root = np.linalg.inv(np.linalg.cholesky(self.prior))
+        matrix = np.concatenate([self.shares / self.noise[:, None], root])
+        target = np.concatenate([1 / self.noise, root.sum(axis=1)])
+        return nnls(matrix, target)[0]
+
+    def left_out(self) -> tuple[FloatArray, float]:
+        """Relative error of the sum on each network when left out; the mean square of these over that foreseen."""
+        inverse = np.linalg.inv(self.marginal)
+        errors = -(inverse @ self.residual) / np.diag(inverse)
+        return errors, float(np.mean(errors**2 * np.diag(inverse)))
+
+
+def _joined(parts: dict[str, FloatArray], spreads: dict[str, float]) -> FloatArray:
+    return parts["base"] + sum(spreads[name] ** 2 * part for name, part in parts.items() if name != "base")

@@ -1,0 +1,239 @@
+"""The predictor: end-to-end latency of a network from its graph, learnt from measured subnets, with an interval.
+
+Bayesian linear regression (`regression.py`) on the additive features of `features.py`, the sum of the
+operators' isolated latencies expected to count once, and conformal intervals (`conformal.py`) from the errors on
+left-out samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from latlas.arrays import FloatArray
+from latlas.errors import UsageError
+from latlas.latency.predictor import conformal
+from latlas.latency.predictor.features import GROUPS, TOTAL, CostList, CostOf, Features, features, unit_cost
+from latlas.latency.predictor.regression import LARGEST, BayesianLinear, Group
+from latlas.spaces.graph import Node
+from latlas.spaces.operators.spec import OpSpec
+
+MIN_SAMPLES = 10
+CONSTANT, CONSTANT_SPREAD = "constant ms", 0.05
+"""The feature that every network has once, and its coefficient's prior spread in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Milliseconds with the bounds of an interval."""
+
+    latency_ms: float
+    lower_ms: float
+    upper_ms: float
+
+
+class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Predicts milliseconds from graphs.
+
+    `cost_of` gives an operator's isolated milliseconds, as `table.latency_ms` does; None predicts from the graph alone.
+    `campaign_sd` is by how much, relative, measuring campaigns differ as wholes: the errors on left-out samples of one campaign
+    do not show it, intervals for what another one measures hold it.
+    Learned attributes: `names_` the features, `model_` the regression on them, `scores_` the sorted conformal scores,
+    `cv_mape_` the mean relative error on left-out samples, `range_ms_` the smallest and largest latency learnt from.
+
+    Example:
+        >>> from latlas.spaces.portrait import PortraitSpace
+        >>> graphs = [a.graph() for a in PortraitSpace().sample(30, np.random.default_rng(0))]
+        >>> predictor = LatencyPredictor().fit(graphs, [sum(n.spec.macs for n in g) / 3e7 for g in graphs])
+        >>> predictor.predict(graphs[:2]).shape
+        (2,)
+    """
+
+    kind: ClassVar[str] = "graph"
+
+    def __init__(self, cost_of: CostOf | None = None, campaign_sd: float = 0.0) -> None:
+        self.cost_of = cost_of
+        self.campaign_sd = campaign_sd
+
+    def fit(
+        self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_sds: Sequence[float] | None = None
+    ) -> LatencyPredictor:
+        """Learn from graphs, their measured milliseconds, and the standard error of each over it.
+
+        Raises `UsageError` for too few or impossible samples.
+        """
+        if len(X) != len(y) or len(X) < MIN_SAMPLES:
+            raise UsageError(f"{len(X)} graphs and {len(y)} latencies; at least {MIN_SAMPLES} of each are needed")
+        records = [self._features(graph) for graph in X]
+        self.names_ = sorted({name for record in records for name in record})
+        matrix, _ = self._matrix(records)
+        errors = None if relative_sds is None else np.asarray(relative_sds, dtype=float)
+        self._settle(_model(self.names_).fit(matrix, np.asarray(y, dtype=float), errors))
+        return self
+
+    def updated(
+        self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_sds: Sequence[float] | None = None
+    ) -> LatencyPredictor:
+        """A predictor that has learnt these too; what was learnt of how far coefficients spread stays as it is."""
+        if not self.learns:
+            raise UsageError(
+                "the predictor is of an earlier version, without its samples, and learns no more; fit again"
+            )
+        records = [self._features(graph) for graph in X]
+        other = LatencyPredictor(self.cost_of, self.campaign_sd)
+        other.names_ = self.names_ + sorted({name for record in records for name in record} - set(self.names_))
+        matrix, _ = other._matrix(records)
+        model = _model(other.names_)
+        known = self.model_.X_.shape[1] - 1
+        before = np.zeros((len(self.model_.X_), len(other.names_) + 1))
+        before[:, :known], before[:, -1] = self.model_.X_[:, :known], self.model_.X_[:, -1]
+        errors = np.zeros(len(y)) if relative_sds is None else np.asarray(relative_sds, dtype=float)
+        other._settle(
+            model.fit(
+                np.concatenate([before, matrix]),
+                np.concatenate([self.model_.y_, np.asarray(y, dtype=float)]),
+                np.concatenate([self.model_.errors_, errors]),
+                # A group that none of the first networks had is at its start.
+                {name: group.start for name, group in model.groups.items()} | self.model_.spreads_,
+            )
+        )
+        return other
+
+    @property
+    def learns(self) -> bool:
+        """Whether `updated` can be asked: predictors of earlier file versions have no samples to go on from."""
+        return len(self.model_.X_) > 0
+
+    def predict(self, X: Sequence[Sequence[Node]]) -> FloatArray:
+        """Milliseconds of each graph, `(len(X),)`."""
+        return self.bounded(self.model_.predict(self._matrix([self._features(graph) for graph in X])[0]))
+
+    def predict_interval(self, X: Sequence[Sequence[Node]], confidence: float = 0.95) -> list[Prediction]:
+        """Milliseconds with an interval that holds the measured value with at least this confidence."""
+        latencies, spreads = self.predict_spread(X)
+        margins = self.margins(spreads, confidence)
+        bounds = zip(latencies, latencies * (1 - margins), latencies * (1 + margins), strict=True)
+        return [Prediction(float(ms), float(lower), float(upper)) for ms, lower, upper in bounds]
+
+    def predict_spread(self, X: Sequence[Sequence[Node]]) -> tuple[FloatArray, FloatArray]:
+        """Milliseconds `(len(X),)`, and the relative standard deviation expected of a measured latency about each."""
+        matrix, unseen = self._matrix([self._features(graph) for graph in X])
+        linear = self.model_.predict(matrix)
+        spread = np.hypot(self.model_.spread(matrix), unseen / np.maximum(np.abs(linear), 1e-9))
+        return self.bounded(linear), spread
+
+    def margins(self, spreads: FloatArray, confidence: float) -> FloatArray:
+        """Half widths `(n,)` of intervals over their predictions; below 1, so that lower bounds stay positive."""
+        own = self._quantile(confidence) * spreads
+        return np.minimum(np.hypot(own, NormalDist().inv_cdf(0.5 + confidence / 2) * self.campaign_sd), 0.99)
+
+    def _quantile(self, confidence: float) -> float:
+        """Half width of the interval over the spread, before what campaigns shift."""
+        return conformal.quantile(self.scores_, confidence)
+
+    def margin(self, confidence: float) -> float:
+        """The median half width over the prediction, of the networks learnt from."""
+        spreads = self.model_.left_out_spread_
+        return float(np.median(self.margins(spreads if len(spreads) else np.ones(1), confidence)))
+
+    def prior_spread(self, name: str) -> float:
+        """Standard deviation of a feature's coefficient before any network with it was measured, as those of its group."""
+        return self.model_.spreads_.get(_group(name), 0.0)
+
+    def bounded(self, linear_ms: FloatArray) -> FloatArray:
+        """No network takes less than nothing: extrapolation far below the samples is held at a tenth of their least."""
+        return np.maximum(linear_ms, self.range_ms_[0] / 10)
+
+    def to_record(self) -> dict[str, Any]:
+        """What `from_record` makes the same predictor of; raises `UsageError` for costs that cannot be written."""
+        costs = self.cost_of
+        if costs is not None and not isinstance(costs, CostList):
+            raise UsageError("a predictor is saved with its operators' latencies; make it with cost_of=CostList(...)")
+        sampled = len(self.model_.X_) > 0
+        return {
+            "campaign_sd": self.campaign_sd,
+            "names": self.names_,
+            "costs": None if costs is None else [[spec.to_record(), ms] for spec, ms in sorted(costs.costs.items())],
+            "model": self.model_.to_record(),
+            "scores": None if sampled else self.scores_.tolist(),
+            "cv_mape": None if sampled else self.cv_mape_,
+            "range_ms": list(self.range_ms_),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> LatencyPredictor:
+        """The predictor of a record; raises `ValueError`, `KeyError`, `TypeError` or `UsageError` where it is none."""
+        lookup = read_costs(record["costs"])
+        predictor = cls(lookup, float(record["campaign_sd"]))
+        if not 0 <= predictor.campaign_sd < 1:
+            raise ValueError(f"its campaign_sd is {predictor.campaign_sd}")
+        predictor.names_ = [str(name) for name in record["names"]]
+        model = BayesianLinear.from_record(record["model"])
+        if len(model.coef_) != len(predictor.names_) + 1:
+            raise ValueError("its coefficients do not match its feature names")
+        if len(model.X_):
+            predictor._settle(model)
+            return predictor
+        predictor.model_, predictor.cv_mape_ = model, float(record["cv_mape"])
+        predictor.scores_ = np.sort(np.array([float(score) for score in record["scores"]]))
+        low, high = (float(value) for value in record["range_ms"])
+        predictor.range_ms_ = (low, high)
+        numbers = np.array([*predictor.scores_, predictor.cv_mape_, low, high])
+        if not len(predictor.scores_) or not np.all((numbers >= 0) & (numbers <= LARGEST)) or not 0 < low <= high:
+            raise ValueError("one of its numbers is negative or not finite")
+        return predictor
+
+    def _settle(self, model: BayesianLinear) -> None:
+        """Take on a fitted model, and what follows from it."""
+        self.model_ = model
+        self.range_ms_ = (float(model.y_.min()), float(model.y_.max()))
+        left_out = self.bounded(model.left_out_)
+        self.scores_ = conformal.scores(model.y_, left_out, model.left_out_spread_)
+        self.cv_mape_ = float(np.mean(np.abs(left_out / model.y_ - 1)))
+
+    def _features(self, graph: Sequence[Node]) -> Features:
+        return features(graph, self.cost_of or unit_cost)
+
+    def _matrix(self, records: Sequence[Features]) -> tuple[FloatArray, FloatArray]:
+        """`(len(records), len(names_) + 1)`, the constant last, and `(len(records),)` the standard deviation in milliseconds
+        that features never seen in training bring, whose coefficients are only known by their prior."""
+        column = {name: index for index, name in enumerate(self.names_)}
+        matrix, unseen = np.zeros((len(records), len(column) + 1)), np.zeros(len(records))
+        matrix[:, -1] = 1.0
+        for row, record in enumerate(records):
+            for name, value in record.items():
+                if name in column:
+                    matrix[row, column[name]] = value
+                elif hasattr(self, "model_"):
+                    unseen[row] += (value * self.prior_spread(name)) ** 2
+        return matrix, np.sqrt(unseen)
+
+
+def read_costs(costs: Any) -> CostList | None:
+    """The operators' latencies of a record, None where it has none; raises as `from_record` does where they are none."""
+    if costs is None:
+        return None
+    lookup = CostList({OpSpec.from_record(spec): float(ms) for spec, ms in costs})
+    if not all(0 <= ms <= LARGEST for ms in lookup.costs.values()):
+        raise ValueError("an operator's latency is negative, too large or not finite")
+    return lookup
+
+
+def _group(name: str) -> str:
+    return name.split(" ", 1)[0]
+
+
+def _model(names: Sequence[str]) -> BayesianLinear:
+    """The regression on these features and the constant, not fitted."""
+    groups = {
+        group: Group(columns, start, fixed=group == "base")
+        for group, start in GROUPS.items()
+        if (columns := tuple(k for k, name in enumerate(names) if _group(name) == group))
+    }
+    mean = np.array([float(name == TOTAL) for name in names] + [0.0])
+    return BayesianLinear(groups | {CONSTANT: Group((len(names),), CONSTANT_SPREAD, fixed=True)}, mean)

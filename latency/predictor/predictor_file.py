@@ -1,0 +1,223 @@
+"""A saved predictor: a folder of `predictor.json` and, where there is one, `lightgbm.txt`. No pickle: it runs no code.
+
+The folder holds all that predicting and further learning need: the samples, the operators' isolated latencies, what was
+learnt of their spreads. It is tied to the environment and the space it was learnt in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from latlas.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UsageError
+from latlas.files.records import canonical_json, from_record, one_line, parse_json
+from latlas.latency.machine.environment import Environment
+from latlas.latency.predictor.adapted import AdaptedPredictor
+from latlas.latency.predictor.predictor import LatencyPredictor
+from latlas.latency.table.migrate import migrate_predictor
+
+# Version 1 (0.1.0): ridge coefficients by feature name, optional LightGBM text, residuals, operator costs, figures.
+# Version 2 (0.2.0): the environment says more of the machine's state, and OpenVINO's build.
+# Version 3 (after 0.2.0): a regression of the samples, which it learns on from; what it was tested on. 1 and 2 are read.
+SCHEMA_VERSION = 3
+VERSIONS = (1, 2, SCHEMA_VERSION)
+MAX_BYTES = 64 * 2**20
+MANIFEST, BOOSTER = "predictor.json", "lightgbm.txt"
+ROLES = ("train", "test", "search")
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
+    LatencyPredictor.kind: LatencyPredictor.from_record,
+    AdaptedPredictor.kind: AdaptedPredictor.from_record,
+}
+"""What reads the record of a predictor of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearntFrom:
+    """A network that a predictor was learnt from or tested on: measured milliseconds, and those predicted.
+
+    `predicted_ms` of a network that was learnt from is what the others said of it. `role` is `train`, `test`, or `search` for
+    one that a search measured.
+    """
+
+    architecture: str
+    latency_ms: float
+    lower_ms: float
+    upper_ms: float
+    predicted_ms: float
+    role: str
+
+    def __post_init__(self) -> None:
+        numbers = (self.lower_ms, self.latency_ms, self.upper_ms, self.predicted_ms)
+        if not all(math.isfinite(number) and number > 0 for number in numbers):
+            raise UsageError(
+                f"{one_line(self.architecture, 80)}: its milliseconds are {numbers}; they must be positive"
+            )
+        if self.role not in ROLES:
+            raise UsageError(f"role is {one_line(self.role, 40)!r}; known: {', '.join(ROLES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPredictor:
+    """A predictor with what it is tied to; `figures` is what `fit-predictor --json` printed.
+
+    `adapted_from` says which predictors of other environments it was adapted from, empty for one learnt here.
+    """
+
+    predictor: LatencyPredictor
+    environment: Environment
+    space: str
+    figures: dict[str, Any]
+    samples: tuple[LearntFrom, ...] = ()
+    adapted_from: tuple[dict[str, Any], ...] = field(default=())
+
+    def require(self, space: str, **options: str | int) -> None:
+        """Raises `EnvironmentMismatchError` where the space or an option such as `threads=1` differs."""
+        mine = {"space": self.space} | {name: getattr(self.environment, name) for name in options}
+        differing = [
+            f"{name} is {mine[name]!r}, asked for {value!r}"
+            for name, value in ({"space": space} | options).items()
+            if mine[name] != value
+        ]
+        if differing:
+            raise EnvironmentMismatchError(
+                f"the predictor is of another environment: {'; '.join(differing)}; adapt it with a few subnets "
+                "(`latlas predictor adapt`), or make one with `latlas fit-predictor`"
+            )
+
+
+def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False) -> None:
+    """Write the folder, whole or not at all; raises `UsageError` where it exists or cannot be written."""
+    learnt = saved.predictor.to_record()
+    booster = learnt.pop("lightgbm", None)
+    record: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": saved.predictor.kind,
+        "predictor": learnt,
+        "environment": saved.environment.to_record(),
+        "space": saved.space,
+        "figures": saved.figures,
+        "samples": [asdict(sample) for sample in saved.samples],
+        "adapted_from": list(saved.adapted_from),
+    }
+    write_folder(folder, record, booster, overwrite)
+
+
+def write_folder(folder: Path, record: dict[str, Any], booster: str | None, overwrite: bool) -> None:
+    """Write a record, with its checksum and that of the LightGBM text, as a predictor's folder, whole or not at all.
+
+    Raises `UsageError` where the folder exists or cannot be written.
+    """
+    if os.path.lexists(folder) and not overwrite:
+        raise UsageError(f"{folder} exists already; choose another path, or say --force to replace it")
+    check_replaceable(folder)
+    record = record | {"lightgbm_sha256": None if booster is None else hashlib.sha256(booster.encode()).hexdigest()}
+    record["sha256"] = checksum(record)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another path") from None
+    try:
+        if booster is not None:
+            (temporary / BOOSTER).write_text(booster, encoding="utf-8")
+        (temporary / MANIFEST).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+        temporary.chmod(0o755)
+        _replace(temporary, folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another path") from None
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raises `UsageError` where the folder holds anything but a predictor, which replacing it would delete."""
+    if folder.is_dir():
+        strange = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, BOOSTER))
+        if strange or not (folder / MANIFEST).is_file():
+            held = f"holds {', '.join(strange[:3])}" if strange else "is no predictor"
+            raise UsageError(f"{folder} exists and {held}; choose another path")
+    elif os.path.lexists(folder):
+        raise UsageError(f"{folder} exists and is no folder; choose another path")
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """Rename the new folder into place; the old one goes only when the new one is there."""
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    old = temporary.with_name(temporary.name + ".old")
+    folder.rename(old)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_predictor(folder: Path) -> SavedPredictor:
+    """The predictor of a folder; raises `UsageError` where there is none, `FileFormatError` where it is broken."""
+    path = folder / MANIFEST
+    what = str(path)
+    if not path.is_file():
+        raise UsageError(f"{folder} has no {MANIFEST}; make a predictor with `latlas fit-predictor --out {folder}`")
+    if path.stat().st_size > MAX_BYTES:
+        raise FileFormatError(f"{what}: larger than {MAX_BYTES} bytes; not a predictor")
+    record = parse_json(path.read_bytes(), what)
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if isinstance(record, dict) and record.get("kind") == "samples":
+        raise EnvironmentMismatchError(
+            f"{folder} was learnt from somebody's samples (--samples), not measured on a machine; only `predict` takes it"
+        )
+    if type(version) is not int or version not in VERSIONS:
+        known = ", ".join(map(str, VERSIONS))
+        raise FileFormatError(f"{what}: schema version {version!r:.40}; this Latlas reads {known}")
+    if record.get("sha256") != checksum(record):
+        raise FileFormatError(f"{what}: its checksum does not match; it was damaged or edited, fit it again")
+    broken = "it was damaged or edited, fit it again"
+    try:
+        record = migrate_predictor(record)
+        kind, learnt = record["kind"], dict(record["predictor"])
+        if kind not in KINDS:
+            raise ValueError(f"a predictor of kind {kind!r:.40}, known are {', '.join(KINDS)}")
+        if record["lightgbm_sha256"] is not None:
+            learnt["lightgbm"] = booster_text(folder / BOOSTER, record["lightgbm_sha256"])
+        environment = Environment.from_record(record["environment"], f"{what}, environment")
+        samples = tuple(from_record(LearntFrom, sample, f"{what}, a sample") for sample in record["samples"])
+        adapted_from = tuple(dict(source) for source in record["adapted_from"])
+        space, figures = record["space"], dict(record["figures"])
+        if not isinstance(space, str) or not space or space != one_line(space):
+            raise ValueError("its space is no line of text")
+        predictor = KINDS[kind](learnt)
+    except FileFormatError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, LatlasError) as error:
+        raise FileFormatError(f"{what}: {one_line(f'{type(error).__name__}: {error}', 200)}; {broken}") from None
+    return SavedPredictor(predictor, environment, space, figures, samples, adapted_from)
+
+
+def booster_text(path: Path, sha256: str) -> str:
+    """The LightGBM text of a folder; raises `FileFormatError` where it is missing, too large, or another."""
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        raise FileFormatError(f"{path}: missing or too large; the predictor is not whole, fit it again")
+    text = path.read_bytes()
+    if hashlib.sha256(text).hexdigest() != sha256:
+        raise FileFormatError(f"{path}: its checksum does not match; it was damaged or edited, fit it again")
+    return text.decode("utf-8", errors="replace")
+
+
+def checksum(record: Mapping[str, Any]) -> str:
+    """The sha256 of a record but for its own field of that name; `FileFormatError` for a number beyond all floats."""
+    try:
+        text = canonical_json({k: v for k, v in record.items() if k != "sha256"})
+    except ValueError as error:  # 1e999 is a number to JSON's grammar and infinity to Python
+        raise FileFormatError(f"a predictor's record: {one_line(str(error), 100)}") from None
+    return hashlib.sha256(text.encode()).hexdigest()

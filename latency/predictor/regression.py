@@ -1,0 +1,228 @@
+"""Bayesian linear regression in relative error, with groups of coefficients whose prior spreads are learnt.
+
+A sample's latency divides its features, so that all samples count alike: `1 = (x / y) b + noise`. The coefficients have a
+prior `N(mean, spread_g^2)`, one spread a group, the noise the sample's own relative error and a `misfit` that no feature
+explains. Spreads and misfit maximise the marginal likelihood times a wide prior (Rasmussen and Williams, *Gaussian Processes
+for Machine Learning*, 2.3 and 5.4.1); each sample's prediction when it is left out is in closed form (5.4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize
+
+from latlas.arrays import FloatArray
+from latlas.errors import UsageError
+
+MISFIT = "misfit"
+MISFIT_START, MISFIT_LEAST = 0.01, 1e-4
+"""Where the learning of the misfit begins, and what it is at least: nobody measures better, and sums stay well conditioned."""
+LOG_SD = 1.5
+"""Standard deviation of a spread's logarithm about its start: without it, few samples may say that a spread is nothing."""
+LOG_RANGE = 7.0
+"""How far a spread's logarithm may go from its start."""
+MAX_FEATURES, MAX_SAMPLES = 5000, 5000
+"""What a file may have: matrices of these are in hundreds of megabytes, and no small file is to ask for more."""
+LARGEST, LEAST_MS = 1e12, 1e-9
+"""No number of a file is larger and no latency smaller: their squares and quotients are far from what a float holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Coefficients that share a prior: which columns they are of, and the spread from which learning begins.
+
+    A `fixed` spread is not learnt.
+    """
+
+    columns: tuple[int, ...]
+    start: float
+    fixed: bool = False
+
+
+class BayesianLinear:
+    """Milliseconds that are linear in features, with the standard deviation of each prediction.
+
+    `groups` and `mean` are the prior: which coefficients share a spread, and what they are expected to be (None: nothing).
+    Learned attributes: `coef_` `(features,)`, `covariance_` `(features, features)` of the coefficients, `spreads_` by group
+    with the relative `misfit`, `left_out_` `(n,)` the milliseconds of each sample when it was not learnt from,
+    `left_out_spread_` `(n,)` their relative standard deviations. These, as `spread`'s, are those about a *measured* latency: the
+    misfit and the samples' typical error `noise_` are in them.
+
+    Example:
+        >>> X = np.array([[1.0, k % 3] for k in range(12)])
+        >>> model = BayesianLinear({"all": Group((0, 1), 1.0)}).fit(X, X @ [2.0, 0.5])
+        >>> model.coef_.round(2)
+        array([2. , 0.5])
+    """
+
+    def __init__(self, groups: Mapping[str, Group], mean: Sequence[float] | FloatArray | None = None) -> None:
+        self.groups = dict(groups)
+        self.mean = mean
+
+    def fit(
+        self,
+        X: FloatArray,
+        y: FloatArray,
+        errors: FloatArray | None = None,
+        spreads: Mapping[str, float] | None = None,
+    ) -> BayesianLinear:
+        """Learn from features `(n, features)`, milliseconds `(n,)`, and each one's relative standard error.
+
+        With `spreads` these are taken as they are and not learnt. Raises `UsageError` where `y` is not positive.
+        """
+        latencies = np.asarray(y, dtype=float)
+        if not np.all(np.isfinite(latencies) & (latencies > 0)):
+            raise UsageError("a latency to learn from is not positive and finite")
+        own = np.zeros(len(latencies)) if errors is None else np.asarray(errors, dtype=float)
+        self.X_, self.y_, self.errors_ = np.asarray(X, dtype=float), latencies, own
+        shares = self.X_ / latencies[:, None]
+        mean = np.zeros(shares.shape[1]) if self.mean is None else np.asarray(self.mean, dtype=float)
+        residual = 1.0 - shares @ mean
+        parts = {name: _gram(shares[:, list(group.columns)]) for name, group in self.groups.items()}
+        self.spreads_ = self._learnt(parts, residual, own) if spreads is None else dict(spreads)
+        noise = own**2 + self.spreads_[MISFIT] ** 2
+        marginal = self._marginal(parts, noise)
+        prior = np.zeros(shares.shape[1])
+        for name, group in self.groups.items():
+            prior[list(group.columns)] = self.spreads_[name] ** 2
+        inverse = cho_solve(cho_factor(marginal, lower=True), np.eye(len(latencies)))
+        across = (shares * prior).T @ inverse
+        self.coef_ = mean + across @ residual
+        self.covariance_ = np.diag(prior) - across @ (shares * prior)
+        diagonal = np.diag(inverse)
+        # Relative to the sample's measured latency; to milliseconds below.
+        missed = inverse @ residual / diagonal
+        self.left_out_ = latencies * (1.0 - missed)
+        self.noise_ = float(np.median(own))
+        misfit = self.spreads_[MISFIT] ** 2
+        known = np.maximum(1.0 / diagonal - own**2 - misfit, 0.0) * latencies**2
+        self.left_out_spread_ = self.spread_of(self.left_out_, known)
+        return self
+
+    def predict(self, X: FloatArray) -> FloatArray:
+        """Milliseconds `(m,)` of features `(m, features)`."""
+        return np.asarray(X, dtype=float) @ self.coef_
+
+    def spread(self, X: FloatArray) -> FloatArray:
+        """Relative standard deviation `(m,)` of a measured latency about the prediction."""
+        features = np.asarray(X, dtype=float)
+        variance = np.einsum("ij,ij->i", features @ self.covariance_, features)
+        return self.spread_of(features @ self.coef_, variance)
+
+    def spread_of(self, predicted: FloatArray, variance: FloatArray) -> FloatArray:
+        """`spread` of predictions in milliseconds whose coefficients' part of the variance is known, in ms^2."""
+        share = np.maximum(variance, 0.0) / np.maximum(np.abs(predicted), 1e-9) ** 2
+        return np.sqrt(share + self.spreads_[MISFIT] ** 2 + self.noise_**2)
+
+    def updated(self, X: FloatArray, y: FloatArray, errors: FloatArray | None = None) -> BayesianLinear:
+        """A model that has learnt these samples too; the spreads are those learnt before."""
+        own = np.zeros(len(y)) if errors is None else np.asarray(errors, dtype=float)
+        model = BayesianLinear(self.groups, self.mean)
+        matrix, latencies = np.concatenate([self.X_, X]), np.concatenate([self.y_, y])
+        return model.fit(matrix, latencies, np.concatenate([self.errors_, own]), self.spreads_)
+
+    def to_record(self) -> dict[str, Any]:
+        """The samples, sparse, and the spreads: what `from_record` fits the same model of. Without samples, as predictors of
+        schema version 1 and 2 are, the coefficients themselves."""
+        return {
+            "features": self.X_.shape[1],
+            "groups": {name: [list(group.columns), group.start, group.fixed] for name, group in self.groups.items()},
+            "mean": None if self.mean is None else [float(value) for value in self.mean],
+            "spreads": self.spreads_,
+            "rows": [[[int(k), float(row[k])] for k in np.flatnonzero(row)] for row in self.X_],
+            "coef": None if len(self.X_) else self.coef_.tolist(),
+            "y": self.y_.tolist(),
+            "errors": self.errors_.tolist(),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> BayesianLinear:
+        """The fitted model of a record; raises `ValueError`, `KeyError` or `TypeError` where it is none."""
+        features, rows = record["features"], record["rows"]
+        if type(features) is not int or not 1 <= features <= MAX_FEATURES or len(rows) > MAX_SAMPLES:
+            raise ValueError(f"{features!r} features and {len(rows)} samples are no model")
+        groups = {
+            str(name): Group(tuple(_index(k, features) for k in columns), float(start), bool(fixed))
+            for name, (columns, start, fixed) in record["groups"].items()
+        }
+        matrix = np.zeros((len(rows), features))
+        for row, entries in zip(matrix, rows, strict=True):
+            for k, value in entries:
+                row[_index(k, features)] = float(value)
+        y, errors = (np.array([float(value) for value in record[name]]) for name in ("y", "errors"))
+        mean = None if record["mean"] is None else np.array([float(value) for value in record["mean"]])
+        spreads = {str(name): float(value) for name, value in record["spreads"].items()}
+        if not y.shape == errors.shape == (len(rows),) or (mean is not None and mean.shape != (features,)):
+            raise ValueError("its samples, latencies and errors are not equally many")
+        if set(spreads) != {*groups, MISFIT} or not all(0 <= value < 1e6 for value in spreads.values()):
+            raise ValueError("its spreads are not those of its groups")
+        numbers = np.concatenate([matrix.ravel(), errors, np.empty(0) if mean is None else mean])
+        if not np.all(np.abs(numbers) <= LARGEST) or np.any(errors < 0) or not np.all((y >= LEAST_MS) & (y <= LARGEST)):
+            raise ValueError("one of its numbers is negative, too large or not finite")
+        if not len(rows):
+            return cls(groups, mean)._without_samples(np.array([float(value) for value in record["coef"]]), spreads)
+        try:
+            model = cls(groups, mean).fit(matrix, y, errors, spreads)
+        except (UsageError, np.linalg.LinAlgError) as error:
+            raise ValueError(str(error)) from None
+        if not all(
+            np.all(np.isfinite(v)) for v in (model.coef_, model.covariance_, model.left_out_, model.left_out_spread_)
+        ):
+            raise ValueError("no finite coefficients follow from its samples")
+        return model
+
+    def _without_samples(self, coef: FloatArray, spreads: Mapping[str, float]) -> BayesianLinear:
+        if not len(coef) or not np.all(np.abs(coef) <= LARGEST):
+            raise ValueError("it has no samples and no coefficients that are finite")
+        self.X_, self.y_, self.errors_ = np.empty((0, len(coef))), np.empty(0), np.empty(0)
+        self.coef_, self.covariance_ = coef, np.zeros((len(coef), len(coef)))
+        self.spreads_, self.noise_ = dict(spreads), 0.0
+        self.left_out_, self.left_out_spread_ = np.empty(0), np.empty(0)
+        return self
+
+    def _marginal(self, parts: Mapping[str, FloatArray], noise: FloatArray) -> FloatArray:
+        return np.sum([self.spreads_[name] ** 2 * part for name, part in parts.items()], axis=0) + np.diag(noise)
+
+    def _learnt(self, parts: Mapping[str, FloatArray], residual: FloatArray, own: FloatArray) -> dict[str, float]:
+        names = [name for name, group in self.groups.items() if not group.fixed]
+        fixed = np.zeros((len(residual), len(residual)))
+        for name, group in self.groups.items():
+            if group.fixed:
+                fixed += group.start**2 * parts[name]
+        fixed[np.diag_indices_from(fixed)] += own**2
+        start = np.log([*(self.groups[name].start for name in names), MISFIT_START])
+        learnt = [*(parts[name] for name in names), np.eye(len(residual))]
+
+        def loss(logs: FloatArray) -> tuple[float, FloatArray]:
+            """Negative log marginal likelihood and its gradient (Rasmussen and Williams, 5.8 and 5.9)."""
+            squares = np.exp(2 * logs)
+            marginal = fixed + np.tensordot(squares, np.stack(learnt), axes=1)
+            factor = cho_factor(marginal, lower=True)
+            inverse = cho_solve(factor, np.eye(len(residual)))
+            solved = inverse @ residual
+            away = (logs - start) / LOG_SD
+            value = residual @ solved / 2 + np.log(np.diag(factor[0])).sum() + away @ away / 2
+            outer = inverse - np.outer(solved, solved)
+            gradient = np.array([s * np.vdot(outer, part) for s, part in zip(squares, learnt, strict=True)])
+            return float(value), gradient + away / LOG_SD
+
+        bounds = [(value - LOG_RANGE, value + LOG_RANGE) for value in start]
+        bounds[-1] = (np.log(MISFIT_LEAST), bounds[-1][1])
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+        spreads = dict(zip([*names, MISFIT], np.exp(found.x).tolist(), strict=True))
+        return spreads | {name: group.start for name, group in self.groups.items() if group.fixed}
+
+
+def _gram(matrix: FloatArray) -> FloatArray:
+    return matrix @ matrix.T
+
+
+def _index(value: object, size: int) -> int:
+    if type(value) is not int or not 0 <= value < size:
+        raise ValueError(f"{value!r} is no column of {size}")
+    return value

@@ -1,0 +1,244 @@
+"""Latency in one environment from what is known in others, and a few measurements there.
+
+The model is Bayesian linear regression in relative error (`regression.py`) on what the sources predict, each scaled to
+the target, and on features of the networks:
+
+    latency = b_0 mean(sources) + sum_j b_j (source_j - mean) + sum_g features_g b_g
+
+`b_0` is expected to be 1, all else to be nothing, with a spread a group that is learnt: from few measurements little but the
+scale follows, from many what a fit without sources would say. Which networks to measure is chosen before anything is
+measured, for the variance of a Gaussian process does not depend on what is measured (Rasmussen and Williams, *Gaussian
+Processes for Machine Learning*, 2.2): each time the one that lowers the mean variance over all networks most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import t as student
+
+from latlas.arrays import FloatArray
+from latlas.errors import UsageError
+from latlas.latency.predictor import conformal
+from latlas.latency.predictor.regression import MISFIT, BayesianLinear, Group
+
+MIN_SAMPLES = 5
+"""Below these there is no telling a scale from chance, nor how far off the rest is."""
+SCALE, STACK = "source", "sources"
+SCALE_SPREAD, STACK_START = 0.5, 0.3
+"""Prior spreads of `b_0` about 1, and of the `b_j`, of which the latter is where learning begins."""
+MISFIT_PRIOR = 0.05
+"""The misfit that is expected before anything is measured."""
+UNKNOWN_ERROR = 0.02
+"""The relative standard error of measured latencies of which it is not known."""
+SETTLED = 40
+"""Samples from which on the conformal rank stands by itself, at 95 % the second largest score."""
+OUTLIER_ERROR = 0.05
+"""The relative error that a network has at least which is twice as fast as the sources say, and with the square of what they
+say too much beyond: one whose work the target leaves out whole, at a thousandth of the others' latency, is not to decide all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How sources `(n, m)` and features `(n, p)` become the regression's columns, and their prior.
+
+    `scale` `(m,)` are target milliseconds a source millisecond, roughly; `unit` is what a feature of one counts, in target
+    milliseconds.
+    """
+
+    scale: tuple[float, ...]
+    unit: float
+    features: tuple[tuple[str, Group], ...]
+
+    def matrix(self, sources: FloatArray, features: FloatArray) -> FloatArray:
+        """`(n, columns)` of the regression."""
+        scaled = sources * np.array(self.scale)
+        mean = scaled.mean(axis=1, keepdims=True)
+        stack = scaled - mean if len(self.scale) > 1 else scaled[:, :0]
+        return np.hstack([mean, stack, features * self.unit])
+
+    def prior(self) -> tuple[dict[str, Group], FloatArray]:
+        """The groups of those columns and their expected coefficients."""
+        first = 1 + (len(self.scale) if len(self.scale) > 1 else 0)
+        groups = {SCALE: Group((0,), SCALE_SPREAD, fixed=True)}
+        if first > 1:
+            groups[STACK] = Group(tuple(range(1, first)), STACK_START)
+        count = first
+        for name, group in self.features:
+            groups[name] = replace(group, columns=tuple(first + column for column in group.columns))
+            count = max(count, *(first + column + 1 for column in group.columns))
+        return groups, np.eye(1, count)[0]
+
+
+class Transfer:
+    """Milliseconds in a target environment from those of sources and from features.
+
+    Args:
+        groups: which feature columns share a prior, and the spread from which learning begins.
+        unit: `"scale"` where features are milliseconds of a source, to be scaled as its predictions are; `"median"` where
+            they are plain numbers, to count in median latencies of the target.
+
+    Learned attributes: `columns_`, `model_` the regression, `scores_` the sorted conformal scores, `freedom_` the degrees of
+    freedom that the samples leave, `least_ms_` below which nothing is predicted.
+
+    Example:
+        >>> source = np.linspace(1, 3, 8)[:, None]
+        >>> known = np.array([0, 1, 0, 0, 1, 1, 0, 1.0])[:, None]
+        >>> target = 5 * source[:, 0] * (1 + 0.1 * known[:, 0])
+        >>> transfer = Transfer({"operator": Group((0,), 0.1)}, "median").fit(source, known, target)
+        >>> bool(abs(transfer.predict(source, known) / target - 1).max() < 0.05)
+        True
+    """
+
+    def __init__(self, groups: Mapping[str, Group], unit: str = "scale") -> None:
+        self.groups = dict(groups)
+        self.unit = unit
+
+    def fit(
+        self,
+        sources: FloatArray,
+        features: FloatArray,
+        y: Sequence[float] | FloatArray,
+        errors: FloatArray | None = None,
+    ) -> Transfer:
+        """Learn from what sources `(n, m)` say, features `(n, p)`, measured milliseconds `(n,)` and their relative errors.
+
+        Raises `UsageError` for fewer than `MIN_SAMPLES`, and for numbers that are not finite and positive.
+        """
+        said, latencies = np.asarray(sources, dtype=float), np.asarray(y, dtype=float)
+        if len(latencies) < MIN_SAMPLES:
+            raise UsageError(f"{len(latencies)} measured networks; adapting needs at least {MIN_SAMPLES}")
+        if said.ndim != 2 or len(said) != len(latencies) or len(features) != len(latencies) or not said.shape[1]:
+            raise UsageError(
+                f"{len(latencies)} latencies with sources {said.shape} and {len(features)} rows of features"
+            )
+        if not all(np.all(np.isfinite(one) & (one > 0)) for one in (said, latencies)):
+            raise UsageError("a latency to learn from, or what a source says of it, is not positive and finite")
+        scale = scale_of(said, latencies)
+        unit = float(np.mean(scale)) if self.unit == "scale" else float(np.median(latencies))
+        self.columns_ = Columns(tuple(scale.tolist()), unit, tuple(self.groups.items()))
+        own = np.full(len(latencies), UNKNOWN_ERROR) if errors is None else np.asarray(errors, dtype=float)
+        expected = (said * scale).mean(axis=1)
+        own = np.maximum(own, OUTLIER_ERROR * np.maximum(expected / latencies - 1, 0.0) ** 2)
+        groups, mean = self.columns_.prior()
+        self.model_ = BayesianLinear(groups, mean).fit(self.columns_.matrix(said, features), latencies, own)
+        self.least_ms_ = float(latencies.min()) / 10
+        left_out = np.maximum(self.model_.left_out_, self.least_ms_)
+        self.scores_ = conformal.scores(latencies, left_out, self.model_.left_out_spread_)
+        self.freedom_ = freedom(self.model_)
+        return self
+
+    def predict(self, sources: FloatArray, features: FloatArray) -> FloatArray:
+        """Milliseconds `(n,)`."""
+        return np.maximum(self.model_.predict(self.columns_.matrix(sources, features)), self.least_ms_)
+
+    def spread(self, sources: FloatArray, features: FloatArray) -> FloatArray:
+        """Relative standard deviation `(n,)` of a measured latency about the prediction."""
+        return self.model_.spread(self.columns_.matrix(sources, features))
+
+    def margins(self, spreads: FloatArray, confidence: float) -> FloatArray:
+        """Half widths `(n,)` of intervals over their predictions."""
+        return np.minimum(quantile(self.scores_, self.freedom_, confidence) * spreads, 0.99)
+
+
+def scale_of(sources: FloatArray, y: FloatArray) -> FloatArray:
+    """Median target milliseconds a source millisecond, `(m,)`."""
+    return np.asarray(np.median(y[:, None] / sources, axis=0))
+
+
+def freedom(model: BayesianLinear) -> float:
+    """Degrees of freedom that the samples of a fitted model leave: their number less the trace of the hat matrix.
+
+    At least 2, at most 2 less than the samples, as the scale and the misfit take one each.
+    """
+    shares = model.X_ / model.y_[:, None]
+    prior = np.zeros(shares.shape[1])
+    for name, group in model.groups.items():
+        prior[list(group.columns)] = model.spreads_[name] ** 2
+    noise = model.errors_**2 + model.spreads_[MISFIT] ** 2
+    inverse = np.linalg.inv((shares * prior) @ shares.T + np.diag(noise))
+    left = float((noise * np.diag(inverse)).sum())
+    return max(2.0, min(len(shares) - 2.0, left))
+
+
+def quantile(sorted_scores: FloatArray, degrees: float, confidence: float) -> float:
+    """How many spreads an interval reaches: conformal, and while the samples are few no less than Student's t.
+
+    The conformal rank is that of few scores, of which the largest may be small by chance. Student's t allows for that: its
+    quantile at the degrees of freedom left, times the root mean square of the scores, of which two go into the scale and the
+    misfit, and which is taken as at least 1, what the model itself expects.
+    """
+    found = conformal.quantile(sorted_scores, confidence)
+    count = len(sorted_scores)
+    if count >= SETTLED:
+        return found
+    scatter = max(1.0, math.sqrt(float(np.square(sorted_scores).sum()) / (count - 2)))
+    return max(found, scatter * float(student.ppf((1 + confidence) / 2, degrees)))
+
+
+def relative(matrix: FloatArray) -> FloatArray:
+    """The regression's columns, the first of which is the expected latency, each divided by it.
+
+    What is expected is taken as at least a fifth of the median, so that one tiny network does not outweigh all.
+    """
+    expected = matrix[:, :1]
+    return np.asarray(matrix / np.maximum(expected, np.median(expected) / 5))
+
+
+def choose(matrix: FloatArray, groups: Mapping[str, Group], count: int, given: Sequence[int] = ()) -> list[int]:
+    """Which rows of a regression's columns, `(n, columns)` and `relative`, to measure.
+
+    Each next one lowers the mean variance of all rows most; those `given` are measured already.
+    """
+    if not 1 <= count <= len(matrix) - len(given):
+        raise UsageError(f"count is {count}; {len(matrix) - len(given)} networks are there to choose from")
+    spread = np.zeros(matrix.shape[1])
+    for group in groups.values():
+        spread[list(group.columns)] = group.start
+    root = matrix * spread
+    covariance = root @ root.T
+    chosen: list[int] = []
+    free = np.ones(len(matrix), dtype=bool)
+    for row in given:
+        covariance = _measured(covariance, row)
+        free[row] = False
+    while len(chosen) < count:
+        # What measuring a row takes off the variance of all others (A-optimality).
+        gain = (covariance**2).sum(axis=0) / (np.diag(covariance) + MISFIT_PRIOR**2)
+        row = int(np.argmax(np.where(free, gain, -1.0)))
+        chosen.append(row)
+        free[row] = False
+        covariance = _measured(covariance, row)
+    return chosen
+
+
+def _measured(covariance: FloatArray, row: int) -> FloatArray:
+    """The covariance after a row was measured, with the misfit as its error."""
+    column = covariance[:, row]
+    return np.asarray(covariance - np.outer(column, column) / (column[row] + MISFIT_PRIOR**2))
+
+
+def expected_error(model: BayesianLinear, matrix: FloatArray, counts: Sequence[int]) -> dict[int, float]:
+    """The mean absolute relative error to expect over rows `(n, columns)` if that many of them were measured.
+
+    `matrix` is `relative`; the spreads are those learnt, the errors the samples' typical one, and the rows drawn at random.
+    """
+    spread = np.zeros(matrix.shape[1])
+    for name, group in model.groups.items():
+        spread[list(group.columns)] = model.spreads_[name]
+    root = matrix * spread
+    noise = model.spreads_[MISFIT] ** 2 + model.noise_**2
+    covariance = root @ root.T
+    found: dict[int, float] = {}
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(matrix))
+    for count in sorted(counts):
+        rows = order[: min(count, len(matrix))]
+        across = covariance[:, rows]
+        inner = covariance[np.ix_(rows, rows)] + noise * np.eye(len(rows))
+        left = np.diag(covariance) - np.einsum("ij,ji->i", across, np.linalg.solve(inner, across.T))
+        found[count] = float(np.mean(np.sqrt(np.maximum(left, 0.0) + noise)) * math.sqrt(2 / math.pi))
+    return found

@@ -1,0 +1,1 @@
+"""OpenVINO: compile, run, convert, stitch, quantise. The only room that imports it."""

@@ -1,0 +1,243 @@
+"""OpenVINO's CPU plugin: what it can do, a network compiled with what is asked for, and run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from latlas.errors import LatlasError, UsageError
+from latlas.latency.runtime.quantise import quantisers, require_nncf
+
+INT8 = ("i8", "u8")
+CONVERSIONS = ("Reorder", "Convert", "FakeQuantize")
+"""Layers that change only how numbers are laid out or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedNode:
+    """A node of the execution graph: its layer (`Convolution`), its kernel's precision (`f32`), the names of the operations
+    that were fused into it, and the names of the nodes that feed it, constants left out."""
+
+    name: str
+    layer: str
+    precision: str
+    operations: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+
+def execution_graph(compiled: Any) -> list[ExecutedNode]:
+    """The nodes of an `openvino.CompiledModel`, in topological order; constants and what is made of them are left out."""
+    nodes: list[ExecutedNode] = []
+    constant: set[str] = set()
+    for op in compiled.get_runtime_model().get_ordered_ops():
+        info = op.get_rt_info()
+        name, layer = op.get_friendly_name(), _text(info, "layerType")
+        sources = [op.input_value(index).get_node().get_friendly_name() for index in range(op.get_input_size())]
+        if layer == "Const" or (sources and constant.issuperset(sources)):
+            constant.add(name)
+            continue
+        nodes.append(
+            ExecutedNode(
+                name=name,
+                layer=layer,
+                precision=_text(info, "runtimePrecision").lower(),
+                operations=tuple(filter(None, _text(info, "originalLayersNames").split(","))),
+                inputs=tuple(source for source in sources if source not in constant),
+            )
+        )
+    return nodes
+
+
+def int8_share(nodes: Sequence[ExecutedNode], quantisers: frozenset[str] = frozenset()) -> float:
+    """The share, from 0 to 1, of the layers proper (conversions left out) whose kernel is of eight-bit integers."""
+    others = ("Input", "Output", "Reshape")
+    layers = [node for node in nodes if node.layer not in others and not _is_conversion(node, quantisers)]
+    return sum(node.precision in INT8 for node in layers) / len(layers) if layers else 0.0
+
+
+def border_nodes(nodes: Sequence[ExecutedNode], quantisers: frozenset[str] = frozenset()) -> set[str]:
+    """Names of the conversions between the network's inputs and its first layers, and its last layers and outputs.
+
+    A conversion in the middle is the network's own. `quantisers` are the names of its `FakeQuantize` operations, which the
+    plugin may run as a `Subgraph`.
+    """
+    inputs, outputs = ({node.name for node in nodes if node.layer == layer} for layer in ("Input", "Output"))
+    readers: dict[str, set[str]] = {}
+    for node in nodes:
+        for source in node.inputs:
+            readers.setdefault(source, set()).add(node.name)
+    conversions = [node for node in nodes if _is_conversion(node, quantisers)]
+    before, after = set(inputs), set(outputs)
+    for node in conversions:
+        if before.issuperset(node.inputs):
+            before.add(node.name)
+    for node in reversed(conversions):
+        if readers.get(node.name) and after.issuperset(readers[node.name]):
+            after.add(node.name)
+    return (before - inputs) | (after - outputs)
+
+
+def _is_conversion(node: ExecutedNode, quantisers: frozenset[str]) -> bool:
+    fused = node.layer == "Subgraph" and node.operations and quantisers.issuperset(node.operations)
+    return node.layer in CONVERSIONS or bool(fused)
+
+
+def _text(info: Mapping[str, Any], key: str) -> str:
+    value = info[key]
+    return str(getattr(value, "value", value))
+
+
+FloatArray = npt.NDArray[np.float32]
+PRECISIONS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Each with OpenVINO's precision hint. An int8 network is one with quantisers in it; the hint is for the rest of it."""
+_CAPABILITIES = {"f32": "fp32", "bf16": "bf16", "int8": "int8"}
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """What is set on the CPU plugin, always explicitly, and read back from the compiled model."""
+
+    precision: str = "f32"
+    threads: int = 1
+    streams: int = 1
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision is {self.precision!r}; known: {', '.join(PRECISIONS)}")
+        if self.threads < 1 or self.streams < 1:
+            raise UsageError(f"threads is {self.threads} and streams {self.streams}; both must be at least 1")
+
+    def properties(self) -> dict[str, Any]:
+        """OpenVINO's property names and values."""
+        return {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+            "INFERENCE_NUM_THREADS": self.threads,
+            "NUM_STREAMS": self.streams,
+            "PERFORMANCE_HINT": "LATENCY",
+            # A model cache brings nothing on CPU and has returned wrong outputs.
+            "CACHE_DIR": "",
+        }
+
+
+@lru_cache(maxsize=1)
+def core() -> ov.Core:
+    """The process's one OpenVINO core, which lives as long as it: an unloaded CPU plugin leaves its Ctrl-C handler behind,
+    and a Ctrl-C later, in a training say, is then a segmentation fault (seen with 2026.4.1)."""
+    return ov.Core()
+
+
+def openvino_version() -> str:
+    """The version of OpenVINO that measures, as `2026.4.1`."""
+    return str(ov.__version__).split("-")[0]
+
+
+def openvino_build() -> str:
+    """The same with the build's number and commit, as `2026.4.1-22982-e213a147257-releases/2026/4`."""
+    return str(ov.get_version())
+
+
+def supported_precisions() -> list[str]:
+    """Those of our precisions that this CPU has instructions for."""
+    capabilities = {str(name).lower() for name in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
+    return [ours for ours, theirs in _CAPABILITIES.items() if ours == "f32" or theirs in capabilities]
+
+
+def require_precision(precision: str) -> None:
+    """Raises `UsageError` for a precision that is unknown, that this CPU lacks, or whose library is not installed."""
+    CompileOptions(precision)
+    supported = supported_precisions()
+    if precision not in supported:
+        raise UsageError(f"precision {precision}: this CPU has no instructions for it; it has {', '.join(supported)}")
+    if precision == "int8":
+        require_nncf()
+
+
+class Compiled:
+    """A compiled network with inputs bound once; `run()` is one inference in milliseconds.
+
+    Inputs are seeded uniform numbers in 0..1 (whole numbers for integer inputs), never zeros.
+    """
+
+    def __init__(self, model: ov.Model, options: CompileOptions, perf_count: bool = False) -> None:
+        properties = options.properties() | ({"PERF_COUNT": True} if perf_count else {})
+        started = time.perf_counter()
+        compiled = core().compile_model(model, "CPU", properties)
+        self.compile_seconds = time.perf_counter() - started
+        self.options = options
+        got = {
+            "precision": _precision_name(compiled.get_property("INFERENCE_PRECISION_HINT")),
+            "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
+            "streams": int(compiled.get_property("NUM_STREAMS")),
+        }
+        asked = asdict(options) | {"precision": PRECISIONS[options.precision]}
+        if got != asked:
+            raise LatlasError(f"asked OpenVINO for {asked}, it compiled for {got}; this CPU cannot do it")
+        self._compiled = compiled
+        self._quantisers = quantisers(model)
+        if options.precision == "int8" and self._quantisers and _has_convolution(model) and not self.int8_share():
+            raise LatlasError("the network is quantised, and OpenVINO runs none of it in int8; this CPU cannot do it")
+        self._request = compiled.create_infer_request()
+        rng = np.random.default_rng(0)
+        for port in compiled.inputs:
+            dtype = port.get_element_type().to_dtype()
+            values = rng.random(tuple(port.shape)) * (1 if np.issubdtype(dtype, np.floating) else 100)
+            self._request.set_tensor(port, ov.Tensor(np.ascontiguousarray(values.astype(dtype))))
+        _keep_interrupt_handler()
+
+    def run(self) -> float:
+        """Milliseconds of one inference."""
+        started = time.perf_counter_ns()
+        # share_outputs: without it the binding copies every output, which is not the network's time.
+        self._request.infer(share_outputs=True)
+        return (time.perf_counter_ns() - started) / 1e6
+
+    def int8_share(self) -> float:
+        """The share of layers whose kernel is int8, from 0 to 1."""
+        return int8_share(execution_graph(self._compiled), self._quantisers)
+
+    def node_times_us(self) -> tuple[list[float], list[float]]:
+        """Microseconds of the nodes that convert at the borders, and of the others; of a model made with `perf_count`.
+
+        OpenVINO gives means over all runs so far, warm-up too, and cuts off each run's and the mean's fractions.
+        """
+        border = border_nodes(execution_graph(self._compiled), self._quantisers)
+        times: tuple[list[float], list[float]] = ([], [])
+        for node in self._request.profiling_info:
+            if node.status == node.Status.EXECUTED:
+                times[node.node_name not in border].append(node.real_time.total_seconds() * 1e6)
+        return times
+
+    def infer(self, *inputs: FloatArray) -> FloatArray:
+        """The first output for these inputs."""
+        outputs = self._request.infer(dict(enumerate(inputs)))
+        _keep_interrupt_handler()
+        return np.array(outputs[self._compiled.output(0)])
+
+
+def _keep_interrupt_handler() -> None:
+    """Put Python's handler of Ctrl-C back, which OpenVINO's CPU plugin replaces when it compiles.
+
+    With OpenVINO's, a Ctrl-C in a training that follows would not be the `KeyboardInterrupt` that saves it.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+
+
+def _has_convolution(model: ov.Model) -> bool:
+    return any(op.get_type_name() in ("Convolution", "GroupConvolution") for op in model.get_ops())
+
+
+def _precision_name(element_type: Any) -> str:
+    return {"f32": "f32", "float32": "f32", "bf16": "bf16", "bfloat16": "bf16"}.get(
+        str(element_type.to_string() if hasattr(element_type, "to_string") else element_type).lower(), str(element_type)
+    )

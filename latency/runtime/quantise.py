@@ -1,0 +1,96 @@
+"""INT8 through NNCF's post-training quantisation: for latency alone.
+
+The ranges come of two seeded random inputs and no bias is corrected, which is enough to know which kernels run, and with what
+layouts between them. What such a network computes is no statement of accuracy. Never is an int8 latency one of f32, scaled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from latlas.errors import LatlasError, UsageError
+
+CALIBRATION_INPUTS = 2
+"""Inputs that the ranges are taken from; they hardly matter for the latency."""
+INSTALL = "pip install 'latlas[int8]'"
+
+
+def require_nncf() -> None:
+    """Raises `UsageError` where NNCF is not installed."""
+    # None stands in sys.modules for what must not be imported.
+    if sys.modules.get("nncf", ...) is None or importlib.util.find_spec("nncf") is None:
+        raise UsageError(f"precision int8 needs NNCF, which is not installed: {INSTALL}")
+
+
+def quantise(model: Any, seed: int = 0) -> Any:
+    """The int8 model of an f32 `openvino.Model`, which is left as it was.
+
+    NNCF's recipe for CPUs (preset `performance`), with `CALIBRATION_INPUTS` seeded uniform inputs in 0..1 and no bias
+    correction. A model in which nothing can be quantised, a sigmoid say, comes back as it is. Raises `UsageError` where NNCF
+    is not installed.
+    """
+    nncf = _nncf()
+    copy = model.clone()
+    for index, op in enumerate(copy.get_ordered_ops()):
+        # NNCF knows operations by name, and a stitched network has names twice.
+        op.set_friendly_name(f"{index}/{op.get_friendly_name()}")
+    rng = np.random.default_rng(seed)
+    inputs = [
+        tuple(rng.random(tuple(port.shape), dtype=np.float32) for port in copy.inputs)
+        for _ in range(CALIBRATION_INPUTS)
+    ]
+    # Its progress bar goes to standard output, which is a command's result.
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            return nncf.quantize(
+                copy,
+                nncf.Dataset([one[0] if len(one) == 1 else one for one in inputs]),
+                target_device=nncf.TargetDevice.CPU,
+                subset_size=CALIBRATION_INPUTS,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=True),
+            )
+        except (nncf.InternalError, nncf.ValidationError, nncf.UnsupportedModelError) as error:
+            raise LatlasError(f"NNCF cannot quantise {model.get_friendly_name()}: {str(error)[:300]}") from None
+
+
+def is_quantised(model: Any) -> bool:
+    """Whether an `openvino.Model` has quantisers, as NNCF and others put into it."""
+    return bool(quantisers(model))
+
+
+def quantisers(model: Any) -> frozenset[str]:
+    """Names of the `FakeQuantize` operations of an `openvino.Model`."""
+    return frozenset(op.get_friendly_name() for op in model.get_ops() if op.get_type_name() == "FakeQuantize")
+
+
+def _nncf() -> ModuleType:
+    require_nncf()
+    with _without_telemetry():
+        import nncf
+    # Not its own set_log_level: that silences our warnings too, at the handlers of the root.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    return nncf
+
+
+@contextlib.contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Keep NNCF from reporting over the network what it quantises: without that module it has nothing to report with."""
+    name = "openvino_telemetry"
+    held = {key: module for key, module in sys.modules.items() if key.partition(".")[0] == name}
+    for key in held:
+        del sys.modules[key]
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        sys.modules.update(held)

@@ -1,0 +1,1 @@
+"""Latencies that somebody else measured, and predictors learnt from them."""

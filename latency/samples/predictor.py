@@ -1,0 +1,169 @@
+"""A predictor learnt from samples alone: what it sees of a network, the regressor, and how far it was off on samples left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latlas.arrays import FloatArray
+from latlas.errors import FileFormatError, UsageError
+from latlas.files.records import parse_json
+from latlas.latency.predictor import conformal
+from latlas.latency.predictor.predictor_file import BOOSTER, MANIFEST, MAX_BYTES, booster_text, checksum, write_folder
+from latlas.latency.samples.choose_regressor import regressor_from_record
+from latlas.latency.samples.columns import TabularFeatures
+from latlas.latency.samples.graph_features import GraphFeatures
+from latlas.latency.samples.regressors import MAX_FEATURES, Regressor, read_number, read_numbers
+
+SampleFeatures = TabularFeatures | GraphFeatures
+_FACTORS = 0.5, 2.0
+_LEAST_SHARE = 0.01
+"""A lower bound is at least this share of the prediction: no network takes no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePredictor:
+    """Milliseconds with intervals, from the features' matrix.
+
+    `kept` are the columns of it that the regressor was given; `scores` `(n,)` are, sorted, the relative errors of samples that
+    were left out over the spread that was expected of them, of which the intervals' widths are quantiles. `factor` is what the
+    regressor's milliseconds are multiplied with: see `centre_of`.
+    """
+
+    features: SampleFeatures
+    kept: tuple[int, ...]
+    regressor: Regressor
+    scores: FloatArray
+    target: str
+    factor: float = 1.0
+
+    def predict(self, matrix: npt.ArrayLike) -> FloatArray:
+        """`(m,)` milliseconds of `(m, all features)`."""
+        return self.factor * self.regressor.predict(self._columns(matrix))
+
+    def predict_interval(
+        self, matrix: npt.ArrayLike, confidence: float = 0.95
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Milliseconds, and the bounds that hold the measured value with at least this confidence, `(m,)` each."""
+        columns = self._columns(matrix)
+        latency = self.factor * self.regressor.predict(columns)
+        half = self.score(confidence) * self.regressor.spread(columns)
+        return latency, latency * np.maximum(1 - half, _LEAST_SHARE), latency * (1 + half)
+
+    def score(self, confidence: float) -> float:
+        """Half width of the interval over the spread: the finite-sample quantile of split conformal prediction."""
+        return conformal.quantile(self.scores, confidence)
+
+    def _columns(self, matrix: npt.ArrayLike) -> FloatArray:
+        array = np.asarray(matrix, dtype=float)
+        if array.ndim != 2 or array.shape[1] <= max(self.kept):
+            raise UsageError(f"features of shape {array.shape}; at least {max(self.kept) + 1} columns are needed")
+        return array[:, list(self.kept)]
+
+    def to_record(self) -> dict[str, Any]:
+        """All of it as JSON; a LightGBM model is a text in it."""
+        return {
+            "features": self.features.to_record(),
+            "kept": list(self.kept),
+            "regressor": self.regressor.to_record(),
+            "scores": self.scores.tolist(),
+            "target": self.target,
+            "factor": self.factor,
+        }
+
+    @classmethod
+    def from_record(cls, record: object) -> SamplePredictor:
+        """The predictor of `to_record`; raises `FileFormatError` where it is none."""
+        if not isinstance(record, Mapping) or not isinstance(target := record.get("target"), str) or len(target) > 1000:
+            raise FileFormatError("the predictor's record: no features, regressor and target")
+        described = record.get("features")
+        kind = described.get("kind") if isinstance(described, dict) else None
+        if kind not in ("tabular", "graph"):
+            raise FileFormatError(f"the predictor's features: {kind!r:.40} is neither tabular nor graph")
+        features = (TabularFeatures if kind == "tabular" else GraphFeatures).from_record(described)
+        kept = record.get("kept")
+        if not isinstance(kept, list) or not 1 <= len(kept) <= MAX_FEATURES or any(type(k) is not int for k in kept):
+            raise FileFormatError("the predictor's kept columns: no list of numbers")
+        if min(kept) < 0 or max(kept) > 10 * MAX_FEATURES:
+            raise FileFormatError("the predictor's kept columns: not columns of its features")
+        scores = read_numbers(record, "scores", (None,))
+        if not len(scores) or scores.min() < 0 or np.any(np.diff(scores) < 0):
+            raise FileFormatError("the predictor's scores: they must be sorted, at least 0")
+        # The first files had none.
+        factor = read_number(record, "factor", *_FACTORS) if "factor" in record else 1.0
+        return cls(features, tuple(kept), regressor_from_record(record.get("regressor")), scores, target, factor)
+
+
+def centre_of(regressor: Regressor, y: npt.ArrayLike) -> float:
+    """What predictions are multiplied with for the least mean absolute relative error on left-out samples.
+
+    That is the median of measured over predicted, weighted by predicted over measured. Where errors are skewed, as other work
+    on a machine makes them, what a regressor expects lies above it.
+    """
+    ratios = np.asarray(y, dtype=float) / regressor.left_out_
+    order = np.argsort(ratios)
+    weights = np.cumsum(1 / ratios[order])
+    return float(np.clip(ratios[order][np.searchsorted(weights, weights[-1] / 2)], *_FACTORS))
+
+
+def scores_of(regressor: Regressor, y: npt.ArrayLike, factor: float = 1.0) -> FloatArray:
+    """The sorted errors of left-out samples over their spread, both relative to the prediction times `factor`."""
+    return conformal.scores(
+        np.asarray(y, dtype=float), factor * regressor.left_out_, np.maximum(regressor.left_out_spread_, 1e-12)
+    )
+
+
+SAMPLE_SCHEMA_VERSION = 2
+"""2: the factor that predictions are multiplied with, 1 before; `unread_dropped`. Earlier ones are read."""
+_KIND = "samples"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSamplePredictor:
+    """A predictor of samples and the figures that `fit-predictor --json` printed."""
+
+    predictor: SamplePredictor
+    figures: dict[str, Any]
+
+
+def save_sample_predictor(folder: Path, saved: SavedSamplePredictor, overwrite: bool = False) -> None:
+    """Write the folder, whole or not at all; raises `UsageError` where it exists or cannot be written."""
+    described = saved.predictor.to_record()
+    text = described["regressor"].pop("lightgbm", None)
+    record: dict[str, Any] = {
+        "kind": _KIND,
+        "sample_schema_version": SAMPLE_SCHEMA_VERSION,
+        "predictor": described,
+        "figures": saved.figures,
+    }
+    write_folder(folder, record, text, overwrite)
+
+
+def load_sample_predictor(folder: Path) -> SavedSamplePredictor | None:
+    """The predictor of a folder, None where the folder holds one of another kind; raises `FileFormatError` for a broken one."""
+    path = folder / MANIFEST
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        return None
+    record = parse_json(path.read_bytes(), str(path))
+    if not isinstance(record, dict) or record.get("kind") != _KIND:
+        return None
+    version = record.get("sample_schema_version")
+    if type(version) is not int or not 1 <= version <= SAMPLE_SCHEMA_VERSION:
+        raise FileFormatError(f"{path}: schema version {version!r:.40}; this Latlas reads 1 to {SAMPLE_SCHEMA_VERSION}")
+    if record.get("sha256") != checksum(record):
+        raise FileFormatError(f"{path}: its checksum does not match; it was damaged or edited, fit it again")
+    described, figures, sha256 = (record.get(name) for name in ("predictor", "figures", "lightgbm_sha256"))
+    regressor = described.get("regressor") if isinstance(described, dict) else None
+    if not isinstance(regressor, dict) or not isinstance(figures, dict):
+        raise FileFormatError(f"{path}: no regressor or figures; it was damaged or edited, fit it again")
+    if sha256 is not None:
+        regressor["lightgbm"] = booster_text(folder / BOOSTER, sha256)
+    try:
+        return SavedSamplePredictor(SamplePredictor.from_record(described), figures)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from None

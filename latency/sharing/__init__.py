@@ -1,0 +1,1 @@
+"""Published tables: names, index, stores, push and pull."""

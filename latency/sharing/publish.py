@@ -1,0 +1,278 @@
+"""Publishing: a table put into a folder such as `tables/`, whose two indexes say what is there.
+
+`index.json` is for programs, a section of `README.md` for people. Both are made anew of all tables of the folder each
+time, so that they hold what is there and nothing else, and two who publish at once lose nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from latlas.errors import FileFormatError, LatlasError, UsageError
+from latlas.files.records import one_line
+from latlas.latency.sharing.index import (
+    BEGIN,
+    END,
+    INDEX_NAME,
+    MAX_ENTRIES,
+    MAX_INDEX_BYTES,
+    IndexEntry,
+    Loaded,
+    format_index,
+    format_section,
+    load,
+    parse_index,
+)
+
+README_NAME = "README.md"
+INTRODUCTION = """\
+# Published latency tables
+
+One Parquet file a table, `<device>/<space>-<precision>-t<threads>.parquet`, each of one environment, which is inside the file.
+"""
+_SETTLE_ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of a table that was put somewhere: `state` is `new`, `replaced` or `unchanged`."""
+
+    state: str
+    entry: IndexEntry
+    place: str
+
+
+def publish(path: Path | str, folder: Path | str, *, force: bool = False, imported: bool = False) -> Placed:
+    """Put a table into the folder, under its name, and make both indexes anew.
+
+    Args:
+        path: the table, which stays where it is.
+        folder: `tables/`, or another folder of that layout.
+        force: replace another table of the same name.
+        imported: allow a table that was imported: it is others' data, under others' licence.
+
+    Raises:
+        UsageError: another table of that name is there and `force` is false; the table is imported; it cannot be written.
+        FileFormatError: the table is not valid, or one of those that are in the folder is not, or lies elsewhere than its
+            name says; nothing was changed.
+    """
+    loaded, folder = load(path), Path(folder)
+    if loaded.entry.origin != "measured" and not imported:
+        source = loaded.table.manifest.source or "not said"
+        raise UsageError(
+            f"{path} is imported (source: {source}): others' data, whose licence must allow that it is published; "
+            "say --imported where it does"
+        )
+    entries_of(folder, but=loaded.entry.path)  # what else is there must be in order before anything is changed
+    placed = place(loaded, folder, force)
+    write_indexes(folder)
+    return placed
+
+
+def place(loaded: Loaded, folder: Path, force: bool) -> Placed:
+    """The table under its name below a folder, whole or not at all.
+
+    Raises `UsageError` where another table is there and `force` is false, or where it cannot be written.
+    """
+    target = inside(folder, loaded.entry)
+    old = table_at(target)
+    if old is not None and (old.content == loaded.content or old.table == loaded.table):
+        return Placed("unchanged", old.entry, str(target))
+    exists = os.path.lexists(target)
+    if exists and not force:
+        raise another_table(str(target), None if old is None else old.entry, loaded.entry)
+    try:
+        write_whole(target, loaded.content, overwrite=force)
+    except FileExistsError:  # it came in this moment
+        raise another_table(str(target), None, loaded.entry) from None
+    return Placed("replaced" if exists else "new", loaded.entry, str(target))
+
+
+def another_table(target: str, there: IndexEntry | None, ours: IndexEntry) -> UsageError:
+    """The error of a table that would replace another one, which it describes."""
+    said = "" if there is None else f" of {there.created_at}, rows {there.rows_sha256[:12]}"
+    return UsageError(
+        f"{target} exists already and is another table{said} (this one: {ours.created_at}, rows {ours.rows_sha256[:12]}); "
+        "say --force to replace it"
+    )
+
+
+def inside(folder: Path, entry: IndexEntry) -> Path:
+    """Where an entry's file lies below a folder; raises `UsageError` where a link leads out of it."""
+    target = folder / entry.path
+    if not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{target.parent} is a link that leads out of {folder}; remove it")
+    return target
+
+
+def entries_of(folder: Path | str, but: str = "") -> list[IndexEntry]:
+    """The entries of all tables below a folder, sorted by path; that of the path `but` is left out unread.
+
+    Raises `FileFormatError` for one that is not valid or not where it belongs.
+    """
+    folder = Path(folder)
+    paths = sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+    if len(paths) > MAX_ENTRIES:
+        raise FileFormatError(f"{folder} has {len(paths)} tables; an index holds at most {MAX_ENTRIES}")
+    entries = []
+    for path in (path for path in paths if path.relative_to(folder).as_posix() != but):
+        entry = load(path).entry
+        if path.relative_to(folder).as_posix() != entry.path:
+            raise FileFormatError(f"{path} belongs at {folder / entry.path}, as its content says; move it there")
+        entries.append(entry)
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def write_indexes(folder: Path | str) -> list[IndexEntry]:
+    """Make `index.json` and the README's section anew of the folder's tables; other text of the README stays.
+
+    Who publishes at the same time may have written an older view in between; so look again until nothing has changed.
+    """
+    folder = Path(folder)
+    entries = entries_of(folder)
+    for _ in range(_SETTLE_ROUNDS):
+        for path, text in _indexes(folder, entries).items():
+            if _text(path) != text:
+                write_whole(path, text.encode(), overwrite=True)
+        again = entries_of(folder)
+        if again == entries and all(_text(path) == text for path, text in _indexes(folder, entries).items()):
+            return entries
+        entries = again
+    raise LatlasError(f"{folder} changes faster than its index can be written; publish once more")
+
+
+def check_published(folder: Path | str) -> list[str]:
+    """How the indexes and the tables of a folder disagree, a line each; none where they agree.
+
+    Raises `UsageError` where there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    try:
+        entries = entries_of(folder)
+    except FileFormatError as error:
+        return [str(error)]
+    index = folder / INDEX_NAME
+    problems = []
+    try:
+        text = _text(index)
+        listed = {entry.path: entry for entry in parse_index(text or "", str(index))} if text is not None else None
+    except FileFormatError as error:
+        listed, text = {}, None
+        problems.append(str(error))
+    if listed is None:
+        problems.append(f"{index} is missing")
+    else:
+        there = {entry.path: entry for entry in entries}
+        problems += [f"{path} is in {index}, and there is no such table" for path in sorted(set(listed) - set(there))]
+        problems += [f"{folder / path} is not in {index}" for path in sorted(set(there) - set(listed))]
+        problems += [
+            f"{folder / path} is another table than {index} says"
+            for path in sorted(set(listed) & set(there))
+            if listed[path] != there[path]
+        ]
+    wanted = _indexes(folder, entries)
+    if not problems and text != wanted[index]:
+        problems.append(f"{index} was edited")
+    readme = folder / README_NAME
+    if _text(readme) != wanted[readme]:
+        problems.append(f"the list of tables in {readme} is not that of the tables")
+    return problems
+
+
+def _indexes(folder: Path, entries: list[IndexEntry]) -> Mapping[Path, str]:
+    readme = folder / README_NAME
+    text, section = _text(readme), format_section(entries)
+    if text is None:
+        text = INTRODUCTION
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if begin and end:
+        text = before + section + after
+    elif begin or END in text:
+        raise FileFormatError(f"{readme} has one of the two lines that the list of tables stands between; restore both")
+    else:
+        text = f"{text.rstrip()}\n\n{section}\n"
+    return {folder / INDEX_NAME: format_index(entries), readme: text}
+
+
+def write_whole(path: Path, content: bytes, overwrite: bool) -> None:
+    """Write a file whole or not at all, and durably.
+
+    Raises `FileExistsError` where it is there and `overwrite` is false, also where it came in the same moment, and
+    `UsageError` where it cannot be written.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make {path.parent}: {error.strerror or error}; choose another folder") from error
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's 0600 would keep a shared table private
+        if overwrite or not _linked(temporary, path):
+            os.replace(temporary, path)
+            temporary = None
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
+def _linked(temporary: str, path: Path) -> bool:
+    """Give a file its name unless that is taken, which a rename would replace; False where there are no hard links.
+
+    Raises `FileExistsError` where the name is taken.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        return False
+    return True
+
+
+def table_at(path: Path) -> Loaded | None:
+    """The table of a place, None where there is none or it is broken."""
+    if not path.is_file():
+        return None
+    try:
+        return load(path)
+    except FileFormatError:
+        return None
+
+
+def _text(path: Path) -> str | None:
+    """A file's text, None where there is none; raises `FileFormatError` where it is too large or no text."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_INDEX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > MAX_INDEX_BYTES:
+        raise FileFormatError(f"{path} has more than {MAX_INDEX_BYTES} bytes; that is no index")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is not UTF-8: {one_line(str(error), 120)}") from None

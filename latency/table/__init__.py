@@ -1,0 +1,1 @@
+"""The latency table: rows, manifest, Parquet file, merge, comparison."""

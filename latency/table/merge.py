@@ -1,0 +1,174 @@
+"""Tables of one environment joined: the union of their rows, none of them altered, in whatever order they are given.
+
+Rows of one operator that agree: one that has in-network latency is kept, else one that has boundary-corrected latency, else
+the one with the narrower interval; a row that failed gives way to any other. Rows that disagree beyond both intervals, in any
+two of the tables, are conflicts, and then nothing is merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import combinations
+
+from latlas.errors import EnvironmentMismatchError, LatlasError, MergeConflictError, UsageError
+from latlas.files.records import canonical_json
+from latlas.latency.machine.environment import require_same
+from latlas.latency.table.compare import Change, conflicts
+from latlas.latency.table.manifest import MAX_TEXT, SPACES, Manifest
+from latlas.latency.table.row import Row
+from latlas.latency.table.table import Table
+from latlas.spaces.operators.spec import OpSpec
+
+PARTS = " || "
+"""What parts the parts of a merged table in its manifest's `source`."""
+_PART = "rows "
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Rows of one operator in two tables that disagree beyond both intervals."""
+
+    change: Change
+    first: str
+    second: str
+
+    def to_record(self) -> dict[str, object]:
+        """A record of it: the operator, both tables, both rows' latencies with their intervals, and the ratio."""
+        spec = self.change.spec
+        record: dict[str, object] = {"operator": str(spec), "ratio": self.change.ratio, "spec": spec.to_record()}
+        for name, table, row in (("first", self.first, self.change.before), ("second", self.second, self.change.after)):
+            names = ("latency_ms", "lower_ms", "upper_ms", "ratio", "ratio_lower", "ratio_upper")
+            record[name] = {"table": table} | {field: getattr(row, field) for field in names}
+        return record
+
+    def __str__(self) -> str:
+        rows = self.change.before, self.change.after
+        both = " against ".join(f"{row.latency_ms if row.ratio is None else row.ratio:.4g}" for row in rows)
+        unit = " ms" if any(row.ratio is None for row in rows) else " of the reference"
+        return f"{self.change.spec}: {both}{unit} ({self.change.ratio:.3g} times)"
+
+
+def all_conflicts(tables: Sequence[Table]) -> list[Conflict]:
+    """What any two of the tables disagree on; raises `EnvironmentMismatchError` where the environments differ."""
+    return [Conflict(change, a.name, b.name) for a, b in combinations(tables, 2) for change in conflicts(a, b)]
+
+
+def union(tables: Sequence[Table]) -> tuple[tuple[Row, ...], Manifest]:
+    """The rows and the manifest of the tables joined: the same for the tables in any order, and for any of them twice.
+
+    Raises:
+        EnvironmentMismatchError: the environments differ, each field is named; or measured and imported tables, or
+            in-network latencies of two estimates, would be mixed.
+        MergeConflictError: rows of one operator disagree; all of them are its `conflicts`.
+        LatlasError: what says where the rows come from grows too long.
+    """
+    if not tables:
+        raise UsageError("nothing to merge; give at least one table")
+    first = tables[0]
+    for other in tables[1:]:
+        _require_joinable(first, other)
+    found = all_conflicts(tables)
+    if found:
+        names = " with ".join(dict.fromkeys(table.name for table in tables))
+        listed = "; ".join(str(one) for one in found[:10])
+        more = f"; and {len(found) - 10} more" if len(found) > 10 else ""
+        operators = len({one.change.spec for one in found})
+        raise MergeConflictError(
+            f"cannot merge {names}: {operators} operators disagree beyond both intervals: {listed}{more}; "
+            "measure them again, nothing was averaged",
+            found,
+        )
+    rows: dict[OpSpec, Row] = {}
+    for row in (row for table in tables for row in table):
+        rows[row.spec] = min(rows.get(row.spec, row), row, key=_preference)
+    return tuple(rows.values()), reduce(_joined_manifest, (table.manifest for table in tables))
+
+
+def parts(manifest: Manifest) -> tuple[str, ...]:
+    """What a table was merged of, a line each with the checksum of the rows, time, version and command; one of itself."""
+    if manifest.source.startswith(_PART):
+        return tuple(manifest.source.split(PARTS))
+    origin = f" (from {manifest.source})" if manifest.source else ""
+    line = f"{_PART}{manifest.rows_sha256} of {manifest.created_at}, latlas {manifest.tool_version}: {manifest.command}"
+    return ((line + origin).replace(PARTS.strip(), "| |").strip(),)
+
+
+def _require_joinable(a: Table, b: Table) -> None:
+    what = f"merge {a.name} with {b.name}"
+    origins = a.manifest.origin, b.manifest.origin
+    if origins[0] != origins[1]:
+        raise EnvironmentMismatchError(f"cannot {what}: the one is {origins[0]} and the other {origins[1]}")
+    require_same(a.manifest.environment, b.manifest.environment, what)
+    estimates = a.manifest.in_network, b.manifest.in_network
+    if None not in estimates and estimates[0] != estimates[1]:
+        raise EnvironmentMismatchError(
+            f"cannot {what}: their in-network latencies are of two estimates, which do not add up with each other; "
+            "merge tables without, and estimate once"
+        )
+
+
+def _preference(row: Row) -> tuple[bool, bool, bool, float, str]:
+    failed = row.status == "failed"
+    return (
+        failed,
+        row.in_network_ms is None,
+        row.boundary_ms is None,
+        row.relative_half_width,
+        canonical_json(row.to_record()),
+    )
+
+
+def _joined_manifest(a: Manifest, b: Manifest) -> Manifest:
+    """A manifest that is the same for (a, b) and (b, a): the environment of the session that began first."""
+    first = min(a, b, key=_session)
+    floors = [floor for floor in (a.noise_floor, b.noise_floor) if floor is not None]
+    sources = sorted({*parts(a), *parts(b)})
+    return replace(
+        first,
+        reference=_joined(a.reference, b.reference, " + "),
+        space=_joined(a.space, b.space, SPACES),
+        command=_joined(a.command, b.command, " && "),
+        tool_version=_joined(a.tool_version, b.tool_version, " + "),
+        seed=a.seed if a.seed == b.seed else None,
+        noise_floor=max(floors, default=None),
+        created_at=max(a.created_at, b.created_at),
+        source=_checked(PARTS.join(sources)) if len(sources) > 1 else min(a.source, b.source),
+        in_network=a.in_network or b.in_network,
+    )
+
+
+def _session(manifest: Manifest) -> tuple[str, str]:
+    """What orders sessions: when they began; for those of one second, all that a merge takes from the first."""
+    record = manifest.to_record()
+    return manifest.environment.started_at, canonical_json([record["environment"], record["end_state"]])
+
+
+def _joined(a: str, b: str, separator: str) -> str:
+    """Both texts, each part once and in order, so that merging the same again changes nothing."""
+    if a == b:
+        return a  # as it is, whatever is in it: a reference's definition may have a separator of its own
+    return _checked(separator.join(sorted({*a.split(separator), *b.split(separator)} - {""})))
+
+
+def _checked(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        raise LatlasError(
+            f"cannot merge: what says where the rows come from would have {len(text)} characters, and at most {MAX_TEXT} "
+            "are kept; measure a table anew"
+        )
+    return text
+
+
+def merge(tables: Sequence[Table]) -> Table:
+    """The union of tables of one environment, in any order, with no row altered; `union` says which rows stay.
+
+    Where it gives a table, merging two at a time in any order gives the same one.
+
+    Raises:
+        UsageError: there is no table.
+        EnvironmentMismatchError: the environments differ; each field is named.
+        MergeConflictError: rows of the same operator disagree beyond both intervals; each is listed.
+    """
+    return Table(*union(tables))

@@ -1,0 +1,1 @@
+"""Quality predicted from an architecture's codes."""

@@ -1,0 +1,1 @@
+"""The latency budget as a hard constraint: accept, reject or measure."""

@@ -1,0 +1,218 @@
+"""The hard latency constraint: accept, reject, or measure, and keep count of how that went."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latlas.arrays import FloatArray, IntArray
+from latlas.errors import UsageError
+from latlas.latency.measuring.interval import Interval
+from latlas.latency.predictor.predictor import Prediction
+from latlas.latency.predictor.predicts import HasGraph, Predicts
+from latlas.search.constraint.calibration import Calibration, Tested
+from latlas.search.constraint.session_predictor import Key, SessionPredictor, key_of
+from latlas.search.constraint.verdict import Counts, Learnt, Verdict
+from latlas.spaces.space import SearchSpace
+
+__all__ = ["Counts", "HasGraph", "Interval", "LatencyConstraint", "Learnt", "Predicts", "Verdict"]
+
+
+class LatencyConstraint:
+    """Accepts what is surely within the budget, rejects what is surely not, and measures what lies between.
+
+    Surely is the predictor's interval at `confidence`, widened where what was measured asks for it. A measured architecture
+    is accepted only if the upper bound of its measurement is within the budget. The predictor learns each measurement.
+
+    Args:
+        predictor: fitted; its milliseconds times `scale` are those of this session.
+        budget_ms: the limit in milliseconds of this session.
+        measure: measures an architecture for real, and gives None for one that cannot be compiled or timed. Without it
+            predictions alone decide, and what is in between is rejected.
+        measure_all: as `measure`, of several in one campaign: better, as they are measured in turn.
+        confidence: of the predictor's interval.
+        max_measurements: how many real measurements a search may spend on deciding.
+        least_chance: of being accepted, that an architecture must have to be measured, as predicted; others are rejected.
+            Without it the lower bound of the interval decides alone.
+        scale: this session's milliseconds over the predictor's.
+        scale_error: the relative standard error of `scale`; what is measured corrects it.
+
+    Example:
+        >>> constraint = LatencyConstraint(predictor, budget_ms=3.5)           # doctest: +SKIP
+        >>> feasible = [a for a in candidates if constraint.check(a).feasible]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        predictor: Predicts,
+        budget_ms: float,
+        *,
+        measure: Callable[[HasGraph], Interval | None] | None = None,
+        measure_all: Callable[[Sequence[HasGraph]], Sequence[Interval | None]] | None = None,
+        confidence: float = 0.95,
+        max_measurements: int = 50,
+        least_chance: float | None = None,
+        scale: float = 1.0,
+        scale_error: float = 0.01,
+    ) -> None:
+        if not (math.isfinite(budget_ms) and budget_ms > 0):
+            raise UsageError(f"budget_ms is {budget_ms!r}; it must be a positive number of milliseconds")
+        if not (math.isfinite(scale) and scale > 0):
+            raise UsageError(f"scale is {scale!r}; it must be positive")
+        if not 0 <= scale_error < 1:
+            raise UsageError(f"scale_error is {scale_error!r}; it must be at least 0 and below 1, as 0.01 for 1 %")
+        if not 0 < confidence < 1:
+            raise UsageError(f"confidence is {confidence!r}; it must lie between 0 and 1, as 0.95")
+        if least_chance is not None and not 0 < least_chance <= 0.5:
+            raise UsageError(f"least_chance is {least_chance!r}; it must be above 0 and at most 0.5, as 0.2")
+        self.budget_ms = budget_ms
+        self.confidence = confidence
+        self.max_measurements = max_measurements
+        self.counts = Counts()
+        learns = hasattr(predictor, "updated") and bool(getattr(predictor, "learns", True))
+        self.calibration = Calibration(confidence, scale, scale_error, learns)
+        if measure_all is None and measure is not None:
+            one_by_one = measure
+            measure_all = lambda architectures: [one_by_one(one) for one in architectures]  # noqa: E731
+        self._measure_all = measure_all
+        self._session = SessionPredictor(predictor, self.calibration)
+        self._failed: set[Key] = set()
+        self._predicted: dict[Key, bool] = {}
+        self._reading_margin: float | None = None
+        # How much of an interval's half width below the prediction the budget must lie at least, for it to be measured.
+        self._reach = 1.0 if least_chance is None else NormalDist().inv_cdf(1 - least_chance) / self.calibration.z
+
+    @property
+    def predictor(self) -> Predicts:
+        """The predictor that the search began with, having learnt what was measured since; its own milliseconds."""
+        return self._session.predictor
+
+    @property
+    def scale(self) -> float:
+        """This session's milliseconds over the predictor's, as far as it is known by now."""
+        return self._session.scale
+
+    def bounds(self, architectures: Sequence[HasGraph]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Predicted milliseconds of this session with the interval's bounds, each `(len(architectures),)`."""
+        return self._session.bounds(architectures)[:3]
+
+    def bounds_of_codes(self, space: SearchSpace, codes: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """As `bounds`, of the networks of a space's codes `(n, columns)`: the quickest of all."""
+        return self._session.bounds_of_codes(space, codes)[:3]
+
+    def predict(self, architectures: Sequence[HasGraph]) -> list[Prediction]:
+        """Milliseconds of this session with bounds."""
+        return [Prediction(*row) for row in zip(*(x.tolist() for x in self.bounds(architectures)), strict=True)]
+
+    def screen(self, architectures: Sequence[HasGraph]) -> npt.NDArray[np.int8]:
+        """What predictions say, `(len(architectures),)`: 1 within, -1 above, 0 open. Measures and counts nothing."""
+        return self._screened(*self.bounds(architectures))
+
+    def screen_codes(self, space: SearchSpace, codes: IntArray) -> npt.NDArray[np.int8]:
+        """As `screen`, of the networks of a space's codes `(n, columns)`."""
+        return self._screened(*self.bounds_of_codes(space, codes))
+
+    def check(self, architecture: HasGraph) -> Verdict:
+        """The verdict on one architecture, measuring it if the prediction cannot tell."""
+        return self.check_all([architecture])[0]
+
+    def check_all(self, architectures: Sequence[HasGraph]) -> list[Verdict]:
+        """The verdict on each architecture; those that predictions leave open are measured together."""
+        keys = [key_of(one) for one in architectures]
+        latest = self._session.latest
+        new = {key: one for key, one in zip(keys, architectures, strict=True) if key not in latest}
+        said: dict[Key, Verdict] = {}
+        if new:
+            latency, lower, upper = self.bounds(list(new.values()))
+            screened = self._screened(latency, lower, upper)
+            still: list[Key] = []
+            rows = zip(*(x.tolist() for x in (latency, lower, upper, screened)), new, strict=True)
+            for latency_ms, lower_ms, upper_ms, sign, key in rows:
+                said[key] = Verdict(sign > 0, latency_ms, lower_ms, upper_ms, False)
+                if sign:
+                    self._predicted[key] = sign > 0
+                else:
+                    still.append(key)
+            asked = self._ask({key: new[key] for key in still if key not in self._failed})
+            self.counts.undecided += sum(key not in asked for key in still)
+            said |= {key: self._verdict(interval) for key, interval in asked.items()}
+            accepted = sum(one.feasible for one in said.values())
+            self.counts.accepted += accepted
+            self.counts.rejected += len(said) - accepted
+        return [said[key] if key in said else self._verdict(latest[key]) for key in keys]
+
+    def confirm(self, architecture: HasGraph, interval: Interval) -> Verdict:
+        """The verdict of a measurement made elsewhere, such as that of a finalist; predictions that it refutes count."""
+        return self.confirm_all([architecture], [interval])[0]
+
+    def confirm_all(self, architectures: Sequence[HasGraph], intervals: Sequence[Interval]) -> list[Verdict]:
+        """As `confirm`, of several that were measured together."""
+        found = {key_of(a): (a, interval) for a, interval in zip(architectures, intervals, strict=True)}
+        for key, (_, interval) in found.items():
+            # As it was decided then, not as the predictor, corrected by measurements since, would decide now.
+            accepted = self._predicted.pop(key, None)
+            if accepted is not None:
+                self.counts.verified += 1
+                self.counts.false_accepts += accepted and interval.latency_ms > self.budget_ms
+                self.counts.false_rejects += not accepted and interval.latency_ms <= self.budget_ms
+        new = {key: one for key, one in found.items() if key not in self._session.tested}
+        if new:
+            self._learn(new)
+        self._session.latest |= {key: interval for key, (_, interval) in found.items()}
+        return [self._verdict(interval) for interval in intervals]
+
+    def tested(self, architecture: HasGraph) -> Tested | None:
+        """What was predicted of an architecture before it was measured, and what was measured; None before."""
+        found = self._session.tested.get(key_of(architecture))
+        return found[1] if found else None
+
+    def learnt(self) -> list[Learnt]:
+        """What the search measured, in the predictor's milliseconds: samples for the saved predictor."""
+        return self._session.learnt()
+
+    def report(self) -> dict[str, Any]:
+        """Budget, counts, and how predictions compared with what was measured, as JSON."""
+        return {
+            "budget_ms": self.budget_ms,
+            "confidence": self.confidence,
+            **asdict(self.counts),
+            "prediction": self.calibration.report(),
+        }
+
+    def _screened(self, latency: FloatArray, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.int8]:
+        # A reading is accepted by its upper bound: what would not be if it were read at its lowest need not be measured.
+        lowest = (latency - self._reach * (latency - lower)) * (1 + (self._reading_margin or 0.0))
+        within = upper <= self.budget_ms
+        return within.astype(np.int8) - ((lowest > self.budget_ms) & ~within).astype(np.int8)
+
+    def _ask(self, architectures: Mapping[Key, HasGraph]) -> dict[Key, Interval]:
+        """Measured milliseconds of those that there are measurements left for, and learns them."""
+        chosen = list(architectures.items())[: max(0, self.max_measurements - self.counts.measured)]
+        if self._measure_all is None or not chosen:
+            return {}
+        self.counts.measured += len(chosen)
+        found: dict[Key, tuple[HasGraph, Interval]] = {}
+        measured = self._measure_all([one for _, one in chosen])
+        for (key, one), interval in zip(chosen, measured, strict=True):
+            if interval is None:
+                self._failed.add(key)
+            else:
+                found[key] = (one, interval)
+        if found:
+            self._learn(found)
+        return {key: interval for key, (_, interval) in found.items()}
+
+    def _learn(self, found: Mapping[Key, tuple[HasGraph, Interval]]) -> None:
+        self._session.learn(found)
+        margins = [interval.upper_ms / interval.latency_ms - 1 for _, interval in found.values()]
+        self._reading_margin = min(self._reading_margin or math.inf, *margins)
+
+    def _verdict(self, measured: Interval) -> Verdict:
+        feasible = measured.upper_ms <= self.budget_ms
+        return Verdict(feasible, measured.latency_ms, measured.lower_ms, measured.upper_ms, True)

@@ -1,0 +1,1 @@
+"""Distributions over architectures, trained by gradients within a budget."""

@@ -1,0 +1,96 @@
+"""Feasible architectures for training a distribution: drawn, checked, counted and bounded; and gradients among them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from latlas.arrays import FloatArray
+from latlas.errors import InfeasibleBudgetError, UsageError
+from latlas.latency.limits.additive import Codes
+from latlas.search.gradient.distribution import Distribution
+from latlas.search.gradient.sampling import Sampler, Screen
+
+_AT_ONCE = 4096
+
+
+class Unrestricted:
+    """A sampler to which all is feasible; with a screen, rejection."""
+
+    def sample(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
+        """Codes `(count, columns)`."""
+        return distribution.sample(count, rng)
+
+    def log_feasible(self, distribution: Distribution) -> float:
+        """0."""
+        return 0.0
+
+    def log_feasible_gradient(self, distribution: Distribution) -> list[FloatArray]:
+        """Zeros."""
+        return [np.zeros_like(one) for one in distribution.parameters]
+
+
+@dataclass(frozen=True)
+class FeasibleDraws:
+    """Draws of a sampler that pass a screen; `max_draws` bounds how many are looked at for one that does."""
+
+    sampler: Sampler
+    screen: Screen | None = None
+    max_draws: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.max_draws < 1:
+            raise UsageError(f"max_draws is {self.max_draws}; it must be at least 1")
+
+    def one(self, distribution: Distribution, rng: np.random.Generator) -> tuple[Codes, int]:
+        """Codes `(columns,)`, and how many draws that took.
+
+        Raises `InfeasibleBudgetError` where none of `max_draws` passes.
+        """
+        looked_at, count = 0, 1
+        while looked_at < self.max_draws:
+            rows = self.sampler.sample(distribution, min(count, self.max_draws - looked_at), rng)
+            passed = self._passed(rows)
+            if len(passed):
+                return rows[passed[0]], looked_at + int(passed[0]) + 1
+            looked_at, count = looked_at + len(rows), min(4 * count, _AT_ONCE)
+        raise InfeasibleBudgetError(
+            f"none of {self.max_draws} architectures that were drawn is within the budget; raise the budget, "
+            "or sample from the feasible set, which needs a predictor that is a sum over the space's layers"
+        )
+
+    def many(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
+        """Codes `(n, columns)`, n at most `count`: fewer where `max_draws` more than that have not given them."""
+        found: list[Codes] = []
+        left, looked_at = count, 0
+        while left and looked_at < self.max_draws + count:
+            rows = self.sampler.sample(distribution, min(max(left, looked_at), _AT_ONCE), rng)
+            looked_at += len(rows)
+            found.append(rows[self._passed(rows)[:left]])
+            left -= len(found[-1])
+        return np.concatenate(found)
+
+    def _passed(self, rows: Codes) -> npt.NDArray[np.intp]:
+        return np.arange(len(rows)) if self.screen is None else np.flatnonzero(self.screen(rows))
+
+
+def conditional_gradient(distribution: Distribution, gates: Sequence[FloatArray], draws: Codes) -> list[FloatArray]:
+    """The gradient by the parameters of the feasible architectures' expected loss, the loss taken as linear in the gates.
+
+    Equation 4 of ProxylessNAS moves each column by its own probabilities, whatever of it is feasible. What is sampled is
+    `p(a) / P(V)` of the feasible set V, and the gradient of its expected loss is the covariance in V of the loss and of
+    `d log p(a) / d parameters`: TabNAS's correction (arXiv 2204.07615), which takes the mean of the latter off, applied to
+    `sum_l G_l[a_l]` instead of a reward. Without a constraint and for independent columns it is equation 4.
+
+    Args:
+        distribution: What the architectures are drawn from.
+        gates: The loss's gradient by the gates of each column, `(options,)`.
+        draws: Feasible architectures `(n, columns)` of it; the covariance is theirs, without bias. Of fewer than two it is 0.
+    """
+    if len(draws) < 2:
+        return [np.zeros_like(one) for one in distribution.parameters]
+    losses = np.sum([gate[draws[:, column]] for column, gate in enumerate(gates)], axis=0)
+    return distribution.log_prob_gradient(draws, (losses - np.mean(losses)) / (len(draws) - 1))

@@ -1,0 +1,144 @@
+"""A search strategy over a distribution: it suggests what the distribution stands for, and may learn by REINFORCE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from latlas.arrays import FloatArray
+from latlas.errors import UsageError
+from latlas.latency.limits.additive import Additive, Codes
+from latlas.search.gradient.derivation import best_of
+from latlas.search.gradient.distribution import Adam, Distribution
+from latlas.search.gradient.sampling import FeasibleSampler, Sampler
+from latlas.search.gradient.trellis import BINS, Trellis
+from latlas.search.strategies.strategy import Dropped, Evaluation
+from latlas.spaces.space import Architecture, SearchSpace
+
+TEMPERATURES = (1.0, 2.0, 4.0)
+"""A distribution that repeats what was evaluated is made flatter, in the end uniform."""
+
+
+class DistributionStrategy:
+    """Suggests the most probable architectures within a budget, and draws from the distribution given the budget.
+
+    Of the suggestions about `best_share` are the most probable ones (`derivation.py`), first, about `explore_share` are drawn
+    uniformly, the others from the distribution (`feasible_sampling.py`), made flatter where that gives nothing new. What was
+    evaluated, or dropped as outside, is passed over. All are within `budget_ms` by `terms`; without terms, any.
+
+    With `learns` an evaluated quality R moves the distribution by REINFORCE: the gradient is `(R - b) * d log p(a | V)`, where
+    `log p(a | V) = log p(a) - log P(V)` as only what is within the budget is drawn (TabNAS, arXiv 2204.07615), and the
+    baseline b is the moving average of R. Adam takes a step after each `batch` evaluations, however they are told; as they are
+    few, its steps are larger than ProxylessNAS's of 1e-3. A search evaluates an architecture once, so those learnt from are
+    draws without replacement. Without `learns` a distribution that was
+    trained elsewhere is searched.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        rng: np.random.Generator,
+        distribution: Distribution,
+        *,
+        terms: Additive | None = None,
+        budget_ms: float | None = None,
+        learns: bool = True,
+        name: str = "reinforce",
+        learning_rate: float = 0.2,
+        batch: int = 4,
+        baseline_decay: float = 0.9,
+        best_share: float = 0.25,
+        explore_share: float = 0.1,
+        bins: int = BINS,
+    ) -> None:
+        sizes = tuple(len(options) for options in space.choices)
+        if distribution.sizes != sizes or (terms is not None and terms.sizes != sizes):
+            raise UsageError(f"distribution and terms must be of {space.text}, whose layers have {sizes} options")
+        if (terms is None) != (budget_ms is None):
+            raise UsageError("terms and budget_ms are given together, or neither")
+        if best_share < 0 or explore_share < 0 or best_share + explore_share > 1:
+            raise UsageError(
+                f"best_share {best_share} and explore_share {explore_share} must be shares, at most 1 together"
+            )
+        if batch < 1 or not 0 <= baseline_decay < 1 or not learning_rate > 0:
+            raise UsageError(
+                f"batch {batch} must be at least 1, learning_rate {learning_rate} above 0, baseline_decay {baseline_decay} "
+                "at least 0 and below 1"
+            )
+        self.space, self.rng, self.distribution, self.learns, self.name = space, rng, distribution, learns, name
+        self.batch, self.baseline_decay, self.best_share = batch, baseline_decay, best_share
+        self.explore_share = explore_share
+        if terms is None or budget_ms is None:
+            # Everything costs nothing, and one bin holds it.
+            terms, budget_ms, bins = Additive(0.0, [np.zeros(size) for size in sizes]), 0.0, 1
+        self._sampler = FeasibleSampler(terms, budget_ms, bins)
+        self._trellis = Trellis(terms, budget_ms, distribution.unary_pairwise_log()[1], bins)
+        self.adam = Adam(distribution.parameters, learning_rate)
+        self.baseline: float | None = None
+        self.passed_over: set[tuple[int, ...]] = set()
+        self._pending: list[tuple[tuple[int, ...], float]] = []
+
+    def suggest(self, count: int) -> list[Architecture]:
+        """The most probable first, then draws; repeats only where next to all that is within the budget is passed over."""
+        kinds = self.rng.random(count)
+        chosen: dict[tuple[int, ...], None] = {}
+        if wanted := int((kinds < self.best_share).sum()):
+            self._add(chosen, best_of(self._trellis, self.distribution, wanted, self.passed_over), wanted)
+        uniform = int((kinds >= 1 - self.explore_share).sum())
+        for temperature in TEMPERATURES:
+            if (missing := count - uniform - len(chosen)) > 0:
+                self._add(chosen, self._draw(temperature, 2 * missing + 4), missing)
+        repeats: list[list[int]] = []
+        if len(chosen) < count:
+            rows = self._draw(np.inf, 2 * count + 4)
+            self._add(chosen, rows, count - len(chosen))
+            repeats = rows[: count - len(chosen)].tolist()
+        return self.space.decode(np.array([*chosen, *repeats], dtype=np.int64).reshape(count, -1))
+
+    def update(self, completed: Sequence[Evaluation]) -> None:
+        """Remember what was evaluated; with `learns`, learn from it. Baselines teach nothing."""
+        searched = [one for one in completed if not one.architecture.is_baseline]
+        codes = self.space.encode([one.architecture for one in searched]).tolist()
+        for row, one in zip(codes, searched, strict=True):
+            self.passed_over.add(tuple(row))
+            if self.learns:
+                self._learn(tuple(row), one.quality)
+
+    def dropped(self, dropped: Sequence[Dropped]) -> None:
+        """Pass over what the constraint, or the floor, would drop again."""
+        outside = [one.architecture for one in dropped if one.excess_ms > 0 and not one.architecture.is_baseline]
+        self.passed_over.update(map(tuple, self.space.encode(outside).tolist()))
+
+    def _learn(self, row: tuple[int, ...], quality: float) -> None:
+        baseline = quality if self.baseline is None else self.baseline
+        self._pending.append((row, quality - baseline))
+        self.baseline = self.baseline_decay * baseline + (1 - self.baseline_decay) * quality
+        if len(self._pending) == self.batch:
+            rows, advantages = (np.array(part) for part in zip(*self._pending, strict=True))
+            self._pending.clear()
+            self.adam.step(reinforce_gradient(self.distribution, self._sampler, rows, advantages))
+
+    def _draw(self, temperature: float, count: int) -> Codes:
+        return self._sampler.sample(self.distribution.tempered(temperature), count, self.rng)
+
+    def _add(self, chosen: dict[tuple[int, ...], None], rows: Codes, most: int) -> None:
+        """Take in up to `most` rows that are new."""
+        for row in map(tuple, rows.tolist()):
+            if most > 0 and row not in chosen and row not in self.passed_over:
+                chosen[row] = None
+                most -= 1
+
+
+def reinforce_gradient(
+    distribution: Distribution, sampler: Sampler, codes: Codes, advantages: FloatArray
+) -> list[FloatArray]:
+    """The gradient that descends on `-mean(advantages * log p(codes | V))`, in the shapes of the parameters.
+
+    `codes` `(n, columns)` were drawn within the budget, `advantages` `(n,)` are their qualities less a baseline. Without what
+    `sampler` says of `log P(V)` it would be biased to what is within the budget with most weights whatever its quality.
+    """
+    drawn = distribution.log_prob_gradient(codes, advantages)
+    feasible = sampler.log_feasible_gradient(distribution)
+    total = float(advantages.sum())
+    return [-(one - total * other) / len(codes) for one, other in zip(drawn, feasible, strict=True)]

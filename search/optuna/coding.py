@@ -1,0 +1,128 @@
+"""How an architecture is written as the parameters of an Optuna trial, and read back.
+
+Operators have no order, so that most samplers get one categorical parameter a layer. A grid of many layers would have more
+points than can be gone through: it has one parameter a stage then. CMA-ES knows numbers only: it gets a score for each
+operator of each layer, the operator of the largest score is taken. That treats all operators alike, which numbering them would
+not; but a layer of seven operators is seven dimensions, nearly all steps change no operator, and the scores of those that were
+not taken are learnt from nothing. It needs thousands of evaluations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from latlas.errors import UsageError
+from latlas.spaces.space import Architecture, SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+MAX_GRID = 20_000
+"""Points of a grid; Optuna's sampler keeps all of them."""
+
+
+class Coding:
+    """One categorical parameter a layer."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        from optuna.distributions import CategoricalDistribution
+
+        self.space = space
+        self.choices = {f"layer{index:02d}": options for index, options in enumerate(space.choices)}
+        self.distributions: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution(options) for name, options in self.choices.items()
+        }
+
+    def architecture(self, params: Mapping[str, Any]) -> Architecture:
+        """The architecture of a trial's parameters; raises `UsageError` where they are of something else."""
+        if set(params) != set(self.choices) or any(params[name] not in self.choices[name] for name in self.choices):
+            raise UsageError(f"a trial's parameters {dict(params)!r} are no architecture of {self.space.text}")
+        return self.space.architecture([params[name] for name in self.choices])
+
+    def params(self, architecture: Architecture) -> dict[str, Any] | None:
+        """The parameters of an architecture; None where it cannot be written so."""
+        return dict(zip(self.choices, architecture.operators, strict=True))
+
+
+class StageCoding(Coding):
+    """One categorical parameter a stage: an operator throughout it; where a layer lacks it, one that stands in for it."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        from optuna.distributions import CategoricalDistribution
+
+        super().__init__(space)
+        self._stages = space.stage_slices()
+        self.choices = {
+            f"stage{index}": tuple(sorted({name for options in space.choices[stage] for name in options}))
+            for index, stage in enumerate(self._stages)
+        }
+        self.distributions = {name: CategoricalDistribution(options) for name, options in self.choices.items()}
+
+    def architecture(self, params: Mapping[str, Any]) -> Architecture:
+        """As of `Coding`."""
+        if set(params) != set(self.choices) or any(params[name] not in self.choices[name] for name in self.choices):
+            raise UsageError(f"a trial's parameters {dict(params)!r} are no stages of {self.space.text}")
+        parts = zip(self._stages, self.choices, strict=True)
+        return self.space.architecture(
+            [one for stage, name in parts for one in self._filled(stage, name, params[name])]
+        )
+
+    def params(self, architecture: Architecture) -> dict[str, Any] | None:
+        """As of `Coding`: None for an architecture that mixes operators within a stage."""
+        params: dict[str, Any] = {}
+        for stage, (name, options) in zip(self._stages, self.choices.items(), strict=True):
+            found = [one for one in options if self._filled(stage, name, one) == list(architecture.operators[stage])]
+            if not found:
+                return None
+            params[name] = found[0]
+        return params
+
+    def _filled(self, stage: slice, name: str, wanted: str) -> list[str]:
+        place = self.choices[name].index(wanted)
+        return [wanted if wanted in layer else layer[place % len(layer)] for layer in self.space.choices[stage]]
+
+
+class ScoreCoding(Coding):
+    """One number from 0 to 1 for each operator of each layer, the largest of which is taken."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        from optuna.distributions import FloatDistribution
+
+        super().__init__(space)
+        self._names = [
+            [f"layer{index:02d}.{name}" for name in options] if len(options) > 1 else []
+            for index, options in enumerate(space.choices)
+        ]
+        self.distributions = {name: FloatDistribution(0.0, 1.0) for names in self._names for name in names}
+
+    def architecture(self, params: Mapping[str, Any]) -> Architecture:
+        """As of `Coding`."""
+        if set(params) != set(self.distributions) or not all(isinstance(one, float) for one in params.values()):
+            raise UsageError(f"a trial's parameters are no scores of the operators of {self.space.text}")
+        chosen = [max(range(len(names)), key=lambda i: params[names[i]]) if names else 0 for names in self._names]
+        return self.space.architecture([options[i] for options, i in zip(self.space.choices, chosen, strict=True)])
+
+    def params(self, architecture: Architecture) -> dict[str, Any] | None:
+        """As of `Coding`: 1 for what is taken and 0 for the rest."""
+        rows = zip(self._names, self.space.choices, architecture.operators, strict=True)
+        return {
+            name: float(option == taken)
+            for names, options, taken in rows
+            for name, option in zip(names, options, strict=False)
+        }
+
+
+def grid_coding(space: SearchSpace) -> Coding:
+    """The finest coding of a space with at most `MAX_GRID` points: by layers, else by stages; else `UsageError`."""
+    if space.size <= MAX_GRID:
+        return Coding(space)
+    coding, points = StageCoding(space), 1
+    for options in coding.choices.values():
+        points *= len(options)
+    if points > MAX_GRID:
+        raise UsageError(
+            f"a grid over {space.text} has {points} points with one operator a stage, {MAX_GRID} are the most; "
+            "take optuna-random or another strategy"
+        )
+    return coding

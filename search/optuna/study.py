@@ -1,0 +1,198 @@
+"""Optuna's studies for a search: how one is opened, and what its trials say.
+
+Optuna is imported by whoever asks for one: `pip install latlas[optuna]`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import psutil
+
+from latlas.errors import EnvironmentMismatchError, UsageError
+from latlas.search.optuna.coding import Coding, ScoreCoding, grid_coding
+from latlas.search.optuna.samplers import SamplerSetting
+from latlas.search.strategies.strategy import Evaluation, StrategyContext
+from latlas.spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage, RDBStorage
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+
+SQLITE_SECONDS = 60
+"""How long a process waits for another one's writing."""
+
+
+def open_storage(text: str | None) -> BaseStorage | None:
+    """The storage of a text: a database's URL, such as `sqlite:///search.db`, or `journal:` and the path of a file.
+
+    None for one that lives in this process. Raises `UsageError` where it cannot be opened.
+    """
+    if text is None:
+        return None
+    from optuna import storages
+    from optuna.exceptions import OptunaError
+    from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import SQLAlchemyError
+
+    kind, separator, path = text.partition(":")
+    if not separator or not path or kind == "redis":
+        # Optuna's Redis storage unpickles what it finds there.
+        raise UsageError(f"storage {text!r} is not known; write journal:PATH, sqlite:///PATH or another database's URL")
+    try:
+        if kind == "journal":
+            return storages.JournalStorage(JournalFileBackend(path))
+        if not kind.startswith("sqlite"):
+            return storages.RDBStorage(text)
+        storage = storages.RDBStorage(text, engine_kwargs={"connect_args": {"timeout": SQLITE_SECONDS}})
+        _write_ahead(storage)
+        return storage
+    except (OptunaError, SQLAlchemyError, OSError, ImportError, ValueError) as error:
+        raise UsageError(f"storage {text!r} cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """A trial is some twenty transactions: with a write-ahead log these need not wait for the disk, nor readers for writers.
+
+    What a machine that loses its power loses is the last of them, not the file.
+    """
+    from sqlalchemy import event, text
+
+    @event.listens_for(storage.engine, "connect")
+    def connected(connection: Any, record: object) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    with storage.engine.begin() as connection:
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+    storage.engine.dispose()  # connections made before
+
+
+SPACE, CODING, BUDGET, OWNER, ARCHITECTURE, VERDICT, LATENCY = (
+    "latlas_space",
+    "latlas_coding",
+    "latlas_budget_ms",
+    "process",
+    "architecture",
+    "verdict",
+    "latency_ms",
+)
+"""Attributes of a study and of its trials."""
+EVALUATED = "evaluated"
+Directions = tuple[Literal["maximize", "minimize"], ...]
+BUDGETS_DIFFER = 0.05
+"""Studies are of one budget; each process states its own in its machine's milliseconds, which differ by less than this share."""
+ABANDONED = timedelta(hours=6)
+"""A trial that another machine began so long ago is taken to be abandoned."""
+
+
+def require_optuna() -> None:
+    """Raises `UsageError` where Optuna is not installed."""
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError:
+        raise UsageError("this strategy needs Optuna: pip install 'latlas[optuna]'") from None
+
+
+def open_study(setting: SamplerSetting, space: SearchSpace, context: StrategyContext, directions: Directions) -> Study:
+    """The study of a context, begun where there is none, else gone on with.
+
+    Raises `UsageError` without a study's name for a shared storage, and `EnvironmentMismatchError` for a study of another
+    space, budget or coding.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it says each trial otherwise, and so does the loop
+    storage = open_storage(context.storage)
+    if storage is not None and not context.study:
+        raise UsageError(f"storage {context.storage!r} needs the name of the study in it, which all who share it give")
+    study = optuna.create_study(
+        storage=storage,
+        study_name=context.study if storage is not None else None,
+        sampler=setting.sampler,
+        directions=directions,
+        load_if_exists=True,
+    )
+    if storage is None:
+        return study
+    known, mine = study.user_attrs, {SPACE: space.text, CODING: type(setting.coding).__name__}
+    if not known and study.get_trials(deepcopy=False):
+        raise EnvironmentMismatchError(f"study {context.study!r} has trials that are not of Latlas; name another one")
+    for name, value in mine.items():
+        if known.get(name, value) != value:
+            raise EnvironmentMismatchError(
+                f"study {context.study!r} is of {name.removeprefix('latlas_')} {known[name]!r}, not of {value!r}; "
+                "name another one"
+            )
+        if name not in known:
+            study.set_user_attr(name, value)
+    found = tuple(one.name.lower() for one in study.directions)
+    if found != directions:
+        raise EnvironmentMismatchError(
+            f"study {context.study!r} has the objectives {', '.join(found)}, not {', '.join(directions)}; name another one"
+        )
+    if context.budget_ms is not None:
+        budget = known.get(BUDGET)
+        if budget is None:
+            study.set_user_attr(BUDGET, context.budget_ms)
+        elif not isinstance(budget, float) or abs(context.budget_ms / budget - 1) > BUDGETS_DIFFER:
+            raise EnvironmentMismatchError(
+                f"study {context.study!r} is of a budget of {budget} ms, not of {context.budget_ms:.3f}; name another one"
+            )
+    return study
+
+
+def evaluations_of(coding: Coding, trials: list[FrozenTrial]) -> Iterator[Evaluation]:
+    """What was evaluated of a study's trials, by whichever process; trials of anything else are passed over."""
+    for trial in trials:
+        if trial.user_attrs.get(VERDICT) != EVALUATED or not trial.values:
+            continue
+        latency_ms = trial.user_attrs.get(LATENCY)
+        try:
+            architecture = coding.architecture(trial.params)
+        except UsageError:
+            continue
+        known = isinstance(latency_ms, float) and math.isfinite(latency_ms)
+        yield Evaluation(architecture, trial.values[0], latency_ms if known else math.nan)  # type: ignore[arg-type]
+
+
+def shared_evaluations(context: StrategyContext, space: SearchSpace) -> list[Evaluation]:
+    """Everything that the processes of a shared study evaluated, best first; each architecture once.
+
+    Raises `UsageError` where the context names no study that is there.
+    """
+    import optuna
+
+    storage = open_storage(context.storage)
+    if storage is None or not context.study:
+        raise UsageError("the context names no storage and study that processes share")
+    try:
+        study = optuna.load_study(study_name=context.study, storage=storage)
+    except KeyError:
+        raise UsageError(f"{context.storage} has no study {context.study!r}") from None
+    if study.user_attrs.get(SPACE) != space.text:
+        raise EnvironmentMismatchError(f"study {context.study!r} is of {study.user_attrs.get(SPACE)!r}")
+    codings = {kind.__name__: kind for kind in (Coding, ScoreCoding)}
+    kind = codings.get(str(study.user_attrs.get(CODING)))
+    coding = kind(space) if kind is not None else grid_coding(space)
+    found = {one.architecture: one for one in evaluations_of(coding, study.get_trials(deepcopy=False))}
+    return sorted(found.values(), key=lambda one: (-one.quality, str(one.architecture)))
+
+
+def this_process() -> str:
+    """Machine and process, as a trial's attribute says who runs it."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def abandoned(trial: FrozenTrial) -> bool:
+    """Whether who began a trial is no longer there: a process of this machine that has ended, or one of long ago."""
+    machine, _, process = str(trial.user_attrs.get(OWNER, "")).rpartition(":")
+    if machine == platform.node() and process.isdecimal():
+        return not psutil.pid_exists(int(process))
+    return trial.datetime_start is not None and datetime.now() - trial.datetime_start > ABANDONED

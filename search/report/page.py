@@ -1,0 +1,216 @@
+"""The report of a search: one HTML file with the comparison, plots of the candidates, and pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from latlas.latency.limits.limits import share_text
+from latlas.search.report.history import read_history
+from latlas.spaces.cell_drawing import cell_svg
+from latlas.spaces.dpc import cell_of
+from latlas.spaces.text import parse_architecture
+from latlas.supernet.data.dataset import Dataset
+from latlas.supernet.networks.network import Subnet
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+EXAMPLES = 8
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
+
+
+COMPARED: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("latency_ms", "latency, ms (measured)", "{:.3f}".format),
+    ("lower_ms", "interval from, ms", "{:.3f}".format),
+    ("upper_ms", "interval to, ms", "{:.3f}".format),
+    ("miou", "mIoU, %", _percent),
+    ("person_iou", "person IoU, %", _percent),
+    ("boundary_f", "boundary F, %", _percent),
+    ("params", "parameters", "{:,}".format),
+    ("macs", "multiply-adds", "{:,}".format),
+    ("train_steps", "own training steps", "{:,}".format),
+)
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
+table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .9rem; border-bottom: 1px solid #d5dce3 }
+td { text-align: right; font-variant-numeric: tabular-nums } td:first-child, th:first-child { text-align: left }
+img { max-width: 100% } code { word-break: break-all }
+"""
+
+
+def comparison_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Rows `(what, searched, baseline, its rivals...)` as text, names first: what the report and the command line print."""
+    others = [result["baseline"], *result["rivals"]]
+    names = ("", "searched", *(one["architecture"].rsplit("/", 1)[-1] for one in others))
+    return [names, *((label, *(show(one[key]) for one in (result, *others))) for key, label, show in COMPARED)]
+
+
+def write_report(
+    path: Path, result: Mapping[str, Any], history: Path, validation: Dataset, networks: Sequence[Subnet]
+) -> None:
+    """Write the report, of the result, the history's file, and the networks: the winner, the baseline and its rivals, trained."""
+    frame, _ = read_history(history)
+    scored = frame[(frame["phase"] == "search") & frame["quality"].notna()]
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(one)}</td>' for one in row)}</tr>" for row in comparison_rows(result)
+    )
+    constraint = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in result["constraint"].items())
+    environment = result["environment"]
+    within, learnt = share_text(result.get("feasible")), accuracy_text(result.get("accuracy_predictor"))
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Latlas search</title><style>{_STYLE}</style></head><body>
+<h1>Searched within {result["budget_ms"]:.3f} ms</h1>
+{f"<p>Predicted to be within it: {html.escape(within)}.</p>" if within else ""}
+<p><code>{html.escape(result["architecture"])}</code></p>
+<table>{rows}</table>
+<p>{html.escape(environment["cpu_model"])}, OpenVINO {html.escape(environment["openvino_version"])},
+{environment["precision"]}, {environment["threads"]} thread(s). {result["evaluated"]} candidates were evaluated,
+{result["filtered"]} dropped by the constraint ({constraint}),
+{result["unused"]} passed over as they leave too much of the budget.</p>
+{f"<p>{html.escape(learnt)}</p>" if learnt else ""}
+{_cell(result["architecture"])}<h2>Finalists</h2>
+<table><tr><th></th><th>latency, ms</th><th>{result["scored_by"]} mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
+{_finalist_rows(result["finalists"])}</table>
+{_front_table(result)}
+<h2>Candidates</h2><img alt="mIoU as scored against latency" src="{_plot(scored, result)}">
+<h2>Progress</h2><img alt="best mIoU as scored over evaluations" src="{_progress_plot(scored, result)}">
+<h2>Examples</h2><p>Image, mask, searched, baseline{", rivals" if result["rivals"] else ""}.</p>
+<img alt="examples" src="{_data_url(_examples(validation, networks))}">
+</body></html>
+"""
+    path.write_text(page, encoding="utf-8")
+
+
+def _cell(text: str) -> str:
+    """The drawn cell of an architecture that has one, under its heading."""
+    found = cell_of(parse_architecture(text))
+    return "" if found is None else f"<h2>Cell</h2>{cell_svg(*found)}"
+
+
+def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(
+        f"<tr><td><code>{html.escape(one['architecture'])}</code></td><td>{one['latency_ms']:.3f}</td>"
+        f"<td>{_percent(one['supernet_miou'])}</td><td>{one['trial_steps']:,}</td>"
+        f"<td>{_percent(one['trial_miou'])}</td></tr>"
+        for one in finalists
+    )
+
+
+def _front_table(result: Mapping[str, Any]) -> str:
+    """What is on the front, as measured, where one was looked for."""
+    if not result["front"]:
+        return ""
+    rows = "".join(
+        f"<tr><td><code>{html.escape(one['architecture'])}</code></td><td>{one['latency_ms']:.3f}</td>"
+        f"<td>{one['lower_ms']:.3f} to {one['upper_ms']:.3f}</td><td>{_percent(one['supernet_miou'])}</td></tr>"
+        for one in result["front"]
+    )
+    return f"""<h2>Front</h2>
+<p>What no other network beats in both, measured. Its area below the budget is
+{100 * result["front_hypervolume"]:.2f} ms &times; % mIoU.</p>
+<table><tr><th></th><th>latency, ms</th><th>interval</th><th>{result["scored_by"]} mIoU, %</th></tr>
+{rows}</table>"""
+
+
+def _plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
+    """Quality against latency, measured and predicted ones apart, with the budget."""
+    figure, axes = _axes()
+    for measured, marker in ((False, "o"), (True, "s")):
+        some = scored[scored["measured"] == measured]
+        label = f"{'measured' if measured else 'predicted'} latency ({len(some)})"
+        axes.scatter(some["latency_ms"], 100 * some["quality"], s=14, alpha=0.6, marker=marker, label=label)
+    if front := result["front"]:
+        places = [[one["latency_ms"] for one in front], [100 * one["supernet_miou"] for one in front]]
+        axes.step(*places, where="post", linewidth=1.2, label=f"front, measured ({len(front)})")
+    axes.scatter(result["latency_ms"], 100 * result["supernet_miou"], s=90, marker="*", label="winner, as exported")
+    axes.axvline(result["budget_ms"], color="black", linestyle="--", linewidth=1, label="budget")
+    axes.set_xlabel("latency, ms")
+    axes.set_ylabel(f"{result['scored_by']} mIoU, %")
+    axes.legend()
+    return _png(figure)
+
+
+def _progress_plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
+    """The best quality so far, and each candidate's, over the evaluations."""
+    figure, axes = _axes()
+    order = np.arange(1, len(scored) + 1)
+    axes.scatter(order, 100 * scored["quality"], s=10, alpha=0.5, label="candidates")
+    axes.step(order, 100 * scored["quality"].cummax(), where="post", color="black", linewidth=1.2, label="best so far")
+    axes.set_xlabel("evaluations")
+    axes.set_ylabel(f"{result['scored_by']} mIoU, %")
+    axes.legend()
+    return _png(figure)
+
+
+def _axes() -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return _data_url(buffer.getvalue())
+
+
+def _examples(validation: Dataset, networks: Sequence[Subnet]) -> bytes:
+    """A PNG of rows `image | mask | each network's mask over the image`."""
+    count = min(EXAMPLES, len(validation.images))
+    chosen = np.linspace(0, len(validation.images) - 1, count).astype(int)
+    images = validation.images[chosen].float() / 255
+    masks = [validation.masks[chosen].float()]
+    with torch.inference_mode():
+        masks += [network.eval()(images)[:, 0] for network in networks]
+    rows = []
+    for index in range(count):
+        image = images[index].permute(1, 2, 0).numpy()
+        truth = np.repeat(masks[0][index].numpy()[..., None], 3, axis=2)
+        rows.append(np.hstack([image, truth, *(_over(image, mask[index].numpy()) for mask in masks[1:])]))
+    buffer = io.BytesIO()
+    Image.fromarray((np.vstack(rows) * 255).round().astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _over(image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    green = np.array([0.1, 0.75, 0.35], dtype=np.float32)
+    share = mask[..., None]
+    return (image * share + (0.25 * image + 0.75 * green) * (1 - share)).astype(np.float32)
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def accuracy_text(record: Mapping[str, Any] | None) -> str:
+    """What `accuracy_predictor` of a result says, as a sentence; empty for None."""
+    if record is None:
+        return ""
+    if not record["rounds"]:
+        return f"Quality was not predicted: {record['drawn']} networks were too few, or the time was over."
+    rho = record["spearman"]
+    figure = "unknown" if rho["value"] is None else f"{rho['value']:.2f}"
+    if rho["lower"] is not None:
+        figure += f" [{rho['lower']:.2f}, {rho['upper']:.2f}]"
+    return (
+        f"Quality was learnt from {record['samples']} scored networks ({record['kind']}; Spearman {figure} on networks left "
+        f"out), and predicted for {record['asked']:,}; {record['chosen']} of the candidates were chosen by it."
+    )

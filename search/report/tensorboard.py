@@ -1,0 +1,113 @@
+"""What a search does as TensorBoard scalars; an optional extra, `latlas[tensorboard]`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from latlas.errors import UsageError
+from latlas.search.constraint.constraint import LatencyConstraint
+from latlas.search.gradient.training import ArchitectureStep
+from latlas.search.strategies.loop import Candidate, History
+from latlas.supernet.training.train import TrainProgress
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The best candidate so far, and shares of what the constraint has decided.
+
+    `feasible_share` was accepted, `measured_share` was measured for it. `prediction_error` is the mean absolute error of what
+    was predicted of measured architectures before they were, relative; None where there are none.
+    """
+
+    best: Candidate
+    feasible_share: float
+    measured_share: float
+    prediction_error: float | None
+
+    @classmethod
+    def of(cls, history: History, constraint: LatencyConstraint) -> Progress:
+        """That of a history with a candidate at least."""
+        counts = constraint.counts
+        decided = max(1, counts.accepted + counts.rejected)
+        return cls(
+            history.best(),
+            counts.accepted / decided,
+            counts.measured / decided,
+            constraint.calibration.report()["mape"],
+        )
+
+    def line(self) -> str:
+        """As one line."""
+        error = "unknown" if self.prediction_error is None else f"{100 * self.prediction_error:.1f} %"
+        return (
+            f"best {100 * self.best.quality:.2f} % at {self.best.verdict.latency_ms:.2f} ms, "
+            f"{100 * self.feasible_share:.0f} % feasible, {100 * self.measured_share:.0f} % measured, "
+            f"prediction off by {error}"
+        )
+
+
+@dataclass
+class TensorBoard:
+    """Event files of one run in a folder; use it as a context manager.
+
+    A run that goes on writes all its candidates again, and TensorBoard forgets the earlier ones of it. Raises `UsageError`
+    where the package is not installed, or the folder cannot be written.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UsageError(
+                f"--tensorboard needs the package tensorboard ({error}); pip install 'latlas[tensorboard]'"
+            ) from None
+        try:
+            self._writer: Any = SummaryWriter(str(self.folder), purge_step=0)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: cannot be written ({error.strerror}); choose another folder") from None
+
+    def on_candidate(self, history: History, constraint: LatencyConstraint) -> None:
+        """The newest candidate, and where the search stands."""
+        newest, step = history.candidates[-1], len(history.candidates)
+        now = Progress.of(history, constraint)
+        values = {
+            "candidate/quality": newest.quality,
+            "candidate/latency_ms": newest.verdict.latency_ms,
+            "search/best_quality": now.best.quality,
+            "search/best_latency_ms": now.best.verdict.latency_ms,
+            "search/budget_ms": constraint.budget_ms,
+            "search/feasible_share": now.feasible_share,
+            "search/measured_share": now.measured_share,
+            "search/seconds": newest.seconds,
+        }
+        if now.prediction_error is not None:
+            values["search/prediction_error"] = now.prediction_error
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def on_training(self, name: str, progress: TrainProgress) -> None:
+        """The loss of a training under way."""
+        self._writer.add_scalar(f"training/{name}/loss", progress.loss, progress.step)
+
+    def on_architecture_step(self, step: ArchitectureStep) -> None:
+        """The loss of a step of gradient search, and where its distribution stands."""
+        values = {"loss": step.loss, "entropy": step.entropy, "expected_ms": step.expected_ms}
+        if step.weight_loss is not None:
+            values["weight_loss"] = step.weight_loss
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._writer.add_scalar(f"architecture/{name}", value, step.step + 1)
+
+    def __enter__(self) -> TensorBoard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._writer.close()

@@ -1,0 +1,206 @@
+"""What becomes of a trained network: exported to OpenVINO IR, measured as exported, its quality stated."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latlas.errors import LatlasError
+from latlas.files.records import one_line
+from latlas.latency.measuring import campaign
+from latlas.latency.measuring.bench import Network
+from latlas.latency.measuring.interval import Interval
+from latlas.latency.measuring.profile import Setting
+from latlas.latency.measuring.stopwatch import CAMPAIGN_SD
+from latlas.latency.runtime import conversion, model_file, stitching
+from latlas.latency.runtime import plugin as runtime
+from latlas.search.run.campaigns import Campaigns
+from latlas.spaces.space import Architecture
+from latlas.supernet.networks.network import Subnet
+from latlas.supernet.networks.weights_file import save_weights
+
+PARITY_TOLERANCE = 1e-3
+"""Largest difference of a probability between torch and the exported network in f32; seen: 4e-6."""
+INPUT_DESCRIPTION = "RGB image, float32 NCHW, values 0..1"
+OUTPUT_DESCRIPTION = "probability of person, float32 N1HW"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported network: its IR file (weights beside it), and the architecture file."""
+
+    architecture: Architecture
+    model: Path
+    description: Path
+    weights: Path
+
+
+def export(architecture: Architecture, subnet: Subnet, folder: Path, name: str) -> Exported:
+    """Write `<name>.xml` and `.bin`, `<name>.json` and `<name>.safetensors`; the IR is checked against torch.
+
+    The IR's input is `(1, 3, H, W)` RGB in 0..1, its output the probability `(1, classes, H, W)`; both are described,
+    with the architecture, in its runtime information under `latlas`. Raises `LatlasError` where the exported network's
+    output is not torch's.
+    """
+    subnet = subnet.cpu().eval()
+    modules = [conversion.convert(module, node.spec) for module, node in zip(subnet.nodes, subnet.graph, strict=True)]
+    metadata = {
+        "architecture": str(architecture),
+        "hash": architecture.hash,
+        "input": INPUT_DESCRIPTION,
+        "output": OUTPUT_DESCRIPTION,
+    }
+    model = stitching.stitch(subnet.graph, modules, metadata)
+    check_parity(model, subnet)
+    files = Exported(architecture, folder / f"{name}.xml", folder / f"{name}.json", folder / f"{name}.safetensors")
+    model_file.save(model, files.model)
+    files.description.write_text(json.dumps(architecture.to_record(), indent=1) + "\n", encoding="utf-8")
+    save_weights(subnet, files.weights, {"architecture": str(architecture)})
+    return files
+
+
+def check_parity(model: Any, subnet: Subnet) -> float:
+    """The largest difference between the OpenVINO model's and the subnet's probabilities on a seeded random image."""
+    shape = subnet.graph[0].spec.input_shapes[0]
+    image = torch.rand((1, *shape), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = subnet(image).numpy()
+    got = runtime.Compiled(model, runtime.CompileOptions()).infer(image.numpy())
+    difference = float(abs(got - expected).max())
+    if not difference <= PARITY_TOLERANCE:
+        raise LatlasError(f"the exported network differs from torch's by {difference:.2e} in probability; report this")
+    return difference
+
+
+def measure_exported(
+    campaigns: Campaigns, exported: Sequence[Exported], setting: Setting, reference_ms: float
+) -> dict[Architecture, Interval]:
+    """Milliseconds of the exported files at this session's `reference_ms`, measured in turn."""
+    networks = [Network(str(one.architecture), file=str(one.model.resolve())) for one in exported]
+    found = campaigns.measure_all(networks, passes=setting.passes, max_passes=setting.max_passes, seed=setting.seed)
+    return {one.architecture: interval_of(found[str(one.architecture)], reference_ms, setting) for one in exported}
+
+
+def rescaled(
+    intervals: Mapping[Architecture, Interval], anchor: Architecture, before: Interval
+) -> dict[Architecture, Interval]:
+    """The intervals at the machine's speed of when `anchor` was first measured as `before`.
+
+    Between a search and its end lies a training, and another timing process whose reference network lies elsewhere in memory
+    (0.4 %). A network measured both times takes both out; the uncertainty of its two measurements is added to the others'.
+    """
+    after = intervals[anchor]
+    factor = before.latency_ms / after.latency_ms
+    errors = [one.half_ms / one.latency_ms for one in (before, after)]
+    found = {}
+    for architecture, one in intervals.items():
+        latency_ms = one.latency_ms * factor
+        half_ms = latency_ms * math.hypot(one.half_ms / one.latency_ms, *errors)
+        found[architecture] = Interval.around(latency_ms, half_ms)
+    return found | {anchor: before}
+
+
+def averaged(readings: Sequence[Mapping[Architecture, Interval]]) -> dict[Architecture, Interval]:
+    """The mean of several measurements of the same networks; its interval is no narrower than theirs, as they share what
+    they were rescaled by."""
+    found = {}
+    for architecture in readings[0]:
+        intervals = [one[architecture] for one in readings]
+        found[architecture] = Interval.around(
+            fmean(one.latency_ms for one in intervals), fmean(one.half_ms for one in intervals)
+        )
+    return found
+
+
+def interval_of(
+    measured: campaign.Measured, reference_ms: float, setting: Setting, campaign_sd: float = CAMPAIGN_SD
+) -> Interval:
+    """Milliseconds with bounds; raises `LatlasError` where measuring failed."""
+    if not measured.passes:
+        raise LatlasError(f"{measured.label} could not be measured: {measured.reason}")
+    reading = measured.reading(setting.rule, campaign_sd)
+    return Interval(reading.ratio * reference_ms, reading.lower * reference_ms, reading.upper * reference_ms)
+
+
+def calibration_images(images: Tensor, batch_size: int = 16) -> list[Tensor]:
+    """Images `(N, 3, H, W)` uint8 as float batches in 0..1, channels last: what BN is set from."""
+    chosen = images.float().div_(255).contiguous(memory_format=torch.channels_last)
+    return list(chosen.split(batch_size))
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record whole or not at all."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+PACKAGES = ("onnx", "onnxscript")
+
+
+def export_onnx(subnet: Subnet, path: Path, on_note: Callable[[str], None]) -> Path | None:
+    """Write a subnet as ONNX, weights within, whole or not at all; its file.
+
+    Where packages are missing, or torch cannot export it, there is a note and None. Its input `image` is `(1, 3, H, W)` RGB
+    in 0..1, its output `output` the probability. OpenVINO reads the file back, and what it computes is compared with torch's;
+    raises `LatlasError` where it differs.
+    """
+    path.unlink(missing_ok=True)
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        on_note(
+            f"no ONNX is written: {' and '.join(missing)} not installed; pip install 'latlas[onnx]', or say --no-onnx"
+        )
+        return None
+    subnet = subnet.cpu().eval()
+    shape = subnet.graph[0].spec.input_shapes[0]
+    temporary = path.with_name(f".{path.stem}.partial.onnx")
+    try:
+        with _quiet(), torch.no_grad():
+            torch.onnx.export(
+                subnet,
+                (torch.zeros((1, *shape)),),
+                str(temporary),
+                input_names=["image"],
+                output_names=["output"],
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        temporary.unlink(missing_ok=True)
+        on_note(f"no ONNX is written: torch cannot export this network: {one_line(str(error), 300)}")
+        return None
+    try:
+        check_parity(model_file.read(temporary), subnet)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's words on what does not concern the user: that torchvision is absent, what torch will deprecate."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=DeprecationWarning)
+            warnings.simplefilter("ignore", category=FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,161 @@
+"""What a run got from outside its seeded code, in order: scores, measurements, trainings' outcomes, the clock's word.
+
+A search is seeded code and what the world tells it. So a killed run goes on by running the same code again and telling it
+the same: each question has a kind and a key, and as long as the journal has answers they are taken from there; the next
+question is the world's again. Whatever a strategy keeps in memory is then as it was, and no strategy has to save itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from latlas.errors import FileFormatError, LatlasError
+from latlas.files import signals as interrupt
+from latlas.files.journal import Journal
+from latlas.files.records import canonical_json, one_line, parse_json
+
+T = TypeVar("T")
+
+ANEW = "or --force to begin anew"
+_STOP = "stop"
+
+
+class RunJournal:
+    """The journal of a run: `ask` answers from it while it has answers, then from outside, and keeps what it is told.
+
+    Args:
+        path: the file, made if it is not there; the last line of a killed run may be broken.
+        header: what the run was asked for, JSON. A run of another header is refused.
+
+    Raises what `Journal` raises.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "journal.jsonl"
+        >>> with RunJournal(path, {"seed": 0}) as journal:
+        ...     journal.ask("score", "m3/m3", lambda: 0.5, float)
+        0.5
+        >>> with RunJournal(path, {"seed": 0}) as journal:
+        ...     journal.ask("score", "m3/m3", lambda: 1 / 0, float), journal.replaying
+        (0.5, False)
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, object]) -> None:
+        self._journal = Journal(path, {"run": "search", **header}, begin_again=ANEW)
+        self._records = self._journal.records
+        self._next = 0
+        self._seconds = 0.0
+        self._since = time.monotonic()
+        self._stopped: set[str] = set()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._journal.path
+
+    @property
+    def recorded(self) -> int:
+        """How many answers there were when the run began; 0 for a new one."""
+        return len(self._records)
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the next answer is there already."""
+        return self._next < len(self._records)
+
+    @property
+    def next_kind(self) -> str | None:
+        """Of which question the next answer is, None where there is none."""
+        return str(self._records[self._next].get("kind")) if self.replaying else None
+
+    def seconds(self) -> float:
+        """How long the run has taken, all its parts together, without what killed ones did after their last answer."""
+        return self._seconds + (0.0 if self.replaying else time.monotonic() - self._since)
+
+    def ask(self, kind: str, key: object, answer: Callable[[], Any], read: Callable[[Any], T]) -> T:
+        """The answer to a question: what `read` makes of the journal's, or of what `answer()` gives.
+
+        What `answer` gives is JSON, and on the disk when this returns; `read` has it as the journal would give it back.
+
+        Args:
+            kind: of the question, such as `score`.
+            key: what it is about, a text or a list; a journal that has another question here is of other code.
+            answer: asks the world. Ctrl-C is taken before it, not in the middle of writing.
+            read: of the answer, checked: it raises `ValueError` for what no answer of this kind is.
+
+        Raises:
+            FileFormatError: The journal has another question here, or a broken answer.
+        """
+        if self.replaying:
+            value = self._take(kind, key)["value"]
+        else:
+            interrupt.check()
+            value = answer()
+            self._append({"kind": kind, "key": key, "value": value})
+            value = parse_json(canonical_json(value), kind)
+        try:
+            return read(value)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            if isinstance(error, LatlasError) and not isinstance(error, FileFormatError):
+                raise
+            broken = one_line(f"{type(error).__name__}: {error}", 160)
+            raise FileFormatError(f"{self.path}: a broken {kind}: {broken}; say --force to begin anew") from None
+
+    def over(self, what: str, limit_s: float | None, since_s: float) -> bool:
+        """Whether more than `limit_s` seconds have passed since the run was at `since_s`, for a part `what` of the run.
+
+        That it was so is recorded: a run that goes on stops where it stopped. Once true it stays so.
+        """
+        if what in self._stopped or limit_s is None:
+            return what in self._stopped
+        if self.replaying:
+            if self.next_kind != _STOP:
+                return False
+            self._take(_STOP, what)
+        elif self.seconds() - since_s <= limit_s:
+            return False
+        else:
+            self._append({"kind": _STOP, "key": what, "value": None})
+        self._stopped.add(what)
+        return True
+
+    def _append(self, record: dict[str, object]) -> None:
+        self._journal.append({**record, "seconds": round(self.seconds(), 3)})
+
+    def _take(self, kind: str, key: object) -> dict[str, Any]:
+        record = self._records[self._next]
+        if (record.get("kind"), record.get("key")) != (kind, key) or "value" not in record:
+            found = one_line(f"{record.get('kind')} of {record.get('key')}", 160)
+            raise FileFormatError(
+                f"{self.path}, answer {self._next + 1}, is {found}, where this run asks for "
+                f"{one_line(f'{kind} of {key}', 160)}: another version of Latlas or of its libraries began it, or another "
+                "kind of CPU; go on with those, or say --force to begin anew"
+            )
+        seconds = record.get("seconds")
+        if not isinstance(seconds, float | int) or not self._seconds <= seconds < float("inf"):
+            raise FileFormatError(
+                f"{self.path}, answer {self._next + 1}: {seconds!r} seconds, which cannot be; say --force to begin anew"
+            )
+        self._next += 1
+        self._seconds = float(seconds)
+        self._since = time.monotonic()
+        return record
+
+    def __enter__(self) -> RunJournal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._journal.close()
+
+
+def share(value: object) -> float:
+    """A recorded quality; raises `ValueError` for what none is."""
+    if not isinstance(value, float | int) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is no quality from 0 to 1")
+    return float(value)

@@ -1,0 +1,185 @@
+"""Candidates scored by the proxy task: a frozen backbone, its features in a cache, cells trained on them for some steps.
+
+In place of a supernet's shared weights; the paper is arXiv 1809.04184, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latlas.errors import DivergedError, UsageError
+from latlas.files import signals as interrupt
+from latlas.latency.machine.environment import latlas_version
+from latlas.search.run.config import SearchConfig
+from latlas.search.run.journal import RunJournal, share
+from latlas.search.run.rungs import Rungs, rungs_of
+from latlas.search.strategies.loop import History
+from latlas.search.strategies.names import TRAINED_STRATEGIES
+from latlas.spaces.space import Architecture, SearchSpace
+from latlas.supernet.backbone.backbone_file import load_backbone
+from latlas.supernet.backbone.cell_training import CellTraining, ProxyData
+from latlas.supernet.backbone.cut import Backbone, cut_of
+from latlas.supernet.backbone.feature_cache import FeatureCache
+from latlas.supernet.backbone.features import FeaturePlan, Features, layout_of
+from latlas.supernet.data.augment import Augmentation
+from latlas.supernet.data.batches import fitting_size
+from latlas.supernet.data.dataset import Dataset, weights_sha256
+from latlas.supernet.networks.network import Subnet
+from latlas.supernet.training.train import TrainConfig, training_device
+
+KIND = "proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """How candidates are trained on features: `steps`, with all else as finalists are.
+
+    `copies` augmented views of each training image are kept. `pruner` is one of `proxy_rungs.PRUNERS`. With `from_nothing`
+    finalists, winner and baselines are trained from nothing; else the backbone's weights are where they begin, and are
+    trained on.
+    """
+
+    steps: int = 300
+    copies: int = 2
+    pruner: str = "none"
+    from_nothing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UsageError(f"the proxy task's steps are {self.steps}; there must be at least 1")
+        rungs_of(self.steps, self.pruner)
+
+
+@dataclass(frozen=True)
+class ProxyTask:
+    """What a search scores candidates by: a space, a trained backbone of it, and where features are kept."""
+
+    space: SearchSpace
+    backbone: Backbone
+    cache: FeatureCache
+    config: ProxyConfig
+
+    @classmethod
+    def load(
+        cls, path: Path, space: SearchSpace, calibration: list[torch.Tensor], cache: FeatureCache, config: ProxyConfig
+    ) -> ProxyTask:
+        """With the backbone of a file; see `load_backbone`, which says what is raised too. The space must have one."""
+        return cls(space, load_backbone(path, cut_of(space), calibration), cache, config)
+
+    def identity(self) -> dict[str, Any]:
+        """What of it decides a search's result, as JSON."""
+        return {"backbone": weights_sha256(self.backbone), "proxy": asdict(self.config)}
+
+    def require_fitting(self, config: SearchConfig, scored: Dataset, unscored: Dataset, calibrating: Dataset) -> None:
+        """Raises `UsageError` for a search that this cannot score, and where features are larger than the cache may be."""
+        if config.inherit:
+            raise UsageError(
+                "--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway"
+            )
+        if config.strategy in TRAINED_STRATEGIES:
+            raise UsageError(
+                f"strategy {config.strategy!r} trains on a supernet's weights; with a backbone take another one"
+            )
+        if config.accuracy_predictor and self.config.pruner != "none":
+            raise UsageError("an accuracy predictor learns from scores of equal steps; take the pruner none with it")
+        if not len(unscored):
+            raise UsageError("there are too few images to train cells on some and to score them on others")
+        fitting_size(self.space.cover()[0].graph(), scored, None, None, "training images")
+        augmented = FeaturePlan(Augmentation(), self.config.copies)
+        sets = ((unscored, augmented), (scored, FeaturePlan()), (calibrating, FeaturePlan()))
+        sizes = [layout_of(self.backbone, images, plan).size_bytes.values() for images, plan in sets]
+        self.cache.require_room(sum(map(sum, sizes)))
+
+    def fresh(self, architecture: Architecture, seed: int) -> Subnet:
+        """A whole network as its training begins."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            graph = architecture.graph()
+            return Subnet(graph) if self.config.from_nothing else self.backbone.network(graph)
+
+
+class ProxyScorer:
+    """Scores of one run: each answer is in its journal, features are computed when the first is asked for.
+
+    Args:
+        train: As finalists are trained, for the proxy's steps.
+        scored, unscored, calibrating: Images of which quality is, that cells are trained on, of which statistics are.
+        on_note: Told what takes long, and what fails.
+    """
+
+    def __init__(
+        self,
+        task: ProxyTask,
+        journal: RunJournal,
+        train: TrainConfig,
+        augmentation: Augmentation | None,
+        scored: Dataset,
+        unscored: Dataset,
+        calibrating: Dataset,
+        on_note: Callable[[str], None],
+    ) -> None:
+        self.task, self.journal, self.on_note = task, journal, on_note
+        self.train = replace(train, steps=task.config.steps, height=None, width=None, ema_decay=None)
+        self.rungs = Rungs(task.config.steps, task.config.pruner)
+        self.pruned = set[Architecture]()
+        augmented = FeaturePlan(augmentation, task.config.copies if augmentation else 1, train.seed)
+        self._sets = ((unscored, augmented), (scored, FeaturePlan()), (calibrating, FeaturePlan()))
+        self._data: ProxyData | None = None
+
+    @property
+    def data(self) -> ProxyData:
+        """The features, computed now where they are not in the cache."""
+        if self._data is None:
+            training, scored, calibrating = (self._features(*one) for one in self._sets)
+            self._data = ProxyData(self.task.backbone.cut, training, scored, calibrating)
+        return self._data
+
+    def score(self, architecture: Architecture) -> float:
+        """mIoU, 0..1, where its training ended; 0 where it diverged."""
+        training: list[CellTraining] = []
+
+        def reach(steps: int) -> float | None:
+            def answer() -> float | None:
+                if not training:
+                    training.append(CellTraining(architecture.graph(), self.data, self.train))
+                try:
+                    return training[0].advance(steps, interrupt.check).miou()
+                except DivergedError as error:
+                    self.on_note(f"a candidate is scored 0: {error}")
+                    return None
+
+            return self.journal.ask(KIND, [str(architecture), steps], answer, _share_or_none)
+
+        found = self.rungs.climb(reach)
+        if found.pruned:
+            self.pruned.add(architecture)
+        return found.miou
+
+    def settled(self, history: History) -> History:
+        """The history without what was stopped early: its score is of fewer steps. All of it where nothing is left then."""
+        whole = [one for one in history.candidates if one.architecture not in self.pruned]
+        return replace(history, candidates=whole) if whole else history
+
+    def _features(self, images: Dataset, plan: FeaturePlan) -> Features:
+        told: list[int] = []
+
+        def on_progress(done: int, total: int) -> None:
+            interrupt.check()
+            if not told:
+                self.on_note(f"computing the backbone's features of {total} images into {self.task.cache.folder}")
+            told.append(done)
+
+        device = training_device(self.train.device)
+        try:
+            return self.task.cache.features(self.task.backbone.to(device), images, plan, latlas_version(), on_progress)
+        finally:
+            self.task.backbone.cpu()
+
+
+def _share_or_none(value: object) -> float | None:
+    return None if value is None else share(value)

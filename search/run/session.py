@@ -1,0 +1,208 @@
+"""The measuring side of a search: what it is measured with, its anchors and budget, and the test of the finalists."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from latlas.errors import InfeasibleBudgetError, LatlasError
+from latlas.files.lock import timing_lock
+from latlas.latency.fitting.anchors import Anchored
+from latlas.latency.limits.limits import limits_of
+from latlas.latency.machine.environment import Environment, require_same
+from latlas.latency.measuring.bench import network_of_graph
+from latlas.latency.measuring.interval import SESSION_SD, Interval
+from latlas.latency.measuring.profile import Setting
+from latlas.latency.measuring.stopwatch import CAMPAIGN_SD
+from latlas.latency.predictor.predictor_file import SavedPredictor
+from latlas.latency.runtime.conversion import OperatorLibrary
+from latlas.search.constraint.constraint import HasGraph, LatencyConstraint, Verdict
+from latlas.search.constraint.verify import select
+from latlas.search.run.campaigns import Campaigns
+from latlas.search.run.export import interval_of
+from latlas.search.strategies.loop import Candidate, History
+from latlas.spaces.space import Architecture
+
+log = logging.getLogger(__name__)
+
+SLOWEST_SESSION = 0.5
+"""No session is taken to run at less than this share of another's milliseconds: what needs that is refused unmeasured."""
+UNANCHORED_ERROR = 0.02
+"""Relative standard error of a session's scale by the reference alone."""
+LEAST_CHANCE = 0.1
+"""Of being accepted, below which an architecture that predictions leave open is not worth measuring."""
+DIFFERENT_SHARE = 0.25
+"""Finalists differ from each other in at least this share of their layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The measuring side of one search: every latency in it is at one reference latency, and at the speed of the session's
+    first campaign where subnets are known (`anchored`) that tell how much another one shifts."""
+
+    campaigns: Campaigns
+    library: OperatorLibrary
+    setting: Setting
+    environment: Environment
+    anchored: Anchored | None = None
+
+    @property
+    def reference_ms(self) -> float:
+        """The reference's latency in this session."""
+        return self.environment.session_reference_ms
+
+    def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval | None]:
+        """Milliseconds of each in so many passes, measured in turn; None of one that could not be compiled or timed."""
+        with timing_lock():  # converting takes all cores, which another's measurement would feel
+            networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
+        found = self.campaigns.measure_all(
+            networks,
+            passes=passes,
+            max_passes=max(passes, self.setting.max_passes),
+            repeat_noisy=False,
+            along=self.anchored.networks if self.anchored else (),
+            seed=self.setting.seed,
+        )
+        shift, error = self.anchored.shift(found) if self.anchored else (1.0, 0.0)
+        campaign_sd = SESSION_SD if self.anchored else CAMPAIGN_SD
+        return [
+            interval_of(found[str(a)], self.reference_ms, self.setting, campaign_sd).over(shift, error)
+            if found[str(a)].passes
+            else None
+            for a in architectures
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """What a search's latencies lie between: the baseline and the fastest network, measured, and the slowest, predicted."""
+
+    baseline: Interval
+    fastest: Interval
+    fastest_architecture: Architecture
+    slowest_ms: float
+
+
+def open_session(
+    saved: SavedPredictor,
+    campaigns: Campaigns,
+    library: OperatorLibrary,
+    setting: Setting,
+    baseline: Architecture,
+    budget_ms: float | None,
+    confidence: float,
+    max_measurements: int,
+    on_note: Callable[[str], None],
+) -> tuple[LatencyConstraint, Session, Anchors]:
+    """The constraint, session and anchors of this search; raises `InfeasibleBudgetError` for an impossible budget."""
+    space = baseline.space
+    predictor = saved.predictor
+    limits = limits_of(predictor, space, confidence)
+    fastest = limits.fastest
+    if budget_ms is not None and SLOWEST_SESSION * limits.fastest_ms.lower_ms > budget_ms:
+        raise InfeasibleBudgetError(
+            f"no network of {space.text} comes near {budget_ms:.3f} ms: the fastest, {fastest}, is predicted to take "
+            f"{limits.fastest_ms.latency_ms:.3f} ms, the slowest {limits.slowest_ms.latency_ms:.3f} ms; "
+            "raise the budget, or search a leaner space"
+        )
+    on_note("measuring the baseline, the fastest network of the space, and some that the predictor knows")
+    with timing_lock():
+        known = Anchored(saved, library.describe)
+        ends = [network_of_graph(str(a), library.describe(a.graph())) for a in dict.fromkeys([baseline, fastest])]
+    found = campaigns.measure_all(
+        [*ends, *known.networks], passes=setting.careful_passes, max_passes=setting.max_passes, seed=setting.seed
+    )
+    environment = campaigns.environment
+    reference_ms = environment.session_reference_ms
+    require_same(saved.environment, environment, "search with this predictor here")
+    # A predictor of an earlier version names no subnets: then the reference alone tells.
+    scale, scale_error = reference_ms / saved.environment.session_reference_ms, UNANCHORED_ERROR
+    anchored = known if any(found[one.label].passes for one in known.networks) else None
+    if anchored:
+        scale, scale_error = anchored.open(found, reference_ms, setting.rule)
+    if abs(math.log(scale)) > 0.05:
+        log.warning(
+            "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",
+            scale,
+        )
+    anchors = Anchors(
+        baseline=interval_of(found[str(baseline)], reference_ms, setting),
+        fastest=interval_of(found[str(fastest)], reference_ms, setting),
+        fastest_architecture=fastest,
+        slowest_ms=limits.slowest_ms.latency_ms * scale,
+    )
+    if budget_ms is None:
+        budget_ms = anchors.baseline.latency_ms
+    if anchors.fastest.lower_ms > budget_ms:
+        raise InfeasibleBudgetError(
+            f"no network of {space.text} is within {budget_ms:.3f} ms on this machine: the fastest, {fastest}, takes "
+            f"{anchors.fastest.latency_ms:.3f} ms (measured), the slowest {anchors.slowest_ms:.3f} ms (predicted); "
+            "raise the budget, or search a leaner space"
+        )
+    session = Session(campaigns, library, setting, environment, anchored)
+    constraint = LatencyConstraint(
+        predictor,
+        budget_ms,
+        measure_all=lambda architectures: session.measure(architectures, setting.passes),
+        confidence=confidence,
+        max_measurements=max_measurements,
+        least_chance=LEAST_CHANCE,
+        scale=scale,
+        scale_error=scale_error,
+    )
+    constraint.confirm(fastest, anchors.fastest)
+    on_note(f"budget {budget_ms:.3f} ms; fastest {anchors.fastest.latency_ms:.3f} ms")
+    return constraint, session, anchors
+
+
+def elect(
+    history: History,
+    constraint: LatencyConstraint,
+    session: Session,
+    at_once: int,
+    on_note: Callable[[str], None],
+) -> list[Candidate]:
+    """The finalists that are surely within the budget when measured anew, best first; where there are none, those ranked after
+    them. See `verify.select`."""
+    ranked = spread(history.ranked(), at_once)
+    by_architecture = {one.architecture: one for one in ranked}
+
+    def measure(architectures: Sequence[Architecture]) -> list[Interval | None]:
+        on_note(f"measuring {len(architectures)} finalists")
+        return session.measure(architectures, session.setting.careful_passes)
+
+    within = select(constraint, list(by_architecture), at_once, measure)
+    if within:
+        return [
+            replace(
+                by_architecture[one.architecture],
+                verdict=Verdict(True, one.interval.latency_ms, one.interval.lower_ms, one.interval.upper_ms, True),
+            )
+            for one in within
+        ]
+    raise LatlasError(
+        f"none of the {len(ranked)} candidates held {constraint.budget_ms:.3f} ms when measured; "
+        "raise the budget a little, or measure on a quieter machine"
+    )
+
+
+def spread(ranked: Sequence[Candidate], count: int) -> list[Candidate]:
+    """The same candidates, `count` that differ from each other first, in their order; then the others in theirs.
+
+    What a search ranks best are mutants of one network, which a supernet's error ranks high together: to train two of them
+    is to ask the same question twice. Two differ where at least `DIFFERENT_SHARE` of their layers do.
+    """
+    first: list[Candidate] = []
+    for one in ranked:
+        if len(first) == count:
+            break
+        if all(_different(one.architecture, other.architecture) for other in first):
+            first.append(one)
+    return first + [one for one in ranked if one not in first]
+
+
+def _different(one: Architecture, other: Architecture) -> bool:
+    layers = list(zip(one.operators, other.operators, strict=True))
+    return sum(a != b for a, b in layers) >= DIFFERENT_SHARE * len(layers)

@@ -1,0 +1,1 @@
+"""Strategies that suggest and learn, and the loop that asks them."""

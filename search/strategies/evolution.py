@@ -1,0 +1,92 @@
+"""Evolution: children of the best architectures so far, by mutation and by crossover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from latlas.errors import UsageError
+from latlas.search.strategies.strategy import Evaluation
+from latlas.search.strategies.variation import best_seen, crossover, mutant, pick, unknown
+from latlas.spaces.sampling import draw
+from latlas.spaces.space import Architecture, SearchSpace
+
+ONCE_FOR_ALL: dict[str, Any] = {
+    "population": 100,
+    "parent_share": 0.25,
+    "mutation_rate": 0.1,
+    "mutant_share": 0.5,
+    "stage_share": 0.0,
+}
+"""The numbers of Once-for-All (arXiv 1908.09791), for searches of thousands of evaluations; its generations are 500."""
+
+
+@dataclass
+class Evolution:
+    """Elitist evolution after Once-for-All: half mutants, half crossover, of the best that were seen.
+
+    `population` random architectures come first, then children of the best `parent_share` of the population. A mutant
+    changes each gene with `mutation_rate`, at least one; `mutant_share` of the children are mutants. `stage_share` of the
+    children change by stages: a mutant has one operator throughout one of its stages, a crossover takes whole stages from its
+    parents. No child is one that was evaluated: without that, the children of a converged population are their parents.
+
+    Once-for-All carries its parents into the next generation, so they are the best ever seen, as here; here they are chosen
+    anew with every update, not once a generation.
+    """
+
+    space: SearchSpace
+    rng: np.random.Generator
+    population: int = 32
+    parent_share: float = 0.25
+    mutation_rate: float = 0.1
+    mutant_share: float = 0.5
+    stage_share: float = 0.33
+    name: str = "evolution"
+    _elite: dict[Architecture, float] = field(default_factory=dict)
+    _known: set[Architecture] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        shares = (self.parent_share, self.mutation_rate)
+        open_shares = (self.mutant_share, self.stage_share)
+        if (
+            self.population < 2
+            or not all(0 < share <= 1 for share in shares)
+            or not all(0 <= share <= 1 for share in open_shares)
+        ):
+            raise UsageError(
+                f"population is {self.population}, parent_share {self.parent_share}, mutation_rate {self.mutation_rate}, "
+                f"mutant_share {self.mutant_share}, stage_share {self.stage_share}; at least 2, and shares up to 1, "
+                "of which only the last two may be 0"
+            )
+
+    def suggest(self, count: int) -> list[Architecture]:
+        """Draws of `draw` until the first population is evaluated, then children of the best.
+
+        One in four of the first draws mutates what there is: where the budget is so tight that draws never hold
+        it, the population grows from the one architecture that does.
+        """
+        elite = list(self._elite)
+        make = self._child if len(elite) >= self.population else self._first
+        return unknown(lambda: make(elite), lambda: draw(self.space, self.rng), count, self._known)
+
+    def update(self, completed: Sequence[Evaluation]) -> None:
+        """Keep the best `population` seen."""
+        self._known |= {one.architecture for one in completed}
+        self._elite = best_seen(self._elite, completed, self.population)
+
+    def _first(self, elite: Sequence[Architecture]) -> Architecture:
+        if elite and self.rng.random() < 0.25:
+            return self._mutant(pick(elite, self.rng))
+        return draw(self.space, self.rng)
+
+    def _child(self, elite: Sequence[Architecture]) -> Architecture:
+        parents = elite[: max(2, round(self.population * self.parent_share))]
+        if self.rng.random() < self.mutant_share:
+            return self._mutant(pick(parents, self.rng))
+        return crossover(self.space, pick(parents, self.rng), pick(parents, self.rng), self.rng, self.stage_share)
+
+    def _mutant(self, parent: Architecture) -> Architecture:
+        return mutant(self.space, parent, self.rng, self.mutation_rate, self.stage_share)

@@ -1,0 +1,71 @@
+"""Random search: draws spread over a space's latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from latlas.errors import UsageError
+from latlas.search.strategies.strategy import Evaluation
+from latlas.search.strategies.variation import best_seen, mutant, pick, unknown
+from latlas.spaces.sampling import draw
+from latlas.spaces.space import Architecture, SearchSpace
+
+
+@dataclass
+class NearBest:
+    """Uniform draws, and a `near_share` of draws near the best seen.
+
+    Near is with each gene of one of the `best` best drawn anew at `mutation_rate`, at least one. The paper gives neither the
+    share nor what near is.
+    """
+
+    space: SearchSpace
+    rng: np.random.Generator
+    near_share: float = 0.5
+    best: int = 5
+    mutation_rate: float = 0.1
+    name: str = "near_best"
+    _best: dict[Architecture, float] = field(default_factory=dict)
+    _known: set[Architecture] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.near_share <= 1 or not 0 < self.mutation_rate <= 1 or self.best < 1:
+            raise UsageError(
+                f"near_share is {self.near_share}, mutation_rate {self.mutation_rate}, best {self.best}; shares from 0 to 1, "
+                "the rate above 0, and at least 1 of the best"
+            )
+
+    def suggest(self, count: int) -> list[Architecture]:
+        """Different architectures that were not evaluated yet, near the best or uniform."""
+        best = list(self._best)
+
+        def make() -> Architecture:
+            if best and self.rng.random() < self.near_share:
+                return mutant(self.space, pick(best, self.rng), self.rng, self.mutation_rate)
+            return self.space.random(self.rng)
+
+        return unknown(make, lambda: self.space.random(self.rng), count, self._known)
+
+    def update(self, completed: Sequence[Evaluation]) -> None:
+        """Keep the `best` best seen."""
+        self._known |= {one.architecture for one in completed}
+        self._best = best_seen(self._best, completed, self.best)
+
+
+@dataclass
+class RandomSearch:
+    """Random architectures, spread over the space's latencies."""
+
+    space: SearchSpace
+    rng: np.random.Generator
+    name: str = "random"
+
+    def suggest(self, count: int) -> list[Architecture]:
+        """Draws of `draw`."""
+        return [draw(self.space, self.rng) for _ in range(count)]
+
+    def update(self, completed: Sequence[Evaluation]) -> None:
+        """Nothing to learn."""

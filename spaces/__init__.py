@@ -1,0 +1,1 @@
+"""Search spaces and architectures as plain data, without torch."""

@@ -1,0 +1,192 @@
+"""Operators as data: `OpSpec`, the one table key, and what is known of each kind without torch.
+
+Adding an operator is one `register_kind` in `chain_ops` or `cell_ops` (shapes, multiply-adds, parameters, validity) and one
+`supernet/operators/build.py` (its torch module). A test holds the two registries equal.
+
+Conventions. A shape is `(channels, height, width)`, batch left out. `macs` counts one multiply-add of a convolution or
+matrix product as one; element-wise work, pooling, interpolation and batch normalisation (which folds into the
+convolution) count none. `params` counts what `sum(p.numel() for p in module.parameters())` counts, so the two
+parameters a channel of each batch normalisation are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+
+from latlas.errors import UnknownOperatorError, UsageError
+from latlas.files.records import one_line
+
+FOREIGN = "foreign"
+MAX_LABEL = 200
+Shape = tuple[int, int, int]
+ACTIVATIONS = ("none", "relu", "hswish", "sigmoid", "softmax")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OpSpec:
+    """One operator at one place: its kind and every field that changes the compiled kernel.
+
+    `height` and `width` are those of the first input. Fields a kind does not use keep their defaults, so that equal
+    operators are equal keys. `hidden_channels` is the expanded width of `mbconv` and the branch width of `aspp`;
+    `squeeze_channels` is the width inside squeeze-and-excite, 0 for none; `scale` the factor of upsampling. `label` is what
+    no number says: what another project calls an operator that we cannot build, whose kind is `foreign`, or the two rates of
+    an `atrous` and the grid of a `pyramid`, such as `6x21`; empty for all others.
+    """
+
+    kind: str
+    in_channels: int
+    out_channels: int
+    height: int
+    width: int
+    stride: int = 1
+    kernel_size: int = 1
+    hidden_channels: int = 0
+    squeeze_channels: int = 0
+    dilation: int = 1
+    scale: int = 1
+    activation: str = "none"
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        known = kind_of(self.kind)
+        if not isinstance(self.label, str) or self.label != one_line(self.label, MAX_LABEL):
+            raise UsageError(f"{self.kind}: label is {one_line(repr(self.label), 80)}; it must be a short line of text")
+        for name in ("in_channels", "out_channels", "height", "width", "stride", "kernel_size", "dilation", "scale"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise UsageError(f"{self.kind}: {name} is {value!r}; it must be a whole number of at least 1")
+        for name in ("hidden_channels", "squeeze_channels"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 0:
+                raise UsageError(f"{self.kind}: {name} is {value!r}; it must be a whole number of at least 0")
+        if self.activation not in ACTIVATIONS:
+            raise UsageError(f"{self.kind}: activation is {self.activation!r}; known: {', '.join(ACTIVATIONS)}")
+        if self.kernel_size % 2 == 0:
+            raise UsageError(f"{self.kind}: kernel_size is {self.kernel_size}; it must be odd")
+        problem = known.problem(self)
+        if not problem and self.label and not known.labelled:
+            having = ", ".join(sorted(kind.name for kind in _KINDS.values() if kind.labelled))
+            problem = f"label is {self.label!r}; only {having} have one"
+        if problem:
+            raise UsageError(f"{self.kind} {self.in_channels}->{self.out_channels} stride {self.stride}: {problem}")
+
+    @property
+    def name(self) -> str:
+        """The operator without its place, as people say it: `mbconv_k3`, `shuffle`."""
+        return f"{self.kind}_k{self.kernel_size}" if kind_of(self.kind).has_kernel else self.kind
+
+    def __str__(self) -> str:
+        """One line for messages: `mbconv_k3 16->24 s2 at 128x128 (hidden 96, squeeze 24, relu)`."""
+        name = f"{self.kind} {self.label}" if self.label else self.name
+        extra = [
+            f"{label} {value}"
+            for label, value, default in (
+                ("hidden", self.hidden_channels, 0),
+                ("squeeze", self.squeeze_channels, 0),
+                ("dilation", self.dilation, 1),
+                ("scale", self.scale, 1),
+            )
+            if value != default
+        ] + ([self.activation] if self.activation != "none" else [])
+        stride = f" s{self.stride}" if self.stride != 1 else ""
+        tail = f" ({', '.join(extra)})" if extra else ""
+        return f"{name} {self.in_channels}->{self.out_channels}{stride} at {self.height}x{self.width}{tail}"
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """Shapes `(channels, height, width)` of its inputs, in order."""
+        return kind_of(self.kind).input_shapes(self)
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape `(channels, height, width)` of its output."""
+        return (self.out_channels, *self.output_size)
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Height and width of the output; padding keeps the size, so only stride and scale change it."""
+        return (-(-self.height // self.stride) * self.scale, -(-self.width // self.stride) * self.scale)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one inference at batch 1 (convention in the module's docstring)."""
+        return kind_of(self.kind).macs(self)
+
+    @property
+    def params(self) -> int:
+        """Parameters, batch normalisation's included."""
+        return kind_of(self.kind).params(self)
+
+    def to_record(self) -> dict[str, int | str]:
+        """Every field by name; `OpSpec.from_record` reads it back."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, object]) -> OpSpec:
+        """The spec of a record; raises `UsageError` for unknown or missing fields or impossible values."""
+        unknown = sorted(set(record) - set(SPEC_FIELDS))
+        missing = [name for name in ("kind", "in_channels", "out_channels", "height", "width") if name not in record]
+        if unknown or missing:
+            raise UsageError(f"operator record {record!r}: unknown fields {unknown}, missing fields {missing}")
+        return cls(**record)  # type: ignore[arg-type]  # __post_init__ checks each value's type
+
+
+SPEC_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(OpSpec))
+
+
+def one_input(spec: OpSpec) -> tuple[Shape, ...]:
+    """The shape of the only input."""
+    return ((spec.in_channels, spec.height, spec.width),)
+
+
+def _no_problem(spec: OpSpec) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is known of one kind of operator without building it.
+
+    `problem(spec)` is an empty string where the spec is possible, else why not. `gives_zeros` and `adds` are what a
+    compiler knows of it: its output is zeros whatever it reads; it is the plain sum of its inputs. `labelled` kinds have a label.
+    """
+
+    name: str
+    macs: Callable[[OpSpec], int]
+    params: Callable[[OpSpec], int]
+    has_kernel: bool = False
+    input_shapes: Callable[[OpSpec], tuple[Shape, ...]] = one_input
+    problem: Callable[[OpSpec], str] = _no_problem
+    gives_zeros: bool = False
+    adds: bool = False
+    labelled: bool = False
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def register_kind(kind: Kind) -> None:
+    """Add a kind of operator; raises `UsageError` if the name is taken."""
+    if kind.name in _KINDS:
+        raise UsageError(f"operator kind {kind.name!r} is registered already")
+    _KINDS[kind.name] = kind
+
+
+def kind_of(name: str) -> Kind:
+    """The registered kind of that name; raises `UnknownOperatorError`."""
+    try:
+        return _KINDS[name]
+    except (KeyError, TypeError):
+        raise UnknownOperatorError(f"unknown operator kind {name!r}; known: {', '.join(sorted(_KINDS))}") from None
+
+
+def kinds() -> tuple[str, ...]:
+    """Names of all registered kinds, sorted."""
+    return tuple(sorted(_KINDS))
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """The nearest multiple of `divisor`, at least `divisor` and never below 0.9 of the value (MobileNet's rule)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded

@@ -1,0 +1,44 @@
+"""Places in a network, and the operators that are a choice there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from latlas.spaces.operators.spec import OpSpec
+
+FIXED_KINDS = ("conv", "aspp", "concat", "upsample_add", "dwsep", "head", "probability")
+"""Kinds that a network has whatever is searched: stem, laterals, ASPP or a cell's concatenation, decoder, head."""
+
+
+class Place(NamedTuple):
+    """Where operators stand in for each other: the input's size, the channels, the stride."""
+
+    height: int
+    width: int
+    in_channels: int
+    out_channels: int
+    stride: int
+
+    def __str__(self) -> str:
+        stride = f" s{self.stride}" if self.stride != 1 else ""
+        return f"{self.in_channels}->{self.out_channels}{stride} at {self.height}x{self.width}"
+
+
+def place_of(spec: OpSpec) -> Place:
+    """The place of an operator."""
+    return Place(spec.height, spec.width, spec.in_channels, spec.out_channels, spec.stride)
+
+
+def choices(specs: Iterable[OpSpec]) -> dict[Place, tuple[OpSpec, ...]]:
+    """The operators at each place where there is a choice, in a network's order: from large to small, few channels first.
+
+    Fixed operators, and those that are the only one at their place, are left out.
+    """
+    found: dict[Place, list[OpSpec]] = defaultdict(list)
+    for spec in sorted(specs):
+        if spec.kind not in FIXED_KINDS:
+            found[place_of(spec)].append(spec)
+    order = sorted(found, key=lambda place: (-place.height * place.width, place[2:], place))
+    return {place: tuple(found[place]) for place in order if len(found[place]) > 1}

@@ -1,0 +1,310 @@
+"""The `portrait` space after DeepLabv3+, and MobileNetV3 as a baseline in the same macro.
+
+    image -> stem S2 -> searchable chain S4, S8, S16, S32 -> ASPP -> decoder that adds encoder features -> head
+
+Each decoder step enlarges by two, adds a 1x1 of the encoder's feature at that stride, and refines with a separable
+convolution; the head classifies at S4 and enlarges by four.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from latlas.errors import UsageError
+from latlas.spaces.cell import (
+    MAX_BRANCHES,
+    Branch,
+    CellPlace,
+    branches_of,
+    canonical,
+    cell_choices,
+    cell_operators,
+    cover_cells,
+    names_of,
+    no_template,
+    read_cell,
+    spread_cell,
+    write_cell,
+)
+from latlas.spaces.codes import Template
+from latlas.spaces.graph import Graph, Node, check_graph
+from latlas.spaces.macro import append_decoder, encoder_features, encoder_nodes, portrait_stem
+from latlas.spaces.operators.spec import OpSpec, make_divisible
+from latlas.spaces.space import Architecture, SearchSpace
+from latlas.spaces.text import register_space
+
+SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
+NARROW_OPERATORS = ("narrow_k3", "narrow_k5")
+
+# kernel, expanded channels, out channels, squeeze-and-excite, activation, stride (Howard et al. 2019, tables 1 and 2).
+_Block = tuple[int, int, int, bool, str, int]
+MOBILENETV3: dict[str, tuple[_Block, ...]] = {
+    "mobilenetv3_large": (
+        (3, 16, 16, False, "relu", 1),
+        (3, 64, 24, False, "relu", 2),
+        (3, 72, 24, False, "relu", 1),
+        (5, 72, 40, True, "relu", 2),
+        (5, 120, 40, True, "relu", 1),
+        (5, 120, 40, True, "relu", 1),
+        (3, 240, 80, False, "hswish", 2),
+        (3, 200, 80, False, "hswish", 1),
+        (3, 184, 80, False, "hswish", 1),
+        (3, 184, 80, False, "hswish", 1),
+        (3, 480, 112, True, "hswish", 1),
+        (3, 672, 112, True, "hswish", 1),
+        (5, 672, 160, True, "hswish", 2),
+        (5, 960, 160, True, "hswish", 1),
+        (5, 960, 160, True, "hswish", 1),
+    ),
+    "mobilenetv3_small": (
+        (3, 16, 16, True, "relu", 2),
+        (3, 72, 24, False, "relu", 2),
+        (3, 88, 24, False, "relu", 1),
+        (5, 96, 40, True, "hswish", 2),
+        (5, 240, 40, True, "hswish", 1),
+        (5, 240, 40, True, "hswish", 1),
+        (5, 120, 48, True, "hswish", 1),
+        (5, 144, 48, True, "hswish", 1),
+        (5, 288, 96, True, "hswish", 2),
+        (5, 576, 96, True, "hswish", 1),
+        (5, 576, 96, True, "hswish", 1),
+    ),
+}
+_BASELINE = re.compile(r"(mobilenetv3_large|mobilenetv3_small)(?:_x(\d(?:\.\d{1,3})?))?")
+
+
+@register_space
+@dataclass(frozen=True)
+class PortraitSpace(SearchSpace):
+    """Seven operators in 14 layers at the default widths; every size is a field.
+
+    With `cell` a Dense Prediction Cell of so many branches (`dpc_cell`), each `aspp_channels` wide, takes ASPP's place and is
+    searched along with the chain; baselines keep ASPP. `widths` and `depths` are the channels and searchable layers of S4, S8,
+    S16 and S32. `operators` are those of the seven that a layer may have. `skip` adds the identity where a layer keeps its
+    shape, `narrow_ratio` adds `narrow_k3` and `narrow_k5`, the same block as `mbconv` with that expansion instead of
+    `expand_ratio`. `num_classes` of 1 is person or not, with a sigmoid.
+    """
+
+    name: ClassVar[str] = "portrait"
+    codes: ClassVar[dict[str, str]] = {
+        "mbconv_k3": "m3",
+        "mbconv_k5": "m5",
+        "dilconv_k3": "d3",
+        "dilconv_k5": "d5",
+        "sepconv_k3": "s3",
+        "sepconv_k5": "s5",
+        "shuffle": "sh",
+        "skip": "id",
+        "narrow_k3": "n3",
+        "narrow_k5": "n5",
+    }
+
+    height: int = 256
+    width: int = 256
+    stem_channels: int = 16
+    widths: tuple[int, ...] = (24, 40, 80, 160)
+    depths: tuple[int, ...] = (2, 4, 4, 4)
+    expand_ratio: int = 6
+    skip: bool = False
+    aspp_channels: int = 64
+    aspp_dilation: int = 2
+    decoder_channels: int = 32
+    num_classes: int = 1
+    narrow_ratio: int = 0
+    cell: int = 0
+    operators: tuple[str, ...] = SPACE_OPERATORS
+
+    def __post_init__(self) -> None:
+        for field in ("height", "width"):
+            value = getattr(self, field)
+            if value < 32 or value % 32:
+                raise UsageError(f"{field} is {value}; portrait needs a multiple of 32, for five halvings")
+        if len(self.widths) != 4 or len(self.depths) != 4:
+            raise UsageError(f"widths {self.widths} and depths {self.depths} must each have four values, S4 to S32")
+        for field in ("stem_channels", "expand_ratio", "aspp_channels", "aspp_dilation", "decoder_channels"):
+            if getattr(self, field) < 1:
+                raise UsageError(f"{field} is {getattr(self, field)}; it must be at least 1")
+        if max(*self.depths, *self.widths, self.height, self.width, self.decoder_channels, self.aspp_channels) > 8192:
+            raise UsageError("a size of the space is above 8192; that is no network for a CPU")
+        if max(self.depths) > 64:
+            raise UsageError(f"depths are {self.depths}; at most 64 layers a stage")
+        if min(self.depths) < 1 or self.num_classes < 1:
+            raise UsageError(f"depths {self.depths} and num_classes {self.num_classes} must be at least 1")
+        if self.narrow_ratio < 0 or self.narrow_ratio == self.expand_ratio:
+            raise UsageError(
+                f"narrow_ratio is {self.narrow_ratio}; it must be 0 for none, or another than expand_ratio"
+            )
+        unknown = [name for name in self.operators if name not in SPACE_OPERATORS]
+        if unknown or not self.operators or len(set(self.operators)) < len(self.operators):
+            raise UsageError(
+                f"operators are {'.'.join(self.operators) or 'none'}; give each once, of {'.'.join(SPACE_OPERATORS)}"
+            )
+        if any(width < 4 or width % 4 for width in self.widths):
+            raise UsageError(f"widths are {self.widths}; shuffle needs multiples of 4")
+        if not 0 <= self.cell <= MAX_BRANCHES:
+            raise UsageError(f"cell is {self.cell}; it must be 0 to {MAX_BRANCHES} branches, 0 for ASPP")
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        return (*self.depths, *(2,) * self.cell)
+
+    @cached_property
+    def choices(self) -> tuple[tuple[str, ...], ...]:  # made once: a cell's are long
+        first = (*self.operators, *NARROW_OPERATORS) if self.narrow_ratio else self.operators
+        keeps = (*first, "skip") if self.skip else first
+        chain = tuple(keeps if layer else first for depth in self.depths for layer in range(depth))
+        return (*chain, *cell_choices(self.cell, cell_operators()))
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        return tuple(MOBILENETV3)
+
+    def is_baseline(self, name: str) -> bool:
+        return _BASELINE.fullmatch(name) is not None
+
+    @property
+    def cell_place(self) -> CellPlace:
+        """Where a cell is, and how wide."""
+        return CellPlace(
+            self.widths[-1], self.aspp_channels, self.decoder_channels, self.height // 32, self.width // 32, 32
+        )
+
+    def branches_of(self, operators: tuple[str, ...]) -> tuple[Branch, ...]:
+        """The cell's branches of an architecture's operators."""
+        return branches_of(operators[sum(self.depths) :])
+
+    def graph(self, operators: tuple[str, ...]) -> Graph:
+        searched = self.cell and not (len(operators) == 1 and self.is_baseline(operators[0]))
+        return self._macro(*self.encoder(operators), self.branches_of(operators) if searched else ())
+
+    def encoder(self, operators: tuple[str, ...]) -> tuple[int, list[OpSpec]]:
+        """The stem's channels and the blocks behind it, of a searchable architecture or a baseline."""
+        if len(operators) == 1 and self.is_baseline(operators[0]):
+            return self._mobilenetv3(operators[0])
+        return self.stem_channels, self._chain(operators)
+
+    def _chain(self, operators: tuple[str, ...]) -> list[OpSpec]:
+        specs: list[OpSpec] = []
+        channels, stride_total = self.stem_channels, 2
+        names = iter(operators)
+        for out_channels, depth in zip(self.widths, self.depths, strict=True):
+            for layer in range(depth):
+                stride = 2 if layer == 0 else 1
+                size = self.height // stride_total, self.width // stride_total
+                place = (channels, out_channels, *size, stride)
+                channels, stride_total = out_channels, stride_total * stride
+                specs.append(self._operator(next(names), place, "hswish" if stride_total >= 16 else "relu"))
+        return specs
+
+    def _operator(self, name: str, place: tuple[int, int, int, int, int], activation: str) -> OpSpec:
+        """The spec of an operator at `(in_channels, out_channels, height, width, stride)`."""
+        kind, _, kernel = name.partition("_k")
+        kernel_size = int(kernel or 1)
+        if kind in ("mbconv", "narrow"):
+            hidden = place[0] * (self.expand_ratio if kind == "mbconv" else self.narrow_ratio)
+            squeeze = make_divisible(hidden / 4)
+            return OpSpec(
+                "mbconv",
+                *place,
+                kernel_size,
+                hidden_channels=hidden,
+                squeeze_channels=squeeze,
+                activation=activation,
+            )
+        return OpSpec(kind, *place, kernel_size, dilation=2 if kind == "dilconv" else 1)
+
+    def _mobilenetv3(self, name: str) -> tuple[int, list[OpSpec]]:
+        match = _BASELINE.fullmatch(name)
+        assert match is not None
+        multiplier = float(match[2] or 1)
+        if multiplier == 0:
+            raise UsageError(f"{name}: a width multiplier must be above 0")
+        specs: list[OpSpec] = []
+        stem = channels = make_divisible(16 * multiplier)
+        stride_total = 2
+        for kernel, expanded, out, squeeze, activation, stride in MOBILENETV3[match[1]]:
+            hidden, out_channels = make_divisible(expanded * multiplier), make_divisible(out * multiplier)
+            spec = OpSpec(
+                "mbconv",
+                channels,
+                out_channels,
+                self.height // stride_total,
+                self.width // stride_total,
+                stride,
+                kernel,
+                hidden_channels=hidden,
+                squeeze_channels=make_divisible(hidden / 4) if squeeze else 0,
+                activation=activation,
+            )
+            specs.append(spec)
+            channels, stride_total = out_channels, stride_total * stride
+        return stem, specs
+
+    def _macro(self, stem_channels: int, blocks: list[OpSpec], branches: tuple[Branch, ...]) -> Graph:
+        nodes = encoder_nodes(portrait_stem(self.height, self.width, stem_channels), blocks)
+        encoder = encoder_features(nodes, self.height)
+        if branches:
+            self.cell_place.append(nodes, branches, len(nodes) - 1)
+        else:
+            aspp = OpSpec(
+                "aspp",
+                nodes[-1].spec.out_channels,
+                self.decoder_channels,
+                *nodes[-1].spec.output_size,
+                hidden_channels=self.aspp_channels,
+                dilation=self.aspp_dilation,
+            )
+            nodes.append(Node(aspp, (len(nodes) - 1,)))
+        append_decoder(nodes, encoder, self.height, self.decoder_channels, self.num_classes)
+        graph = tuple(nodes)
+        check_graph(graph)
+        return graph
+
+    def write(self, operators: tuple[str, ...]) -> str:
+        codes = [self.codes[name] for name in operators[: sum(self.depths)]]
+        stages = self.stage_slices()[: len(self.depths)]
+        cell = [write_cell(self.branches_of(operators))] if self.cell else []
+        return "/".join([*("-".join(codes[stage]) for stage in stages), *cell])
+
+    def read(self, body: str) -> tuple[str, ...]:
+        chain, separator, cell = body.partition("/F:") if self.cell else (body, "", "")
+        return (*super().read(chain), *(names_of(read_cell(f"F:{cell}")) if separator else ()))
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        if not self.cell or architecture.is_baseline:
+            return architecture
+        own = architecture.operators
+        return self.architecture((*own[: sum(self.depths)], *names_of(canonical(self.branches_of(own)))))
+
+    def template(self) -> Template:
+        if self.cell:
+            raise no_template(self.text)
+        return super().template()
+
+    def searchable_nodes(self) -> list[int | None]:
+        if not self.cell:
+            return super().searchable_nodes()
+        layers, nodes = sum(self.depths), len(self.architecture([options[0] for options in self.choices]).graph())
+        cell = {1 + layers + branch: layers + 2 * branch + 1 for branch in range(self.cell)}
+        return [index - 1 if 0 < index <= layers else cell.get(index) for index in range(nodes)]
+
+    def random_by_stage(self, rng: np.random.Generator) -> Architecture:
+        drawn = super().random_by_stage(rng)
+        if not self.cell:
+            return drawn
+        cell = spread_cell(self.cell, self.choices[-1], rng)
+        return self.architecture((*drawn.operators[: sum(self.depths)], *names_of(cell)))
+
+    def cover(self) -> list[Architecture]:
+        if not self.cell:
+            return super().cover()
+        chain = self.choices[: sum(self.depths)]
+        return [
+            self.architecture((*(options[k % len(options)] for options in chain), *names_of(cell)))
+            for k, cell in enumerate(cover_cells(self.cell, self.choices[-1]))
+        ]

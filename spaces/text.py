@@ -1,0 +1,107 @@
+"""Spaces and architectures as text and JSON: what registers a space under its name, and what reads one from outside."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from latlas.errors import FileFormatError, UnknownSpaceError, UsageError
+from latlas.spaces.space import Architecture, SearchSpace
+
+JSON_LIMIT_BYTES = 1_000_000
+
+_SPACES: dict[str, type[SearchSpace]] = {}
+
+
+def register_space(space: type[SearchSpace]) -> type[SearchSpace]:
+    """Class decorator that makes a space known by its name."""
+    _SPACES[space.name] = space
+    return space
+
+
+def space_names() -> tuple[str, ...]:
+    """Names of all known spaces."""
+    return tuple(sorted(_SPACES))
+
+
+def parse_space(text: str) -> SearchSpace:
+    """The space of a text such as `portrait` or `portrait:resolution=192x256,decoder_channels=24`.
+
+    `resolution=N` or `HxW` stands for height and width. Raises `UnknownSpaceError` or `UsageError`.
+    """
+    name, _, settings = text.partition(":")
+    if name not in _SPACES:
+        raise UnknownSpaceError(f"unknown space {name!r}; known: {', '.join(space_names())}")
+    kind = _SPACES[name]
+    defaults = {field.name: field.default for field in fields(kind)}
+    values: dict[str, Any] = {}
+    for setting in settings.split(",") if settings else ():
+        key, equals, value = setting.partition("=")
+        if key == "resolution" and equals:
+            height, _, width = value.partition("x")
+            values |= {"height": _parse(height, 0, setting), "width": _parse(width or height, 0, setting)}
+        elif key in defaults and equals:
+            values[key] = _parse(value, defaults[key], setting)
+        else:
+            raise UsageError(f"space setting {setting!r} is not known; {name} has resolution, {', '.join(defaults)}")
+    return kind(**values)
+
+
+def _parse(value: str, default: object, setting: str) -> object:
+    try:
+        if isinstance(default, tuple):
+            return tuple(type(default[0])(part) for part in value.split("."))
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[value.lower()]
+        return type(default)(value)  # type: ignore[call-arg]  # fields of the subclass
+    except (ValueError, KeyError):
+        raise UsageError(f"space setting {setting!r}: {value!r} is not such as {default!r}") from None
+
+
+def parse_architecture(text: str, space: SearchSpace | None = None) -> Architecture:
+    """The architecture of its text form; without a space in front it is of `space`."""
+    head, slash, body = text.strip().partition("/")
+    if slash and head.partition(":")[0] in _SPACES:
+        named = parse_space(head)
+        if space is not None and named != space:
+            raise UsageError(f"architecture {text!r} is of {named.text}, not of {space.text}")
+        space = named
+    else:
+        body = text.strip()
+        space = space or next((kind() for _, kind in sorted(_SPACES.items()) if kind().recognises(body)), None)
+        if space is None:
+            raise UsageError(f"architecture {text!r} names no space; write portrait/..., or give the space")
+    if space.is_baseline(body):
+        return space.baseline(body)
+    return space.architecture(space.read(body))
+
+
+def architecture_from_record(record: object, origin: str = "architecture") -> Architecture:
+    """The architecture of a `to_record` record; raises `FileFormatError` where the record is not one."""
+    if not isinstance(record, dict) or not isinstance(record.get("space"), str):
+        raise FileFormatError(f"{origin}: not an architecture; it needs a 'space' and 'operators'")
+    operators = record.get("operators")
+    if not isinstance(operators, list) or not all(isinstance(name, str) for name in operators):
+        raise FileFormatError(f"{origin}: 'operators' is {operators!r}; it must be a list of operator names")
+    architecture = parse_space(record["space"]).architecture(operators)
+    if record.get("hash", architecture.hash) != architecture.hash:
+        raise FileFormatError(
+            f"{origin}: hash {record['hash']} is recorded, the graph's is {architecture.hash}; "
+            "the space has changed since, or the file was edited"
+        )
+    return architecture
+
+
+def read_architecture(path: Path) -> Architecture:
+    """The architecture in a JSON file."""
+    try:
+        if path.stat().st_size > JSON_LIMIT_BYTES:
+            raise FileFormatError(f"{path}: larger than {JSON_LIMIT_BYTES} bytes; not an architecture file")
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise FileFormatError(f"{path}: not JSON") from None
+    return architecture_from_record(record, str(path))

@@ -1,0 +1,107 @@
+"""A trained backbone from a file: of a subnet, such as a search's `winner.safetensors`, of a supernet's checkpoint, or
+EfficientNet-Lite0's ImageNet weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from latlas.errors import EnvironmentMismatchError
+from latlas.spaces.graph import Graph, Node
+from latlas.spaces.lite0 import lite0_encoder
+from latlas.spaces.macro import encoder_nodes
+from latlas.supernet.backbone.cut import Backbone, Cut
+from latlas.supernet.backbone.lite0 import is_torch_file, load_lite0, weights_file
+from latlas.supernet.networks.network import Supernet
+from latlas.supernet.networks.weights_file import file_kind, load_subnet, load_supernet
+from latlas.supernet.operators.build import build_operator
+
+_OF_PLACE = ("height", "width", "stride", "dilation")
+"""Fields of a spec that change no weight: a chain trained at another output stride or size has the same."""
+
+
+def backbone_kind(path: Path) -> str:
+    """`supernet`, `subnet` or `lite0`, what the file of a backbone, or `imagenet`, is; errors as `load_backbone`."""
+    path = weights_file(path)
+    return "lite0" if is_torch_file(path) else file_kind(path)
+
+
+def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
+    """The nodes before a cut, with the weights that the file's network has at the same nodes.
+
+    `imagenet` in place of a path is EfficientNet-Lite0's published weights, where their package is installed.
+
+    They may differ in size, stride and dilation, as of a chain that was trained at another output stride. Then, and where
+    the weights were shared, batch statistics are taken from the `calibration` images, float batches `(N, 3, H, W)` in 0..1;
+    else they stay as they are.
+
+    Raises:
+        UsageError: The file cannot be read.
+        FileFormatError: It is broken or holds neither a subnet nor a supernet.
+        EnvironmentMismatchError: Its network has another operator at one of the nodes, which the message names.
+    """
+    kind, path = backbone_kind(path), weights_file(path)
+    if kind == "lite0":
+        return _lite0(path, cut, calibration)
+    if kind == "supernet":
+        supernet = load_supernet(path)
+        modules = [_shared(supernet, index, node, path) for index, node in enumerate(cut.prefix)]
+        return Backbone(cut, modules).recalibrated(calibration)
+    subnet = load_subnet(path)
+    modules = []
+    for index, node in enumerate(cut.prefix):
+        if index >= len(subnet.graph) or _weights_of(subnet.graph[index]) != _weights_of(node):
+            found = subnet.graph[index].spec if index < len(subnet.graph) else "nothing"
+            raise EnvironmentMismatchError(
+                f"{path}: node {index} is {found}, the space's backbone has {node.spec} there; name a network of that "
+                "backbone, or a space of this network's"
+            )
+        modules.append(_moved(subnet.nodes[index], node))
+    backbone = Backbone(cut, modules)
+    return backbone if _same(cut.prefix, subnet.graph) else backbone.recalibrated(calibration)
+
+
+def _lite0(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
+    first = cut.prefix[0].spec
+    stem, blocks = lite0_encoder(first.height, first.width)
+    chain = encoder_nodes(stem, blocks)
+    weights = [(index, _weights_of(node)) for index, node in enumerate(chain)]
+    if weights != [(index, _weights_of(node)) for index, node in enumerate(cut.prefix)]:
+        raise EnvironmentMismatchError(
+            f"{path}: EfficientNet-Lite0's weights, and the space's backbone begins with {first}; "
+            "name weights of that backbone, or a space with backbone=efficientnet_lite0"
+        )
+    backbone = Backbone(cut, load_lite0(path, cut.prefix))
+    return backbone if _same(cut.prefix, tuple(chain)) else backbone.recalibrated(calibration)
+
+
+def _same(prefix: Graph, graph: Graph) -> bool:
+    """Whether a network computes the same at the prefix's nodes, at whatever size."""
+    return all(
+        (one.spec.stride, one.spec.dilation) == (other.spec.stride, other.spec.dilation)
+        for one, other in zip(prefix, graph, strict=False)
+    )
+
+
+def _shared(supernet: Supernet, index: int, node: Node, path: Path) -> nn.Module:
+    try:
+        return _moved(supernet.operator(index, node.spec), node)
+    except (KeyError, RuntimeError):  # no such operator there; one of other channels
+        raise EnvironmentMismatchError(
+            f"{path}: the supernet of {supernet.space.text} has no {node.spec} at node {index}, as the backbone has; "
+            "name a supernet of that backbone's space"
+        ) from None
+
+
+def _moved(module: nn.Module, node: Node) -> nn.Module:
+    """A copy of a module at the stride and dilation of a node."""
+    built = build_operator(node.spec)
+    built.load_state_dict(module.state_dict())
+    return built
+
+
+def _weights_of(node: Node) -> tuple[object, ...]:
+    record = {name: value for name, value in node.spec.to_record().items() if name not in _OF_PLACE}
+    return node.inputs, record

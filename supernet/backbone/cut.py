@@ -1,0 +1,139 @@
+"""Networks cut in two: a backbone that all of a space have in common, frozen, and the rest, which reads its features.
+
+A Dense Prediction Cell is compared with others on one trained backbone (Chen et al. 2018, arXiv 1809.04184, section 3.3):
+the features at the cut are the same for all of them, and are computed once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from latlas.errors import UsageError
+from latlas.spaces.graph import INPUT, Graph, Node, graph_hash
+from latlas.spaces.space import SearchSpace
+from latlas.supernet.networks.network import Subnet, logits_graph
+from latlas.supernet.networks.recalibrate import renew_statistics
+from latlas.supernet.operators.build import build_operator
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where networks are cut: the nodes that all begin with, and those of them that nodes behind read, in order."""
+
+    prefix: Graph
+    taps: tuple[int, ...]
+
+    def require(self, graph: Graph) -> None:
+        """Raises `UsageError` for a graph that does not begin with the prefix, or reads anything else of it."""
+        if graph[: len(self.prefix)] != self.prefix:
+            raise UsageError(f"network {graph_hash(graph)} does not begin with the backbone {graph_hash(self.prefix)}")
+        other = _read_of(graph, len(self.prefix)) - set(self.taps)
+        if other:
+            raise UsageError(f"network {graph_hash(graph)} reads nodes {sorted(other)} of the backbone, not of the cut")
+
+
+def common_cut(graphs: Iterable[Graph]) -> Cut:
+    """The cut behind the longest run of leading nodes that all graphs have, each with the same spec and inputs.
+
+    What feeds such a node is before it, and so equal too. Raises `UsageError` where the graphs have no node in common, where
+    one has nothing behind them, or where the image itself is read behind them.
+    """
+    graphs = list(graphs)
+    if not graphs:
+        raise UsageError("no graphs were given to cut; at least one is needed")
+    first, length = graphs[0], len(graphs[0])
+    for graph in graphs:
+        length = min(length, len(graph))
+        length = next((i for i in range(length) if graph[i] != first[i]), length)
+    if not length:
+        raise UsageError("the networks have no first node in common; there is no backbone to freeze")
+    if any(len(logits_graph(graph)) <= length for graph in graphs):
+        raise UsageError("a network has nothing behind what all have in common; there is nothing to train")
+    taps = set[int]().union(*(_read_of(graph, length) for graph in graphs))
+    if INPUT in taps:
+        raise UsageError("a node behind the common ones reads the image; its features alone do not feed the rest")
+    return Cut(first[:length], tuple(sorted(taps)))
+
+
+def cut_of(space: SearchSpace) -> Cut:
+    """The cut of all of a space's networks, its baselines too; raises `UsageError` where they have nothing in common."""
+    return common_cut([*(one.graph() for one in space.cover()), *(space.baseline(n).graph() for n in space.baselines)])
+
+
+def _read_of(graph: Graph, length: int) -> set[int]:
+    return {source for node in graph[length:] for source in node.inputs if source < length}
+
+
+class Backbone(nn.Module):
+    """The nodes before a cut with trained weights: frozen, always in inference mode.
+
+    `forward` gives the features `(N, C, H, W)` at the cut's taps of images `(N, 3, H, W)` in 0..1.
+    """
+
+    def __init__(self, cut: Cut, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.cut = cut
+        self.nodes = nn.ModuleList(modules)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Backbone:
+        """It stays in inference mode."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        outputs = list(_run(enumerate(self.cut.prefix), self.nodes, {INPUT: images}))
+        return tuple(outputs[tap] for tap in self.cut.taps)
+
+    def recalibrated(self, batches: Iterable[Tensor]) -> Backbone:
+        """The same, its batch statistics taken anew: those of a supernet, or of another output stride, are of other networks."""
+
+        def passes() -> Iterator[int]:
+            for batch in batches:
+                self(batch.contiguous(memory_format=torch.channels_last))
+                yield batch.shape[0]
+
+        renew_statistics(self, passes())
+        return self
+
+    def network(self, graph: Graph) -> Subnet:
+        """A whole network that begins with a copy of these weights, all to be trained; the rest is initialised anew, from
+        torch's global generator. Raises `UsageError` for a graph that is not of the cut."""
+        self.cut.require(graph)
+        kept = [copy.deepcopy(module).requires_grad_(True) for module in self.nodes]
+        return Subnet(graph, [*kept, *(build_operator(node.spec) for node in graph[len(kept) :])])
+
+
+class Rest(nn.Module):
+    """The nodes behind a cut, initialised anew from torch's global generator; `logits` is of the features at its taps."""
+
+    def __init__(self, graph: Graph, cut: Cut) -> None:
+        super().__init__()
+        cut.require(graph)
+        self.cut, self.graph = cut, graph
+        first = len(cut.prefix)
+        self.nodes = nn.ModuleDict(
+            {str(index): build_operator(node.spec) for index, node in enumerate(logits_graph(graph)) if index >= first}
+        )
+
+    def logits(self, features: Sequence[Tensor]) -> Tensor:
+        """Logits `(N, classes, H, W)` of the features `(N, C, H, W)` of each tap."""
+        fed = dict(zip(self.cut.taps, features, strict=True))
+        behind = [(int(index), self.graph[int(index)]) for index in self.nodes]
+        modules = {index: self.nodes[str(index)] for index, _ in behind}
+        return list(_run(behind, modules, fed))[-1]
+
+
+def _run(
+    nodes: Iterable[tuple[int, Node]], modules: nn.ModuleList | dict[int, nn.Module], known: dict[int, Tensor]
+) -> Iterator[Tensor]:
+    """The outputs of nodes, in order, which read what is `known` and each other."""
+    outputs = dict(known)
+    for index, node in nodes:
+        outputs[index] = cast(Tensor, modules[index](*(outputs[source] for source in node.inputs)))
+        yield outputs[index]

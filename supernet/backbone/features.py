@@ -1,0 +1,148 @@
+"""A frozen backbone's features of a data set: how they are computed, and read back in batches.
+
+One row is one image as it was augmented. Features are float16, masks 255ths in uint8. A set of `copies` augmented ones an
+image is fixed by its seed: training goes round them, so that an epoch sees each image once, as the next of its copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from latlas.errors import LatlasError, UsageError
+from latlas.spaces.graph import graph_hash
+from latlas.supernet.backbone.cut import Backbone
+from latlas.supernet.data.augment import Augmentation, augment
+from latlas.supernet.data.dataset import Dataset, data_sha256, weights_sha256
+
+# 1: the first. What is computed otherwise than before is another cache.
+FEATURES_VERSION = 1
+AT_ONCE = 32
+"""Images in a forward pass; the augmentation's chance is drawn for so many."""
+MAX_COPIES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlan:
+    """Which views of images features are of: `copies` of each as `augmentation` makes them, or the plain image once."""
+
+    augmentation: Augmentation | None = None
+    copies: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.copies <= MAX_COPIES:
+            raise UsageError(f"copies is {self.copies}; it must be 1 to {MAX_COPIES}")
+        if self.augmentation is None and self.copies != 1:
+            raise UsageError(f"copies is {self.copies}; without augmentation all copies of an image are the same")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The shapes of a cache's arrays: rows `(C, H, W)` of each tap, and masks `(H, W)`."""
+
+    rows: int
+    taps: tuple[tuple[int, int, int], ...]
+    mask: tuple[int, int]
+
+    @property
+    def files(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+        """Each file's type and shape."""
+        taps = {f"tap{i}.f16": (np.float16, (self.rows, *shape)) for i, shape in enumerate(self.taps)}
+        return {**taps, "masks.u8": (np.uint8, (self.rows, *self.mask))}
+
+    @property
+    def size_bytes(self) -> dict[str, int]:
+        """Each file's size."""
+        return {name: np.dtype(kind).itemsize * int(np.prod(shape)) for name, (kind, shape) in self.files.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of `count` images in `copies` views: one array `(copies * count, C, H, W)` a tap, masks `(.., H, W)`."""
+
+    taps: tuple[npt.NDArray[np.float16], ...]
+    masks: npt.NDArray[np.uint8]
+    count: int
+    copies: int
+
+    @property
+    def size_bytes(self) -> int:
+        """What they take on the disk."""
+        return sum(tap.nbytes for tap in self.taps) + self.masks.nbytes
+
+    def batch(self, rows: npt.NDArray[np.int64] | slice, device: torch.device) -> tuple[list[Tensor], Tensor]:
+        """Features `(N, C, H, W)`, channels last, of each tap, and masks `(N, 1, H, W)` in 0..1, float, of these rows."""
+        taps = [torch.from_numpy(np.array(tap[rows])).to(device).float() for tap in self.taps]
+        masks = torch.from_numpy(np.array(self.masks[rows])).to(device).float().div_(255)
+        return [tap.contiguous(memory_format=torch.channels_last) for tap in taps], masks[:, None]
+
+    def batches(self, size: int, device: torch.device) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """All rows in order, `size` at once."""
+        for start in range(0, len(self.masks), size):
+            yield self.batch(slice(start, start + size), device)
+
+
+def layout_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan) -> Layout:
+    """The shapes that features will have; raises `UsageError` where there are no images."""
+    if not len(dataset):
+        raise UsageError("there are no images to compute features of")
+    height, width = dataset.images.shape[2:]
+    with torch.inference_mode():
+        device = next(backbone.parameters()).device
+        found = backbone(torch.zeros(1, 3, height, width, device=device))
+    shapes = tuple((one.shape[1], one.shape[2], one.shape[3]) for one in found)
+    return Layout(plan.copies * len(dataset), shapes, (height, width))
+
+
+def identity_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan, version: str) -> dict[str, Any]:
+    """Everything that decides features, as JSON; `version` is that of the code around."""
+    return {
+        "features": FEATURES_VERSION,
+        "version": version,
+        "torch": torch.__version__,
+        "device": next(backbone.parameters()).device.type,
+        "backbone": weights_sha256(backbone),
+        "graph": graph_hash(backbone.cut.prefix),
+        "taps": list(backbone.cut.taps),
+        "data": data_sha256(dataset),
+        "size": list(dataset.images.shape[2:]),
+        "augmentation": None if plan.augmentation is None else asdict(plan.augmentation),
+        "copies": plan.copies,
+        "seed": plan.seed,
+    }
+
+
+def computed(backbone: Backbone, dataset: Dataset, plan: FeaturePlan) -> Iterator[Sequence[npt.NDArray[Any]]]:
+    """The rows of all files, in their order, up to `AT_ONCE` rows at once.
+
+    Raises `LatlasError` where a feature is not finite in float16.
+    """
+    device = next(backbone.parameters()).device
+    height, width = dataset.images.shape[2:]
+    for copy in range(plan.copies):
+        for start in range(0, len(dataset), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            images = dataset.images[part].to(device).float().div_(255)
+            masks = dataset.masks[part].to(device).float()[:, None]
+            rng = np.random.default_rng([plan.seed, copy, start])
+            with torch.inference_mode():
+                images, masks = augment(images, masks, plan.augmentation, rng, (height, width))
+                taps = [one.half().cpu().contiguous() for one in backbone(images)]
+            if not all(bool(one.isfinite().all()) for one in taps):
+                raise LatlasError("the backbone's features are not finite in float16; its weights have diverged")
+            seen = masks[:, 0].clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+            yield [*(one.numpy() for one in taps), seen.numpy()]
+
+
+def opened(folder: Path, layout: Layout, count: int, copies: int) -> Features:
+    """Features of the files in a folder, mapped into memory, not read."""
+    arrays = [np.memmap(folder / name, kind, "r", shape=shape) for name, (kind, shape) in layout.files.items()]
+    return Features(tuple(arrays[:-1]), arrays[-1], count, copies)

@@ -1,0 +1,1 @@
+"""Photographs and masks, read or drawn, and what is done to them before training."""

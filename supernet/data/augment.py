@@ -1,0 +1,133 @@
+"""Augmentation of whole batches in torch, on whatever device they are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from latlas.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths; each may be 0 for none.
+
+    `zoom` and `stretch` are the largest factors up or down, `shift` a share of the size, `turn` degrees; `brightness`,
+    `contrast`, `saturation` and `cast` (of single channels) the largest relative changes; the others are the shares of
+    images that are blurred or sharpened, made grey, noised, and cut out of.
+    """
+
+    zoom: float = 0.35
+    stretch: float = 0.15
+    shift: float = 0.12
+    turn: float = 10.0
+    flip: float = 0.5
+    brightness: float = 0.3
+    contrast: float = 0.3
+    saturation: float = 0.4
+    cast: float = 0.1
+    grey: float = 0.05
+    focus: float = 0.25
+    noise: float = 0.2
+    cutout: float = 0.15
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"augmentation {field.name} is {value!r}; it must be finite and at least 0")
+
+
+def augment(
+    images: Tensor, masks: Tensor, strength: Augmentation | None, rng: np.random.Generator, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Augmented images `(B, 3, h, w)` in 0..1 and masks `(B, 1, h, w)` in 0..1 of `size`, channels last.
+
+    `images` is `(B, 3, H, W)` in 0..1, `masks` `(B, 1, H, W)` of 0 and 1. None only resizes.
+    """
+    if strength is None:
+        if images.shape[2:] != size:
+            images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+            masks = F.interpolate(masks, size, mode="bilinear", align_corners=False, antialias=True)
+        return images.contiguous(memory_format=torch.channels_last), masks
+    both = _warp(torch.cat((images, masks), dim=1), strength, rng, size)
+    images, masks = both[:, :3], both[:, 3:]
+    images = _colour(images, strength, rng)
+    images = _focus(images, strength, rng)
+    images = _cutout(images, strength, rng)
+    return images.clamp_(0, 1).contiguous(memory_format=torch.channels_last), masks.contiguous()
+
+
+def _tensor(values: npt.NDArray[np.float64], like: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(like.device)
+
+
+def _warp(x: Tensor, strength: Augmentation, rng: np.random.Generator, size: tuple[int, int]) -> Tensor:
+    """One affine map a sample: zoom, stretch, turn, shift and flip; beyond the image lies its mean colour, no person."""
+    count = len(x)
+    zoom = np.exp(rng.uniform(-1, 1, count) * math.log1p(strength.zoom))
+    stretch = np.exp(rng.uniform(-1, 1, count) * math.log1p(strength.stretch) / 2)
+    angle = np.deg2rad(rng.uniform(-1, 1, count) * strength.turn)
+    flip = np.where(rng.random(count) < strength.flip, -1.0, 1.0)
+    aspect = x.shape[2] / x.shape[3]  # the grid is in shares of each side, the turn is in pixels
+    matrix = np.empty((count, 2, 3))
+    matrix[:, 0, 0], matrix[:, 0, 1] = flip * np.cos(angle) * zoom * stretch, -np.sin(angle) * zoom * aspect
+    matrix[:, 1, 0], matrix[:, 1, 1] = flip * np.sin(angle) * zoom / aspect, np.cos(angle) * zoom / stretch
+    matrix[:, :, 2] = rng.uniform(-1, 1, (count, 2)) * strength.shift
+    grid = F.affine_grid(_tensor(matrix, x), [count, x.shape[1], *size], align_corners=False)
+    fill = x.mean(dim=(2, 3), keepdim=True)
+    fill[:, 3] = 0
+    return F.grid_sample(x - fill, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + fill
+
+
+def _colour(images: Tensor, strength: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Saturation, brightness, cast and contrast: one 3x3 matrix and one offset a sample, so one pass over the pixels."""
+    count = len(images)
+
+    def factor(amount: float, channels: int = 1) -> Tensor:
+        return _tensor(1 + amount * rng.uniform(-1, 1, (count, channels, 1)), images)
+
+    saturation = factor(strength.saturation)
+    saturation[torch.from_numpy(rng.random(count) < strength.grey).to(images.device)] = 0
+    matrix = torch.eye(3, device=images.device) * saturation + (1 - saturation) / 3
+    matrix = matrix * factor(strength.brightness) * factor(strength.cast, 3)
+    contrast = factor(strength.contrast)
+    flat = images.reshape(count, 3, -1)
+    mean = (matrix @ flat.mean(dim=2, keepdim=True)).mean(dim=1, keepdim=True)
+    return torch.baddbmm((1 - contrast) * mean, contrast * matrix, flat).view_as(images)
+
+
+def _focus(images: Tensor, strength: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Blur or sharpen some, a blend of the image with a small blur of it, either way; noise on some."""
+    chosen = np.flatnonzero(rng.random(len(images)) < strength.focus)
+    if len(chosen):
+        some = images[chosen]
+        tent = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0], device=images.device) / 9
+        kernel = torch.outer(tent, tent).expand(3, 1, 5, 5)
+        blurred = F.conv2d(F.pad(some, (2, 2, 2, 2), mode="replicate"), kernel, groups=3)
+        amount = _tensor(rng.uniform(-1, 1, len(chosen)), images).view(-1, 1, 1, 1)
+        images[chosen] = some + (blurred - some) * amount
+    noised = np.flatnonzero(rng.random(len(images)) < strength.noise)
+    if len(noised):
+        generator = torch.Generator(images.device).manual_seed(int(rng.integers(2**62)))
+        noise = torch.randn((len(noised), *images.shape[1:]), generator=generator, device=images.device)
+        images[noised] += noise * _tensor(rng.uniform(0, 0.05, len(noised)), images).view(-1, 1, 1, 1)
+    return images
+
+
+def _cutout(images: Tensor, strength: Augmentation, rng: np.random.Generator) -> Tensor:
+    """A rectangle of one colour over the image; the mask stays, so that what is hidden is to be guessed."""
+    height, width = images.shape[2:]
+    images = images.contiguous()
+    for index in np.flatnonzero(rng.random(len(images)) < strength.cutout):
+        tall, wide = (int(rng.uniform(0.08, 0.3) * side) for side in (height, width))
+        top, left = int(rng.integers(0, height - tall + 1)), int(rng.integers(0, width - wide + 1))
+        colour = _tensor(rng.random(3), images).view(3, 1, 1)
+        images[int(index), :, top : top + tall, left : left + wide] = colour
+    return images

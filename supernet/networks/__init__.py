@@ -1,0 +1,1 @@
+"""Supernet and subnet in torch, their weights and files."""

@@ -1,0 +1,14 @@
+"""The loss that segmentation networks are trained with."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy plus soft Dice over the batch, of logits and masks in 0..1, both `(N, 1, H, W)`."""
+    probability = logits.sigmoid()
+    overlap = 2.0 * (probability * masks).sum() + 1.0
+    dice = 1.0 - overlap / (probability.sum() + masks.sum() + 1.0)
+    return F.binary_cross_entropy_with_logits(logits, masks) + dice

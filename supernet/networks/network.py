@@ -1,0 +1,106 @@
+"""The torch side of an architecture: the standalone subnet, and the supernet that shares weights between all of them."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from latlas.errors import UsageError
+from latlas.spaces.graph import INPUT, Graph, Node
+from latlas.spaces.operators.spec import OpSpec
+from latlas.spaces.space import Architecture, SearchSpace
+from latlas.supernet.operators.build import build_operator
+
+
+def run_graph(graph: Sequence[Node], modules: Callable[[int], Callable[..., Tensor]], image: Tensor) -> Tensor:
+    """The last node's output for an image `(N, C, H, W)`; `modules(i)` is the module of node i, or stands for it."""
+    outputs: list[Tensor] = []
+    for index, node in enumerate(graph):
+        inputs = [image if source == INPUT else outputs[source] for source in node.inputs]
+        outputs.append(modules(index)(*inputs))
+    return outputs[-1]
+
+
+def logits_graph(graph: Graph) -> Graph:
+    """The graph without the closing `probability`, whose output a loss takes."""
+    return graph[:-1] if graph[-1].spec.kind == "probability" else graph
+
+
+class Subnet(nn.Module):
+    """A standalone network of an architecture's graph.
+
+    `forward` gives probabilities `(N, classes, H, W)`, what is exported and timed; `logits` what a loss takes.
+    """
+
+    def __init__(self, graph: Graph, modules: Sequence[nn.Module] | None = None) -> None:
+        super().__init__()
+        self.graph = graph
+        self.nodes = nn.ModuleList(modules if modules is not None else [build_operator(node.spec) for node in graph])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Probabilities `(N, classes, H, W)` of an image `(N, 3, H, W)` in 0..1."""
+        return run_graph(self.graph, self.nodes.__getitem__, image)
+
+    def logits(self, image: Tensor) -> Tensor:
+        """Logits `(N, classes, H, W)` of an image `(N, 3, H, W)` in 0..1."""
+        return run_graph(logits_graph(self.graph), self.nodes.__getitem__, image)
+
+
+class Supernet(nn.Module):
+    """All architectures of a space with shared weights; only the path of the architecture asked for runs.
+
+    It keeps no active architecture: that is an argument of each call. Weights are shared by (node, operator); where a node has
+    variants of an operator, as a cell's of two input widths and many rates or a block's of two expansions, by variant.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+        self.operators = nn.ModuleDict()
+        places = dict.fromkeys((i, node.spec) for one in space.cover() for i, node in enumerate(one.graph()))
+        count = Counter((index, spec.name) for index, spec in places)
+        self._several = {place for place, specs in count.items() if specs > 1}
+        for index, spec in places:
+            key = self._key(index, spec)
+            if key in self.operators:
+                raise ValueError(
+                    f"two operators of node {index} would share the weights called {key}, one of them {spec}"
+                )
+            self.operators[key] = build_operator(spec)
+
+    def operator(self, index: int, spec: OpSpec) -> nn.Module:
+        """The module with the shared weights of an operator at node `index` of every graph of the space."""
+        return self.operators[self._key(index, spec)]
+
+    def _key(self, index: int, spec: OpSpec) -> str:
+        """The name of an operator's weights; where only the expansion tells two apart, with its channels."""
+        hidden = f"_h{spec.hidden_channels}" if spec.kind == "mbconv" else ""
+        variant = f"_{spec.in_channels}_{spec.label}{hidden}" if (index, spec.name) in self._several else ""
+        return f"{index:02d}_{spec.name}{variant}"
+
+    def _module_of(self, architecture: Architecture) -> Callable[[int], nn.Module]:
+        if architecture.space != self.space:
+            raise UsageError(f"{architecture} is not of the supernet's space {self.space.text}")
+        if architecture.is_baseline:
+            raise UsageError(f"{architecture} is a baseline; the supernet of {self.space.text} has no weights for it")
+        graph = architecture.graph()
+        return lambda index: self.operators[self._key(index, graph[index].spec)]
+
+    def forward(self, image: Tensor, architecture: Architecture) -> Tensor:
+        """Probabilities `(N, classes, H, W)` of an image `(N, 3, H, W)` in 0..1 along one architecture's path."""
+        return run_graph(architecture.graph(), self._module_of(architecture), image)
+
+    def logits(self, image: Tensor, architecture: Architecture) -> Tensor:
+        """Logits `(N, classes, H, W)` along one architecture's path."""
+        return run_graph(logits_graph(architecture.graph()), self._module_of(architecture), image)
+
+    def extract(self, architecture: Architecture) -> Subnet:
+        """A standalone copy of one architecture, with the shared weights as they are now."""
+        module_of, graph = self._module_of(architecture), architecture.graph()
+        modules = [copy.deepcopy(module_of(index)) for index in range(len(graph))]
+        subnet = Subnet(graph, cast(Sequence[nn.Module], modules))
+        return subnet.train(self.training)

@@ -1,0 +1,100 @@
+"""Tensors in safetensors files: atomic, checked on reading, and without pickle.
+
+A file holds tensors, and in its metadata `format` (`latlas-supernet`, `latlas-subnet` or `latlas-training`), `schema`
+and `record`, JSON that says what the tensors belong to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from latlas.errors import FileFormatError, UsageError
+
+# 1: the first.
+SCHEMA = 1
+
+
+def write_record(path: Path, kind: str, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+    """Write tensors of one kind, `supernet`, `subnet` or `training`, and what they belong to; errors as `write_tensors`."""
+    text = json.dumps(record, sort_keys=True, allow_nan=False)
+    write_tensors(path, tensors, {"format": f"latlas-{kind}", "schema": str(SCHEMA), "record": text})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, whole or not at all; raises `UsageError` where it cannot be written."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(plain, temporary, metadata)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{path}: cannot be written ({error})") from None
+
+
+def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and `record` of a file of that kind; errors as `read_record`."""
+    record = read_record(path, (kind,))
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise FileFormatError(f"{path}: broken ({error})") from None
+
+
+def read_record(path: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
+    """The `record` of a file of one of the `wanted` kinds.
+
+    Raises:
+        UsageError: The file cannot be read.
+        FileFormatError: It is broken, foreign or of another schema.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except SafetensorError as error:
+        raise FileFormatError(f"{path}: not a safetensors file, or broken ({error})") from None
+    names = [f"latlas-{kind}" for kind in wanted]
+    if metadata.get("format") not in names:
+        raise FileFormatError(f"{path}: its format is {metadata.get('format')!r}; {' or '.join(names)} is needed")
+    if metadata.get("schema") != str(SCHEMA):
+        raise FileFormatError(f"{path}: schema {metadata.get('schema')!r}; this version of Latlas reads {SCHEMA}")
+    try:
+        record = json.loads(metadata.get("record", ""))
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise FileFormatError(f"{path}: its record is not a JSON object")
+    return record
+
+
+def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `FileFormatError` where names, shapes or types of the found differ, or a value is not finite."""
+    for name in sorted(expected.keys() - found.keys()):
+        raise FileFormatError(f"{path}: lacks the tensor {name}")
+    for name in sorted(found.keys() - expected.keys()):
+        raise FileFormatError(f"{path}: has a tensor {name}, which the network has not")
+    for name, tensor in expected.items():
+        value = found[name]
+        if value.shape != tensor.shape or value.dtype != tensor.dtype:
+            raise FileFormatError(
+                f"{path}: {name} is {value.dtype} {tuple(value.shape)}; "
+                f"the network's is {tensor.dtype} {tuple(tensor.shape)}"
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            raise FileFormatError(f"{path}: {name} has values that are not finite")

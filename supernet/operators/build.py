@@ -1,0 +1,57 @@
+"""What builds an operator's torch module from its `OpSpec`, for training and for the stopwatch."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from latlas.errors import UnknownOperatorError, UsageError
+from latlas.spaces.operators.spec import OpSpec
+from latlas.supernet.operators import cell, lite, modules
+
+Builder = Callable[[OpSpec], nn.Module]
+_BUILDERS: dict[str, Builder] = {**modules.BUILDERS, **cell.BUILDERS, **lite.BUILDERS}
+
+
+def register_builder(kind: str, builder: Builder) -> None:
+    """Say what builds a kind; raises `UsageError` if it is taken."""
+    if kind in _BUILDERS:
+        raise UsageError(f"operator kind {kind!r} has a torch builder already")
+    _BUILDERS[kind] = builder
+
+
+def build_operator(spec: OpSpec) -> nn.Module:
+    """The operator's module, initialised anew from torch's global generator."""
+    try:
+        builder = _BUILDERS[spec.kind]
+    except KeyError:
+        raise UnknownOperatorError(
+            f"operator kind {spec.kind!r} has no torch builder; known: {', '.join(sorted(_BUILDERS))}"
+        ) from None
+    return builder(spec)
+
+
+def built_kinds() -> tuple[str, ...]:
+    """Kinds that have a builder, sorted."""
+    return tuple(sorted(_BUILDERS))
+
+
+def timing_operator(spec: OpSpec) -> nn.Module:
+    """The operator in evaluation mode with seeded weights that keep activations at unit scale: what is timed.
+
+    The weights depend on the spec alone. Normalised activations keep denormal numbers, which are slow, out of a timing.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(str(spec).encode()))
+        module = build_operator(spec)
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+            elif isinstance(part, nn.BatchNorm2d):
+                nn.init.uniform_(cast(Tensor, part.running_mean), -0.1, 0.1)
+                nn.init.uniform_(part.bias, -0.1, 0.1)
+    return module.eval()

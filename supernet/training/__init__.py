@@ -1,0 +1,1 @@
+"""Training of supernets and subnets, and the quality of what was trained."""

@@ -1,0 +1,195 @@
+"""Quality of person segmentation: from one confusion matrix over all pixels of a data set, not a mean over images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from latlas.errors import UsageError
+from latlas.spaces.space import Architecture
+from latlas.supernet.data.dataset import Dataset, evaluation_batches
+from latlas.supernet.networks.network import Subnet, Supernet
+from latlas.supernet.networks.recalibrate import recalibrate
+
+Binary = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Confusion:
+    """Pooled counts of pixels, and of boundary pixels that are matched within the tolerance."""
+
+    true_person: int = 0
+    false_person: int = 0
+    missed_person: int = 0
+    true_background: int = 0
+    boundary_predicted: int = 0
+    boundary_predicted_matched: int = 0
+    boundary_truth: int = 0
+    boundary_truth_matched: int = 0
+
+    def add(self, predicted: Binary, truth: Binary, boundary: bool = True) -> None:
+        """Count one image, both `(h, w)`."""
+        self.true_person += int(np.count_nonzero(predicted & truth))
+        self.false_person += int(np.count_nonzero(predicted & ~truth))
+        self.missed_person += int(np.count_nonzero(~predicted & truth))
+        self.true_background += int(np.count_nonzero(~predicted & ~truth))
+        if not boundary:
+            return
+        tolerance = max(1.0, 0.01 * float(np.hypot(*truth.shape)))
+        edges = [_edge(mask) for mask in (predicted, truth)]
+        wide = [_near(edge, tolerance) for edge in edges]
+        self.boundary_predicted += int(np.count_nonzero(edges[0]))
+        self.boundary_truth += int(np.count_nonzero(edges[1]))
+        self.boundary_predicted_matched += int(np.count_nonzero(edges[0] & wide[1]))
+        self.boundary_truth_matched += int(np.count_nonzero(edges[1] & wide[0]))
+
+    def __add__(self, other: Confusion) -> Confusion:
+        return Confusion(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    @property
+    def person_iou(self) -> float:
+        """Intersection over union of person; 1 where nobody is there and nobody is seen."""
+        return _ratio(self.true_person, self.true_person + self.false_person + self.missed_person)
+
+    @property
+    def background_iou(self) -> float:
+        """Intersection over union of background; 1 where there is none and none is seen."""
+        return _ratio(self.true_background, self.true_background + self.false_person + self.missed_person)
+
+    @property
+    def miou(self) -> float:
+        """Mean of both, 0..1."""
+        return (self.person_iou + self.background_iou) / 2
+
+    @property
+    def boundary_f(self) -> float:
+        """F-score of boundary pixels within 1 % of the image's diagonal, 0..1; 1 where there are none on either side."""
+        precision = _ratio(self.boundary_predicted_matched, self.boundary_predicted)
+        recall = _ratio(self.boundary_truth_matched, self.boundary_truth)
+        return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _edge(mask: Binary) -> Binary:
+    """Person pixels that touch background, up, down, left or right; the image's border is no edge."""
+    inner = np.pad(mask, 1, constant_values=True)
+    inner = inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
+    return np.asarray(mask & ~inner)
+
+
+def _near(edge: Binary, tolerance: float) -> Binary:
+    """Pixels within `tolerance` pixels of an edge, by straight distance."""
+    return np.asarray(distance_transform_edt(~edge) <= tolerance) if edge.any() else edge
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The confusion over all samples, and that of each source."""
+
+    overall: Confusion
+    by_source: dict[str, Confusion] = field(default_factory=dict)
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU of person and background over all pixels, 0..1."""
+        return self.overall.miou
+
+    @property
+    def person_iou(self) -> float:
+        """IoU of person over all pixels, 0..1."""
+        return self.overall.person_iou
+
+    @property
+    def boundary_f(self) -> float:
+        """Boundary F-score over all samples, 0..1."""
+        return self.overall.boundary_f
+
+
+def evaluate(
+    predict: Callable[[Tensor], Tensor], dataset: Dataset, batch_size: int = 16, boundary: bool = True
+) -> Quality:
+    """Quality of `predict`, which maps images `(B, 3, H, W)` in 0..1 to probabilities of person `(B, 1, H, W)`.
+
+    Where the data set has native masks, each probability is enlarged bilinearly to the mask's own size; person is what
+    is above 0.5. The batch size does not change the result. `boundary` False leaves the boundary F-score out, for speed.
+
+    Raises:
+        UsageError: There are no images, or `predict` gave another shape or a value that is not a number.
+
+    Example:
+        >>> evaluate(lambda images: images.mean(dim=1, keepdim=True), synthetic(8, 64, 64)).by_source["synthetic"].miou
+    """
+    if not len(dataset):
+        raise UsageError("the data set has no images; quality is of at least one")
+    if batch_size < 1:
+        raise UsageError(f"batch_size is {batch_size}; it must be at least 1")
+    by_source: dict[str, Confusion] = {}
+    with torch.inference_mode():
+        for images, indices in evaluation_batches(dataset, batch_size):
+            probability = predict(images).float().cpu()
+            if probability.ndim != 4 or probability.shape[:2] != (len(images), 1):
+                raise UsageError(
+                    f"predict gave {tuple(probability.shape)} for {tuple(images.shape)}; want (B, 1, H, W)"
+                )
+            if not bool(torch.isfinite(probability).all()):
+                raise UsageError(
+                    f"predict gave values that are not finite for {dataset.names[indices[0]]} or those after it"
+                )
+            for row, index in enumerate(indices):
+                truth = dataset.native_masks[index] if dataset.native_masks else dataset.masks[index].numpy()
+                one = probability[row : row + 1]
+                if one.shape[2:] != truth.shape:
+                    one = F.interpolate(one, truth.shape, mode="bilinear", align_corners=False)
+                confusion = by_source.setdefault(dataset.sources[index], Confusion())
+                confusion.add(one[0, 0].numpy() > 0.5, truth > 0, boundary)
+    overall = sum(by_source.values(), Confusion())
+    return Quality(overall, dict(sorted(by_source.items())))
+
+
+def score(
+    supernet: Supernet,
+    architecture: Architecture,
+    calibration_images: Iterable[Tensor],
+    validation: Dataset,
+    batch_size: int = 32,
+) -> Quality:
+    """The quality of one architecture with the supernet's weights, batch normalisation recalibrated for it.
+
+    The supernet is left alone. For equal conditions, give every architecture the same calibration images.
+
+    Args:
+        supernet: Trained.
+        architecture: Of the supernet's space, no baseline.
+        calibration_images: Batches `(N, 3, H, W)` in 0..1 of training data; a list, where it is used again.
+        validation: What the quality is of.
+        batch_size: Images evaluated at once.
+
+    Raises:
+        UsageError: The architecture is not the supernet's, or there are no calibration images.
+
+    Example:
+        >>> score(supernet, space.random(rng), [torch.rand(16, 3, 256, 256)], validation).miou
+    """
+    subnet = recalibrate(supernet.extract(architecture), calibration_images)
+    return score_subnet(subnet, validation, batch_size, boundary=False)
+
+
+def score_subnet(subnet: Subnet, validation: Dataset, batch_size: int = 32, boundary: bool = True) -> Quality:
+    """The quality of a standalone network as it is; its mode is left as it was. `boundary` False leaves out that score."""
+    device = next((parameter.device for parameter in subnet.parameters()), torch.device("cpu"))
+    training = subnet.training
+    subnet.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stub
+    try:
+        return evaluate(lambda images: subnet(images.to(device)), validation, batch_size, boundary)
+    finally:
+        subnet.train(training)

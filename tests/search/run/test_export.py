@@ -1,0 +1,78 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from latlas.latency.measuring.profile import Setting
+from latlas.search.constraint.constraint import Interval
+from latlas.search.run import outcome
+from latlas.search.run.campaigns import Campaigns
+from latlas.search.run.export import Exported, averaged, rescaled
+from latlas.search.run.session import Session
+
+
+def test_a_machine_that_slowed_down_between_is_taken_out(tiny_space):
+    anchor, winner = tiny_space.cover()[:2]
+    before = Interval(4.0, 3.96, 4.04)  # 1 %
+    # A tenth slower now, both of them; 1 % and 2 %.
+    now = {anchor: Interval(4.4, 4.356, 4.444), winner: Interval(3.3, 3.234, 3.366)}
+    found = rescaled(now, anchor, before)
+    assert found[anchor] == before
+    assert found[winner].latency_ms == pytest.approx(3.0)
+    # sqrt(1^2 + 1^2 + 2^2) % of 3.
+    assert found[winner].upper_ms - 3.0 == pytest.approx(0.03 * 6**0.5)
+    assert found[winner].lower_ms == pytest.approx(3.0 - 0.03 * 6**0.5)
+
+
+def test_measuring_again_averages_and_promises_no_more(tiny_space):
+    one, two = tiny_space.cover()[:2]
+    readings = [
+        {one: Interval(3.0, 2.9, 3.1), two: Interval(1.0, 0.98, 1.02)},
+        {one: Interval(3.2, 2.9, 3.5), two: Interval(1.0, 0.98, 1.02)},
+    ]
+    found = averaged(readings)
+    assert (found[one].lower_ms, found[one].latency_ms, found[one].upper_ms) == pytest.approx((2.9, 3.1, 3.3))
+    assert found[two].latency_ms == 1.0
+    (alone,) = averaged([{one: readings[0][one]}]).values()
+    assert (alone.lower_ms, alone.latency_ms, alone.upper_ms) == pytest.approx((2.9, 3.0, 3.1))
+
+
+class Final:
+    """`outcome.measure_final` with scripted readings of the winner; the baseline is always as before."""
+
+    def __init__(self, monkeypatch, space, readings):
+        self.winner, self.baseline = space.cover()[:2]
+        self.left: list[float] = list(readings)
+        self.notes: list[str] = []
+        self.pauses: list[float] = []
+        monkeypatch.setattr(outcome, "measure_exported", self._measure)
+        monkeypatch.setattr(outcome.time, "sleep", self.pauses.append)
+
+    def _measure(self, campaigns, exported, setting, reference_ms):
+        ms = self.left.pop(0)
+        return {self.winner: Interval(ms, 0.99 * ms, 1.01 * ms), self.baseline: Interval(4.0, 3.96, 4.04)}
+
+    def run(self, budget_ms):
+        exported = [Exported(self.winner, *[Path("x")] * 3), Exported(self.baseline, *[Path("y")] * 3)]
+        session = Session(Campaigns(Setting()), None, Setting(), SimpleNamespace(session_reference_ms=1.0))
+        explored = SimpleNamespace(
+            session=session,
+            constraint=SimpleNamespace(budget_ms=budget_ms),
+            anchors=SimpleNamespace(baseline=Interval(4.0, 3.96, 4.04)),
+        )
+        return outcome.measure_final(exported, explored, self.baseline, self.notes.append)
+
+
+def test_a_winner_within_the_budget_is_measured_once(monkeypatch, tiny_space):
+    final = Final(monkeypatch, tiny_space, [1.9])
+    assert final.run(2.0)[final.winner].latency_ms == pytest.approx(1.9)
+    assert not final.notes
+
+
+def test_one_above_it_is_measured_as_often_whatever_comes_out(monkeypatch, tiny_space):
+    """Stopping at the first mean that holds would be choosing the luckiest."""
+    final = Final(monkeypatch, tiny_space, [2.1, 1.8, 2.2])
+    assert final.run(2.0)[final.winner].latency_ms == pytest.approx((2.1 + 1.8 + 2.2) / 3)
+    assert not final.left
+    assert len(final.notes) == 1
+    assert final.pauses == [outcome.FINAL_PAUSE_SECONDS] * 2

@@ -1,0 +1,129 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from latlas.errors import UsageError
+from latlas.spaces.portrait import PortraitSpace
+from latlas.supernet.networks.network import Subnet, Supernet, logits_graph
+
+TINY = PortraitSpace(
+    height=32,
+    width=32,
+    widths=(8, 8, 8, 8),
+    depths=(1, 1, 1, 2),
+    stem_channels=8,
+    decoder_channels=8,
+    aspp_channels=8,
+    skip=True,
+)
+
+
+@pytest.fixture
+def supernet():
+    torch.manual_seed(0)
+    return Supernet(TINY)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 3, 64, 32, generator=torch.Generator().manual_seed(1))
+
+
+def drawn(count):
+    return TINY.sample(count, np.random.default_rng(0)) + TINY.cover()
+
+
+@pytest.mark.parametrize(
+    "space", [TINY, replace(TINY, narrow_ratio=3), replace(TINY, narrow_ratio=2, cell=2)], ids=lambda space: space.text
+)
+def test_a_subnet_has_the_operators_that_its_graph_says(space):
+    """Blocks of two expansions have the same kind, kernel and channels, and once had the same weights."""
+    supernet = Supernet(space)
+    for architecture in [*space.sample(4, np.random.default_rng(0)), *space.cover()[:20]]:
+        own, said = supernet.extract(architecture), Subnet(architecture.graph())
+        assert [t.shape for t in own.state_dict().values()] == [t.shape for t in said.state_dict().values()]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_path_and_its_extracted_subnet_agree_exactly(supernet, images, training):
+    supernet.train(training)
+    for architecture in drawn(4):
+        subnet = supernet.extract(architecture)
+        assert subnet.training is training
+        with torch.no_grad():
+            assert torch.equal(supernet(images, architecture), subnet(images))
+            assert torch.equal(supernet.logits(images, architecture), subnet.logits(images))
+
+
+def test_an_extracted_subnet_is_a_copy(supernet, images):
+    supernet.eval()
+    architecture = drawn(1)[0]
+    before = supernet(images, architecture)
+    subnet = supernet.extract(architecture)
+    with torch.no_grad():
+        for parameter in subnet.parameters():
+            parameter.zero_()
+    assert torch.equal(supernet(images, architecture), before)
+
+
+def test_only_the_chosen_path_gets_gradients(supernet, images):
+    architecture = TINY.architecture(["mbconv_k3", "sepconv_k5", "shuffle", "dilconv_k3", "skip"])
+    supernet.logits(images, architecture).mean().backward()
+    chosen = {supernet._key(index, node.spec) for index, node in enumerate(architecture.graph())}
+    for name, module in supernet.operators.items():
+        for parameter in module.parameters():
+            assert (parameter.grad is not None) == (name in chosen), name
+
+
+def test_the_supernet_keeps_no_active_architecture(supernet, images):
+    supernet.eval()
+    first, second = drawn(2)[:2]
+    with torch.no_grad():
+        alone = supernet(images, first)
+        state = {key: value for key, value in vars(supernet).items() if not key.startswith("_")}
+        supernet(images, second)
+        assert torch.equal(supernet(images, first), alone)
+    assert state == {key: value for key, value in vars(supernet).items() if not key.startswith("_")}
+
+
+def test_every_operator_of_the_space_has_weights_and_no_baseline_has(supernet):
+    per_layer = [len(options) for options in TINY.choices]
+    fixed = len(TINY.cover()[0].graph()) - len(per_layer)
+    assert len(supernet.operators) == sum(per_layer) + fixed
+    largest = {(index, node.spec) for architecture in TINY.cover() for index, node in enumerate(architecture.graph())}
+    assert sum(p.numel() for p in supernet.parameters()) == sum(spec.params for _, spec in largest)
+
+
+def test_a_baseline_is_refused(supernet, images):
+    baseline = TINY.baseline("mobilenetv3_small")
+    with pytest.raises(UsageError, match="mobilenetv3_small is a baseline; the supernet of portrait"):
+        supernet(images, baseline)
+    with pytest.raises(UsageError, match="no weights for it"):
+        supernet.extract(baseline)
+
+
+def test_an_architecture_of_another_space_is_refused(supernet, images):
+    with pytest.raises(UsageError, match="is not of the supernet's space portrait:height=32"):
+        supernet(images, PortraitSpace().cover()[0])
+
+
+@pytest.mark.parametrize("name", TINY.baselines)
+def test_a_baseline_runs_as_a_subnet(name, images):
+    architecture = TINY.baseline(name)
+    subnet = Subnet(architecture.graph()).eval()
+    assert sum(p.numel() for p in subnet.parameters()) == architecture.params
+    with torch.no_grad():
+        probability = subnet(images)
+    assert probability.shape == (3, 1, 64, 32)
+    assert probability.min() >= 0
+    assert probability.max() <= 1
+
+
+def test_probabilities_are_the_sigmoid_of_the_logits(supernet, images):
+    supernet.eval()
+    architecture = drawn(1)[0]
+    assert logits_graph(architecture.graph()) == architecture.graph()[:-1]
+    assert logits_graph(architecture.graph()[:-1]) == architecture.graph()[:-1]
+    assert torch.equal(supernet.logits(images, architecture).sigmoid(), supernet(images, architecture))
