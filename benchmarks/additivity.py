@@ -24,7 +24,8 @@ import latlas.spaces.portrait  # noqa: F401  (registers the space)
 from benchmarks.kept_samples import Sets, kept
 from latlas.commands.options import setting_of
 from latlas.errors import MissingEntryError
-from latlas.latency.fitting.fit import Sample, accuracy, collect_these, relative_sd
+from latlas.latency.fitting.accuracy import accuracy
+from latlas.latency.fitting.fit import Sample, collect_these, relative_sd
 from latlas.latency.fitting.in_network import estimate_of, in_network_subnets, plain_sum
 from latlas.latency.measuring.stopwatch import disagreement
 from latlas.latency.predictor.features import CostOf

@@ -26,7 +26,8 @@ from sklearn.linear_model import RidgeCV
 import latlas.spaces.portrait  # noqa: F401  (registers the space)
 from benchmarks.kept_samples import Sets, kept
 from latlas.commands.options import setting_of
-from latlas.latency.fitting.fit import Sample, accuracy, collect_these, fit_predictor, subnets_to_measure
+from latlas.latency.fitting.accuracy import accuracy
+from latlas.latency.fitting.fit import Sample, collect_these, fit_predictor, subnets_to_measure
 from latlas.latency.machine.environment import Environment
 from latlas.latency.table.table import Table
 from latlas.spaces.graph import live_nodes

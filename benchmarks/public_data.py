@@ -27,7 +27,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from latlas.latency.fitting.fit import accuracy
+from latlas.latency.fitting.accuracy import accuracy
 from latlas.latency.fitting.fit_samples import Fitted, fit_graphs, fit_tabular
 from latlas.latency.samples.lightgbm import LightGBMRegressor
 from latlas.latency.samples.read import architectures_of, columns_of, matrix_of, read_samples, target_of

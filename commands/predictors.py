@@ -35,11 +35,12 @@ def predictor_show(
 ) -> None:
     """Where a predictor comes from, how good it is, how often its intervals hold, and which operators cost most."""
     from latlas.latency.fitting.describe import described, described_lines, described_samples, described_samples_lines
-    from latlas.latency.fitting.plot import check_plot, write_plot
     from latlas.latency.predictor.predictor_file import load_predictor
     from latlas.latency.samples.predictor import load_sample_predictor
 
     if plot is not None:
+        from latlas.latency.fitting.plot import check_plot, write_plot
+
         check_plot(plot, force)
     from_samples = load_sample_predictor(predictor)
     if from_samples is not None:

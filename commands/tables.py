@@ -206,7 +206,7 @@ def _files(folder: Path) -> Sequence[Path]:
 
 
 def _is_history(path: Path) -> bool:
-    from latlas.search.report.history import FILE_NAME, METADATA_KEY
+    from latlas.search.report.history_name import FILE_NAME, METADATA_KEY
 
     if path.name != FILE_NAME:
         return False

@@ -13,8 +13,9 @@ import numpy as np
 from latlas.arrays import FloatArray
 from latlas.errors import EnvironmentMismatchError, UsageError
 from latlas.files.records import parse_json
+from latlas.latency.fitting.accuracy import COVERAGES, accuracy
 from latlas.latency.fitting.choose import chosen
-from latlas.latency.fitting.fit import CAMPAIGN_SHIFT, COVERAGES, accuracy
+from latlas.latency.fitting.fit import CAMPAIGN_SHIFT
 from latlas.latency.machine.environment import Environment, differing_fields
 from latlas.latency.measuring.interval import relative_sd_of
 from latlas.latency.measuring.profile import Setting

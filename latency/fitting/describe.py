@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from latlas.errors import FileFormatError, LatlasError
 from latlas.files.records import one_line
+from latlas.latency.fitting.accuracy import COVERAGES, accuracy
 from latlas.latency.fitting.explain import LAYER, explain
-from latlas.latency.fitting.fit import COVERAGES, accuracy
 from latlas.latency.limits.limits import budgets_of
 from latlas.latency.predictor.predictor_file import ROLES, LearntFrom, SavedPredictor
 from latlas.latency.samples.predictor import SavedSamplePredictor
@@ -65,17 +66,26 @@ def calibration(saved: SavedPredictor, test: Sequence[LearntFrom], space: Search
     for level in COVERAGES:
         margins = saved.predictor.margins(spreads, level)
         held = int(np.sum(off <= margins))
-        likely = binomtest(held, len(test)).proportion_ci(0.95, method="wilson")
+        lower, upper = wilson(held, len(test), 0.95)
         found.append(
             {
                 "confidence": level,
                 "held": held / len(test),
-                "held_lower": float(likely.low),
-                "held_upper": float(likely.high),
+                "held_lower": lower,
+                "held_upper": upper,
                 "margin": float(np.median(margins)),
             }
         )
     return found
+
+
+def wilson(held: int, count: int, confidence: float) -> tuple[float, float]:
+    """The interval of a share of which `held` of `count` were seen (Wilson 1927, without a correction for continuity)."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, scale = held / count, 1 + z**2 / count
+    middle = (share + z**2 / (2 * count)) / scale
+    half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / scale
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def operators(saved: SavedPredictor, space: SearchSpace, seed: int = 0) -> list[dict[str, Any]]:

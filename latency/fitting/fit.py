@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import spearmanr
 
 from latlas.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.files.journal import Journal
 from latlas.files.lock import timing_lock
 from latlas.files.scratch import scratch_folder
 from latlas.files.signals import stoppable
+from latlas.latency.fitting.accuracy import COVERAGES, accuracy
 from latlas.latency.fitting.choose import chosen
 from latlas.latency.machine.environment import Environment, require_same
 from latlas.latency.measuring import campaign
@@ -31,18 +31,18 @@ from latlas.latency.measuring.stopwatch import StopRule, disagreement
 from latlas.latency.predictor.features import CostList, CostOf
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor
-from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.latency.table.table import Table
 from latlas.spaces.graph import live_nodes
 from latlas.spaces.sampling import draw_different
 from latlas.spaces.space import Architecture, SearchSpace
 
+if TYPE_CHECKING:
+    from latlas.latency.runtime.conversion import OperatorLibrary
+
 log = logging.getLogger(__name__)
 
 CAMPAIGN_SHIFT = 0.003
 """By how much, relative, all subnets of one campaign are off together; three campaigns on one machine: 0.1 to 0.4 %."""
-COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
-"""Confidences at which it is said how often intervals held test subnets."""
 
 Notify = Callable[[str], None]
 
@@ -244,23 +244,6 @@ def _learnt_from(sample: Sample, predicted_ms: float, role: str) -> LearntFrom:
         max(float(predicted_ms), 1e-9),
         role,
     )
-
-
-def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64]) -> dict[str, float | None]:
-    """MAPE, the shares within 1, 5 and 10 % of the measured value, and Spearman's rank correlation.
-
-    The correlation is None where it is undefined: for fewer than three values, and where all are equal.
-    """
-    errors = np.abs(predicted - measured) / measured
-    defined = len(measured) > 2 and np.ptp(predicted) > 0 and np.ptp(measured) > 0
-    ranked = float(spearmanr(predicted, measured).statistic) if defined else None
-    return {
-        "mape": float(errors.mean()),
-        "within_1": float(np.mean(errors <= 0.01)),
-        "within_5": float(np.mean(errors <= 0.05)),
-        "within_10": float(np.mean(errors <= 0.10)),
-        "spearman": ranked,
-    }
 
 
 def _plain_sums(costs: CostList, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from latlas.arrays import FloatArray, IntArray
 from latlas.errors import FileFormatError, UsageError
-from latlas.latency.fitting.fit import accuracy
+from latlas.latency.fitting.accuracy import accuracy
 from latlas.latency.samples.choose_regressor import choose_regressor
 from latlas.latency.samples.columns import TabularFeatures
 from latlas.latency.samples.gaussian_process import MAX_SAMPLES, GaussianProcess

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from latlas.errors import UsageError
+from latlas.latency.fitting.accuracy import accuracy
 from latlas.latency.fitting.design import designed
-from latlas.latency.fitting.fit import Notify, Sample, accuracy, collect_these, relative_sd
+from latlas.latency.fitting.fit import Notify, Sample, collect_these, relative_sd
 from latlas.latency.machine.environment import require_same
 from latlas.latency.measuring.campaign import Progress
 from latlas.latency.measuring.profile import BuildModule, Setting

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import block_diag
 
 from latlas.arrays import FloatArray
 from latlas.errors import UsageError
@@ -163,7 +162,9 @@ class _Terms:
 
         self.coef = np.concatenate([predictor.model_.coef_, np.zeros(len(unseen))])
         prior = [predictor.prior_spread(name) ** 2 for name in unseen]
-        self.covariance = block_diag(predictor.model_.covariance_, np.diag(prior))
+        learnt = predictor.model_.covariance_
+        self.covariance = np.diag(np.concatenate([np.zeros(len(learnt)), prior]))
+        self.covariance[: len(learnt), : len(learnt)] = learnt
         self.sizes = template.sizes
         self.constant = vector({CONSTANT: 1.0})
         self.unary = [np.zeros((size, len(column))) for size in template.sizes]

@@ -9,6 +9,7 @@ spreads are all too small or too large by a factor, q makes up for it.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -34,7 +35,5 @@ def quantile(sorted_scores: FloatArray, confidence: float) -> float:
     rank = math.ceil((count + 1) * confidence)
     if rank <= count:
         return float(sorted_scores[rank - 1])
-    from scipy.stats import norm
-
-    reach = count / (count + 1)
-    return float(sorted_scores[-1] * norm.ppf((1 + confidence) / 2) / norm.ppf((1 + reach) / 2))
+    normal, reach = NormalDist(), count / (count + 1)
+    return float(sorted_scores[-1] * normal.inv_cdf((1 + confidence) / 2) / normal.inv_cdf((1 + reach) / 2))

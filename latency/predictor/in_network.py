@@ -25,7 +25,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize, nnls
 
 from latlas.arrays import FloatArray
 from latlas.errors import MissingEntryError, UsageError
@@ -240,6 +239,7 @@ class _Model:
 
     def _learnt(self, seen: dict[str, FloatArray]) -> dict[str, float]:
         """The spreads that maximise the marginal likelihood; `seen` are the prior's parts as the networks have them."""
+        from scipy.optimize import minimize
 
         def loss(logs: FloatArray) -> float:
             spreads = dict(zip(START, np.exp(logs).tolist(), strict=True))
@@ -262,6 +262,8 @@ class _Model:
         mean = 1.0 + self.across @ self.residual
         if mean.min() >= 0:
             return mean
+        from scipy.optimize import nnls
+
         root = np.linalg.inv(np.linalg.cholesky(self.prior))
         matrix = np.concatenate([self.shares / self.noise[:, None], root])
         target = np.concatenate([1 / self.noise, root.sum(axis=1)])

@@ -13,7 +13,6 @@ from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 
 from latlas.arrays import FloatArray
 from latlas.errors import UsageError
@@ -37,12 +36,14 @@ class Prediction:
     upper_ms: float
 
 
-class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class LatencyPredictor:
     """Predicts milliseconds from graphs.
 
     `cost_of` gives an operator's isolated milliseconds, as `table.latency_ms` does; None predicts from the graph alone.
     `campaign_sd` is by how much, relative, measuring campaigns differ as wholes: the errors on left-out samples of one campaign
     do not show it, intervals for what another one measures hold it.
+    scikit-learn can clone it and search over its parameters: it has their methods, and not their base classes, which take
+    seconds to load.
     Learned attributes: `names_` the features, `model_` the regression on them, `scores_` the sorted conformal scores,
     `cv_mape_` the mean relative error on left-out samples, `range_ms_` the smallest and largest latency learnt from.
 
@@ -144,6 +145,25 @@ class LatencyPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     def prior_spread(self, name: str) -> float:
         """Standard deviation of a feature's coefficient before any network with it was measured, as those of its group."""
         return self.model_.spreads_.get(_group(name), 0.0)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments it was made with, by name, as scikit-learn asks for them."""
+        return {"cost_of": self.cost_of, "campaign_sd": self.campaign_sd}
+
+    def set_params(self, **params: Any) -> LatencyPredictor:
+        """Itself with other arguments; raises `UsageError` for a name that is no argument."""
+        known = self.get_params()
+        for name, value in params.items():
+            if name not in known:
+                raise UsageError(f"{name!r} is no parameter of a predictor; known: {', '.join(known)}")
+            setattr(self, name, value)
+        return self
+
+    def score(self, X: Sequence[Sequence[Node]], y: Sequence[float]) -> float:
+        """The share of the latencies' variance that the predictions explain (R^2), at most 1."""
+        measured = np.asarray(y, dtype=float)
+        missed = np.square(measured - self.predict(X)).sum()
+        return float(1.0 - missed / np.square(measured - measured.mean()).sum())
 
     def bounded(self, linear_ms: FloatArray) -> FloatArray:
         """No network takes less than nothing: extrapolation far below the samples is held at a tenth of their least."""

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 
 from latlas.arrays import FloatArray
 from latlas.errors import UsageError
@@ -189,6 +188,8 @@ class BayesianLinear:
         return np.sum([self.spreads_[name] ** 2 * part for name, part in parts.items()], axis=0) + np.diag(noise)
 
     def _learnt(self, parts: Mapping[str, FloatArray], residual: FloatArray, own: FloatArray) -> dict[str, float]:
+        from scipy.optimize import minimize  # a fifth of a second that reading a predictor need not wait for
+
         names = [name for name, group in self.groups.items() if not group.fixed]
         fixed = np.zeros((len(residual), len(residual)))
         for name, group in self.groups.items():

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t as student
 
 from latlas.arrays import FloatArray
 from latlas.errors import UsageError
@@ -175,8 +174,10 @@ def quantile(sorted_scores: FloatArray, degrees: float, confidence: float) -> fl
     count = len(sorted_scores)
     if count >= SETTLED:
         return found
+    from scipy.special import stdtrit
+
     scatter = max(1.0, math.sqrt(float(np.square(sorted_scores).sum()) / (count - 2)))
-    return max(found, scatter * float(student.ppf((1 + confidence) / 2, degrees)))
+    return max(found, scatter * float(stdtrit(degrees, (1 + confidence) / 2)))
 
 
 def relative(matrix: FloatArray) -> FloatArray:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 
 from latlas.arrays import FloatArray
 
@@ -48,6 +47,8 @@ def most_likely(x: FloatArray, t: FloatArray, own: FloatArray, group: Groups, sh
 
     `x` `(n, features)` and `t` `(n,)` are standardised, `own` `(n,)` the variances of the samples' own errors.
     """
+    from scipy.optimize import minimize
+
     groups = int(group.max()) + 1
     centre = np.concatenate([np.full(2 * groups, -3.0), [-1.0, -5.0]])
     start = np.concatenate([np.full(2 * groups, np.log(0.3 / groups)), [np.log(0.3), np.log(0.01)]])

@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits
 
 from latlas.arrays import FloatArray
@@ -37,6 +36,8 @@ def additive_costs(counts: FloatArray, y: FloatArray) -> FloatArray:
 
     Outliers weigh less, as with a Cauchy noise of the errors' own median.
     """
+    from scipy.optimize import nnls
+
     matrix = np.column_stack([np.ones(len(counts)), counts])
     trust = np.ones(len(y))
     for _ in range(_TRUST_ROUNDS):

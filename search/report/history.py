@@ -19,6 +19,7 @@ from latlas.files.records import canonical_json, one_line, parse_json
 from latlas.latency.measuring.interval import Interval
 from latlas.latency.table.parquet_guard import SuspectFileError, check_parquet
 from latlas.search.constraint.verdict import Verdict
+from latlas.search.report.history_name import METADATA_KEY
 from latlas.search.strategies.halving import Trial
 from latlas.search.strategies.loop import Candidate, History, Rejected
 from latlas.spaces.space import Architecture
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 # 1: the first.
 SCHEMA_VERSION = 1
-METADATA_KEY = b"latlas_history"
-FILE_NAME = "history.parquet"
 MAX_BYTES = 64 * 2**20
 WRITE_EVERY_S = 15.0
 

@@ -24,7 +24,7 @@ from latlas.latency.machine.environment import latlas_version
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.latency.runtime.plugin import openvino_build
-from latlas.search.report.history import FILE_NAME
+from latlas.search.report.history_name import FILE_NAME
 from latlas.search.run.config import SearchConfig
 from latlas.search.run.export import write_json
 from latlas.search.run.journal import RunJournal

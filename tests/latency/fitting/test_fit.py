@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from latlas.errors import EnvironmentMismatchError, LatlasError, MissingEntryError, UsageError
-from latlas.latency.fitting.fit import CHOICES, Sample, accuracy, fit_predictor, sample_of, subnets_to_measure
+from latlas.latency.fitting.accuracy import accuracy
+from latlas.latency.fitting.fit import CHOICES, Sample, fit_predictor, sample_of, subnets_to_measure
 from latlas.latency.machine.environment import detect
 from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.profile import Setting
