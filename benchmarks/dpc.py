@@ -28,7 +28,6 @@ from statistics import median
 import numpy as np
 import torch
 
-import latlas.spaces.known  # noqa: F401  (registers the spaces)
 from benchmarks.kept_lines import KeptLines, Record
 from latlas.latency.measuring.interval import Interval
 from latlas.latency.sharing.pull import cache_folder

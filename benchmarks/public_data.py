@@ -32,7 +32,7 @@ from latlas.latency.fitting.fit_samples import Fitted, fit_graphs, fit_tabular
 from latlas.latency.samples.lightgbm import LightGBMRegressor
 from latlas.latency.samples.read import architectures_of, columns_of, matrix_of, read_samples, target_of
 from latlas.spaces.graph import DEAD_BRANCHES
-from latlas.spaces.known import NasBench201
+from latlas.spaces.nasbench201 import NasBench201
 
 DEVICE = "latency_ms_"
 HAT_TARGET = "latency_mean_encoder+latency_mean_decoder"

@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 
-import latlas.spaces.known  # noqa: F401  (registers the spaces)
 from benchmarks.kept_lines import KeptLines, Record
 from latlas.search.run.export import calibration_images
 from latlas.spaces.space import Architecture

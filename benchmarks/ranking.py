@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import latlas.spaces.known  # noqa: F401  (registers the spaces)
 from benchmarks.kept_lines import KeptLines, Record
 from latlas.latency.predictor.predictor_file import load_predictor
 from latlas.search.run.export import calibration_images

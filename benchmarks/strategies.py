@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 
-import latlas.spaces.known  # noqa: F401  (registers the spaces)
 from benchmarks.kept_lines import KeptLines
 from latlas.errors import InfeasibleBudgetError
 from latlas.latency.limits.limits import additive, limits_of

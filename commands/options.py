@@ -96,7 +96,6 @@ def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed:
 
 def space_of(text: str, resolution: str) -> SearchSpace:
     """The search space of its text, with the resolution put in."""
-    import latlas.spaces.known  # noqa: F401  (registers the spaces)
     from latlas.spaces.text import parse_space
 
     if resolution:
@@ -106,7 +105,6 @@ def space_of(text: str, resolution: str) -> SearchSpace:
 
 def architecture_of(text: str, space: SearchSpace | None) -> Architecture:
     """The architecture of a text or of a JSON file."""
-    import latlas.spaces.known  # noqa: F401  (registers the spaces)
     from latlas.spaces.text import parse_architecture, read_architecture
 
     if not text.endswith(".json"):

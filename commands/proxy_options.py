@@ -56,7 +56,6 @@ NearShareOption = Annotated[
 
 def predictors_space(text: str) -> SearchSpace:
     """The space of a predictor, which must have a backbone that all its networks begin with."""
-    import latlas.spaces.known  # noqa: F401  (registers the spaces)
     from latlas.spaces.text import parse_space
     from latlas.supernet.backbone.cut import cut_of
 

@@ -130,7 +130,6 @@ def search(
     With --backbone candidates are cells of the predictor's space, each trained for --proxy-steps on its features.
     Killed or stopped, the same command goes on.
     """
-    import latlas.spaces.known  # noqa: F401  (registers the spaces)
     from latlas.latency.fitting.adapt import require_here
     from latlas.latency.predictor.predictor_file import load_predictor
     from latlas.search.report.page import accuracy_text, comparison_rows

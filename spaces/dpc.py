@@ -40,12 +40,10 @@ from latlas.spaces.lite0 import lite0_encoder
 from latlas.spaces.macro import append_decoder, encoder_features, encoder_nodes, held_at, portrait_stem
 from latlas.spaces.portrait import PortraitSpace
 from latlas.spaces.space import Architecture, SearchSpace
-from latlas.spaces.text import register_space
 
 _SIZES = (1, 128)
 
 
-@register_space
 @dataclass(frozen=True)
 class DpcSpace(SearchSpace):
     """Cells of `branches` branches, each of which reads the feature or an earlier branch through one of 81 operators.

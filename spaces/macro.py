@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from latlas.spaces.graph import INPUT, Node
-from latlas.spaces.operators.spec import OpSpec
+from latlas.spaces.operators.spec import OpSpec, kind_of
 
 DECODER_STRIDES = (16, 8, 4)
-_DILATED = ("mbconv", "dilconv", "lite_mbconv")
 
 
 def portrait_stem(height: int, width: int, channels: int) -> OpSpec:
@@ -57,12 +56,12 @@ def held_at(blocks: Sequence[OpSpec], height: int, output_stride: int) -> list[O
     """The blocks with no more halvings than lead to the output stride of an image of that height.
 
     As DeepLabv3 does: a stride that would go further becomes one, and what follows is dilated by it, where its kind can be
-    (`mbconv`, `lite_mbconv` and `dilconv`; `sepconv` and `shuffle` keep their kernels).
+    (`Kind.dilates`: `mbconv`, `lite_mbconv` and `dilconv`; `sepconv` and `shuffle` keep their kernels).
     """
     held, dilation = list[OpSpec](), 1
     size = (blocks[0].height, blocks[0].width) if blocks else (0, 0)
     for spec in blocks:
-        stride, own = spec.stride, spec.dilation * (dilation if spec.kind in _DILATED else 1)
+        stride, own = spec.stride, spec.dilation * (dilation if kind_of(spec.kind).dilates else 1)
         if stride > 1 and height // size[0] >= output_stride:
             stride, dilation = 1, dilation * stride
         held.append(replace(spec, height=size[0], width=size[1], stride=stride, dilation=own))

@@ -16,7 +16,6 @@ from latlas.errors import UnknownOperatorError, UsageError
 from latlas.spaces.graph import INPUT, Graph, Node, check_graph
 from latlas.spaces.operators.spec import OpSpec
 from latlas.spaces.space import SearchSpace
-from latlas.spaces.text import register_space
 
 OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -26,7 +25,6 @@ _MAX_TEXT = 400
 _EDGE = re.compile(r"([a-z0-9_]{1,40})~(\d{1,4})")
 
 
-@register_space
 @dataclass(frozen=True)
 class NasBench201(SearchSpace):
     """15,625 networks. `channels` are those of the first stage, which each reduction doubles; `cells` are those of a stage.

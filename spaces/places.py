@@ -6,10 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from latlas.spaces.operators.spec import OpSpec
-
-FIXED_KINDS = ("conv", "aspp", "concat", "upsample_add", "dwsep", "head", "probability")
-"""Kinds that a network has whatever is searched: stem, laterals, ASPP or a cell's concatenation, decoder, head."""
+from latlas.spaces.operators.spec import OpSpec, kind_of
 
 
 class Place(NamedTuple):
@@ -38,7 +35,7 @@ def choices(specs: Iterable[OpSpec]) -> dict[Place, tuple[OpSpec, ...]]:
     """
     found: dict[Place, list[OpSpec]] = defaultdict(list)
     for spec in sorted(specs):
-        if spec.kind not in FIXED_KINDS:
+        if not kind_of(spec.kind).fixed:
             found[place_of(spec)].append(spec)
     order = sorted(found, key=lambda place: (-place.height * place.width, place[2:], place))
     return {place: tuple(found[place]) for place in order if len(found[place]) > 1}

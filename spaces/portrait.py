@@ -36,7 +36,6 @@ from latlas.spaces.graph import Graph, Node, check_graph
 from latlas.spaces.macro import append_decoder, encoder_features, encoder_nodes, portrait_stem
 from latlas.spaces.operators.spec import OpSpec, make_divisible
 from latlas.spaces.space import Architecture, SearchSpace
-from latlas.spaces.text import register_space
 
 SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
 NARROW_OPERATORS = ("narrow_k3", "narrow_k5")
@@ -78,7 +77,6 @@ MOBILENETV3: dict[str, tuple[_Block, ...]] = {
 _BASELINE = re.compile(r"(mobilenetv3_large|mobilenetv3_small)(?:_x(\d(?:\.\d{1,3})?))?")
 
 
-@register_space
 @dataclass(frozen=True)
 class PortraitSpace(SearchSpace):
     """Seven operators in 14 layers at the default widths; every size is a field.

@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+import logging
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from latlas.errors import FileFormatError, UnknownSpaceError, UsageError
+from latlas.registry import Registry
 from latlas.spaces.space import Architecture, SearchSpace
 
+log = logging.getLogger(__name__)
+
 JSON_LIMIT_BYTES = 1_000_000
+Space = TypeVar("Space", bound=SearchSpace)
 
-_SPACES: dict[str, type[SearchSpace]] = {}
+
+def _read_space(name: str, value: object) -> type[SearchSpace]:
+    if not (isinstance(value, type) and issubclass(value, SearchSpace) and value.name == name):
+        raise UsageError(f"it is {value!r:.80}; it must be a class of SearchSpace whose name is {name!r}")
+    without = [field.name for field in fields(value) if field.default is MISSING]
+    if without:
+        raise UsageError(
+            f"space {name!r} has no default for {', '.join(without)}; its text says what differs from them"
+        )
+    return value
 
 
-def register_space(space: type[SearchSpace]) -> type[SearchSpace]:
-    """Class decorator that makes a space known by its name."""
-    _SPACES[space.name] = space
+SPACES: Registry[type[SearchSpace]] = Registry(
+    "space",
+    "latlas.spaces",
+    {
+        "dpc": "latlas.spaces.dpc:DpcSpace",
+        "nasbench201": "latlas.spaces.nasbench201:NasBench201",
+        "portrait": "latlas.spaces.portrait:PortraitSpace",
+    },
+    read=_read_space,
+    error=UnknownSpaceError,
+)
+"""Search spaces by name; one of Latlas' own is a line here."""
+
+
+def register_space(space: type[Space]) -> type[Space]:
+    """Make a space known by its name; usable as a class decorator. Raises `UsageError` if the name is taken."""
+    SPACES.add(space.name, _read_space(space.name, space))
     return space
 
 
 def space_names() -> tuple[str, ...]:
-    """Names of all known spaces."""
-    return tuple(sorted(_SPACES))
+    """Names of all known spaces, sorted."""
+    return SPACES.names()
 
 
 def parse_space(text: str) -> SearchSpace:
@@ -32,9 +60,7 @@ def parse_space(text: str) -> SearchSpace:
     `resolution=N` or `HxW` stands for height and width. Raises `UnknownSpaceError` or `UsageError`.
     """
     name, _, settings = text.partition(":")
-    if name not in _SPACES:
-        raise UnknownSpaceError(f"unknown space {name!r}; known: {', '.join(space_names())}")
-    kind = _SPACES[name]
+    kind = SPACES.get(name)
     defaults = {field.name: field.default for field in fields(kind)}
     values: dict[str, Any] = {}
     for setting in settings.split(",") if settings else ():
@@ -63,19 +89,32 @@ def _parse(value: str, default: object, setting: str) -> object:
 def parse_architecture(text: str, space: SearchSpace | None = None) -> Architecture:
     """The architecture of its text form; without a space in front it is of `space`."""
     head, slash, body = text.strip().partition("/")
-    if slash and head.partition(":")[0] in _SPACES:
+    if slash and head.partition(":")[0] in SPACES:
         named = parse_space(head)
         if space is not None and named != space:
             raise UsageError(f"architecture {text!r} is of {named.text}, not of {space.text}")
         space = named
     else:
         body = text.strip()
-        space = space or next((kind() for _, kind in sorted(_SPACES.items()) if kind().recognises(body)), None)
+        space = space or _recognising(body)
         if space is None:
             raise UsageError(f"architecture {text!r} names no space; write portrait/..., or give the space")
     if space.is_baseline(body):
         return space.baseline(body)
     return space.architecture(space.read(body))
+
+
+def _recognising(body: str) -> SearchSpace | None:
+    """The first space, at its defaults, that a text without a space's name can only be of."""
+    for name in space_names():
+        try:
+            space = SPACES.get(name)()
+        except UsageError as error:
+            log.warning("%s", error)  # another package's, and nobody asked for it
+        else:
+            if space.recognises(body):
+                return space
+    return None
 
 
 def architecture_from_record(record: object, origin: str = "architecture") -> Architecture:

@@ -9,7 +9,6 @@ import pytest
 # As cli.main does, before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import latlas.spaces.known  # noqa: F401  (registers the spaces)
 from latlas.spaces.portrait import PortraitSpace
 
 

@@ -10,10 +10,10 @@ from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 from latlas.latency.limits.additive import Additive, Codes
 from latlas.search.gradient.derivation import best_of
-from latlas.search.gradient.distribution import Adam, Distribution
+from latlas.search.gradient.distribution import Adam, AdjacentWeights, Distribution, LayerWeights
 from latlas.search.gradient.sampling import FeasibleSampler, Sampler
 from latlas.search.gradient.trellis import BINS, Trellis
-from latlas.search.strategies.strategy import Dropped, Evaluation
+from latlas.search.strategies.strategy import Dropped, Evaluation, StrategyContext
 from latlas.spaces.space import Architecture, SearchSpace
 
 TEMPERATURES = (1.0, 2.0, 4.0)
@@ -142,3 +142,40 @@ def reinforce_gradient(
     feasible = sampler.log_feasible_gradient(distribution)
     total = float(advantages.sum())
     return [-(one - total * other) / len(codes) for one, other in zip(drawn, feasible, strict=True)]
+
+
+def reinforce(
+    name: str, space: SearchSpace, rng: np.random.Generator, context: StrategyContext
+) -> DistributionStrategy:
+    """The strategy `reinforce`, or `reinforce-adjacent`, which learns a distribution from next to uniform."""
+    distribution = _weights(name).initial(tuple(len(options) for options in space.choices), rng)
+    return _of_distribution(name, space, rng, distribution, context, learns=True)
+
+
+def proxyless(
+    name: str, space: SearchSpace, rng: np.random.Generator, context: StrategyContext
+) -> DistributionStrategy:
+    """The strategy `proxyless`, or `proxyless-adjacent`, which searches the trained distribution of the context."""
+    kind, distribution = _weights(name), context.distribution
+    if not isinstance(distribution, kind):
+        given = "none" if distribution is None else type(distribution).__name__
+        raise UsageError(f"strategy {name!r} searches trained {kind.__name__}, {given} was given; train them first")
+    return _of_distribution(name, space, rng, distribution, context, learns=False)
+
+
+def _weights(name: str) -> type[LayerWeights] | type[AdjacentWeights]:
+    return AdjacentWeights if name.endswith("-adjacent") else LayerWeights
+
+
+def _of_distribution(
+    name: str,
+    space: SearchSpace,
+    rng: np.random.Generator,
+    distribution: Distribution,
+    context: StrategyContext,
+    learns: bool,
+) -> DistributionStrategy:
+    terms, budget_ms = context.terms, context.budget_ms
+    if terms is None or budget_ms is None:
+        terms = budget_ms = None
+    return DistributionStrategy(space, rng, distribution, terms=terms, budget_ms=budget_ms, learns=learns, name=name)

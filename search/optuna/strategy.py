@@ -189,3 +189,10 @@ class OptunaStrategy:
                 if values is not None:
                     self._values.setdefault(one.architecture, values)
             self._elsewhere = self.trials.under_way()
+
+
+def front_nsgaii(
+    name: str, space: SearchSpace, rng: np.random.Generator, evaluations: int, context: StrategyContext
+) -> OptunaStrategy:
+    """The strategy `front-nsgaii`: Optuna's NSGA-II of quality and latency."""
+    return OptunaStrategy(name, space, rng, evaluations, context, objectives=2)

@@ -12,10 +12,9 @@ from latlas.search.gradient.soft_latency import FORMS
 from latlas.search.gradient.training import ArchitectureStep
 from latlas.search.strategies.loop import History
 from latlas.search.strategies.names import (
-    FRONT_STRATEGIES,
     OPTUNA_STRATEGIES,
     PREDICTED_STRATEGIES,
-    SEARCHED_BY,
+    REGISTRY,
     TRAINED_STRATEGIES,
 )
 from latlas.supernet.training.train import TrainConfig, TrainProgress
@@ -94,9 +93,8 @@ class SearchConfig:
             raise UsageError(f"near_share is {self.near_share}; it must be a share from 0 to 1")
         if len({self.baseline, *self.rivals}) != 1 + len(self.rivals):
             raise UsageError(f"rivals are {', '.join(self.rivals)} beside {self.baseline}; name each baseline once")
-        if self.strategy not in SEARCHED_BY:
-            raise UsageError(f"unknown strategy {self.strategy!r}; known: {', '.join(SEARCHED_BY)}")
-        if self.storage is not None and self.strategy not in (*OPTUNA_STRATEGIES, "front-nsgaii"):
+        entry = REGISTRY.get(self.strategy)
+        if self.storage is not None and not entry.stored:
             raise UsageError(
                 f"strategy {self.strategy!r} keeps nothing in a storage; one of {', '.join(OPTUNA_STRATEGIES)} does"
             )
@@ -105,7 +103,7 @@ class SearchConfig:
 
         self._check_gradients()
         if self.accuracy_predictor:
-            if self.strategy not in PREDICTED_STRATEGIES:
+            if not entry.predicted:
                 raise UsageError(
                     f"strategy {self.strategy!r} does not search over predicted quality; "
                     f"with an accuracy predictor take one of {', '.join(PREDICTED_STRATEGIES)}"
@@ -128,7 +126,7 @@ class SearchConfig:
         if not (math.isfinite(self.latency_weight) and self.latency_weight >= 0):
             raise UsageError(f"latency_weight is {self.latency_weight}; it must be at least 0")
         for name, asked in (("arch_training", self.alternating), ("latency_loss", self.latency_loss)):
-            if asked and self.strategy not in TRAINED_STRATEGIES:
+            if asked and not REGISTRY.get(self.strategy).trained:
                 raise UsageError(
                     f"{name} is {getattr(self, name)!r}, and strategy {self.strategy!r} trains no architecture parameters; "
                     f"{' and '.join(TRAINED_STRATEGIES)} do"
@@ -142,7 +140,7 @@ class SearchConfig:
     @property
     def front(self) -> bool:
         """Whether the strategy looks for networks at all latencies up to the budget."""
-        return self.strategy in FRONT_STRATEGIES
+        return REGISTRY.get(self.strategy).front
 
 
 @dataclass(slots=True)

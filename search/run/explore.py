@@ -27,7 +27,7 @@ from latlas.search.run.score import make_scorer, require_supernet
 from latlas.search.run.session import Anchors, Session, elect, open_session
 from latlas.search.run.shared import RecordedSuggestions, Shared, take_shared
 from latlas.search.strategies.loop import Candidate, History, LoopOptions, run_search
-from latlas.search.strategies.names import TRAINED_STRATEGIES
+from latlas.search.strategies.names import REGISTRY
 from latlas.search.strategies.strategy import Strategy, StrategyContext
 from latlas.spaces.space import SearchSpace
 from latlas.supernet.data.augment import Augmentation
@@ -143,7 +143,7 @@ def _trained(
     listener: Listener,
 ) -> TrainedDistribution | None:
     """The distribution that a strategy by gradients draws of, trained in half the time at most; None for another."""
-    if config.strategy not in TRAINED_STRATEGIES:
+    if not REGISTRY.get(config.strategy).trained:
         return None
     supernet = require_supernet(weights, config.strategy)
     limit_s = None if config.time_limit_s is None else config.time_limit_s / 2

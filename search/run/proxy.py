@@ -19,7 +19,7 @@ from latlas.search.run.config import SearchConfig
 from latlas.search.run.journal import RunJournal, share
 from latlas.search.run.rungs import Rungs, rungs_of
 from latlas.search.strategies.loop import History
-from latlas.search.strategies.names import TRAINED_STRATEGIES
+from latlas.search.strategies.names import REGISTRY
 from latlas.spaces.space import Architecture, SearchSpace
 from latlas.supernet.backbone.backbone_file import load_backbone
 from latlas.supernet.backbone.cell_training import CellTraining, ProxyData
@@ -81,7 +81,7 @@ class ProxyTask:
             raise UsageError(
                 "--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway"
             )
-        if config.strategy in TRAINED_STRATEGIES:
+        if REGISTRY.get(config.strategy).trained:
             raise UsageError(
                 f"strategy {config.strategy!r} trains on a supernet's weights; with a backbone take another one"
             )

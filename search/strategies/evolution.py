@@ -90,3 +90,13 @@ class Evolution:
 
     def _mutant(self, parent: Architecture) -> Architecture:
         return mutant(self.space, parent, self.rng, self.mutation_rate, self.stage_share)
+
+
+def evolution(space: SearchSpace, rng: np.random.Generator, evaluations: int) -> Evolution:
+    """The strategy `evolution`, whose population is a third of the evaluations, from 4 to 100."""
+    return Evolution(space, rng, population=max(4, min(100, evaluations // 3)))
+
+
+def evolution_ofa(space: SearchSpace, rng: np.random.Generator) -> Evolution:
+    """The strategy `evolution-ofa`, with the numbers of Once-for-All."""
+    return Evolution(space, rng, name="evolution-ofa", **ONCE_FOR_ALL)

@@ -169,3 +169,8 @@ def covered(history: History, reference_ms: float, reference_quality: float = 0.
     """The hypervolume of a history's front, in milliseconds times quality."""
     points = [(one.verdict.latency_ms, one.quality) for one in history.candidates]
     return hypervolume(points, reference_ms, reference_quality)
+
+
+def front_evolution(space: SearchSpace, rng: np.random.Generator, evaluations: int) -> FrontEvolution:
+    """The strategy `front-evolution`, whose population is a twentieth of the evaluations, from 8 to 100."""
+    return FrontEvolution(space, rng, population=max(8, min(100, evaluations // 20)))

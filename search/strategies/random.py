@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from latlas.errors import UsageError
-from latlas.search.strategies.strategy import Evaluation
+from latlas.search.strategies.strategy import Evaluation, StrategyContext
 from latlas.search.strategies.variation import best_seen, mutant, pick, unknown
 from latlas.spaces.sampling import draw
 from latlas.spaces.space import Architecture, SearchSpace
@@ -53,6 +53,11 @@ class NearBest:
         """Keep the `best` best seen."""
         self._known |= {one.architecture for one in completed}
         self._best = best_seen(self._best, completed, self.best)
+
+
+def near_best(space: SearchSpace, rng: np.random.Generator, context: StrategyContext) -> NearBest:
+    """The strategy `near_best`, with the share that the context says."""
+    return NearBest(space, rng, near_share=context.near_share)
 
 
 @dataclass

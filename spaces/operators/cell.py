@@ -11,7 +11,7 @@ import re
 from math import prod
 
 from latlas.errors import UsageError
-from latlas.spaces.operators.spec import Kind, OpSpec, Shape, register_kind
+from latlas.spaces.operators.spec import Kind, OpSpec, Shape, register_operator
 
 MAX_INPUTS = 64
 _PAIR = re.compile(r"([1-9]\d{0,2})x([1-9]\d{0,2})")
@@ -89,6 +89,6 @@ for _kind in (
     # Mean over each cell of the label's grid, 1x1, BN, ReLU, bilinear enlargement to the input's size.
     Kind("pyramid", _pyramid_macs, _pyramid_params, problem=_pyramid_problem, labelled=True),
     # The channels of all inputs, which are alike, one after the other; in training a tenth of the values is dropped.
-    Kind("concat", _none, _none, input_shapes=_concat_inputs, problem=_concat_problem),
+    Kind("concat", _none, _none, input_shapes=_concat_inputs, problem=_concat_problem, fixed=True),
 ):
-    register_kind(_kind)
+    register_operator(_kind)

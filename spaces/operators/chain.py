@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import prod
 
 from latlas.errors import UsageError
-from latlas.spaces.operators.spec import FOREIGN, Kind, OpSpec, Shape, one_input, register_kind
+from latlas.spaces.operators.spec import FOREIGN, Kind, OpSpec, Shape, one_input, register_operator
 
 
 def _pixels(spec: OpSpec) -> int:
@@ -193,28 +193,28 @@ def _foreign_problem(spec: OpSpec) -> str:
 
 for _kind in (
     # Convolution, batch normalisation, activation: the stem and the lateral connections.
-    Kind("conv", _conv_macs, _conv_params, has_kernel=True),
+    Kind("conv", _conv_macs, _conv_params, has_kernel=True, fixed=True),
     # MobileNetV3's inverted bottleneck.
-    Kind("mbconv", _mbconv_macs, _mbconv_params, has_kernel=True, problem=_mbconv_problem),
+    Kind("mbconv", _mbconv_macs, _mbconv_params, has_kernel=True, problem=_mbconv_problem, dilates=True),
     # EfficientNet-Lite's: the image brought to -1..1 and a convolution; an inverted bottleneck with ReLU6, without squeeze.
     Kind("lite_stem", _conv_macs, _conv_params, has_kernel=True),
-    Kind("lite_mbconv", _mbconv_macs, _mbconv_params, has_kernel=True, problem=_lite_mbconv_problem),
+    Kind("lite_mbconv", _mbconv_macs, _mbconv_params, has_kernel=True, problem=_lite_mbconv_problem, dilates=True),
     # DARTS: [ReLU, depthwise, 1x1, BN] twice, and ReLU, dilated depthwise, 1x1, BN.
     Kind("sepconv", _sepconv_macs, _sepconv_params, has_kernel=True),
-    Kind("dilconv", _dilconv_macs, _dilconv_params, has_kernel=True),
+    Kind("dilconv", _dilconv_macs, _dilconv_params, has_kernel=True, dilates=True),
     # ShuffleNetV2's two units.
     Kind("shuffle", _shuffle_macs, _shuffle_params, problem=_shuffle_problem),
     Kind("skip", _zero, _zero, problem=_same_shape_problem),
     # Atrous spatial pyramid pooling: 1x1; 3x3 separable at dilation d, 2d, 3d; global mean; concat; 1x1.
-    Kind("aspp", _aspp_macs, _aspp_params, problem=_aspp_problem),
+    Kind("aspp", _aspp_macs, _aspp_params, problem=_aspp_problem, fixed=True),
     # First input, bilinearly enlarged by `scale`, plus the second.
-    Kind("upsample_add", _zero, _zero, input_shapes=_two_inputs, problem=_same_shape_problem),
+    Kind("upsample_add", _zero, _zero, input_shapes=_two_inputs, problem=_same_shape_problem, fixed=True),
     # MobileNetV1's separable convolution: depthwise, BN, ReLU, 1x1, BN, ReLU.
-    Kind("dwsep", _dilconv_macs, _dwsep_params, has_kernel=True),
+    Kind("dwsep", _dilconv_macs, _dwsep_params, has_kernel=True, fixed=True),
     # 1x1 to the classes with a bias, then bilinear enlargement by `scale`; logits.
-    Kind("head", _head_macs, _head_params),
+    Kind("head", _head_macs, _head_params, fixed=True),
     # Logits to probabilities: sigmoid for one class, softmax for more.
-    Kind("probability", _zero, _zero, problem=_same_shape_problem),
+    Kind("probability", _zero, _zero, problem=_same_shape_problem, fixed=True),
     # NAS-Bench-201's, of spaces/nasbench201.py.
     Kind("relu_conv", _conv_macs, _conv_params, has_kernel=True),
     Kind("avg_pool", _zero, _zero, has_kernel=True, problem=_same_shape_problem),
@@ -225,4 +225,4 @@ for _kind in (
     # Another project's operator that we have no torch module of: imported tables have them.
     Kind(FOREIGN, _unknown, _unknown, problem=_foreign_problem, labelled=True),
 ):
-    register_kind(_kind)
+    register_operator(_kind)

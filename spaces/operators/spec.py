@@ -1,7 +1,7 @@
 """Operators as data: `OpSpec`, the one table key, and what is known of each kind without torch.
 
-Adding an operator is one `register_kind` in `chain_ops` or `cell_ops` (shapes, multiply-adds, parameters, validity) and one
-`supernet/operators/build.py` (its torch module). A test holds the two registries equal.
+A kind of operator is one `register_operator(Kind(...))`: shapes, multiply-adds, parameters, validity, and where its torch
+module is built. Latlas' own kinds are in `chain.py` and `cell.py` beside this file, and built in `supernet/operators/`.
 
 Conventions. A shape is `(channels, height, width)`, batch left out. `macs` counts one multiply-add of a convolution or
 matrix product as one; element-wise work, pooling, interpolation and batch normalisation (which folds into the
@@ -13,9 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from latlas.errors import UnknownOperatorError, UsageError
 from latlas.files.records import one_line
+from latlas.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FOREIGN = "foreign"
 MAX_LABEL = 200
@@ -66,7 +71,7 @@ class OpSpec:
             raise UsageError(f"{self.kind}: kernel_size is {self.kernel_size}; it must be odd")
         problem = known.problem(self)
         if not problem and self.label and not known.labelled:
-            having = ", ".join(sorted(kind.name for kind in _KINDS.values() if kind.labelled))
+            having = ", ".join(sorted(name for name, kind in KINDS.loaded().items() if kind.labelled))
             problem = f"label is {self.label!r}; only {having} have one"
         if problem:
             raise UsageError(f"{self.kind} {self.in_channels}->{self.out_channels} stride {self.stride}: {problem}")
@@ -148,8 +153,14 @@ def _no_problem(spec: OpSpec) -> str:
 class Kind:
     """What is known of one kind of operator without building it.
 
-    `problem(spec)` is an empty string where the spec is possible, else why not. `gives_zeros` and `adds` are what a
-    compiler knows of it: its output is zeros whatever it reads; it is the plain sum of its inputs. `labelled` kinds have a label.
+    `macs(spec)` and `params(spec)` count by the conventions of this file. `problem(spec)` is an empty string where the spec is
+    possible, else why not. A kind that `has_kernel` has its kernel's size in its name, a `labelled` one has a label. A
+    compiler knows that one which `gives_zeros` does so whatever it reads, and that one which `adds` is the plain sum of its
+    inputs. A `fixed` kind is in a network whatever is searched. One that `dilates` keeps its view of the image by dilation
+    where a stride before it is taken away.
+
+    `builder(spec)` makes the torch module. It may be given as text, `my_package.torch_part:Blur`, so that torch is loaded
+    only where a module is built. Latlas' own kinds leave it out: `supernet/operators/` builds them.
     """
 
     name: str
@@ -161,29 +172,39 @@ class Kind:
     gives_zeros: bool = False
     adds: bool = False
     labelled: bool = False
+    fixed: bool = False
+    dilates: bool = False
+    builder: str | Callable[[OpSpec], nn.Module] | None = None
 
 
-_KINDS: dict[str, Kind] = {}
+def _read_kind(name: str, value: object) -> Kind:
+    if not isinstance(value, Kind) or value.name != name:
+        raise UsageError(f"it is {value!r:.80}; it must be a Kind whose name is {name!r}")
+    return value
 
 
-def register_kind(kind: Kind) -> None:
-    """Add a kind of operator; raises `UsageError` if the name is taken."""
-    if kind.name in _KINDS:
-        raise UsageError(f"operator kind {kind.name!r} is registered already")
-    _KINDS[kind.name] = kind
+KINDS: Registry[Kind] = Registry(
+    "operator kind",
+    "latlas.operators",
+    read=_read_kind,
+    definition=lambda kind: kind.macs,
+    error=UnknownOperatorError,
+)
+
+
+def register_operator(kind: Kind) -> None:
+    """Add a kind of operator; raises `UsageError`, which names both owners, if the name is taken."""
+    KINDS.add(kind.name, kind)
 
 
 def kind_of(name: str) -> Kind:
-    """The registered kind of that name; raises `UnknownOperatorError`."""
-    try:
-        return _KINDS[name]
-    except (KeyError, TypeError):
-        raise UnknownOperatorError(f"unknown operator kind {name!r}; known: {', '.join(sorted(_KINDS))}") from None
+    """The kind of that name; raises `UnknownOperatorError`."""
+    return KINDS.get(name)
 
 
 def kinds() -> tuple[str, ...]:
-    """Names of all registered kinds, sorted."""
-    return tuple(sorted(_KINDS))
+    """Names of all known kinds, sorted."""
+    return KINDS.names()
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:

@@ -78,7 +78,7 @@ class Supernet(nn.Module):
 
     def _key(self, index: int, spec: OpSpec) -> str:
         """The name of an operator's weights; where only the expansion tells two apart, with its channels."""
-        hidden = f"_h{spec.hidden_channels}" if spec.kind == "mbconv" else ""
+        hidden = f"_h{spec.hidden_channels}" if spec.hidden_channels else ""
         variant = f"_{spec.in_channels}_{spec.label}{hidden}" if (index, spec.name) in self._several else ""
         return f"{index:02d}_{spec.name}{variant}"
 

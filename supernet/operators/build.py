@@ -9,34 +9,34 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from latlas.errors import UnknownOperatorError, UsageError
-from latlas.spaces.operators.spec import OpSpec
+from latlas.errors import UnknownOperatorError
+from latlas.registry import resolve
+from latlas.spaces.operators.spec import OpSpec, kind_of
 from latlas.supernet.operators import cell, lite, modules
 
-Builder = Callable[[OpSpec], nn.Module]
-_BUILDERS: dict[str, Builder] = {**modules.BUILDERS, **cell.BUILDERS, **lite.BUILDERS}
-
-
-def register_builder(kind: str, builder: Builder) -> None:
-    """Say what builds a kind; raises `UsageError` if it is taken."""
-    if kind in _BUILDERS:
-        raise UsageError(f"operator kind {kind!r} has a torch builder already")
-    _BUILDERS[kind] = builder
+_BUILDERS: dict[str, Callable[[OpSpec], nn.Module]] = {**modules.BUILDERS, **cell.BUILDERS, **lite.BUILDERS}
+"""Of Latlas' own kinds; another's kind says its builder itself."""
 
 
 def build_operator(spec: OpSpec) -> nn.Module:
-    """The operator's module, initialised anew from torch's global generator."""
-    try:
-        builder = _BUILDERS[spec.kind]
-    except KeyError:
-        raise UnknownOperatorError(
-            f"operator kind {spec.kind!r} has no torch builder; known: {', '.join(sorted(_BUILDERS))}"
-        ) from None
+    """The operator's module, initialised anew from torch's global generator.
+
+    Raises `UnknownOperatorError` for a kind that nothing builds, and `UsageError` where its builder cannot be loaded.
+    """
+    builder = _BUILDERS.get(spec.kind)
+    if builder is None:
+        given = kind_of(spec.kind).builder
+        if given is None:
+            raise UnknownOperatorError(
+                f"operator kind {spec.kind!r} has no torch builder; known: {', '.join(sorted(_BUILDERS))}; "
+                "give its Kind a builder"
+            )
+        builder = resolve(given, f"the builder of operator kind {spec.kind!r}")
     return builder(spec)
 
 
 def built_kinds() -> tuple[str, ...]:
-    """Kinds that have a builder, sorted."""
+    """Latlas' own kinds that have a builder, sorted."""
     return tuple(sorted(_BUILDERS))
 
 

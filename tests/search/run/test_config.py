@@ -30,7 +30,7 @@ def test_the_help_names_every_strategy():
 
 
 def test_an_unknown_strategy_is_said_before_anything_is_done():
-    with pytest.raises(UsageError, match="unknown strategy 'luck'; known: random, "):
+    with pytest.raises(UsageError, match="unknown strategy 'luck'; known: evolution, "):
         SearchConfig(strategy="luck")
 
 

@@ -25,7 +25,6 @@ import numpy as np
 import torch
 import torch._dynamo  # what the first optimiser of a process would import, in seconds
 
-import latlas.spaces.known  # noqa: F401  (registers the spaces)
 from latlas.errors import InterruptedRunError
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.measuring.stopwatch import Pass

@@ -238,7 +238,9 @@ def test_spaces_are_small_enough_to_be_gone_through():
 
 
 def test_an_unknown_strategy_is_refused_with_those_there_are():
-    with pytest.raises(UsageError, match="unknown strategy 'annealing'; known: random, near_best, evolution"):
+    with pytest.raises(
+        UsageError, match="unknown strategy 'annealing'; known: evolution, evolution-ofa, front-evolution"
+    ):
         make_strategy("annealing", parse_space(SPACES["plain"]), np.random.default_rng(0), 10)
 
 

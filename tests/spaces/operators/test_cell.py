@@ -64,12 +64,14 @@ def test_rates_are_in_keys_and_features():
     assert {"kind atrous_k3", "place atrous_k3 12x10", "spec atrous 6x21 8->16 at 12x10"} <= set(found)
 
 
-@pytest.mark.parametrize("first", ["latency.cell_ops", "latency.ops", "supernet.dpc_cell", "supernet.cell_operators"])
+@pytest.mark.parametrize(
+    "first", ["spaces.operators.cell", "spaces.operators.spec", "spaces.cell", "supernet.operators.cell"]
+)
 def test_any_module_may_be_imported_first(first):
     """They import one another, so that each must do as the first."""
     known = "from latlas.spaces.operators.spec import kinds; assert {'atrous', 'pyramid', 'concat'} <= set(kinds())"
-    if first == "supernet.cell_operators":
-        known += "; from latlas.supernet.operators.modules import built_kinds; assert 'atrous' in built_kinds()"
+    if first == "supernet.operators.cell":
+        known += "; from latlas.supernet.operators.build import built_kinds; assert 'atrous' in built_kinds()"
     done = subprocess.run(
         [sys.executable, "-P", "-c", f"import latlas.{first}; {known}"], capture_output=True, text=True, timeout=60
     )

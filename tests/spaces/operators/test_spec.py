@@ -5,7 +5,7 @@ import pytest
 
 from latlas.errors import UnknownOperatorError, UsageError
 from latlas.spaces.graph import INPUT, Node, check_graph, graph_hash, graph_macs, graph_params, live_nodes
-from latlas.spaces.operators.spec import FOREIGN, SPEC_FIELDS, Kind, OpSpec, kinds, make_divisible, register_kind
+from latlas.spaces.operators.spec import FOREIGN, SPEC_FIELDS, Kind, OpSpec, kinds, make_divisible, register_operator
 
 # By hand, from the definitions: (spec, multiply-adds, parameters).
 BY_HAND = [
@@ -119,7 +119,7 @@ def test_records_with_strange_fields_are_refused():
 
 def test_a_kind_is_registered_once():
     with pytest.raises(UsageError, match="'conv' is registered already"):
-        register_kind(Kind("conv", lambda spec: 0, lambda spec: 0))
+        register_operator(Kind("conv", lambda spec: 0, lambda spec: 0))
     assert issubclass(UnknownOperatorError, KeyError)
 
 
