@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 import latlas.spaces.portrait  # noqa: F401  (registers the space)
-from benchmarks.kept_samples import Sets, kept
 from latlas.commands.options import setting_of
 from latlas.errors import MissingEntryError
 from latlas.latency.fitting.accuracy import accuracy
@@ -35,6 +34,9 @@ from latlas.spaces.sampling import draw_different
 from latlas.spaces.space import Architecture, SearchSpace
 from latlas.spaces.text import parse_space
 from latlas.supernet.operators.build import timing_operator
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.kept_samples import Sets, kept
 
 
 def subnets_of(space: SearchSpace, subnets: int, test: int, seed: int) -> dict[str, list[Architecture]]:

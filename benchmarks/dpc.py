@@ -28,7 +28,6 @@ from statistics import median
 import numpy as np
 import torch
 
-from benchmarks.kept_lines import KeptLines, Record
 from latlas.latency.measuring.interval import Interval
 from latlas.latency.sharing.pull import cache_folder
 from latlas.search.accuracy.rank_agreement import rank_agreement
@@ -52,6 +51,7 @@ from latlas.supernet.training.train import TrainConfig, train_subnet
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from benchmarks.constraint import Known, known_of
+from benchmarks.kept_lines import KeptLines, Record
 from benchmarks.scores import over_seeds
 
 DRY_SPACE = (

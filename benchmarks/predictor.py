@@ -24,7 +24,6 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 
 import latlas.spaces.portrait  # noqa: F401  (registers the space)
-from benchmarks.kept_samples import Sets, kept
 from latlas.commands.options import setting_of
 from latlas.latency.fitting.accuracy import accuracy
 from latlas.latency.fitting.fit import Sample, collect_these, fit_predictor, subnets_to_measure
@@ -33,6 +32,9 @@ from latlas.latency.table.table import Table
 from latlas.spaces.graph import live_nodes
 from latlas.spaces.text import parse_space
 from latlas.supernet.operators.build import timing_operator
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.kept_samples import Sets, kept
 
 COUNTS = (25, 50, 75, 100, 150, 200, 300)
 DRAWS = 5

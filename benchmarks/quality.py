@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 
-from benchmarks.kept_lines import KeptLines, Record
 from latlas.search.run.export import calibration_images
 from latlas.spaces.space import Architecture
 from latlas.spaces.text import parse_architecture
@@ -38,6 +37,7 @@ from latlas.supernet.training.train import TrainConfig, train_subnet
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from benchmarks.constraint import known_of
+from benchmarks.kept_lines import KeptLines, Record
 from benchmarks.scores import over_seeds
 
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,aspp_channels=8"

@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.kept_lines import KeptLines, Record
 from latlas.latency.predictor.predictor_file import load_predictor
 from latlas.search.run.export import calibration_images
 from latlas.spaces.sampling import draw_different
@@ -39,6 +38,7 @@ from latlas.supernet.training.train import TrainConfig, train_subnet
 
 # Appended, not put first: the folders of this repository are called as other people's modules are.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.kept_lines import KeptLines, Record
 from benchmarks.photographs import loaded
 from benchmarks.ranking_report import report
 

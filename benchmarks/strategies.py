@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.kept_lines import KeptLines
 from latlas.errors import InfeasibleBudgetError
 from latlas.latency.limits.limits import additive, limits_of
 from latlas.latency.measuring.interval import Interval
@@ -46,6 +45,7 @@ from latlas.spaces.space import Architecture
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from benchmarks.constraint import Known, Points, Samples, answer_again, known_of, measured_again
 from benchmarks.gradient import SOFT, Gradient, required_terms, soft_winner, trained
+from benchmarks.kept_lines import KeptLines
 from benchmarks.scores import Scores, scores_of, summary
 
 DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8,aspp_channels=8"

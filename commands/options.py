@@ -86,6 +86,8 @@ def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed:
     cores = os.cpu_count() or 1
     if threads > cores:
         raise UsageError(f"--threads is {threads}; this machine has {cores} CPUs")
+    if not 0 < relative_error < 1:
+        raise UsageError(f"--relative-error is {relative_error}; it must lie between 0 and 1, as 0.01 for 1 %")
     rule = StopRule(relative_half_width=relative_error)
     # A steady network meets one per cent with six passes; the error falls with the root of their number.
     passes = max(3, math.ceil(6 * (0.01 / relative_error) ** 2))

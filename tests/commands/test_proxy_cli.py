@@ -18,7 +18,7 @@ from latlas.search.run.proxy import ProxyConfig, ProxyTask
 from latlas.supernet.networks.network import Subnet
 from latlas.supernet.networks.weights_file import save_weights
 
-SCRIPT = Path(__file__).parents[1] / "search" / "tiny_proxy.py"
+SCRIPT = Path(__file__).parents[1] / "search" / "run" / "tiny_proxy.py"
 
 
 @pytest.fixture(scope="module")

@@ -351,7 +351,7 @@ class TestOneRunAPath:
 
 HOLDING = """
 import time
-from latlas.latency.{module} import {name}
+from latlas.files.{module} import {name}
 with {name}():
     print("held", flush=True)
     time.sleep(60)

@@ -190,10 +190,10 @@ def test_ctrl_c_is_pythons_after_networks_were_compiled():
     """In a process of its own: where it is not, the process dies of it."""
     program = """
 import signal
-from latlas.latency import conversion
-from latlas.latency import model_file
-from latlas.latency import stitching
-from latlas.latency import runtime
+from latlas.latency.runtime import conversion
+from latlas.latency.runtime import model_file
+from latlas.latency.runtime import stitching
+from latlas.latency.runtime import plugin as runtime
 from latlas.latency.runtime.reference import OPERATOR
 for threads in (1, 2):
     compiled = runtime.Compiled(stitching.reference_model(OPERATOR), runtime.CompileOptions(threads=threads))

@@ -122,7 +122,7 @@ def test_nncf_has_no_telemetry():
     """In a process of its own: under pytest NNCF switches it off by itself."""
     program = """
 import sys
-from latlas.latency import quantise
+from latlas.latency.runtime import quantise
 assert "nncf" not in sys.modules
 import nncf as found
 """.replace("import nncf as found", "found = quantise._nncf()")

@@ -203,7 +203,8 @@ import numpy as np
 import latlas.spaces.portrait
 from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.strategies.loop import run_search
-from latlas.search.strategies.strategy import StrategyContext, make_strategy
+from latlas.search.make import make_strategy
+from latlas.search.strategies.strategy import StrategyContext
 from latlas.spaces.text import parse_space
 from latlas.spaces.graph import graph_macs
 from latlas.latency.predictor.predictor import Prediction

@@ -236,7 +236,7 @@ def whole(out: Path) -> dict[str, Any]:
     del result["seconds"], result["environment"]["started_at"], result["environment"]["state"]
     history = read_history(out / "history.parquet")[0].drop(columns="seconds")
     kinds = [json.loads(line).get("kind") for line in (out / "journal.jsonl").read_text().splitlines()]
-    return {"result": result, "history": json.loads(history.to_dict(orient="records")), "kinds": kinds}
+    return {"result": result, "history": json.loads(history.to_json(orient="records")), "kinds": kinds}
 
 
 def killed(

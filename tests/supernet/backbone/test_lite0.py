@@ -11,6 +11,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch.utils.flop_counter import FlopCounterMode
 
 from latlas.errors import EnvironmentMismatchError, FileFormatError, UsageError
+from latlas.spaces.lite0 import lite0_encoder
 from latlas.spaces.macro import encoder_nodes
 from latlas.spaces.text import parse_space
 from latlas.supernet.backbone import lite0 as efficientnet_lite
@@ -198,7 +199,7 @@ def test_hostile_and_broken_files_are_refused(tmp_path, monkeypatch):
 
 def test_multiply_adds_are_the_references(reference):
     nodes = space(32).backbone_nodes
-    assert nodes == tuple(encoder_nodes(*efficientnet_lite.lite0_encoder(64, 64)))
+    assert nodes == tuple(encoder_nodes(*lite0_encoder(64, 64)))
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         features(reference, torch.rand(1, 3, 64, 64))
     assert counter.get_total_flops() == 2 * sum(node.spec.macs for node in nodes)
