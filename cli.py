@@ -25,7 +25,7 @@ from latlas.commands import (
     tables,
 )
 from latlas.commands.output import note
-from latlas.errors import InterruptedRunError, LatlasError, UsageError
+from latlas.errors import InterruptedRunError, LatlasError, StorageError, UsageError
 from latlas.files.signals import raise_on_signals
 
 EPILOG = (
@@ -128,8 +128,10 @@ def run(arguments: Sequence[str]) -> int:
         note(f"error: {error}")
         return error.exit_code
     except OSError as error:  # a full disk, a file taken away: what the operating system says of it is the message
+        from latlas.files.write import disk_is_full
+
         note(f"error: {error}")
-        return UsageError.exit_code
+        return StorageError.exit_code if disk_is_full(error) else UsageError.exit_code
     except typer.TyperException as error:
         if error.format_message():  # a command that was given nothing has printed its help already
             note(_usage(error))

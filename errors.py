@@ -8,6 +8,7 @@
     +-- UnreachableError             1  (also ConnectionError)  a store of tables did not answer
     +-- MergeConflictError           1                       tables have latencies of one operator that disagree
     +-- UsageError                   2  (also ValueError)    an argument is wrong
+    |   +-- AlreadyExistsError       2  (also FileExistsError)  a file or folder that may not be replaced
     |   +-- UnknownOperatorError     2  (also KeyError)
     |   +-- UnknownSpaceError        2  (also KeyError)
     |   `-- DataError                2                       images and masks are missing or do not match
@@ -65,6 +66,10 @@ class UsageError(LatlasError, ValueError):
     """An argument is wrong."""
 
     exit_code = 2
+
+
+class AlreadyExistsError(UsageError, FileExistsError):
+    """A file or folder is there already and may not be replaced."""
 
 
 class UnknownOperatorError(UsageError, KeyError):

@@ -77,7 +77,8 @@ def tables_export(
     json: options.JsonOption = False,
 ) -> None:
     """Write a table as another project's file; rows without such a latency are left out, and said."""
-    from latlas.latency.formats.interchange import export_table, write_text
+    from latlas.files.write import write_text
+    from latlas.latency.formats.interchange import export_table
     from latlas.latency.table.table import Table
 
     table = Table.read(path)

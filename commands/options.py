@@ -165,11 +165,13 @@ def number_of(text: str, option: str) -> float:
 
 
 def require_writable(folder: Path) -> None:
-    """Make the folder; raises `UsageError` where nothing can be written in it."""
+    """Make the folder; raises `UsageError` where nothing can be written in it, `StorageError` where the disk is full."""
+    from latlas.files.write import cannot_write
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".latlas-probe"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
+        raise cannot_write(folder, error) from None

@@ -182,6 +182,7 @@ def tables_merge(
 ) -> None:
     """Join tables of one environment; rows are kept as they are, and those that disagree are an error."""
     from latlas.errors import MergeConflictError
+    from latlas.files.write import write_json
     from latlas.latency.table.merge import merge, parts
     from latlas.latency.table.table import Table
 
@@ -190,7 +191,7 @@ def tables_merge(
     except MergeConflictError as error:
         found = [conflict.to_record() for conflict in error.conflicts]
         if conflicts is not None:
-            _write_json(conflicts, found)
+            write_json(conflicts, found, overwrite=True)
             raise LatlasError(f"{error}; all are in {conflicts}") from None
         if json:
             print_result({"table": None, "entries": None, "conflicts": found}, json, list)
@@ -233,13 +234,3 @@ def _validate_lines(record: dict[str, Any]) -> list[str]:
         return [f"not valid: {one_line(record['reason'], 2000)}"]
     warnings = [f"  warning, {one['rule']}: {one['message']}" for one in record["warnings"]]
     return [f"{record['table']}: valid, {record['entries']} operators", *warnings]
-
-
-def _write_json(path: Path, record: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    from json import dumps
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)

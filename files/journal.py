@@ -14,6 +14,7 @@ from typing import Any
 
 from latlas.errors import EnvironmentMismatchError, FileFormatError, LatlasError, StorageError, UsageError
 from latlas.files.records import canonical_json, one_line, parse_json
+from latlas.files.write import cannot_write
 
 # Version 1 (0.1.0): {"latlas_journal": 1, "header": {...}}, then one object a finished pass, of rounds.
 # Version 2 (0.2.0): a pass is samples of the reference and of the network.
@@ -123,9 +124,7 @@ class Journal:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             except OSError as error:
-                raise UsageError(
-                    f"cannot write the journal {self.path}: {error.strerror}; choose another folder"
-                ) from error
+                raise cannot_write(f"the journal {self.path}", error) from error
             try:
                 _lock(self._descriptor, self.path)
                 linked = os.fstat(self._descriptor).st_nlink > 0
@@ -186,7 +185,7 @@ class Journal:
             os.fsync(self._descriptor)
         except OSError as error:
             self._truncate(self._end)  # half a line in the middle would spoil what is appended after it
-            raise StorageError(f"cannot write the journal {self.path}: {error.strerror}; free some space") from error
+            raise cannot_write(f"the journal {self.path}", error) from error
         self._end += len(line)
 
     def _truncate(self, size: int) -> None:

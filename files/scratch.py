@@ -43,16 +43,6 @@ def remove_stale_folders(parent: Path) -> list[Path]:
     return removed
 
 
-def remove_stale_files(path: Path) -> None:
-    """Remove what a killed run left beside `path` while it wrote it; nobody else may be writing it."""
-    for suffix in ("", ".partial"):
-        prefix = f".{path.name}{suffix}."
-        with suppress(OSError):
-            for name in os.listdir(path.parent):
-                if name.startswith(prefix) and name.endswith(".tmp"):
-                    (path.parent / name).unlink(missing_ok=True)
-
-
 def _made(parent: Path) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,9 @@ import numpy as np
 
 from latlas.arrays import FloatArray
 from latlas.errors import UsageError
+from latlas.files.write import require_free, write_bytes
 from latlas.latency.fitting.describe import described_lines, graphs_of
 from latlas.latency.predictor.predictor_file import SavedPredictor
-from latlas.latency.sharing.publish import write_whole
 from latlas.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -43,8 +42,7 @@ def check_plot(path: Path, overwrite: bool) -> None:
     """Raises `UsageError` for another kind of file, and for one that is there unless it may be replaced."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path}: a plot is a file of {', '.join(SUFFIXES)}")
-    if os.path.lexists(path) and not overwrite:
-        raise UsageError(f"{path} exists already; choose another path, or --force to replace it")
+    require_free(path, overwrite)
 
 
 def write_plot(path: Path, saved: SavedPredictor, space: SearchSpace | None, record: Mapping[str, Any]) -> None:
@@ -54,7 +52,7 @@ def write_plot(path: Path, saved: SavedPredictor, space: SearchSpace | None, rec
         raise UsageError("the predictor has no samples to plot, as those of earlier versions have not; fit it again")
     kind = path.suffix.lower()[1:]
     drawn = _drawn(figure_of(saved, space), "png" if kind == "png" else "svg")
-    write_whole(path, page_of(drawn, record).encode() if kind == "html" else drawn, overwrite=True)
+    write_bytes(path, page_of(drawn, record).encode() if kind == "html" else drawn, overwrite=True)
 
 
 def figure_of(saved: SavedPredictor, space: SearchSpace | None) -> Figure:

@@ -7,9 +7,6 @@ the rest is unknown, so that it merges with no other table and no predictor take
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -237,31 +234,3 @@ def _why_not(row: Row, latency: float | None, value: str) -> str:
     if row.status == "failed":
         return f"it failed: {row.reason}"
     return f"no {value} latency" if latency is None else f"its {value} latency is 0"
-
-
-def write_text(path: Path, text: str, overwrite: bool = False) -> None:
-    """Write a text as a file, whole or not at all.
-
-    Raises `UsageError` where it exists and `overwrite` is false, or where it cannot be written.
-    """
-    if os.path.lexists(path) and not overwrite:
-        raise UsageError(f"{path} exists already; choose another path, or say to overwrite it")
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's 0600 would keep a shared file private
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another path") from None
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)

@@ -15,8 +15,9 @@ from latlas.errors import InterruptedRunError, LatlasError, StorageError, UsageE
 from latlas.files import signals as interrupt
 from latlas.files.journal import Journal
 from latlas.files.lock import timing_lock
-from latlas.files.scratch import remove_stale_files, scratch_folder
+from latlas.files.scratch import scratch_folder
 from latlas.files.signals import stoppable
+from latlas.files.write import remove_leftovers
 from latlas.latency.machine.environment import Environment, detect, machine_state, require_same
 from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Bench, Network
@@ -177,7 +178,8 @@ def profile(
         timing_lock(),  # converting takes all cores, which another's measurement would feel
         scratch_folder() as folder,
     ):
-        remove_stale_files(out)
+        for path in (out, partial_path(out)):
+            remove_leftovers(path)
         if out.exists() and not (force or update):
             return _written_before(out, journal, wanted, command)
         library = setting.library(folder, build_module)
@@ -225,7 +227,7 @@ def profile(
             table = replace(merge((existing, table)), path=out)
         try:
             table.write(out, overwrite=force or update)
-        except UsageError as error:
+        except (UsageError, StorageError) as error:
             raise StorageError(f"{error}; all is measured, and the same command goes on from {journal.path}") from None
         journal.finish()
     return table

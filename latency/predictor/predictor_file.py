@@ -10,8 +10,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 from latlas.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UsageError
 from latlas.files.records import canonical_json, from_record, one_line, parse_json
+from latlas.files.write import require_free, whole_folder
 from latlas.latency.machine.environment import Environment
 from latlas.latency.predictor.adapted import AdaptedPredictor
 from latlas.latency.predictor.predictor import LatencyPredictor
@@ -95,7 +94,7 @@ class SavedPredictor:
 
 
 def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False) -> None:
-    """Write the folder, whole or not at all; raises `UsageError` where it exists or cannot be written."""
+    """Write the folder, whole or not at all; errors as `write_folder`."""
     learnt = saved.predictor.to_record()
     booster = learnt.pop("lightgbm", None)
     record: dict[str, Any] = {
@@ -114,27 +113,16 @@ def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False)
 def write_folder(folder: Path, record: dict[str, Any], booster: str | None, overwrite: bool) -> None:
     """Write a record, with its checksum and that of the LightGBM text, as a predictor's folder, whole or not at all.
 
-    Raises `UsageError` where the folder exists or cannot be written.
+    Errors are those of `files.write.whole_folder`, and of `check_replaceable`.
     """
-    if os.path.lexists(folder) and not overwrite:
-        raise UsageError(f"{folder} exists already; choose another path, or say --force to replace it")
+    require_free(folder, overwrite)
     check_replaceable(folder)
     record = record | {"lightgbm_sha256": None if booster is None else hashlib.sha256(booster.encode()).hexdigest()}
     record["sha256"] = checksum(record)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another path") from None
-    try:
+    with whole_folder(folder, overwrite) as draft:
         if booster is not None:
-            (temporary / BOOSTER).write_text(booster, encoding="utf-8")
-        (temporary / MANIFEST).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
-        temporary.chmod(0o755)
-        _replace(temporary, folder)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another path") from None
+            (draft / BOOSTER).write_text(booster, encoding="utf-8")
+        (draft / MANIFEST).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def check_replaceable(folder: Path) -> None:
@@ -146,21 +134,6 @@ def check_replaceable(folder: Path) -> None:
             raise UsageError(f"{folder} exists and {held}; choose another path")
     elif os.path.lexists(folder):
         raise UsageError(f"{folder} exists and is no folder; choose another path")
-
-
-def _replace(temporary: Path, folder: Path) -> None:
-    """Rename the new folder into place; the old one goes only when the new one is there."""
-    if not folder.exists():
-        temporary.rename(folder)
-        return
-    old = temporary.with_name(temporary.name + ".old")
-    folder.rename(old)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def load_predictor(folder: Path) -> SavedPredictor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import openvino as ov
 
-from latlas.errors import FileFormatError, StorageError, UsageError
+from latlas.errors import FileFormatError, UsageError
+from latlas.files.write import cannot_write, whole_file
 from latlas.latency.runtime.plugin import core
 from latlas.latency.runtime.quantise import quantisers
 
@@ -16,20 +16,15 @@ MODEL_SUFFIXES = (".xml", ".onnx", ".tflite")
 
 
 def save(model: ov.Model, path: Path) -> None:
-    """Write IR `.xml` and `.bin`, weights uncompressed; the `.xml` appears last and whole.
+    """Write IR `.xml` and `.bin`, weights uncompressed; the `.xml` appears last and whole. What is there is replaced.
 
-    Raises `StorageError` where they cannot be written, as on a full disk; nothing is left of them then.
+    Raises `StorageError` where the disk is full, `UsageError` where it cannot be written there; nothing is left then.
     """
-    temporary = path.with_name(f".{path.stem}.partial.xml")
-    try:
-        ov.save_model(model, str(temporary), compress_to_fp16=False)
-        temporary.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        temporary.replace(path)
-    except (RuntimeError, OSError) as error:  # OpenVINO says "iostream error" of a full disk
-        for left in (temporary, temporary.with_suffix(".bin")):
-            with suppress(OSError):
-                left.unlink()
-        raise StorageError(f"cannot write {path}: {_first_line(error)}; is the disk of {path.parent} full?") from None
+    with whole_file(path, overwrite=True) as draft:
+        try:
+            ov.save_model(model, str(draft), compress_to_fp16=False)
+        except RuntimeError as error:  # "iostream error" is all that OpenVINO says of a full disk
+            raise cannot_write(path, error) from None
 
 
 def read(path: Path, shape: Sequence[int] | None = None, batch: int = 1) -> ov.Model:

@@ -7,14 +7,13 @@ time, so that they hold what is there and nothing else, and two who publish at o
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from latlas.errors import FileFormatError, LatlasError, UsageError
+from latlas.errors import AlreadyExistsError, FileFormatError, LatlasError, UsageError
 from latlas.files.records import one_line
+from latlas.files.write import write_bytes, write_text
 from latlas.latency.sharing.index import (
     BEGIN,
     END,
@@ -87,8 +86,8 @@ def place(loaded: Loaded, folder: Path, force: bool) -> Placed:
     if exists and not force:
         raise another_table(str(target), None if old is None else old.entry, loaded.entry)
     try:
-        write_whole(target, loaded.content, overwrite=force)
-    except FileExistsError:  # it came in this moment
+        write_bytes(target, loaded.content, overwrite=force)
+    except AlreadyExistsError:  # it came in this moment
         raise another_table(str(target), None, loaded.entry) from None
     return Placed("replaced" if exists else "new", loaded.entry, str(target))
 
@@ -138,7 +137,7 @@ def write_indexes(folder: Path | str) -> list[IndexEntry]:
     for _ in range(_SETTLE_ROUNDS):
         for path, text in _indexes(folder, entries).items():
             if _text(path) != text:
-                write_whole(path, text.encode(), overwrite=True)
+                write_text(path, text, overwrite=True)
         again = entries_of(folder)
         if again == entries and all(_text(path) == text for path, text in _indexes(folder, entries).items()):
             return entries
@@ -200,55 +199,6 @@ def _indexes(folder: Path, entries: list[IndexEntry]) -> Mapping[Path, str]:
     else:
         text = f"{text.rstrip()}\n\n{section}\n"
     return {folder / INDEX_NAME: format_index(entries), readme: text}
-
-
-def write_whole(path: Path, content: bytes, overwrite: bool) -> None:
-    """Write a file whole or not at all, and durably.
-
-    Raises `FileExistsError` where it is there and `overwrite` is false, also where it came in the same moment, and
-    `UsageError` where it cannot be written.
-    """
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make {path.parent}: {error.strerror or error}; choose another folder") from error
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's 0600 would keep a shared table private
-        if overwrite or not _linked(temporary, path):
-            os.replace(temporary, path)
-            temporary = None
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
-
-
-def _linked(temporary: str, path: Path) -> bool:
-    """Give a file its name unless that is taken, which a rename would replace; False where there are no hard links.
-
-    Raises `FileExistsError` where the name is taken.
-    """
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:
-        if os.path.lexists(path):
-            raise FileExistsError(path) from None
-        return False
-    return True
 
 
 def table_at(path: Path) -> Loaded | None:

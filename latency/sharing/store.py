@@ -28,7 +28,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from latlas.errors import FileFormatError, LatlasError, UnreachableError, UsageError
 from latlas.files.records import one_line
-from latlas.latency.sharing.publish import write_whole
+from latlas.files.write import write_bytes
 
 MAX_NAMES = 10_000
 _EXTRAS = {
@@ -124,7 +124,7 @@ class Store:
         if self.protocol in _HTTP:
             raise UsageError(f"{self.name}: nothing can be pushed over {self.protocol}; push to the store behind it")
         if self.protocol == "file":
-            write_whole(Path(self._full(path)), content, overwrite)
+            write_bytes(Path(self._full(path)), content, overwrite)
             return
         full = self._full(path)
         with self._errors(f"write {path}"):

@@ -7,10 +7,7 @@ are built, so that a small hostile file neither runs code nor fills the memory. 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import pyarrow.parquet as pq
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import canonical_json, one_line, parse_json
+from latlas.files.write import whole_file
 from latlas.latency.machine.environment import KEY_FIELDS, Environment
 from latlas.latency.table.manifest import Manifest
 from latlas.latency.table.migrate import ROW_COLUMNS, VERSIONS, migrate_manifest, migrate_row
@@ -60,35 +58,20 @@ def to_arrow(rows: Sequence[Row], manifest: Manifest) -> pa.Table:
 def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: bool = False) -> None:
     """Write the rows and their manifest as one Parquet file, whole or not at all.
 
-    Raises `UsageError` where the file is there already and `overwrite` is false, or where it cannot be written.
+    Errors are those of `files.write.whole_file`.
     """
-    if os.path.lexists(path) and not overwrite:
-        raise UsageError(f"{path} exists already; choose another path, or say to overwrite it")
     text = canonical_json(manifest.to_record()).encode()
     metadata = {METADATA_KEY: text, CHECKSUM_KEY: hashlib.sha256(text).hexdigest().encode()}
     table = to_arrow(rows, manifest)
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
-            # Without Arrow's own copy of the schema there is one schema in the file, and not a second to believe.
-            options = {"compression": "zstd", "store_schema": False, "write_page_checksum": True}
-            with pq.ParquetWriter(file, table.schema, **options) as writer:
-                writer.write_table(table)
-                writer.add_key_value_metadata(metadata)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would keep a shared table private
-        os.replace(temporary, path)
-        temporary = None
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
+    # Without Arrow's own copy of the schema there is one schema in the file, and not a second to believe.
+    options = {"compression": "zstd", "store_schema": False, "write_page_checksum": True}
+    with (
+        whole_file(path, overwrite) as draft,
+        draft.open("wb") as file,
+        pq.ParquetWriter(file, table.schema, **options) as writer,
+    ):
+        writer.write_table(table)
+        writer.add_key_value_metadata(metadata)
 
 
 def read_rows(path: Path, content: bytes | None = None) -> tuple[list[Row], Manifest]:
@@ -229,18 +212,3 @@ def _rows(
             raise FileFormatError(f"{path}: rows {seen[row.spec]} and {number} are of one operator, {row.spec}")
         seen[row.spec] = number
         yield row
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # a rename is on the disk only when its folder is; some systems cannot say so
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from latlas.files import write
 from latlas.latency.table.compare import interval_of
 from latlas.latency.table.merge import parts
 from latlas.latency.table.row import Row
@@ -62,7 +63,7 @@ def leftovers(path: Path) -> list[Doubt]:
         if name.startswith(f"{path.name}.") and name.endswith(".journal"):
             line = f"{path.parent / name} is there: a run has not ended; the same command goes on from it"
             found.append(Doubt("journal", line))
-    names = [name for name in entries if name.startswith(f".{path.name}.") and name.endswith(".tmp")]
+    names = [left.name for left in write.leftovers(path)]
     if names:
         listed = ", ".join(names[:MAX_EXAMPLES])
         line = f"{len(names)} half-written files lie beside it, which nothing reads and may be deleted: {listed}"

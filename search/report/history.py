@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import canonical_json, one_line, parse_json
+from latlas.files.write import whole_file
 from latlas.latency.measuring.interval import Interval
 from latlas.latency.table.parquet_guard import SuspectFileError, check_parquet
 from latlas.search.constraint.verdict import Verdict
@@ -149,13 +150,14 @@ def write_history(path: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> 
     """Write rows, with what they are about, as one Parquet file, whole or not at all."""
     records = [asdict(row) | {"measured": int(row.measured)} for row in rows]
     text = canonical_json({"schema_version": SCHEMA_VERSION} | dict(about)).encode()
-    temporary = path.with_name(f".{path.name}.partial")
-    with pq.ParquetWriter(
-        temporary, SCHEMA, compression="zstd", store_schema=False, write_page_checksum=True
-    ) as writer:
+    options = {"compression": "zstd", "store_schema": False, "write_page_checksum": True}
+    with (
+        whole_file(path, overwrite=True) as draft,
+        draft.open("wb") as file,
+        pq.ParquetWriter(file, SCHEMA, **options) as writer,
+    ):
         writer.write_table(pa.Table.from_pylist(records, SCHEMA))
         writer.add_key_value_metadata({METADATA_KEY: text})
-    temporary.replace(path)
 
 
 def read_history(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from latlas.files.write import write_text
 from latlas.latency.limits.limits import share_text
 from latlas.search.report.history import read_history
 from latlas.spaces.cell_drawing import cell_svg
@@ -93,7 +94,7 @@ def write_report(
 <img alt="examples" src="{_data_url(_examples(validation, networks))}">
 </body></html>
 """
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page, overwrite=True)
 
 
 def _cell(text: str) -> str:

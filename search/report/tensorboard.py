@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from latlas.errors import UsageError
+from latlas.files.write import cannot_write
 from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.gradient.training import ArchitectureStep
 from latlas.search.strategies.loop import Candidate, History
@@ -70,7 +71,7 @@ class TensorBoard:
         try:
             self._writer: Any = SummaryWriter(str(self.folder), purge_step=0)
         except OSError as error:
-            raise UsageError(f"{self.folder}: cannot be written ({error.strerror}); choose another folder") from None
+            raise cannot_write(self.folder, error) from None
 
     def on_candidate(self, history: History, constraint: LatencyConstraint) -> None:
         """The newest candidate, and where the search stands."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import warnings
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from latlas.errors import LatlasError
 from latlas.files.records import one_line
+from latlas.files.write import whole_file, write_json
 from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Network
 from latlas.latency.measuring.interval import Interval
@@ -66,7 +66,7 @@ def export(architecture: Architecture, subnet: Subnet, folder: Path, name: str) 
     check_parity(model, subnet)
     files = Exported(architecture, folder / f"{name}.xml", folder / f"{name}.json", folder / f"{name}.safetensors")
     model_file.save(model, files.model)
-    files.description.write_text(json.dumps(architecture.to_record(), indent=1) + "\n", encoding="utf-8")
+    write_json(files.description, architecture.to_record(), overwrite=True)
     save_weights(subnet, files.weights, {"architecture": str(architecture)})
     return files
 
@@ -140,13 +140,6 @@ def calibration_images(images: Tensor, batch_size: int = 16) -> list[Tensor]:
     return list(chosen.split(batch_size))
 
 
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
 PACKAGES = ("onnx", "onnxscript")
 
 
@@ -166,28 +159,23 @@ def export_onnx(subnet: Subnet, path: Path, on_note: Callable[[str], None]) -> P
         return None
     subnet = subnet.cpu().eval()
     shape = subnet.graph[0].spec.input_shapes[0]
-    temporary = path.with_name(f".{path.stem}.partial.onnx")
     try:
-        with _quiet(), torch.no_grad():
-            torch.onnx.export(
-                subnet,
-                (torch.zeros((1, *shape)),),
-                str(temporary),
-                input_names=["image"],
-                output_names=["output"],
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
+        with whole_file(path) as draft:
+            with _quiet(), torch.no_grad():
+                torch.onnx.export(
+                    subnet,
+                    (torch.zeros((1, *shape)),),
+                    str(draft),
+                    input_names=["image"],
+                    output_names=["output"],
+                    dynamo=True,
+                    external_data=False,
+                    verbose=False,
+                )
+            check_parity(model_file.read(draft), subnet)
     except torch.onnx.OnnxExporterError as error:
-        temporary.unlink(missing_ok=True)
         on_note(f"no ONNX is written: torch cannot export this network: {one_line(str(error), 300)}")
         return None
-    try:
-        check_parity(model_file.read(temporary), subnet)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

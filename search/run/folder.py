@@ -20,13 +20,13 @@ from typing import Any
 from latlas.errors import InfeasibleBudgetError
 from latlas.files.journal import remove_journal
 from latlas.files.records import canonical_json
+from latlas.files.write import write_json
 from latlas.latency.machine.environment import latlas_version
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.latency.runtime.plugin import openvino_build
 from latlas.search.report.history_name import FILE_NAME
 from latlas.search.run.config import SearchConfig
-from latlas.search.run.export import write_json
 from latlas.search.run.journal import RunJournal
 from latlas.search.run.proxy import ProxyTask
 from latlas.supernet.data.augment import Augmentation
@@ -114,7 +114,7 @@ def open_run(out: Path, asked: Mapping[str, Any]) -> Iterator[RunFolder]:
     try:
         with RunJournal(out / JOURNAL, asked) as journal:
             if not journal.recorded:
-                write_json(out / CONFIG, asked)
+                write_json(out / CONFIG, asked, overwrite=True)
             run = RunFolder(out, journal)
             run.training("").parent.mkdir(exist_ok=True)
             yield run

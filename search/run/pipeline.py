@@ -12,12 +12,12 @@ from typing import Any
 from latlas.errors import InterruptedRunError
 from latlas.files.scratch import scratch_folder
 from latlas.files.signals import stoppable
+from latlas.files.write import write_json
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import SavedPredictor, save_predictor
 from latlas.search.report.page import write_report
 from latlas.search.run.config import Listener, SearchConfig
 from latlas.search.run.explore import explore
-from latlas.search.run.export import write_json
 from latlas.search.run.finalists import Trainer, rank_anew
 from latlas.search.run.folder import RESULT, SUPERNET, RunFolder, identity, open_run, without_password
 from latlas.search.run.outcome import contest, require_within, result_record, with_learnt
@@ -91,7 +91,7 @@ def search(
         # Last but the result: where it replaces the predictor that the search began with, as in the demo, a run killed
         # after it would not know itself again.
         save_predictor(out / "predictor", with_learnt(saved, constraint.learnt()), overwrite=True)
-        write_json(out / RESULT, result)
+        write_json(out / RESULT, result, overwrite=True)
         run.finished()
     return result
 

@@ -21,7 +21,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from latlas.errors import UsageError
+from latlas.errors import LatlasError, UsageError
+from latlas.files.write import cannot_write, whole_folder
 from latlas.supernet.backbone.cut import Backbone
 from latlas.supernet.backbone.features import FeaturePlan, Features, Layout, computed, identity_of, layout_of, opened
 from latlas.supernet.data.dataset import Dataset
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 GB = 1e9
 _NAME = re.compile(r"features-[0-9a-f]{32}")
-_TEMPORARY = re.compile(r"\.features-[0-9a-f]{32}\.tmp")
+_TEMPORARY = re.compile(r"\.features-[0-9a-f]{32}(\.\w+)?\.tmp")
 _MANIFEST, _MANIFEST_LIMIT_BYTES = "manifest.json", 100_000
 
 
@@ -89,8 +90,10 @@ class FeatureCache:
                 os.utime(path / _MANIFEST)
                 self._given.add(name)
                 return opened(path, layout, len(dataset), plan.copies)
+        except LatlasError:
+            raise
         except OSError as error:
-            raise UsageError(f"{self.folder}: features cannot be kept there ({error}); name another folder") from None
+            raise cannot_write(self.folder, error) from None
 
     def _make_room(self, name: str, needed: int) -> None:
         """Delete what was used longest ago until so many bytes are within the limit."""
@@ -122,12 +125,9 @@ class FeatureCache:
         rows: Any,
         on_progress: Callable[[int, int], None] | None,
     ) -> None:
-        temporary = path.with_name(f".{path.name}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        try:
+        with whole_folder(path) as draft:
             hashes = {name: hashlib.sha256() for name in layout.files}
-            files = {name: (temporary / name).open("wb") for name in layout.files}
+            files = {name: (draft / name).open("wb") for name in layout.files}
             done = 0
             try:
                 for arrays in rows:
@@ -137,17 +137,11 @@ class FeatureCache:
                     done += len(arrays[0])
                     if on_progress is not None:
                         on_progress(done, layout.rows)
-                for file in files.values():
-                    file.flush()
-                    os.fsync(file.fileno())
             finally:
                 for file in files.values():
                     file.close()
             record = {"identity": identity, "sha256": {name: one.hexdigest() for name, one in hashes.items()}}
-            (temporary / _MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            temporary.rename(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            (draft / _MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _is_ours(path: Path) -> bool:

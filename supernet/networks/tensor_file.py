@@ -7,7 +7,6 @@ and `record`, JSON that says what the tensors belong to.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from latlas.errors import FileFormatError, UsageError
+from latlas.files.write import cannot_write, whole_file
 
 # 1: the first.
 SCHEMA = 1
@@ -29,20 +29,13 @@ def write_record(path: Path, kind: str, tensors: Mapping[str, Tensor], record: M
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all; raises `UsageError` where it cannot be written."""
+    """Write a safetensors file, whole or not at all, over what is there; errors as `files.write.whole_file`."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, overwrite=True) as draft:
         try:
-            save_file(plain, temporary, metadata)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"{path}: cannot be written ({error})") from None
+            save_file(plain, draft, metadata)
+        except SafetensorError as error:
+            raise cannot_write(path, error) from None
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

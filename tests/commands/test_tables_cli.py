@@ -1,7 +1,9 @@
 """`latlas tables`: what it prints and how it ends."""
 
+import errno
 import io
 import json
+import os
 import re
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
@@ -458,3 +460,26 @@ class TestMerge:
             "table both.parquet is merged of 2 spaces; name one with --space: portrait:height=64 + portrait:height=96"
         )
         assert expected in err.getvalue()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("merge", "t.parquet", "t.parquet", "--out", "out.parquet"),
+        ("export", "t.parquet", "--format", "csv", "--out", "out.csv"),
+        ("publish", "t.parquet", "--tables-dir", "published"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_full_disk_is_not_a_usage_error(words, monkeypatch):
+    def fsync(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = sorted(Path().rglob("*.*"))
+    monkeypatch.setattr(os, "fsync", fsync)
+    done = tables(*words)
+    assert (done.code, done.out) == (1, "")
+    assert re.fullmatch(
+        r"error: cannot write \S+: No space left on device; free some space, or choose another path\n", done.err
+    )
+    assert [path for path in sorted(Path().rglob("*.*")) if path not in before] == []

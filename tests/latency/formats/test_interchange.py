@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from latlas import cli
 from latlas.errors import FileFormatError, LatlasError, UsageError
+from latlas.files.write import write_text
 from latlas.latency.formats.interchange import (
     EXPORTS,
     FORMATS,
@@ -21,7 +22,6 @@ from latlas.latency.formats.interchange import (
     export_table,
     guess_format,
     import_table,
-    write_text,
 )
 from latlas.latency.formats.ofa import key_of, parse_key
 from latlas.latency.machine.environment import Environment, MachineState

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from latlas.errors import FileFormatError, UsageError
+from latlas.errors import FileFormatError, StorageError, UsageError
 from latlas.latency.sharing.index import BEGIN, END, IndexEntry, format_index, load, parse_index
 from latlas.latency.sharing.publish import check_published, publish, write_indexes
 from latlas.latency.table.table import Table
@@ -209,7 +209,7 @@ def test_full_disk_leaves_what_was(tables, tmp_path, monkeypatch):
     path = saved(tmp_path, variant(threads=2))
     before = {file: file.read_bytes() for file in tables.rglob("*") if file.is_file()}
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(UsageError, match="No space left on device"):
+    with pytest.raises(StorageError, match="No space left on device"):
         publish(path, tables)
     assert before == {file: file.read_bytes() for file in tables.rglob("*") if file.is_file()}
 

@@ -16,7 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latlas.errors import EnvironmentMismatchError, FileFormatError, LatlasError, MissingEntryError, UsageError
+from latlas.errors import (
+    EnvironmentMismatchError,
+    FileFormatError,
+    LatlasError,
+    MissingEntryError,
+    StorageError,
+    UsageError,
+)
 from latlas.latency.machine.environment import Environment, MachineState
 from latlas.latency.table.compare import conflicts, diff
 from latlas.latency.table.manifest import InNetwork
@@ -263,7 +270,7 @@ def test_full_disk_leaves_the_old_table_and_no_litter(path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(UsageError, match="No space left on device"):
+    with pytest.raises(StorageError, match="No space left on device"):
         Table((), MANIFEST).write(path, overwrite=True)
     monkeypatch.undo()
     assert Table.read(path) == TABLE

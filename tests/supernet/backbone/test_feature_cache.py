@@ -187,7 +187,7 @@ def test_one_that_was_stopped_leaves_nothing(backbone, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         FeatureCache(tmp_path).features(backbone, DATA, AUGMENTED, "v", stop)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
-    left = tmp_path / f".features-{'0' * 32}.tmp"  # of a process that was killed
+    left = tmp_path / f".features-{'0' * 32}.a_b1.tmp"  # of a process that was killed
     left.mkdir()
     (left / "tap0.f16").write_bytes(b"half")
     FeatureCache(tmp_path).features(backbone, DATA, AUGMENTED, "v")
@@ -238,7 +238,7 @@ def test_a_full_disk_is_seen_before(backbone, tmp_path, monkeypatch):
         FeatureCache(tmp_path).features(backbone, DATA, AUGMENTED, "v", lambda *of: pytest.fail("computed"))
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(UsageError, match="features cannot be kept there"):
+    with pytest.raises(UsageError, match="cannot write .*file: "):
         FeatureCache(blocked).features(backbone, DATA, AUGMENTED, "v")
 
 
