@@ -238,7 +238,7 @@ def test_a_full_disk_is_seen_before(backbone, tmp_path, monkeypatch):
         FeatureCache(tmp_path).features(backbone, DATA, AUGMENTED, "v", lambda *of: pytest.fail("computed"))
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(UsageError, match="cannot write .*file: "):
+    with pytest.raises(UsageError, match=r"cannot write .*file: "):
         FeatureCache(blocked).features(backbone, DATA, AUGMENTED, "v")
 
 
