@@ -24,14 +24,16 @@ from latlas.commands import (
     supernets,
     tables,
 )
+from latlas.commands.importing import ImportingCommand, imports_of
 from latlas.commands.output import note
 from latlas.errors import InterruptedRunError, LatlasError, StorageError, UsageError
 from latlas.files.signals import raise_on_signals
+from latlas.registry import forget_requests, request_imports
 
 EPILOG = (
     "Exit codes: 0 ok; 1 not achieved; 2 usage; 3 incompatible or invalid file; 4 interrupted, resumable. "
     "Every option may be set by an environment variable, LATLAS_<COMMAND>_<OPTION>, "
-    "or in latlas.toml, \\[command] option = value."
+    "or in latlas.toml, \\[command] option = value; packages to import by LATLAS_IMPORT, or import = [...] at its top."
 )
 app = typer.Typer(
     help="Latlas: a latency atlas for neural architecture search on CPUs.",
@@ -94,6 +96,10 @@ tables_app.command("pull", epilog="Example: latlas tables pull s3://team/latlas 
     sharing.tables_pull
 )
 
+for _commands in (app, tables_app, predictor_app):
+    for _command in _commands.registered_commands:
+        _command.cls = ImportingCommand
+
 
 def _config(path: Path = Path("latlas.toml")) -> dict[str, Any]:
     """`latlas.toml` as the commands' defaults: a table a command, dashes or underscores in names."""
@@ -103,13 +109,15 @@ def _config(path: Path = Path("latlas.toml")) -> dict[str, Any]:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
+    # Installed packages alone: a stranger's folder with a latlas.toml must not run code that lies beside it.
+    request_imports(imports_of(sections, str(path)))
     return _defaults(sections, typer.main.get_command(app), str(path))
 
 
 def _defaults(section: dict[str, Any], command: Any, where: str) -> dict[str, Any]:
     """The section's values by the names of the command's parameters; an unknown name is an error, not a silence."""
     group = hasattr(command, "commands")
-    known = command.commands if group else {parameter.name: parameter for parameter in command.params}
+    known = command.commands if group else {one.name: one for one in command.params if one.expose_value}
     found: dict[str, Any] = {}
     for key, value in section.items():
         name = key.replace("_", "-") if group else key.replace("-", "_")
@@ -122,6 +130,7 @@ def _defaults(section: dict[str, Any], command: Any, where: str) -> dict[str, An
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line, and return its documented exit code; an error is one line on standard error."""
+    forget_requests()
     try:
         code = app(args=list(arguments), prog_name="latlas", default_map=_config(), standalone_mode=False)
     except LatlasError as error:

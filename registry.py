@@ -46,6 +46,11 @@ def request_imports(names: Iterable[str], from_here: bool = False) -> None:
             sys.path.append(os.getcwd())
 
 
+def forget_requests() -> None:
+    """Forget packages that were asked for and not imported yet, as those of a command line that was only asked for help."""
+    _requested.clear()
+
+
 def import_requested() -> None:
     """Import the packages that were asked for; each registers what it has. Raises `UsageError` where one cannot be imported."""
     for name in list(_requested):

@@ -1,0 +1,61 @@
+"""`--import`, which every command has: packages that bring spaces, operators, strategies or formats of their own."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from latlas.errors import UsageError
+from latlas.registry import import_requested, request_imports
+
+
+def _request(context: typer.Context, names: list[str] | None) -> None:
+    if not context.resilient_parsing:
+        request_imports((name.strip() for text in names or () for name in text.split(",")), from_here=True)
+
+
+def _prototype(
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            envvar="LATLAS_IMPORT",
+            is_eager=True,
+            expose_value=False,
+            callback=_request,
+            metavar="PACKAGE",
+            help="Import a package that registers spaces, operators, strategies or formats; may be given several times.",
+        ),
+    ] = None,
+) -> None:
+    """A command with nothing but the option, from which the others take it."""
+
+
+@cache
+def _option() -> Any:
+    app = typer.Typer(add_completion=False)
+    app.command()(_prototype)
+    return next(parameter for parameter in typer.main.get_command(app).params if "--import" in parameter.opts)
+
+
+class ImportingCommand(TyperCommand):
+    """A command that has `--import` beside its own options, and imports what it names before it runs."""
+
+    def __init__(self, *arguments: Any, params: list[Any] | None = None, **settings: Any) -> None:
+        super().__init__(*arguments, params=[*(params or ()), _option()], **settings)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command's function; raises `UsageError` before it where a package cannot be imported."""
+        import_requested()
+        return super().invoke(ctx)
+
+
+def imports_of(sections: dict[str, Any], where: str) -> list[str]:
+    """Take `import = ["my_package"]` out of what `latlas.toml` has; raises `UsageError` where it is no list of names."""
+    names = sections.pop("import", [])
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise UsageError(f'{where}: import is {names!r:.80}; it must be a list of packages, such as ["my_package"]')
+    return names

@@ -1,0 +1,116 @@
+"""`--import`: on every command, by its variable, in latlas.toml; and what goes wrong with it."""
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+import typer
+
+from latlas import cli, registry
+from latlas.spaces.text import SPACES
+
+COMMANDS = [
+    (*path, name)
+    for path, group in (((), cli.app), (("tables",), cli.tables_app), (("predictor",), cli.predictor_app))
+    for name, command in typer.main.get_command(group).commands.items()
+    if not hasattr(command, "commands")
+]
+RIBBON = """
+from dataclasses import dataclass
+from typing import ClassVar
+from latlas.spaces.nasbench201 import NasBench201
+from latlas.spaces.text import register_space
+
+@register_space
+@dataclass(frozen=True)
+class Ribbon(NasBench201):
+    name: ClassVar[str] = "ribbon"
+    cells: int = 1
+"""
+DRY = ("profile-ops", "--dry-run", "--space")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    """A working folder with a module that registers a space; afterwards all is as it was."""
+    (tmp_path / "ribbons.py").write_text(RIBBON)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(SPACES, "_things", dict(SPACES._things))
+    monkeypatch.setattr(registry, "_imported", {})
+    monkeypatch.delenv("LATLAS_IMPORT", raising=False)
+    yield
+    sys.modules.pop("ribbons", None)
+
+
+def latlas(*words: object) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = cli.run([str(word) for word in words])
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_it(words):
+    code, out, _ = latlas(*words, "--help")
+    assert code == 0 and "--import" in out and "LATLAS_IMPORT" in out
+
+
+def test_a_module_of_the_working_folder_brings_its_space():
+    code, out, err = latlas(*DRY, "ribbon:cells=2", "--import", "ribbons")
+    assert code == 0, err
+    assert out.splitlines()[-1] == "22 operators"
+    assert registry.imported_packages() == ("ribbons",)
+
+
+def test_several_are_imported_by_commas_and_by_repeating_it():
+    Path("others.py").write_text("")
+    Path("more.py").write_text("")
+    code, _, err = latlas(*DRY, "ribbon", "--import", "others, ribbons", "--import", "more")
+    assert code == 0, err
+    assert registry.imported_packages() == ("others", "ribbons", "more")
+
+
+def test_the_variable_does_the_same(monkeypatch):
+    monkeypatch.setenv("LATLAS_IMPORT", "ribbons")
+    assert latlas(*DRY, "ribbon")[0] == 0
+
+
+def test_the_settings_file_names_installed_packages_and_nothing_that_lies_beside_it(monkeypatch, tmp_path):
+    Path("latlas.toml").write_text('import = ["ribbons"]\n[profile-ops]\ndry-run = true\n')
+    code, out, err = latlas("profile-ops", "--space", "ribbon")
+    assert (code, out) == (2, "") and "error: --import ribbons: the package cannot be loaded: ModuleNotFound" in err
+    monkeypatch.syspath_prepend(tmp_path)
+    assert latlas("profile-ops", "--space", "ribbon")[0] == 0
+
+
+@pytest.mark.parametrize("text", ['import = "ribbons"\n', "import = [1]\n", 'import = ["ribbons.py/"]\n'])
+def test_a_bad_line_of_the_settings_file_is_named(text):
+    Path("latlas.toml").write_text(text)
+    code, _, err = latlas(*DRY, "portrait")
+    assert code == 2 and "import is " in err
+
+
+def test_a_space_that_nothing_brings_is_refused_with_what_to_do():
+    code, out, err = latlas(*DRY, "ribbon")
+    assert (code, out) == (2, "")
+    assert "unknown space 'ribbon'; known: dpc, nasbench201, portrait" in err and "--import PACKAGE" in err
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("raise ValueError('no\\nluck')", "--import broken: the package cannot be loaded: ValueError: no luck"),
+        ("def x(:", "--import broken: the package cannot be loaded: SyntaxError"),
+        (RIBBON.replace('"ribbon"', '"portrait"'), "space 'portrait' is registered already, by Latlas; package broken"),
+    ],
+)
+def test_a_package_that_cannot_be_imported_is_one_line_and_help_still_works(code, message):
+    Path("broken.py").write_text(code)
+    failed, out, err = latlas(*DRY, "portrait", "--import", "broken")
+    assert (failed, out) == (2, "") and message in err
+    assert len(err.splitlines()) == 1 and "Traceback" not in err
+    assert latlas("profile-ops", "--import", "broken", "--help")[0] == 0
+    assert latlas(*DRY, "portrait")[0] == 0
