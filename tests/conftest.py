@@ -11,10 +11,35 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from latlas.spaces.portrait import PortraitSpace
 
+CPUS = {"avx2": ["f32", "int8"], "amx": ["f32", "bf16", "int8"]}
+"""Precisions of CPUs that the tests can pretend: an Intel Core i7-8700's, and those of a Xeon with AMX."""
 
-def pytest_configure():
+
+def pytest_addoption(parser):
+    help = "pretend another CPU's precisions; avx2 also keeps torch and oneDNN to AVX2, as on an i7-8700"
+    parser.addoption("--cpu", choices=sorted(CPUS), default=None, help=help)
+
+
+def pytest_configure(config):
     """Whoever starts the tests may ignore Ctrl-C, as a shell does for what it runs in the background, and so would they."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("--cpu") == "avx2":  # before torch is loaded; both libraries read it once
+        os.environ |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pretended_cpu(pytestconfig):
+    """The precisions that `--cpu` pretends. Real networks are compiled at f32 and int8 only, which any x86-64 CPU can."""
+    with pytest.MonkeyPatch.context() as patch:
+        if (cpu := pytestconfig.getoption("--cpu")) is not None:
+            patch.setattr("latlas.latency.runtime.plugin.supported_precisions", lambda: list(CPUS[cpu]))
+        yield
+
+
+@pytest.fixture
+def any_precision(monkeypatch):
+    """A CPU that has every precision, for tests that compile nothing."""
+    monkeypatch.setattr("latlas.latency.runtime.plugin.supported_precisions", lambda: list(CPUS["amx"]))
 
 
 @pytest.fixture(scope="session", autouse=True)

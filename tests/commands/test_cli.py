@@ -526,7 +526,7 @@ class TestErrors:
     def test_missing_table(self, words):
         refuses(2, "gone.parquet", *words, "gone.parquet")
 
-    def test_table_of_another_precision_or_thread_count(self, table):
+    def test_table_of_another_precision_or_thread_count(self, table, any_precision):
         words = ("fit-predictor", "--table", table, "--out", "p")
         done = refuses(3, "f32", *words, "--precision", "bf16")
         assert "bf16" in done.err

@@ -297,7 +297,7 @@ class TestAdapt:
         code, _, err = self.adapt(folder, samples, tmp_path / "there", "--environment", tmp_path / "here.json")
         assert (code, "is of this environment already" in err) == (2, True), err
 
-    def test_measured_here(self, folder, tmp_path, tiny_space, monkeypatch):
+    def test_measured_here(self, folder, tmp_path, tiny_space, monkeypatch, any_precision):
         """The command measures what it chose; the timing itself is made up here."""
         from latlas.latency.fitting.fit import Sample
 
