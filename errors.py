@@ -11,6 +11,7 @@
     |   +-- AlreadyExistsError       2  (also FileExistsError)  a file or folder that may not be replaced
     |   +-- UnknownOperatorError     2  (also KeyError)
     |   +-- UnknownSpaceError        2  (also KeyError)
+    |   +-- MissingPackageError      2  (also ImportError) a package is not installed
     |   `-- DataError                2                       images and masks are missing or do not match
     +-- FileFormatError              3  (also ValueError)    a file is broken, hostile or of another schema
     +-- EnvironmentMismatchError     3  (also ValueError)    made on another device, precision, thread count or space
@@ -78,6 +79,10 @@ class UnknownOperatorError(UsageError, KeyError):
 
 class UnknownSpaceError(UsageError, KeyError):
     """A search space that no registry knows."""
+
+
+class MissingPackageError(UsageError, ImportError):
+    """A package that was asked for is not installed; the message names the command that installs it."""
 
 
 class DataError(UsageError):

@@ -137,7 +137,7 @@ def test_only_one_room_imports_openvino():
 
 LAYERS = (
     ("errors", "arrays"),
-    ("registry",),
+    ("distribution", "registry"),
     ("files",),
     ("spaces",),
     ("latency", "supernet"),

@@ -11,11 +11,11 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib import metadata
 from pathlib import Path
 
 import psutil
 
+from latlas.distribution import latlas_version
 from latlas.errors import EnvironmentMismatchError, UsageError
 from latlas.files.records import check_timestamp, from_record, one_line, utc_now
 from latlas.latency.machine import system
@@ -228,14 +228,6 @@ def detect(
         state=machine_state(),
         openvino_build=one_line(openvino_build) or UNKNOWN,
     )
-
-
-def latlas_version() -> str:
-    """The installed version of Latlas, `unknown` where it runs without being installed."""
-    try:
-        return metadata.version("latlas")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def cpu_model() -> str:

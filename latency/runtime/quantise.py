@@ -7,7 +7,6 @@ layouts between them. What such a network computes is no statement of accuracy. 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import logging
 import sys
@@ -17,18 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from latlas.errors import LatlasError, UsageError
+from latlas.distribution import how_to_install, is_installed
+from latlas.errors import LatlasError, MissingPackageError
 
 CALIBRATION_INPUTS = 2
 """Inputs that the ranges are taken from; they hardly matter for the latency."""
-INSTALL = "pip install 'latlas[int8]'"
 
 
 def require_nncf() -> None:
     """Raises `UsageError` where NNCF is not installed."""
-    # None stands in sys.modules for what must not be imported.
-    if sys.modules.get("nncf", ...) is None or importlib.util.find_spec("nncf") is None:
-        raise UsageError(f"precision int8 needs NNCF, which is not installed: {INSTALL}")
+    if not is_installed("nncf"):
+        raise MissingPackageError(f"precision int8 needs NNCF, which is not installed: {how_to_install('int8')}")
 
 
 def quantise(model: Any, seed: int = 0) -> Any:

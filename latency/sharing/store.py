@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from latlas.distribution import how_to_install
 from latlas.errors import FileFormatError, LatlasError, UnreachableError, UsageError
 from latlas.files.records import one_line
 from latlas.files.write import write_bytes
@@ -243,7 +244,7 @@ def _filesystem_of(protocol: str, given: str, options: dict[str, Any], url: str 
         return kind(**of_url, **options)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
-        how = f"pip install 'latlas[{extra}]'" if extra else one_line(str(error), 200)
+        how = how_to_install(extra) if extra else one_line(str(error), 200)
         raise UsageError(f"{given}: {protocol} needs a package that is not installed: {how}") from None
     except ValueError as error:
         if protocol not in fsspec.available_protocols():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 
+from latlas.distribution import latlas_version
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import check_timestamp, from_record, one_line, utc_now
-from latlas.latency.machine.environment import KEY_FIELDS, Environment, MachineState, latlas_version
+from latlas.latency.machine.environment import KEY_FIELDS, Environment, MachineState
 from latlas.latency.table.row import ORIGINS
 
 # Version 1 (0.1.0): one row an operator, every OpSpec field; isolated latency, its ratio to the reference, both with

@@ -1,4 +1,4 @@
-"""The latency constraint for an Optuna study: `pip install latlas[optuna]`.
+"""The latency constraint for an Optuna study: the extra `optuna`.
 
 A trial is feasible for Optuna where its constraints are at most zero. This one's is the milliseconds by which the upper bound of
 its architecture is above the budget. `TPESampler`, `NSGAIISampler` and others then draw what is within it.

@@ -1,4 +1,4 @@
-"""Optuna's samplers as strategies, through ask and tell: `pip install latlas[optuna]`.
+"""Optuna's samplers as strategies, through ask and tell: the extra `optuna`.
 
 Every suggestion is a trial. It is told its quality, or that it was dropped and by how many milliseconds it was outside, or,
 where nobody says anything, that it failed: none stays running. In a storage that several processes open, a study is one

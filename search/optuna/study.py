@@ -1,6 +1,6 @@
 """Optuna's studies for a search: how one is opened, and what its trials say.
 
-Optuna is imported by whoever asks for one: `pip install latlas[optuna]`.
+Optuna is imported by whoever asks for one; it is the extra `optuna`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
-from latlas.errors import EnvironmentMismatchError, UsageError
+from latlas.distribution import how_to_install
+from latlas.errors import EnvironmentMismatchError, MissingPackageError, UsageError
 from latlas.search.optuna.coding import Coding, ScoreCoding, grid_coding
 from latlas.search.optuna.samplers import SamplerSetting
 from latlas.search.strategies.strategy import Evaluation, StrategyContext
@@ -97,7 +98,9 @@ def require_optuna() -> None:
     try:
         import optuna  # noqa: F401
     except ModuleNotFoundError:
-        raise UsageError("this strategy needs Optuna: pip install 'latlas[optuna]'") from None
+        raise MissingPackageError(
+            f"this strategy needs Optuna, which is not installed: {how_to_install('optuna')}"
+        ) from None
 
 
 def open_study(setting: SamplerSetting, space: SearchSpace, context: StrategyContext, directions: Directions) -> Study:

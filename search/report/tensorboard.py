@@ -1,4 +1,4 @@
-"""What a search does as TensorBoard scalars; an optional extra, `latlas[tensorboard]`."""
+"""What a search does as TensorBoard scalars; the extra `tensorboard`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from latlas.distribution import how_to_install
 from latlas.errors import UsageError
 from latlas.files.write import cannot_write
 from latlas.search.constraint.constraint import LatencyConstraint
@@ -66,7 +67,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise UsageError(
-                f"--tensorboard needs the package tensorboard ({error}); pip install 'latlas[tensorboard]'"
+                f"--tensorboard needs the package tensorboard ({error}): {how_to_install('tensorboard')}"
             ) from None
         try:
             self._writer: Any = SummaryWriter(str(self.folder), purge_step=0)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from latlas.distribution import how_to_install
 from latlas.errors import LatlasError
 from latlas.files.records import one_line
 from latlas.files.write import whole_file, write_json
@@ -154,7 +155,7 @@ def export_onnx(subnet: Subnet, path: Path, on_note: Callable[[str], None]) -> P
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         on_note(
-            f"no ONNX is written: {' and '.join(missing)} not installed; pip install 'latlas[onnx]', or say --no-onnx"
+            f"no ONNX is written: {' and '.join(missing)} not installed: {how_to_install('onnx')}, or say --no-onnx"
         )
         return None
     subnet = subnet.cpu().eval()

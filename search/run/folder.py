@@ -17,11 +17,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from latlas.distribution import latlas_version
 from latlas.errors import InfeasibleBudgetError
 from latlas.files.journal import remove_journal
 from latlas.files.records import canonical_json
 from latlas.files.write import write_json
-from latlas.latency.machine.environment import latlas_version
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.latency.runtime.plugin import openvino_build

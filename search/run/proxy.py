@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
+from latlas.distribution import latlas_version
 from latlas.errors import DivergedError, UsageError
 from latlas.files import signals as interrupt
-from latlas.latency.machine.environment import latlas_version
 from latlas.search.run.config import SearchConfig
 from latlas.search.run.journal import RunJournal, share
 from latlas.search.run.rungs import Rungs, rungs_of

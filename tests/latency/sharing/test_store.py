@@ -1,9 +1,11 @@
 """URLs, missing packages and credentials; reading and writing is in test_sharing.py, over every kind of store."""
 
+import re
 import sys
 
 import pytest
 
+from latlas.distribution import how_to_install
 from latlas.errors import UsageError
 from latlas.latency.sharing.store import clean, open_store
 
@@ -28,7 +30,7 @@ def test_missing_package_is_one_line_with_the_command(url, module, extra, monkey
     monkeypatch.delitem(sys.modules, "fsspec.implementations.http", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(
-        UsageError, match=rf"needs a package that is not installed: pip install 'latlas\[{extra}\]'"
+        UsageError, match=re.escape(f"needs a package that is not installed: {how_to_install(extra)}")
     ) as caught:
         open_store(url)
     assert "hunter22" not in str(caught.value) and "token" not in str(caught.value)

@@ -1,10 +1,12 @@
 """What TensorBoard is told of a search."""
 
+import re
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+from latlas.distribution import how_to_install
 from latlas.errors import UsageError
 from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.constraint.verdict import Verdict
@@ -50,5 +52,5 @@ def test_scalars_are_written_and_a_run_that_goes_on_writes_them_again(tmp_path, 
 
 def test_without_the_package_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UsageError, match=r"pip install 'latlas\[tensorboard\]'"):
+    with pytest.raises(UsageError, match=re.escape(how_to_install("tensorboard"))):
         TensorBoard(tmp_path)

