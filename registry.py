@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Generic, TypeVar
 
@@ -175,9 +175,22 @@ class Registry(Generic[Thing]):
         return name in self._things or name in self._offered()
 
     def names(self) -> tuple[str, ...]:
-        """All known names, sorted; entry points are listed and not loaded."""
+        """All known names: Latlas' own in their order, then the others, sorted. Entry points are listed and not loaded."""
         import_requested()
-        return tuple(sorted({*self._own, *self._things, *self._offered()}))
+        return (*self._own, *sorted({*self._things, *self._offered()} - self._own.keys()))
+
+    def loadable(self) -> Iterator[Thing]:
+        """All known things in the order of `names`; a package that cannot be loaded is a warning, and left out."""
+        yield from map(self.get, self._own)
+        for name in self.names()[len(self._own) :]:
+            try:
+                yield self.get(name)
+            except UsageError as error:
+                log.warning("%s", error)
+
+    def own(self) -> tuple[str, ...]:
+        """The names that Latlas itself has, in their order; looks nothing up."""
+        return tuple(self._own)
 
     def loaded(self) -> dict[str, Thing]:
         """The things that were registered or loaded so far, by name."""

@@ -11,13 +11,15 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import note, print_result
+from latlas.latency.formats.table_format import FORMATS
 
 
 def tables_import(
     path: Annotated[Path, typer.Argument(help="The file of another project, or a CSV of ours.")],
     out: Annotated[Path, typer.Option(help="The table.")],
     format_name: Annotated[
-        str | None, typer.Option("--format", help="ofa, proxyless, fbnet or csv; else by ending or content.")
+        str | None,
+        typer.Option("--format", help=f"{', '.join(FORMATS.own())}, or another package's; else by ending or content."),
     ] = None,
     cpu_model: Annotated[str | None, typer.Option(help="CPU that it was measured on.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, max=4096, help="Inference threads.")] = None,
@@ -35,7 +37,8 @@ def tables_import(
     json: options.JsonOption = False,
 ) -> None:
     """Make a table of another project's latencies; what is not said of their environment stays unknown."""
-    from latlas.latency.formats.interchange import Told, import_table
+    from latlas.latency.formats.interchange import import_table
+    from latlas.latency.formats.table_format import Told
 
     told = Told(cpu_model, threads, precision, batch, space, unit, source, latency_column, activation)
     found = import_table(path, format_name, told, shlex.join(["latlas", *sys.argv[1:]]))
@@ -70,7 +73,7 @@ def tables_import(
 
 def tables_export(
     path: Annotated[Path, typer.Argument(help="A table.")],
-    format_name: Annotated[str, typer.Option("--format", help="ofa, fbnet or csv.")],
+    format_name: Annotated[str, typer.Option("--format", help="ofa, fbnet or csv, or another package's.")],
     out: Annotated[Path, typer.Option(help="The file.")],
     value: Annotated[str, typer.Option(help="Which latency: isolated, boundary or in-network.")] = "isolated",
     force: options.ForceOption = False,

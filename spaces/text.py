@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +10,6 @@ from typing import Any, TypeVar
 from latlas.errors import FileFormatError, UnknownSpaceError, UsageError
 from latlas.registry import Registry
 from latlas.spaces.space import Architecture, SearchSpace
-
-log = logging.getLogger(__name__)
 
 JSON_LIMIT_BYTES = 1_000_000
 Space = TypeVar("Space", bound=SearchSpace)
@@ -106,15 +103,7 @@ def parse_architecture(text: str, space: SearchSpace | None = None) -> Architect
 
 def _recognising(body: str) -> SearchSpace | None:
     """The first space, at its defaults, that a text without a space's name can only be of."""
-    for name in space_names():
-        try:
-            space = SPACES.get(name)()
-        except UsageError as error:
-            log.warning("%s", error)  # another package's, and nobody asked for it
-        else:
-            if space.recognises(body):
-                return space
-    return None
+    return next((space for kind in SPACES.loadable() if (space := kind()).recognises(body)), None)
 
 
 def architecture_from_record(record: object, origin: str = "architecture") -> Architecture:

@@ -86,7 +86,7 @@ def test_nothing_is_looked_up_for_a_known_name(tools, monkeypatch):
 
 def test_a_broken_package_is_one_line_and_only_where_it_is_asked_for(tools, tmp_path):
     install(tmp_path, "toolbox_broken", "raise RuntimeError('no\\nluck')\n", drill="Drill")
-    assert tools.names() == ("drill", "path") and tools.get("path") is Path
+    assert tools.names() == ("path", "drill") and tools.get("path") is Path
     with pytest.raises(
         UsageError,
         match=r"^tool 'drill' of package toolbox_broken \(toolbox_broken:Drill\) cannot be loaded: RuntimeError: no luck$",

@@ -11,11 +11,22 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import canonical_json, one_line, parse_json
-from latlas.latency.formats.entry import Entry, brief, foreign_operator, milliseconds, source_of, unit_of, whole
+from latlas.latency.formats.entry import (
+    Entry,
+    brief,
+    foreign_operator,
+    milliseconds,
+    rows_of,
+    source_of,
+    unit_of,
+    whole,
+)
 from latlas.latency.formats.ofa import MAX_ENTRIES, foreign_of, key_of, operator_of, parse_key, says_activation
+from latlas.latency.formats.table_format import Contents, TableFormat, Told
 from latlas.latency.table.manifest import Manifest
 from latlas.latency.table.row import COUNTS, ESTIMATES, NUMBERS, ROW_FIELDS, Row, rows_checksum
 from latlas.spaces.operators.spec import OpSpec
@@ -254,3 +265,30 @@ def _foreign(source: str, cells: Mapping[str, str], what: str) -> OpSpec:
         "out_channels": sizes["out"],
     }
     return foreign_operator(source, what, **place, **known)
+
+
+def _read(text: str, path: Path, told: Told) -> Contents:
+    header, records = records_of(text, path)
+    if not is_ours(header):
+        entries, ignored = read_others(header, records, path, told.unit, told.column, told.activation)
+        return Contents(rows_of(entries, path), ignored)
+    rows, manifest = read_own(records, path)
+    told.require_untold("unit", "column", "activation")
+    if manifest is not None:
+        told.require_untold("cpu_model", "threads", "precision", "batch", "space", "source")
+    return Contents(rows, manifest=manifest)
+
+
+def _recognises(text: str) -> bool:
+    first = text.partition("\n")[0]
+    return "," in first and ":" not in first
+
+
+CSV = TableFormat(
+    "csv",
+    _read,
+    lambda table, pairs: write_csv(table, table.manifest),
+    endings=(".csv",),
+    recognises=_recognises,
+    whole=True,
+)

@@ -17,11 +17,9 @@ from typing import Any
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import one_line
+from latlas.latency.formats.table_format import UNITS
 from latlas.latency.table.row import MAX_SOURCE, NUMBERS, Row
 from latlas.spaces.operators.spec import FOREIGN, MAX_LABEL, OpSpec
-
-UNITS = {"s": 3, "ms": 0, "us": -3, "ns": -6}
-"""Units of time, as powers of ten of a millisecond."""
 
 _NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,4})?")
 _WHOLE = re.compile(r"\d{1,9}")

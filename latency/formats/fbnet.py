@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from latlas.errors import FileFormatError, LatlasError, UsageError
@@ -35,8 +36,10 @@ from latlas.latency.formats.entry import (
     unit_of,
 )
 from latlas.latency.formats.ofa import MAX_ENTRIES, key_of
+from latlas.latency.formats.table_format import Contents, TableFormat, Told
 from latlas.latency.machine.environment import UNKNOWN
 from latlas.latency.table.row import Row
+from latlas.latency.table.table import Table
 from latlas.spaces.operators.spec import FOREIGN, OpSpec
 
 IDENTITY = ("op_type", "input_shapes", "input_dtypes", "op_args", "device")
@@ -293,3 +296,19 @@ def _record(row: Row, batch: int | None, device: str) -> dict[str, object]:
         "input_dtypes": [1] * len(shapes),
         "device": device,
     }
+
+
+def _read(text: str, path: Path, told: Told) -> Contents:
+    told.require_untold("activation")
+    entries, ignored, devices = read_fbnet(text, path, told.unit, told.column)
+    return Contents(rows_of(entries, path), ignored, devices)
+
+
+def _write(table: Table, pairs: Sequence[tuple[Row, float]]) -> str:
+    environment = table.manifest.environment
+    return write_fbnet(pairs, environment.batch, environment.cpu_model)
+
+
+FBNET = TableFormat(
+    "fbnet", _read, _write, endings=(".json", ".jsonl", ".ndjson"), recognises=lambda text: text.startswith(("{", "["))
+)

@@ -7,52 +7,23 @@ the rest is unknown, so that it merges with no other table and no predictor take
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import one_line
-from latlas.latency.formats.csv_table import is_ours, read_others, read_own, records_of, write_csv
-from latlas.latency.formats.entry import UNITS, Entry, rows_of
-from latlas.latency.formats.fbnet import read_fbnet, write_fbnet
-from latlas.latency.formats.ofa import ACTIVATIONS, operator_of, parse_key, read_ofa, write_ofa
+from latlas.latency.formats.ofa import operator_of, parse_key
+from latlas.latency.formats.table_format import FORMATS, Contents, TableFormat, Told
 from latlas.latency.machine.environment import UNKNOWN, told_environment
 from latlas.latency.table.manifest import Manifest
 from latlas.latency.table.row import Row
 from latlas.latency.table.table import Table
 from latlas.spaces.operators.spec import FOREIGN
 
-FORMATS = ("ofa", "proxyless", "fbnet", "csv")
-EXPORTS = ("ofa", "fbnet", "csv")
 VALUES = {"isolated": "latency_ms", "boundary": "boundary_ms", "in-network": "in_network_ms"}
 """What may be exported, and the field of a row that it is."""
 MAX_TEXT_BYTES = 32 * 2**20
-
-_ENDINGS = {".yaml": "ofa", ".yml": "ofa", ".json": "fbnet", ".jsonl": "fbnet", ".ndjson": "fbnet", ".csv": "csv"}
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the user says of a file that it does not say itself; None for nothing.
-
-    `activation` is that of keys which say none (`ofa_format.ACTIVATIONS`), `column` the one of the latencies.
-    """
-
-    cpu_model: str | None = None
-    threads: int | None = None
-    precision: str | None = None
-    batch: int | None = None
-    space: str | None = None
-    unit: str | None = None
-    source: str = ""
-    column: str | None = None
-    activation: str | None = None
-
-    def __post_init__(self) -> None:
-        for name, known in (("unit", tuple(UNITS)), ("activation", ACTIVATIONS)):
-            value = getattr(self, name)
-            if value is not None and value not in known:
-                raise UsageError(f"--{name} is {one_line(value, 60)}; it must be one of {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,72 +55,40 @@ def import_table(path: Path, format_name: str | None, told: Told, command: str =
     """
     content = _read_bytes(path)
     text = _decoded(content, path)
-    format_name = format_name or guess_format(path, text)
-    ignored: set[str] = set()
-    devices: set[str] = set()
-    entries: list[Entry]
-    if format_name == "fbnet":
-        _require_untold(told, "activation")
-        entries, ignored, devices = read_fbnet(text, path, told.unit, told.column)
-    elif format_name in ("ofa", "proxyless"):
-        _require_untold(told, "column")
-        entries, ignored = read_ofa(text, path, told.unit or "ms", told.activation, format_name == "proxyless")
-    elif format_name == "csv":
-        header, records = records_of(text, path)
-        if is_ours(header):
-            return _own(path, header, records, told, content, command)
-        entries, ignored = read_others(header, records, path, told.unit, told.column, told.activation)
-    else:
-        raise UsageError(f"--format is {one_line(format_name, 60)}; it must be one of {', '.join(FORMATS)}")
-    rows = rows_of(entries, path)
-    return _imported(path, rows, told, format_name, content, ignored, devices, command)
+    one = _format_of(format_name) if format_name else guess_format(path, text)
+    if one.read is None:
+        raise UsageError(f"--format is {one.name}; Latlas writes it, and does not read it")
+    contents = one.read(text, path, told)
+    if contents.manifest is not None:
+        return Imported(_table(contents.rows, contents.manifest, path), one.name, ())
+    return _imported(path, contents, told, one.name, content, command)
 
 
-def guess_format(path: Path, text: str) -> str:
+def guess_format(path: Path, text: str) -> TableFormat:
     """The format of a file by its ending, else by how its text begins; raises `UsageError` where neither says it."""
     ending, head = path.suffix.lower(), text[:4096].lstrip()
-    if ending in _ENDINGS:
-        return _ENDINGS[ending]
-    first = head.partition("\n")[0]
-    if head.startswith(("{", "[")):
-        return "fbnet"
-    if "-input:" in first and first.rstrip().endswith(":"):
-        return "ofa"
-    if "," in first and ":" not in first:
-        return "csv"
-    raise UsageError(f"what format is {path}? Say --format {', '.join(FORMATS)}")
+    for tell in (lambda one: ending in one.endings, lambda one: one.recognises(head)):
+        for one in FORMATS.loadable():
+            if tell(one):
+                return one
+    raise UsageError(f"what format is {path}? Say --format {', '.join(_readable())}")
 
 
-def _own(
-    path: Path, header: list[str], records: list[tuple[str, dict[str, str]]], told: Told, content: bytes, command: str
-) -> Imported:
-    rows, manifest = read_own(records, path)
-    _require_untold(told, "unit", "column", "activation")
-    if manifest is None:
-        # Row says what of our own columns is wrong with the file; a table says it of rows together.
-        return _imported(path, rows, told, "csv", content, set(), set(), command)
-    _require_untold(told, "cpu_model", "threads", "precision", "batch", "space", "source")
-    return Imported(_table(rows, manifest, path), "csv", ())
+def _format_of(name: str) -> TableFormat:
+    if name not in FORMATS:
+        raise UsageError(
+            f"--format is {one_line(name, 60)}; it must be one of {', '.join(FORMATS.names())}; for one of another package "
+            "install that, or give `--import PACKAGE`"
+        )
+    return FORMATS.get(name)
 
 
-def _require_untold(told: Told, *names: str) -> None:
-    for name in names:
-        if getattr(told, name):
-            option = {"column": "latency-column"}.get(name, name.replace("_", "-"))
-            raise UsageError(f"--{option} has no place here: a file of this format says that itself")
+def _readable() -> list[str]:
+    return [one.name for one in FORMATS.loadable() if one.read is not None]
 
 
-def _imported(
-    path: Path,
-    rows: list[Row],
-    told: Told,
-    format_name: str,
-    content: bytes,
-    ignored: set[str],
-    devices: set[str],
-    command: str,
-) -> Imported:
-    device = devices.pop() if len(devices) == 1 else UNKNOWN
+def _imported(path: Path, contents: Contents, told: Told, format_name: str, content: bytes, command: str) -> Imported:
+    (device,) = contents.devices if len(contents.devices) == 1 else (UNKNOWN,)
     environment = told_environment(
         cpu_model=told.cpu_model or device, threads=told.threads, precision=told.precision or UNKNOWN, batch=told.batch
     )
@@ -165,11 +104,11 @@ def _imported(
         origin="imported",
         source="; ".join(filter(None, said)),
     )
-    names = tuple(sorted(one_line(name, 60) for name in ignored))
-    return Imported(_table(rows, manifest, path), format_name, names)
+    names = tuple(sorted(one_line(name, 60) for name in contents.ignored))
+    return Imported(_table(contents.rows, manifest, path), format_name, names)
 
 
-def _table(rows: list[Row], manifest: Manifest, path: Path) -> Table:
+def _table(rows: Sequence[Row], manifest: Manifest, path: Path) -> Table:
     try:
         return Table(tuple(rows), manifest)
     except UsageError as error:
@@ -206,14 +145,16 @@ def export_table(table: Table, format_name: str, value: str = "isolated") -> tup
 
     Raises `UsageError` for an unknown format or value, and where nothing would be left.
     """
-    if format_name not in EXPORTS:
-        raise UsageError(f"--format is {one_line(format_name, 60)}; it must be one of {', '.join(EXPORTS)}")
+    one = _format_of(format_name)
+    if one.write is None:
+        known = ", ".join(other.name for other in FORMATS.loadable() if other.write is not None)
+        raise UsageError(f"--format is {one.name}, which Latlas reads and does not write; it must be one of {known}")
     if value not in VALUES:
         raise UsageError(f"--value is {one_line(value, 60)}; it must be one of {', '.join(VALUES)}")
-    if format_name == "csv":
+    if one.whole:
         if value != "isolated":
-            raise UsageError(f"--value is {value}; CSV has every latency of a row, so leave it out")
-        return write_csv(table, table.manifest), []
+            raise UsageError(f"--value is {value}; {one.name} has every latency of a row, so leave it out")
+        return one.write(table, ()), []
     pairs: list[tuple[Row, float]] = []
     left_out = []
     for row in table:
@@ -224,10 +165,7 @@ def export_table(table: Table, format_name: str, value: str = "isolated") -> tup
             left_out.append(f"{row.spec}: {_why_not(row, latency, value)}")
     if not pairs:
         raise UsageError(f"table {table.name} has no {value} latency to export")
-    if format_name == "ofa":
-        return write_ofa(pairs), left_out
-    environment = table.manifest.environment
-    return write_fbnet(pairs, environment.batch, environment.cpu_model), left_out
+    return one.write(table, pairs), left_out
 
 
 def _why_not(row: Row, latency: float | None, value: str) -> str:

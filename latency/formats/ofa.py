@@ -14,8 +14,9 @@ from __future__ import annotations
 import re
 import reprlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from latlas.errors import FileFormatError, UsageError
@@ -25,11 +26,13 @@ from latlas.latency.formats.entry import (
     called,
     foreign_operator,
     milliseconds,
+    rows_of,
     short_record,
     source_of,
     stated_spec,
     whole,
 )
+from latlas.latency.formats.table_format import Contents, TableFormat, Told
 from latlas.latency.table.row import Row
 from latlas.spaces.operators.spec import OpSpec, make_divisible
 
@@ -91,9 +94,6 @@ def _value(events: Iterator[Any], event: Any, depth: int, what: str) -> str | Ya
         found[key] = _value(events, next(events), depth + 1, what)
     return found
 
-
-ACTIVATIONS = ("relu", "hswish", "ofa")
-"""What `--activation` says of keys without `hs`; `ofa` is the stage's in Once-for-All's MobileNetV3."""
 
 _SHAPE = r"\d{1,6}(?:x\d{1,6}){0,2}"
 _KEY = re.compile(rf"([A-Za-z_]\w*)-input:({_SHAPE})-output:({_SHAPE})((?:-[a-z]+:\d{{1,6}})*)")
@@ -278,3 +278,27 @@ def write_ofa(rows: Iterable[tuple[Row, float]]) -> str:
     return str(
         yaml.dump(records, Dumper=dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=10**6)
     )
+
+
+def _reader(proxyless: bool) -> Callable[[str, Path, Told], Contents]:
+    def read(text: str, path: Path, told: Told) -> Contents:
+        told.require_untold("column")
+        entries, ignored = read_ofa(text, path, told.unit or "ms", told.activation, proxyless)
+        return Contents(rows_of(entries, path), ignored)
+
+    return read
+
+
+def _recognises(text: str) -> bool:
+    first = text.partition("\n")[0]
+    return "-input:" in first and first.rstrip().endswith(":")
+
+
+OFA = TableFormat(
+    "ofa",
+    _reader(proxyless=False),
+    write=lambda table, pairs: write_ofa(pairs),
+    endings=(".yaml", ".yml"),
+    recognises=_recognises,
+)
+PROXYLESS = TableFormat("proxyless", _reader(proxyless=True))

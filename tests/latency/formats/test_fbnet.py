@@ -5,7 +5,8 @@ import json
 import pytest
 
 from latlas.errors import FileFormatError, UsageError
-from latlas.latency.formats.interchange import Told, export_table, import_table
+from latlas.latency.formats.interchange import export_table, import_table
+from latlas.latency.formats.table_format import Told
 from latlas.latency.table.row import NUMBERS, Row
 from latlas.latency.table.table import Table
 from latlas.spaces.operators.spec import FOREIGN, OpSpec

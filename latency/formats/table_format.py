@@ -1,0 +1,118 @@
+"""Formats of latency tables by name: what one reads and writes, and how a file is known to be of it.
+
+A format of another package is a `TableFormat` that it registers, or that an entry point of the group `latlas.formats` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from latlas.errors import UsageError
+from latlas.files.records import one_line
+from latlas.registry import Registry
+
+if TYPE_CHECKING:
+    from latlas.latency.table.manifest import Manifest
+    from latlas.latency.table.row import Row
+    from latlas.latency.table.table import Table
+
+UNITS = {"s": 3, "ms": 0, "us": -3, "ns": -6}
+"""Units of time, as powers of ten of a millisecond."""
+ACTIVATIONS = ("relu", "hswish", "ofa")
+"""What is said of keys that do not say their activation; `ofa` is Once-for-All's MobileNetV3, by stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the user says of a file that it does not say itself; None for nothing.
+
+    `unit` is one of `UNITS`, `column` the column or field of the latencies, `activation` one of `ACTIVATIONS`.
+    """
+
+    cpu_model: str | None = None
+    threads: int | None = None
+    precision: str | None = None
+    batch: int | None = None
+    space: str | None = None
+    unit: str | None = None
+    source: str = ""
+    column: str | None = None
+    activation: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("unit", tuple(UNITS)), ("activation", ACTIVATIONS)):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise UsageError(f"--{name} is {one_line(value, 60)}; it must be one of {', '.join(known)}")
+
+    def require_untold(self, *names: str) -> None:
+        """Raises `UsageError` where one of these fields was told: the format, or the file itself, leaves no place for it."""
+        for name in names:
+            if getattr(self, name):
+                option = {"column": "latency-column"}.get(name, name.replace("_", "-"))
+                raise UsageError(f"--{option} has no place here: a file of this format says that itself")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file holds.
+
+    `ignored` are the fields of the file that a table does not keep, `devices` what it says it was measured on. With a
+    `manifest` the file says all of its environment itself.
+    """
+
+    rows: Sequence[Row]
+    ignored: Collection[str] = ()
+    devices: Collection[str] = ()
+    manifest: Manifest | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class TableFormat:
+    """A format of latency tables.
+
+    `read(text, path, told)` gives what a file of it holds; it raises `FileFormatError` for a broken or hostile file, and
+    `UsageError` where the user must say more. `write(table, pairs)` gives the text of a table's rows, each with the
+    milliseconds to write; either may be missing. A file is of the format where its name ends so, in lower case, or, of an
+    ending that no format has, where the format `recognises` how its text begins. A format that is `whole` writes every latency
+    of every row: it is given no pairs, and no latency is chosen for it.
+    """
+
+    name: str
+    read: Callable[[str, Path, Told], Contents] | None = None
+    write: Callable[[Table, Sequence[tuple[Row, float]]], str] | None = None
+    endings: tuple[str, ...] = ()
+    recognises: Callable[[str], bool] = lambda text: False
+    whole: bool = False
+
+
+def _read_format(name: str, value: object) -> TableFormat:
+    if not isinstance(value, TableFormat) or value.name != name or not (value.read or value.write):
+        raise UsageError(
+            f"it is {value!r:.80}; it must be a TableFormat whose name is {name!r} and which reads or writes"
+        )
+    return value
+
+
+FORMATS: Registry[TableFormat] = Registry(
+    "table format",
+    "latlas.formats",
+    {
+        "ofa": "latlas.latency.formats.ofa:OFA",
+        "proxyless": "latlas.latency.formats.ofa:PROXYLESS",
+        "fbnet": "latlas.latency.formats.fbnet:FBNET",
+        "csv": "latlas.latency.formats.csv_table:CSV",
+    },
+    read=_read_format,
+    definition=lambda one: one.read or one.write,
+)
+"""Formats by name; one of Latlas' own is a line here."""
+
+
+def register_format(table_format: TableFormat) -> TableFormat:
+    """Make a format known by its name; raises `UsageError`, which names both owners, if the name is taken."""
+    FORMATS.add(table_format.name, _read_format(table_format.name, table_format))
+    return table_format
