@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from latlas.arrays import FloatArray
 from latlas.latency.limits.additive import Additive, Codes
-from latlas.search.gradient.distribution import Adam, AdjacentWeights, Distribution, LayerWeights
+from latlas.search.gradient.descent import adam, descend
+from latlas.search.gradient.distribution import AdjacentWeights, Distribution, LayerWeights
 from latlas.search.gradient.sampling import Sampler
 from latlas.search.gradient.strategy import reinforce_gradient
 
@@ -115,10 +116,10 @@ def train(
     rng: np.random.Generator, learning_rate: float = 0.05,
 ) -> None:  # fmt: skip
     """REINFORCE on batches of feasible draws, with a moving baseline."""
-    adam, baseline = Adam(distribution.parameters, learning_rate), None
+    optimizer, baseline = adam(distribution.parameters, learning_rate), None
     for _ in range(steps):
         rows = draw.sample(distribution, BATCH, rng)
         values = quality(rows)
         baseline = float(values.mean()) if baseline is None else baseline
-        adam.step(reinforce_gradient(distribution, correct, rows, values - baseline))
+        descend(optimizer, reinforce_gradient(distribution, correct, rows, values - baseline))
         baseline = 0.9 * baseline + 0.1 * float(values.mean())

@@ -92,8 +92,13 @@ def stoppable() -> Iterator[None]:
 
 def check() -> None:
     """Raises `KeyboardInterrupt` where a stop was asked for and held back."""
-    if _state.requests:
+    if stop_requested():
         raise KeyboardInterrupt
+
+
+def stop_requested() -> bool:
+    """Whether a stop was asked for and held back; for work that saves itself before it stops."""
+    return _state.requests > 0
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """Distributions over the architectures of a space, which a search trains: one weight an operator of a layer, or of a pair.
 
 Both work on codes `(n, columns)` and are exact: log probabilities, their gradients, samples, marginals and entropy have closed
-forms. `parameters` are trained in place by whoever owns the optimiser (`adam.py`).
+forms. `parameters` are trained in place by whoever owns the optimiser (`descent.py`).
 """
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
@@ -17,40 +17,6 @@ from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 from latlas.latency.limits.additive import Additive, Codes
 from latlas.spaces.codes import check_codes
-
-
-@dataclass
-class Adam:
-    """Adam (arXiv 1412.6980) that minimises, in place, without weight decay.
-
-    The defaults are ProxylessNAS's for architecture parameters: with a first beta above 0, weights of operators that were not
-    sampled would move on.
-    """
-
-    parameters: Sequence[FloatArray]
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.0, 0.999)
-    epsilon: float = 1e-8
-    steps: int = 0
-    first: list[FloatArray] = field(default_factory=list)
-    second: list[FloatArray] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.first = self.first or [np.zeros_like(one) for one in self.parameters]
-        self.second = self.second or [np.zeros_like(one) for one in self.parameters]
-
-    def step(self, gradient: Sequence[FloatArray]) -> None:
-        """Move the parameters against a gradient of their shapes."""
-        self.steps += 1
-        one, two = self.betas
-        for parameter, g, m, v in zip(self.parameters, gradient, self.first, self.second, strict=True):
-            m *= one
-            m += (1 - one) * g
-            v *= two
-            v += (1 - two) * g * g
-            unbiased, spread = m / (1 - one**self.steps), v / (1 - two**self.steps)
-            parameter -= self.learning_rate * unbiased / (np.sqrt(spread) + self.epsilon)
-
 
 INITIAL_SD = 1e-3
 """Of the weights a search starts with (ProxylessNAS)."""

@@ -10,7 +10,8 @@ from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 from latlas.latency.limits.additive import Additive, Codes
 from latlas.search.gradient.derivation import best_of
-from latlas.search.gradient.distribution import Adam, AdjacentWeights, Distribution, LayerWeights
+from latlas.search.gradient.descent import adam, descend
+from latlas.search.gradient.distribution import AdjacentWeights, Distribution, LayerWeights
 from latlas.search.gradient.sampling import FeasibleSampler, Sampler
 from latlas.search.gradient.trellis import BINS, Trellis
 from latlas.search.strategies.strategy import Dropped, Evaluation, StrategyContext
@@ -74,7 +75,8 @@ class DistributionStrategy:
             terms, budget_ms, bins = Additive(0.0, [np.zeros(size) for size in sizes]), 0.0, 1
         self._sampler = FeasibleSampler(terms, budget_ms, bins)
         self._trellis = Trellis(terms, budget_ms, distribution.unary_pairwise_log()[1], bins)
-        self.adam = Adam(distribution.parameters, learning_rate)
+        self._optimizer = adam(distribution.parameters, learning_rate)
+        self.steps = 0
         self.baseline: float | None = None
         self.passed_over: set[tuple[int, ...]] = set()
         self._pending: list[tuple[tuple[int, ...], float]] = []
@@ -117,7 +119,8 @@ class DistributionStrategy:
         if len(self._pending) == self.batch:
             rows, advantages = (np.array(part) for part in zip(*self._pending, strict=True))
             self._pending.clear()
-            self.adam.step(reinforce_gradient(self.distribution, self._sampler, rows, advantages))
+            descend(self._optimizer, reinforce_gradient(self.distribution, self._sampler, rows, advantages))
+            self.steps += 1
 
     def _draw(self, temperature: float, count: int) -> Codes:
         return self._sampler.sample(self.distribution.tempered(temperature), count, self.rng)

@@ -18,7 +18,8 @@ import torch
 from latlas.arrays import FloatArray
 from latlas.errors import LatlasError, UsageError
 from latlas.latency.limits.additive import Additive, Codes
-from latlas.search.gradient.distribution import Adam, Distribution, log_softmax
+from latlas.search.gradient.descent import adam, descend
+from latlas.search.gradient.distribution import Distribution, log_softmax
 from latlas.search.gradient.draws import FeasibleDraws, conditional_gradient
 from latlas.search.gradient.sampling import Sampler, Screen
 from latlas.search.gradient.soft_latency import SoftLatency, expected_latency
@@ -197,7 +198,7 @@ def train_architecture(
     device = training_device(config.device)
     supernet.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     draws = FeasibleDraws(sampler, screen, config.max_draws)
-    adam = Adam(distribution.parameters, config.learning_rate)
+    optimizer = adam(distribution.parameters, config.learning_rate)
     if weight_steps is not None:
         weight_steps.start(supernet, config.steps, device)
     done: list[ArchitectureStep] = []
@@ -226,7 +227,7 @@ def train_architecture(
         if soft is not None:
             _, gradient = soft.apply(drawn.among, loss, gradient)
         before = [one.copy() for one in distribution.parameters]
-        adam.step(gradient)
+        descend(optimizer, gradient)
         if drawn.pairs is not None:
             rescale(distribution, before, drawn.pairs)
         expected_ms = math.nan if terms is None else expected_latency(distribution, terms)[0]

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from latlas.errors import LatlasError, UsageError
+from latlas.errors import UsageError
 from latlas.spaces.space import Architecture
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.batches import training_batch
@@ -19,6 +18,7 @@ from latlas.supernet.data.dataset import Dataset
 from latlas.supernet.networks.loss import segmentation_loss
 from latlas.supernet.networks.network import Supernet
 from latlas.supernet.training.checkpoint import load_training, save_training
+from latlas.supernet.training.steps import training_step
 
 
 @dataclass
@@ -82,7 +82,7 @@ class WeightSteps:
     def step(self, architecture: Architecture, step: int, size: tuple[int, int]) -> float | None:
         """The loss before the step, counted from 0, on images of `size`; None for a step that the checkpoint has.
 
-        Raises `LatlasError` where the loss is not finite, `UsageError` where the checkpoint cannot be written.
+        Raises `DivergedError` where the loss is not finite, `UsageError` where the checkpoint cannot be written.
         """
         assert self._run is not None
         if step < self._done:
@@ -95,21 +95,18 @@ class WeightSteps:
         images, masks = training_batch(
             self.dataset, self.batch_size, self.seed, step, size, self.augmentation, rng, device
         )
-        for group in optimizer.param_groups:
-            group["lr"] = 0.5 * self.learning_rate * (1.0 + math.cos(math.pi * step / steps))
         supernet.train()
-        optimizer.zero_grad(set_to_none=True)
-        loss = segmentation_loss(supernet.logits(images, architecture), masks)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(supernet.parameters(), self.clip_norm)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            raise LatlasError(
-                f"at step {step} the loss of the weights is {loss.item()} and its gradient's norm {norm.item()}; "
-                f"use a lower learning_rate than {self.learning_rate}, or a lower clip_norm"
-            )
-        optimizer.step()
+        loss = training_step(
+            supernet,
+            optimizer,
+            lambda: segmentation_loss(supernet.logits(images, architecture), masks),
+            0.5 * self.learning_rate * (1.0 + math.cos(math.pi * step / steps)),
+            self.clip_norm,
+            (self.seed, 5, step),
+            f"the supernet's weights: at step {step}",
+        )
         self._done = step + 1
-        return float(loss.item())
+        return loss
 
     def end(self) -> None:
         """Leave the supernet in inference mode, without gradients."""

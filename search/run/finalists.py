@@ -9,7 +9,6 @@ from functools import partial
 from torch import Tensor
 
 from latlas.errors import DivergedError, LatlasError
-from latlas.files import signals as interrupt
 from latlas.search.run.config import Listener, SearchConfig
 from latlas.search.run.folder import RunFolder
 from latlas.search.run.journal import share
@@ -47,7 +46,6 @@ class Trainer:
             self.augmentation,
             checkpoint=self.run.training(name),
             on_progress=partial(self.listener.on_training, name.partition("-")[0]),
-            stop=_asked_to_stop,
         )
         return recalibrate(done.cpu(), calibration)
 
@@ -103,15 +101,6 @@ def train_best(
             listener.on_note(f"a finalist is dropped: {error}")
             last = error
     raise last
-
-
-def _asked_to_stop() -> bool:
-    """Whether Ctrl-C was held back: a training stops at the end of a step, where it goes on exactly."""
-    try:
-        interrupt.check()
-    except KeyboardInterrupt:
-        return True
-    return False
 
 
 def _share_or_none(value: object) -> float | None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from latlas.errors import InterruptedRunError, UsageError
+from latlas.files.signals import stop_requested, stoppable
 from latlas.spaces.graph import Graph, graph_hash
 from latlas.spaces.space import SearchSpace
 from latlas.supernet.data.augment import Augmentation
@@ -231,7 +229,7 @@ def _train(
 
     if not first:
         save()  # A path that cannot be written is better known now than in a minute.
-    with _deferred_interrupt() as interrupted:
+    with stoppable():  # a stop waits for the end of the step, from where a run goes on exactly
         while step < config.steps and seconds() < limit_s:
             done = max(step / config.steps, seconds() / limit_s)
             # All chance of a step comes from the seed and the step's number: a resumed run needs no generator's state.
@@ -249,7 +247,7 @@ def _train(
             losses.append(loss)
             if step % config.log_every == 0:
                 report()
-            if interrupted() or (run.stop is not None and run.stop()):
+            if stop_requested() or (run.stop is not None and run.stop()):
                 save()
                 raise InterruptedRunError(_farewell(name, step, config.steps, checkpoint))
             if checkpoint is not None and time.monotonic() - saved > config.checkpoint_every_s:
@@ -262,26 +260,6 @@ def _train(
     average.apply()
     model.eval()
     return device
-
-
-@contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed; it waits for the end of the step, where a run resumes exactly; a second does not."""
-    caught: list[int] = []
-    previous = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
-        yield lambda: False
-        return
-
-    def note(number: int, frame: object) -> None:
-        caught.append(number)
-        signal.signal(signal.SIGINT, previous)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(caught)
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def training_device(name: str) -> torch.device:

@@ -348,5 +348,5 @@ def test_what_does_not_fit_is_refused(supernet, dataset):
         next(supernet.parameters()).fill_(torch.nan)
     with pytest.raises(LatlasError, match="step 0: an architecture's loss is nan"):
         trained(supernet, dataset)
-    with pytest.raises(LatlasError, match="at step 0 the loss of the weights is nan"):
+    with pytest.raises(LatlasError, match="the supernet's weights: at step 0 the loss is nan"):
         trained(supernet, dataset, weight_steps=weight_steps(dataset))
