@@ -10,7 +10,7 @@ import typer
 
 from latlas.commands import options, proxy_options
 from latlas.commands.output import aligned, bar_of, note, print_result
-from latlas.errors import UsageError
+from latlas.errors import LatlasError, UsageError
 from latlas.search.strategies.names import FRONT_STRATEGIES, SEARCHED_BY
 
 
@@ -128,10 +128,11 @@ def search(
     """Search a supernet under a hard latency budget; the winner is measured, trained, exported and compared.
 
     With --backbone candidates are cells of the predictor's space, each trained for --proxy-steps on its features.
-    Killed or stopped, the same command goes on.
+    Killed or stopped, the same command goes on. Exit code 1 where the winner's upper bound is above the budget.
     """
     from latlas.latency.fitting.adapt import require_here
     from latlas.latency.predictor.predictor_file import load_predictor
+    from latlas.search.report.headline import all_fit_text, headline, what_settles
     from latlas.search.report.page import accuracy_text, comparison_rows
     from latlas.search.report.tensorboard import Progress, TensorBoard
     from latlas.search.run.config import Listener, SearchConfig, require_searchable
@@ -251,6 +252,8 @@ def search(
         result,
         json,
         lambda: [
+            headline(result),
+            *filter(None, [*what_settles(result), all_fit_text(result)]),
             f"{result['architecture']}",
             f"budget {result['budget_ms']:.3f} ms, {result['evaluated']} candidates, {result['filtered']} dropped, "
             f"{result['unused']} passed over, "
@@ -261,3 +264,5 @@ def search(
             f"model {result['model']}, report {result['report']}",
         ],
     )
+    if not result["certified"]:
+        raise typer.Exit(LatlasError.exit_code)

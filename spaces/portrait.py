@@ -89,6 +89,15 @@ class PortraitSpace(SearchSpace):
     """
 
     name: ClassVar[str] = "portrait"
+    widened_by: ClassVar[tuple[str, ...]] = (
+        "height",
+        "width",
+        "widths",
+        "depths",
+        "expand_ratio",
+        "aspp_channels",
+        "decoder_channels",
+    )
     codes: ClassVar[dict[str, str]] = {
         "mbconv_k3": "m3",
         "mbconv_k5": "m5",

@@ -30,6 +30,8 @@ class SearchSpace(abc.ABC):
     name: ClassVar[str]
     codes: ClassVar[dict[str, str]]
     """Operator name to its short code in an architecture's text."""
+    widened_by: ClassVar[tuple[str, ...]] = ("height", "width")
+    """Settings that make its networks slower, and better, when they are raised."""
 
     @property
     @abc.abstractmethod

@@ -94,11 +94,35 @@ def share_record(predictor: Predicts, space: SearchSpace, budget_ms: float) -> d
 
 
 def share_text(record: Mapping[str, float] | None) -> str:
-    """What a `share_record` says: `12 % of the space's 6.8e+11 networks`; nothing of None."""
+    """What a `share_record` says: `12 % of the space's 6.8 x 10^11 networks`; nothing of None."""
     if record is None:
         return ""
-    lower, upper = (f"{100 * record[name]:.2g}" for name in ("lower", "upper"))
-    return f"{lower if lower == upper else f'{lower} to {upper}'} % of the space's {record['networks']:.3g} networks"
+    networks, (lower, upper) = record["networks"], (record[name] for name in ("lower", "upper"))
+    if lower >= 1:
+        share = "all"
+    elif upper <= 0:
+        share = "none"
+    elif lower > 0.999:
+        share = "more than 99.9 %"
+    else:
+        texts = [_percent_text(value) for value in (lower, upper)]
+        share = f"{' to '.join(dict.fromkeys(texts))} %"
+    return f"{share} of the space's {_count_text(networks)} networks"
+
+
+def _percent_text(share: float) -> str:
+    percent = 100 * share
+    if 0 < percent < 1e-4:
+        return _count_text(percent)
+    return f"{percent:.1f}" if percent >= 99 else f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
+
+
+def _count_text(value: float) -> str:
+    """`100`, `12,500`, `6.8 x 10^11`, `2.3 x 10^-7`."""
+    if 1 <= value < 1e6:
+        return f"{value:,.0f}"
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits} x 10^{int(exponent)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ ROUNDS = 3
 """How often a finalist is measured at most."""
 LEAST_USE = 0.97
 """Of the budget; verified networks that use less come after those that use as much."""
+CERTIFICATE_CONFIDENCE = 0.95
+"""That the whole interval of a later campaign, of the exported network, lies within the budget."""
 MORE_GROUPS = 2
 """Further groups of candidates measured where none so far uses the budget."""
 
@@ -38,6 +40,18 @@ class Finalist(Generic[A]):
     bound_ms: float
     readings: int
     within: bool
+
+    def certifiable(self, budget_ms: float) -> bool:
+        """Whether the exported network's whole interval, measured later, is likely to lie within the budget."""
+        return certificate_bound_of(self.interval) <= budget_ms
+
+
+def certificate_bound_of(interval: Interval, confidence: float = CERTIFICATE_CONFIDENCE) -> float:
+    """The milliseconds below which the upper bound of another such reading stays with this confidence.
+
+    The other reading differs by what the interval says, and has an interval as wide.
+    """
+    return interval.upper_at(confidence) + interval.half_ms
 
 
 def bound_of(interval: Interval, prior: tuple[float, float] | None, confidence: float) -> float:
@@ -102,8 +116,8 @@ def select(
     """Those of `ranked`, best first, that are within the budget when measured anew; empty where none is.
 
     `count` of them are measured at once. Where none holds the budget the next are; where some do and none uses `least_use`
-    of it, up to `more_groups` further groups of those that are now predicted to. First come those that use as much, each
-    part in the order of `ranked`.
+    of it, up to `more_groups` further groups of those that are now predicted to. Where some are certifiable, the others are
+    left out. First come those that use as much, each part in the order of `ranked`.
     """
     left, kept, further = list(ranked), list[Finalist[A]](), 0
     while left and further <= more_groups:
@@ -116,6 +130,7 @@ def select(
         ]
         if any(one.interval.latency_ms >= least_use * constraint.budget_ms for one in kept):
             break
+    kept = [one for one in kept if one.certifiable(constraint.budget_ms)] or kept
     return sorted(kept, key=lambda one: one.interval.latency_ms < least_use * constraint.budget_ms)
 
 

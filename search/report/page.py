@@ -16,6 +16,7 @@ from PIL import Image
 
 from latlas.files.write import write_text
 from latlas.latency.limits.limits import share_text
+from latlas.search.report.headline import all_fit_text, headline, what_settles
 from latlas.search.report.history import read_history
 from latlas.spaces.cell_drawing import cell_svg
 from latlas.spaces.dpc import cell_of
@@ -57,7 +58,7 @@ img { max-width: 100% } code { word-break: break-all }
 def comparison_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Rows `(what, searched, baseline, its rivals...)` as text, names first: what the report and the command line print."""
     others = [result["baseline"], *result["rivals"]]
-    names = ("", "searched", *(one["architecture"].rsplit("/", 1)[-1] for one in others))
+    names = ("", "searched", *map(_name, others))
     return [names, *((label, *(show(one[key]) for one in (result, *others))) for key, label, show in COMPARED)]
 
 
@@ -74,8 +75,10 @@ def write_report(
     environment = result["environment"]
     within, learnt = share_text(result.get("feasible")), accuracy_text(result.get("accuracy_predictor"))
     page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Latlas search</title><style>{_STYLE}</style></head><body>
-<h1>Searched within {result["budget_ms"]:.3f} ms</h1>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Latlas search</title><style>{_STYLE}</style></head><body>
+<h1>{html.escape(headline(result))}</h1>
+{"".join(f"<p>{html.escape(line)}.</p>" for line in [*what_settles(result), all_fit_text(result)] if line)}
 {f"<p>Predicted to be within it: {html.escape(within)}.</p>" if within else ""}
 <p><code>{html.escape(result["architecture"])}</code></p>
 <table>{rows}</table>
@@ -84,6 +87,7 @@ def write_report(
 {result["filtered"]} dropped by the constraint ({constraint}),
 {result["unused"]} passed over as they leave too much of the budget.</p>
 {f"<p>{html.escape(learnt)}</p>" if learnt else ""}
+<h2>Compared</h2><img alt="mIoU, trained, against measured latency" src="{_comparison_plot(result)}">
 {_cell(result["architecture"])}<h2>Finalists</h2>
 <table><tr><th></th><th>latency, ms</th><th>{result["scored_by"]} mIoU, %</th><th>steps trained</th><th>mIoU then, %</th></tr>
 {_finalist_rows(result["finalists"])}</table>
@@ -140,10 +144,31 @@ def _plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
         axes.step(*places, where="post", linewidth=1.2, label=f"front, measured ({len(front)})")
     axes.scatter(result["latency_ms"], 100 * result["supernet_miou"], s=90, marker="*", label="winner, as exported")
     axes.axvline(result["budget_ms"], color="black", linestyle="--", linewidth=1, label="budget")
+    baseline = result["baseline"]
+    axes.axvline(baseline["latency_ms"], color="tab:red", linestyle=":", linewidth=1, label=_name(baseline))
     axes.set_xlabel("latency, ms")
     axes.set_ylabel(f"{result['scored_by']} mIoU, %")
     axes.legend()
     return _png(figure)
+
+
+def _comparison_plot(result: Mapping[str, Any]) -> str:
+    """The trained networks, winner, baseline and rivals: quality against measured latency with its interval."""
+    figure, axes = _axes()
+    networks = [("searched", result), *((_name(one), one) for one in (result["baseline"], *result["rivals"]))]
+    for label, one in networks:
+        below, above = one["latency_ms"] - one["lower_ms"], one["upper_ms"] - one["latency_ms"]
+        error = [[below], [above]]
+        axes.errorbar(one["latency_ms"], 100 * one["miou"], xerr=error, marker="o", capsize=4, label=label)
+    axes.axvline(result["budget_ms"], color="black", linestyle="--", linewidth=1, label="budget")
+    axes.set_xlabel("latency, ms (measured)")
+    axes.set_ylabel("mIoU, %, trained")
+    axes.legend()
+    return _png(figure)
+
+
+def _name(network: Mapping[str, Any]) -> str:
+    return str(network["architecture"]).rsplit("/", 1)[-1]
 
 
 def _progress_plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:

@@ -85,11 +85,16 @@ def check_parity(model: Any, subnet: Subnet) -> float:
     return difference
 
 
+def networks_of(exported: Sequence[Exported]) -> list[Network]:
+    """The exported files as networks to measure, labelled by their architectures."""
+    return [Network(str(one.architecture), file=str(one.model.resolve())) for one in exported]
+
+
 def measure_exported(
     campaigns: Campaigns, exported: Sequence[Exported], setting: Setting, reference_ms: float
 ) -> dict[Architecture, Interval]:
     """Milliseconds of the exported files at this session's `reference_ms`, measured in turn."""
-    networks = [Network(str(one.architecture), file=str(one.model.resolve())) for one in exported]
+    networks = networks_of(exported)
     found = campaigns.measure_all(networks, passes=setting.passes, max_passes=setting.max_passes, seed=setting.seed)
     return {one.architecture: interval_of(found[str(one.architecture)], reference_ms, setting) for one in exported}
 

@@ -47,9 +47,10 @@ def search(
     `data` is what the data sets are called in it. What came from outside the seeded code (scores, measurements, trainings)
     is kept in `out/journal.jsonl` as it comes: after a kill the same call goes on from there, and ends as it would have.
 
-    The winner's exported IR has been measured and is within the budget. Raises `InfeasibleBudgetError` with the fastest
-    and the slowest latency there is where the budget is impossible, before anything is searched; `LatlasError` where no
-    network held the budget when measured; `InterruptedRunError` for Ctrl-C; `EnvironmentMismatchError` where what was begun in
+    The winner's exported IR has been measured and is within the budget; `certified` says whether its upper bound is too.
+    Raises `InfeasibleBudgetError` with the fastest and the slowest latency there is where the budget is impossible, before
+    anything is searched; `LatlasError` where no network held the budget when measured; `InterruptedRunError` for Ctrl-C;
+    `EnvironmentMismatchError` where what was begun in
     `out` was asked for something else. `weights` stay as they are: with `config.alternating` a copy is trained.
     """
     listener = listener or Listener()

@@ -12,7 +12,7 @@ from latlas.files.lock import timing_lock
 from latlas.latency.fitting.anchors import Anchored
 from latlas.latency.limits.limits import limits_of
 from latlas.latency.machine.environment import Environment, require_same
-from latlas.latency.measuring.bench import network_of_graph
+from latlas.latency.measuring.bench import Network, network_of_graph
 from latlas.latency.measuring.interval import SESSION_SD, Interval
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.measuring.stopwatch import CAMPAIGN_SD
@@ -57,22 +57,28 @@ class Session:
         """Milliseconds of each in so many passes, measured in turn; None of one that could not be compiled or timed."""
         with timing_lock():  # converting takes all cores, which another's measurement would feel
             networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
+        found = self.measure_networks(networks, passes)
+        return [found.get(str(a)) for a in architectures]
+
+    def measure_networks(
+        self, networks: Sequence[Network], passes: int, repeat_noisy: bool = False
+    ) -> dict[str, Interval]:
+        """Milliseconds of each that could be timed, by label, at the speed of the session's first campaign."""
         found = self.campaigns.measure_all(
             networks,
             passes=passes,
             max_passes=max(passes, self.setting.max_passes),
-            repeat_noisy=False,
+            repeat_noisy=repeat_noisy,
             along=self.anchored.networks if self.anchored else (),
             seed=self.setting.seed,
         )
         shift, error = self.anchored.shift(found) if self.anchored else (1.0, 0.0)
         campaign_sd = SESSION_SD if self.anchored else CAMPAIGN_SD
-        return [
-            interval_of(found[str(a)], self.reference_ms, self.setting, campaign_sd).over(shift, error)
-            if found[str(a)].passes
-            else None
-            for a in architectures
-        ]
+        return {
+            one.label: interval_of(found[one.label], self.reference_ms, self.setting, campaign_sd).over(shift, error)
+            for one in networks
+            if found[one.label].passes
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,11 @@ def open_session(
     )
     constraint.confirm(fastest, anchors.fastest)
     on_note(f"budget {budget_ms:.3f} ms; fastest {anchors.fastest.latency_ms:.3f} ms")
+    if anchors.slowest_ms <= budget_ms:
+        on_note(
+            f"all networks of {space.text} fit the budget: the slowest takes {anchors.slowest_ms:.3f} ms (predicted). The budget "
+            f"decides nothing, the best by quality wins. Lower the budget, or widen the space: {', '.join(space.widened_by)}"
+        )
     return constraint, session, anchors
 
 

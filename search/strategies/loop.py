@@ -121,8 +121,9 @@ def run_search(
     `start` is checked first, before the strategy is asked: the fastest architecture there makes sure that a tight
     budget has something to grow from. Suggestions below `floor_ms` are not evaluated: latency that a budget gives and a
     network does not use is quality given away, which a supernet's score shows worse than a longer training does. Where
-    there are none between floor and budget, the floor falls. Sampling is bounded: after `max_draws` suggestions without a
-    new feasible one the search ends with what it has. Raises `InfeasibleBudgetError` where that is nothing. `clock` gives the
+    there are none between floor and budget, the floor falls, as often as there is something below it. Sampling is bounded: after
+    `max_draws` suggestions without a new feasible one, and with none below the floor, the search ends with what it has. Raises
+    `InfeasibleBudgetError` where that is nothing. `clock` gives the
     seconds that the history is told.
     """
     if evaluations < 1:
@@ -145,6 +146,8 @@ def run_search(
             if dry % FLOOR_DRAWS == 0 and floor_ms > 0:
                 # What was passed over below the old floor may come again.
                 floor_ms, seen = floor_ms * FLOOR_STEP, seen - passed_over
+                if passed_over:  # they are within the budget: the search has not run dry, the floor is too high
+                    dry = 0
                 passed_over.clear()
             same = architecture.canonical()
             if same in seen:

@@ -94,10 +94,11 @@ def _ratio(part: int, whole: int) -> float:
 
 @dataclass(frozen=True)
 class Quality:
-    """The confusion over all samples, and that of each source."""
+    """The confusion over all samples, that of each source, and that of each image in its order."""
 
     overall: Confusion
     by_source: dict[str, Confusion] = field(default_factory=dict)
+    by_image: tuple[Confusion, ...] = ()
 
     @property
     def miou(self) -> float:
@@ -134,6 +135,7 @@ def evaluate(
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; it must be at least 1")
     by_source: dict[str, Confusion] = {}
+    by_image: dict[int, Confusion] = {}
     with torch.inference_mode():
         for images, indices in evaluation_batches(dataset, batch_size):
             probability = predict(images).float().cpu()
@@ -150,10 +152,12 @@ def evaluate(
                 one = probability[row : row + 1]
                 if one.shape[2:] != truth.shape:
                     one = F.interpolate(one, truth.shape, mode="bilinear", align_corners=False)
-                confusion = by_source.setdefault(dataset.sources[index], Confusion())
+                confusion = by_image[index] = Confusion()
                 confusion.add(one[0, 0].numpy() > 0.5, truth > 0, boundary)
+                source = dataset.sources[index]
+                by_source[source] = by_source.get(source, Confusion()) + confusion
     overall = sum(by_source.values(), Confusion())
-    return Quality(overall, dict(sorted(by_source.items())))
+    return Quality(overall, dict(sorted(by_source.items())), tuple(by_image[index] for index in sorted(by_image)))
 
 
 def score(

@@ -63,8 +63,23 @@ def test_a_share_is_told_and_the_budgets_of_shares(fitted):
     assert record is not None
     assert json.loads(json.dumps(record)) == record
     assert record["lower"] <= 0.31 and record["upper"] >= 0.29 and record["networks"] == len(everything)
-    assert share_text({"lower": 0.123, "upper": 0.1231, "networks": 6.8e11}) == "12 % of the space's 6.8e+11 networks"
+    assert (
+        share_text({"lower": 0.123, "upper": 0.1231, "networks": 6.8e11}) == "12 % of the space's 6.8 x 10^11 networks"
+    )
     assert share_text({"lower": 0.0, "upper": 0.00001, "networks": 100.0}) == "0 to 0.001 % of the space's 100 networks"
+    assert share_text({"lower": 1.0, "upper": 1.0, "networks": 6.78e11}) == "all of the space's 6.8 x 10^11 networks"
+    assert (
+        share_text({"lower": 0.9994, "upper": 1.0, "networks": 15_625.0})
+        == "more than 99.9 % of the space's 15,625 networks"
+    )
+    assert (
+        share_text({"lower": 0.9954, "upper": 0.9958, "networks": 2e6})
+        == "99.5 to 99.6 % of the space's 2.0 x 10^6 networks"
+    )
+    assert share_text({"lower": 0.0, "upper": 0.0, "networks": 4.0}) == "none of the space's 4 networks"
+    assert share_text({"lower": 2.3e-9, "upper": 2.3e-9, "networks": 5e9}) == (
+        "2.3 x 10^-7 % of the space's 5.0 x 10^9 networks"
+    )
     budgets = budgets_of(predictor, SMALL)
     assert (budgets.fastest_ms, budgets.slowest_ms) == pytest.approx((values.min(), values.max()))
     for share, latency_ms in budgets.within:

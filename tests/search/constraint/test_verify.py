@@ -5,7 +5,7 @@ import math
 import pytest
 
 from latlas.latency.measuring.interval import SESSION_SD, Interval, pooled
-from latlas.search.constraint.verify import bound_of, select, verify
+from latlas.search.constraint.verify import bound_of, certificate_bound_of, select, verify
 
 Z = 1.959964
 
@@ -95,3 +95,18 @@ def test_a_search_that_found_nothing_better_keeps_what_it_has(Net, constraint_of
     slow, slower = Net(9.2), Net(9.0)
     watch = Stopwatch({slow: [9.3], slower: [9.0]}, half=0.01)
     assert [one.architecture for one in select(constraint_of(10.0, margin=0.04), [slow, slower], 1, watch)] == [slow]
+
+
+def test_the_certificate_is_of_a_later_readings_upper_bound():
+    # A later reading is below 10 + 1.645 x its standard deviation with 95 %, and its own bound 0.2 above that.
+    assert certificate_bound_of(Interval.around(10.0, 0.2)) == pytest.approx(10.0 + 0.2 * 1.644854 / Z + 0.2)
+
+
+def test_where_some_can_be_certified_those_that_hardly_can_are_left_out(Net, constraint_of):
+    edge, sure = Net(9.75), Net(9.5)
+    watch = Stopwatch({edge: [9.75], sure: [9.5]})
+    assert certificate_bound_of(Interval.around(9.75, 0.195)) > 10.0 > certificate_bound_of(Interval.around(9.5, 0.19))
+    assert [one.architecture for one in select(constraint_of(10.0, margin=0.04), [edge, sure], 2, watch)] == [sure]
+    watch = Stopwatch({edge: [9.75]})
+    (alone,) = select(constraint_of(10.0, margin=0.04), [edge], 2, watch)
+    assert alone.within and not alone.certifiable(10.0)

@@ -76,3 +76,37 @@ def test_one_above_it_is_measured_as_often_whatever_comes_out(monkeypatch, tiny_
     assert not final.left
     assert len(final.notes) == 1
     assert final.pauses == [outcome.FINAL_PAUSE_SECONDS] * 2
+
+
+def test_one_whose_upper_bound_is_above_it_is_measured_again(monkeypatch, tiny_space):
+    # 1.98 is within 2.0; 1 % of its own and 1 % of either baseline reading above it are not.
+    final = Final(monkeypatch, tiny_space, [1.98, 1.95, 1.95])
+    found = final.run(2.0)[final.winner]
+    assert found.latency_ms == pytest.approx(1.96)
+    assert found.upper_ms == pytest.approx(1.96 * (1 + 0.01 * 3**0.5))
+    (said,) = final.notes
+    assert said.startswith("1.980 ms [1.946, 2.014]: the upper bound is above the budget; measuring 2 times more")
+
+
+def test_known_subnets_measured_along_bring_the_last_readings_to_the_speed_of_the_first(monkeypatch, tiny_space):
+    """A network's bounds then do not hold the baseline's two readings: they end within a budget that they exceeded before."""
+    winner, baseline = tiny_space.cover()[:2]
+    asked = []
+
+    class Anchored(Session):
+        __slots__ = ()
+
+        def measure_networks(self, networks, passes, repeat_noisy=False):
+            asked.append(([one.label for one in networks], passes, repeat_noisy))
+            return {str(winner): Interval(1.96, 1.94, 1.98), str(baseline): Interval(4.04, 4.0, 4.08)}
+
+    environment = SimpleNamespace(session_reference_ms=1.0)
+    session = Anchored(Campaigns(Setting()), None, Setting(), environment, SimpleNamespace(networks=[]))
+    before = Interval(4.0, 3.96, 4.04)
+    explored = SimpleNamespace(
+        session=session, constraint=SimpleNamespace(budget_ms=2.0), anchors=SimpleNamespace(baseline=before)
+    )
+    exported = [Exported(winner, *[Path("x")] * 3), Exported(baseline, *[Path("y")] * 3)]
+    found = outcome.measure_final(exported, explored, baseline, pytest.fail)
+    assert found == {winner: Interval(1.96, 1.94, 1.98), baseline: before}
+    assert asked == [([str(winner), str(baseline)], Setting().careful_passes, True)]

@@ -251,3 +251,16 @@ def test_the_floor_falls_where_nothing_lies_above_it(networks, constraint_of):
     taken = [real_ms(one.architecture) for one in history.candidates]
     assert taken
     assert max(taken) == slowest
+
+
+def test_a_floor_far_above_what_is_drawn_leaves_more_than_the_fastest_network(tiny_space, constraint_of):
+    """As with a budget above everything: nine tenths of the slowest network's latency, which hardly any other has."""
+    start = min(tiny_space.cover(), key=real_ms)
+    slowest = len(tiny_space.choices) * COST["mbconv_k5"]
+    strategy = make_strategy("random", tiny_space, np.random.default_rng(1), 12)
+    history = run_search(
+        strategy, constraint_of(10 * slowest), quality, 12, start=(start,), floor_ms=4 * slowest, max_draws=600
+    )
+    assert len(history.candidates) == 12
+    assert history.best().architecture != start
+    assert history.best().quality == max(quality(one.architecture) for one in history.candidates)
