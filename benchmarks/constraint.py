@@ -75,7 +75,7 @@ def known_of(arguments: argparse.Namespace) -> Known:
     if arguments.dry:
         return simulated(arguments.space)
     saved = load_predictor(arguments.predictor)
-    space, environment = parse_space(saved.space), saved.environment
+    space, environment = saved.space, saved.environment
     cost_of = saved.predictor.cost_of
     if cost_of is None:
         sys.exit(
@@ -197,7 +197,7 @@ def one_search(
     factor = known.sum_factor if method == "table_sum_scaled" else 1.0
     estimates: dict[str, Any] = {
         "latlas": known.predictor,
-        "filter": Points(lambda some: known.predictor.predict([one.graph() for one in some])),
+        "filter": Points(lambda some: known.predictor.latency_ms([one.graph() for one in some])),
     }
     constraint = LatencyConstraint(
         estimates.get(method, Points(lambda some: [factor * known.sum_ms(one) for one in some])),
@@ -301,7 +301,7 @@ def main() -> None:
         answer_again(known, asked, answer, known.setting.careful_passes)
         return
     drawn = known.space.sample(min(2000, known.space.size), np.random.default_rng(0))
-    spread = known.predictor.predict([one.graph() for one in drawn])
+    spread = known.predictor.latency_ms([one.graph() for one in drawn])
     fastest, runs = limits_of(known.predictor, known.space).fastest, []
     with known.open(0) as (measure, error):
         samples = Samples(arguments.samples, measure)

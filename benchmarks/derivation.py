@@ -93,7 +93,7 @@ def draws(terms: Additive, compiled: CompiledPredictor, seeds: int, count: int) 
                         "weights": kind, "sd": sd,
                         "rejection_draws_each": plain.drawn / (plain.drawn - plain.rejected),
                         "exact_rejected": sampler.rejected / sampler.drawn,
-                        "above_budget_by_predictor": int((compiled.predict(codes) > budget_ms + 1e-9).sum()),
+                        "above_budget_by_predictor": int((compiled.latency_ms(codes) > budget_ms + 1e-9).sum()),
                         "refused_by_bounds": float(refused.mean()),
                         "refused_farther_than_the_interval": int((refused & (predicted * (1 + margins.max()) < budget_ms)).sum()),
                         "refused_with_budget_less_the_interval": inside,
@@ -217,7 +217,7 @@ def main() -> None:
         predictor = LatencyPredictor().fit([one.graph() for one in train_on], took)
     else:
         saved = load_predictor(arguments.predictor)
-        space, predictor = parse_space(saved.space), saved.predictor
+        space, predictor = saved.space, saved.predictor
     terms = additive(predictor, space)
     if terms is None:
         sys.exit("the predictor is no sum over the space's layers")

@@ -134,7 +134,7 @@ def chosen(arguments: argparse.Namespace, known: Known) -> tuple[dict[str, Archi
     space = known.space
     compared = {"published": space.baseline("dpc_cityscapes"), "aspp": space.baseline("aspp")}
     if arguments.dry:
-        budget_ms = float(known.predictor.predict([compared["aspp"].graph()])[0]) * 1.02
+        budget_ms = float(known.predictor.latency_ms([compared["aspp"].graph()])[0]) * 1.02
         return {"found": within(known, budget_ms, 1, 50, 9)[0], **compared}, budget_ms, 0
     result = json.loads(arguments.searched.read_text(encoding="utf-8"))
     found = parse_architecture(result["architecture"], space)

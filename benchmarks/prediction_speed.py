@@ -38,7 +38,6 @@ from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.spaces.graph import Graph
 from latlas.spaces.operators.spec import OpSpec
 from latlas.spaces.space import Architecture
-from latlas.spaces.text import parse_space
 from latlas.supernet.operators.build import timing_operator
 
 REPEATS = 5
@@ -102,7 +101,7 @@ def main() -> None:
     parser.add_argument("--measure", type=int, default=5)
     arguments = parser.parse_args()
     saved, table = load_predictor(arguments.predictor), Table.read(arguments.table)
-    space = parse_space(saved.space)
+    space = saved.space
     rng = np.random.default_rng(0)
     sizes = [len(options) for options in space.choices]
     codes = rng.integers(0, sizes, (arguments.count, len(sizes)))
@@ -127,7 +126,7 @@ def main() -> None:
             totals.append(total)
         return totals
 
-    budget_ms = float(np.median(predictor.predict(codes)))
+    budget_ms = float(np.median(predictor.latency_ms(codes)))
 
     def constraint() -> LatencyConstraint:
         return LatencyConstraint(saved.predictor, budget_ms)
@@ -135,13 +134,13 @@ def main() -> None:
     verdicts = [one.feasible for one in constraint().check_all(few)]
     assert verdicts == [one.feasible for one in constraint().check_all([GraphAlone(one) for one in few])]
     assert verdicts == (constraint().screen_codes(space, codes[:FEW]) > 0).tolist()
-    np.testing.assert_allclose(ofa(), plain.predict(codes[:FEW]), rtol=1e-9)
+    np.testing.assert_allclose(ofa(), plain.latency_ms(codes[:FEW]), rtol=1e-9)
     exact = saved.predictor.predict_interval(graphs[:200])
     np.testing.assert_allclose(predictor.predict_interval(codes[:200])[2], [b.upper_ms for b in exact], rtol=1e-6)
     a_second = {
         "predictor_with_bounds": len(codes) / seconds_of(lambda: predictor.predict_interval(codes)),
-        "predictor": len(codes) / seconds_of(lambda: predictor.predict(codes)),
-        "table_sum": len(codes) / seconds_of(lambda: plain.predict(codes)),
+        "predictor": len(codes) / seconds_of(lambda: predictor.latency_ms(codes)),
+        "table_sum": len(codes) / seconds_of(lambda: plain.latency_ms(codes)),
         "predictor_with_bounds_of_graphs": FEW / seconds_of(lambda: saved.predictor.predict_interval(graphs)),
         "constraint_screens_codes": len(codes) / seconds_of(lambda: constraint().screen_codes(space, codes)),
         "constraint_checks_architectures": FEW / seconds_of(lambda: constraint().check_all(few)),

@@ -109,7 +109,7 @@ def chosen(arguments: argparse.Namespace, supernet: Supernet) -> tuple[dict[str,
     if arguments.predictor is not None:
         saved = load_predictor(arguments.predictor)
         saved.require(supernet.space.text)
-        took = np.asarray(saved.predictor.predict([one.graph() for one in drawn]))
+        took = np.asarray(saved.predictor.latency_ms([one.graph() for one in drawn]))
         size_of = dict(zip(drawn, map(float, took), strict=True))
         known = {str(one): ms for one, ms in size_of.items()}
     ordered = sorted(drawn, key=lambda one: (size_of[one], str(one)))

@@ -74,7 +74,7 @@ def constraint_of(
 ) -> LatencyConstraint:
     """The hard constraint, or a bare filter: predictions without intervals, and no measurements."""
     if filtered:
-        points = Points(lambda some: known.predictor.predict([one.graph() for one in some]))
+        points = Points(lambda some: known.predictor.latency_ms([one.graph() for one in some]))
         return LatencyConstraint(points, budget_ms, scale_error=0.0)
     return LatencyConstraint(
         known.predictor,
@@ -226,7 +226,7 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown methods {', '.join(unknown)}; known: {', '.join((*hard, *usual))}")
     drawn = known.space.sample(min(2000, known.space.size), np.random.default_rng(0))
-    budgets = arguments.budgets_ms or [float(np.median(known.predictor.predict([one.graph() for one in drawn])))]
+    budgets = arguments.budgets_ms or [float(np.median(known.predictor.latency_ms([one.graph() for one in drawn])))]
     scores, fastest, runs = scores_of(arguments, known), limits_of(known.predictor, known.space).fastest, []
     changes = {name: getattr(arguments, name) for name in OF_A_RUN}
     kept = KeptLines(arguments.runs, {"scores": scores.kept.setting, "predictor": str(arguments.predictor), **changes})

@@ -224,7 +224,7 @@ def predict(
         raise UsageError(f"{predictor} was not made of samples; give architectures, or --random N")
     saved = load_predictor(predictor)
     predictors.require_asked(saved, here, threads, precision)
-    space = options.space_of(saved.space, "")
+    space = saved.space
     chosen = [options.architecture_of(text, space) for text in architectures or ()]
     chosen += space.sample(random, np.random.default_rng(seed)) if random else []
     if not chosen:

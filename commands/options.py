@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latlas.commands.output import note
-from latlas.errors import EnvironmentMismatchError, UsageError
+from latlas.errors import UsageError
 
 if TYPE_CHECKING:
     from latlas.latency.measuring.profile import Setting
@@ -98,23 +98,16 @@ def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed:
 
 def space_of(text: str, resolution: str) -> SearchSpace:
     """The search space of its text, with the resolution put in."""
-    from latlas.spaces.text import parse_space
+    from latlas.api.spaces import space
 
-    if resolution:
-        text += ("," if ":" in text else ":") + f"resolution={resolution}"
-    return parse_space(text)
+    return space(text, resolution)
 
 
 def architecture_of(text: str, space: SearchSpace | None) -> Architecture:
-    """The architecture of a text or of a JSON file."""
-    from latlas.spaces.text import parse_architecture, read_architecture
+    """The architecture of a text or of a JSON file; says so where a baseline is taken as that of `space`."""
+    from latlas.api.spaces import architecture
 
-    if not text.endswith(".json"):
-        return parse_architecture(text, space)
-    architecture = read_architecture(Path(text))
-    if space is not None and architecture.space != space:
-        raise EnvironmentMismatchError(f"{text} is of {architecture.space.text}, not of {space.text}")
-    return architecture
+    return architecture(text, space, on_note=note)
 
 
 def default_table(

@@ -50,7 +50,7 @@ def predictor_show(
         print_result(told, json, lambda: described_samples_lines(told))
         return
     saved = load_predictor(predictor)
-    space = options.space_of(saved.space, "")
+    space = saved.space
     record = {"predictor": str(predictor), **described(saved, space)}
     if plot is not None:
         write_plot(plot, saved, space, record)
@@ -212,7 +212,7 @@ def require_asked(saved: SavedPredictor, here: bool, threads: int | None, precis
         asked["threads"] = threads
     if precision is not None:
         asked["precision"] = precision
-    saved.require(saved.space, **asked)
+    saved.require(saved.space_text, **asked)
     if here:
         from latlas.latency.fitting.adapt import require_here
 

@@ -162,7 +162,7 @@ def search(
         space = weights.space
     else:
         backbone_kind(backbone)  # read whole when the images are there
-        space, trained = proxy_options.predictors_space(saved.space), {}
+        space, trained = proxy_options.predictors_space(saved.space_text), {}
         proxy = ProxyConfig(proxy_steps, copies, pruner, from_nothing)
     saved.require(space.text)
     require_here(environment, "search with this predictor here")  # before data is loaded and anything measured

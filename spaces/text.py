@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,7 +42,23 @@ SPACES: Registry[type[SearchSpace]] = Registry(
 
 
 def register_space(space: type[Space]) -> type[Space]:
-    """Make a space known by its name; usable as a class decorator. Raises `UsageError` if the name is taken."""
+    """The class itself, whose space is known by its name from now on; usable as a class decorator.
+
+    Raises:
+        UsageError: The name is taken, which names both owners, or a field of the space has no default.
+
+    Example:
+        >>> import latlas
+        >>> from dataclasses import dataclass
+        >>> from latlas.spaces.portrait import PortraitSpace
+        >>> @latlas.register_space
+        ... @dataclass(frozen=True)
+        ... class Slender(PortraitSpace):
+        ...     name = "slender"
+        ...     stem_channels: int = 8
+        >>> latlas.space("slender:resolution=64").text
+        'slender:height=64,width=64'
+    """
     SPACES.add(space.name, _read_space(space.name, space))
     return space
 
@@ -104,6 +121,21 @@ def parse_architecture(text: str, space: SearchSpace | None = None) -> Architect
 def _recognising(body: str) -> SearchSpace | None:
     """The first space, at its defaults, that a text without a space's name can only be of."""
     return next((space for kind in SPACES.loadable() if (space := kind()).recognises(body)), None)
+
+
+def architecture_in(space: SearchSpace, text: str, on_note: Callable[[str], None] | None = None) -> Architecture:
+    """The architecture of a text in a space that is known, say that of a predictor.
+
+    A baseline after the bare name of the space, as `portrait/mobilenetv3_large`, is the baseline in this space, whatever its
+    resolution; `on_note` is told so in a line. Raises as `parse_architecture` does.
+    """
+    name, slash, body = text.strip().partition("/")
+    if slash and name == space.name != space.text and space.is_baseline(body):
+        found = space.baseline(body)
+        if on_note is not None:
+            on_note(f"{text.strip()} is taken as {found}")
+        return found
+    return parse_architecture(text, space)
 
 
 def architecture_from_record(record: object, origin: str = "architecture") -> Architecture:

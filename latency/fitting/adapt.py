@@ -82,7 +82,7 @@ class Source:
             "name": self.name,
             "sha256": self.sha256,
             "environment": self.saved.environment.key(),
-            "space": self.saved.space,
+            "space": self.saved.space_text,
             "learnt_from": sum(sample.role != "test" for sample in self.saved.samples),
             "adapted_from": list(self.saved.adapted_from),
         }
@@ -116,7 +116,7 @@ def to_measure(sources: Sequence[Source], space: SearchSpace, count: int, test: 
 
 def require_adaptable(sources: Sequence[Source], environment: Environment | None = None) -> str:
     """The text of the sources' space; raises where they are not all of one, or one is of this environment already."""
-    spaces = sorted({one.saved.space for one in sources})
+    spaces = sorted({one.saved.space_text for one in sources})
     if len(spaces) != 1:
         raise EnvironmentMismatchError(
             f"the predictors are of {len(spaces)} spaces, {', '.join(spaces)}; give those of one"
@@ -152,7 +152,7 @@ def adapt(
     errors = [one.relative_sd for one in train]
     predictor = AdaptedPredictor(cost_of, CAMPAIGN_SHIFT, said).fit(graphs, latencies.tolist(), errors)
     left_out = np.maximum(predictor.model_.left_out_, latencies.min() / 10)
-    alone = np.array([one.predict(graphs) for one in predictors])
+    alone = np.array([one.latency_ms(graphs) for one in predictors])
     scaled = _left_out_scaled(alone, latencies)
     figures: dict[str, Any] = {
         "train": len(train),

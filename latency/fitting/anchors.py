@@ -19,7 +19,7 @@ from latlas.latency.measuring.stopwatch import CAMPAIGN_SD, StopRule, trimmed_me
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.spaces.graph import Graph
 from latlas.spaces.space import Architecture
-from latlas.spaces.text import parse_architecture, parse_space
+from latlas.spaces.text import parse_architecture
 
 ANCHORS = 8
 LEAST_ERROR = 0.008
@@ -37,7 +37,7 @@ def anchors_of(saved: SavedPredictor, count: int = ANCHORS) -> list[Architecture
         return []
     # The middle nine tenths: at the ends a predictor is at its least sure.
     places = np.rint(np.linspace(0.05, 0.95, count) * (len(learnt) - 1)).astype(int)
-    space = parse_space(saved.space)
+    space = saved.space
     return [parse_architecture(learnt[place].architecture, space) for place in dict.fromkeys(places.tolist())]
 
 
@@ -51,7 +51,7 @@ def session_scale(
     known = [one for one in anchors if one in measured_ms]
     if not known:
         raise UsageError("none of the subnets that the predictor was learnt from could be measured here")
-    predicted = saved.predictor.predict([one.graph() for one in known])
+    predicted = saved.predictor.latency_ms([one.graph() for one in known])
     logs = np.log([measured_ms[one] for one in known]) - np.log(predicted)
     spread = max(float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0, LEAST_ERROR)
     # The median: one reading in a burst is not to move all.
@@ -83,7 +83,7 @@ class Anchored:
         pairs = zip(self.architectures, self.networks, strict=True)
         ratios = {a: found[n.label].reading(rule).ratio for a, n in pairs if found[n.label].passes}
         scale, error = session_scale(self.saved, self.architectures, {a: r * reference_ms for a, r in ratios.items()})
-        predicted = self.saved.predictor.predict([one.graph() for one in self.architectures]) * scale / reference_ms
+        predicted = self.saved.predictor.latency_ms([one.graph() for one in self.architectures]) * scale / reference_ms
         self.shifts.clear()
         # Half its reading, half what the predictor makes of all readings: each is off by something of its own.
         self._expected = {

@@ -15,7 +15,7 @@ from latlas.files.records import one_line
 from latlas.latency.fitting.accuracy import COVERAGES, accuracy
 from latlas.latency.fitting.explain import LAYER, explain
 from latlas.latency.limits.limits import budgets_of
-from latlas.latency.predictor.predictor_file import ROLES, LearntFrom, SavedPredictor
+from latlas.latency.predictor.saved import ROLES, LearntFrom, SavedPredictor
 from latlas.latency.samples.predictor import SavedSamplePredictor
 from latlas.spaces.graph import Graph
 from latlas.spaces.space import Architecture, SearchSpace
@@ -35,7 +35,7 @@ def described(saved: SavedPredictor, space: SearchSpace | None) -> dict[str, Any
     test = [sample for sample in saved.samples if sample.role == "test"]
     return {
         "kind": saved.predictor.kind,
-        "space": saved.space,
+        "space": saved.space_text,
         "environment": saved.environment.to_record(),
         "samples": {role: counts.get(role, 0) for role in ROLES},
         "range_ms": [float(value) for value in saved.predictor.range_ms_],

@@ -68,7 +68,7 @@ def explain(
     Without `alternatives` the fastest operators are left out, which takes less time.
     """
     graph = architecture.graph()
-    total = float(predictor.predict([graph])[0])
+    total = float(predictor.latency_ms([graph])[0])
     groups = _groups(architecture)
     members = [list(nodes) for _, nodes, _ in groups]
     found = node_parts(predictor, graph)
@@ -160,7 +160,7 @@ def _options(predictor: LatencyPredictor, architecture: Architecture) -> dict[in
     pairs = [(layer, name) for layer, options in enumerate(architecture.space.choices) for name in options]
     graphs = [architecture.space.architecture([*own[:i], name, *own[i + 1 :]]).graph() for i, name in pairs]
     found: dict[int, dict[str, float]] = {}
-    for (layer, name), ms in zip(pairs, predictor.predict(graphs), strict=True):
+    for (layer, name), ms in zip(pairs, predictor.latency_ms(graphs), strict=True):
         found.setdefault(layer, {})[name] = float(ms)
     # The operator that is there already wins a tie: it comes first.
     return {layer: {own[layer]: ms.pop(own[layer]), **ms} for layer, ms in found.items()}
@@ -183,12 +183,12 @@ def _sampled(
     graph = architecture.graph()
     if architecture.is_baseline:
         share = costs(graph) / costs(graph).sum()
-        return share * float(predictor.predict([graph])[0]), None
+        return share * float(predictor.latency_ms([graph])[0]), None
     rng = np.random.default_rng(seed)
     drawn = [space.random(rng) for _ in range(DRAWN)]
 
     def predict(rows: npt.NDArray[np.int_]) -> FloatArray:
-        return predictor.predict([one.graph() for one in space.decode(rows)])
+        return predictor.latency_ms([one.graph() for one in space.decode(rows)])
 
     found = shapley(predict, space.encode([architecture])[0].tolist(), space.encode(drawn), rng)
     mean_cost = np.mean([costs(one.graph()) for one in drawn], axis=0)

@@ -91,7 +91,7 @@ def figure_of(saved: SavedPredictor, space: SearchSpace | None) -> Figure:
     axes.set_ylabel(f"predicted, ms (bars: {100 * CONFIDENCE:.0f} % interval)")
     axes.legend(fontsize=8)
     its = saved.environment
-    axes.set_title(_plain(f"{saved.space}, {its.cpu_model}, {its.precision}, {its.threads} thread(s)"), fontsize=9)
+    axes.set_title(_plain(f"{saved.space_text}, {its.cpu_model}, {its.precision}, {its.threads} thread(s)"), fontsize=9)
     return figure
 
 

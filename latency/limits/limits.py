@@ -68,7 +68,7 @@ def limits_of(predictor: LatencyPredictor, space: SearchSpace, confidence: float
     else:
 
         def evaluate(codes: Codes) -> FloatArray:
-            return np.asarray(predictor.predict([one.graph() for one in space.decode(codes)]))
+            return np.asarray(predictor.latency_ms([one.graph() for one in space.decode(codes)]))
 
         sizes = [len(options) for options in space.choices]
         fastest, slowest = (extreme_of(evaluate, sizes, sign, min(MAX_GRAPHS, MAX_ENUMERATED)) for sign in (1, -1))
@@ -152,7 +152,7 @@ def _counted(predictor: LatencyPredictor, space: SearchSpace) -> Histogram | Non
     if isinstance(space, PortraitSpace) and space.cell:
         found, cells = joint_terms(predictor, space)
         ends = [joint_extreme(found, cells, space, sign).graph() for sign in (1, -1)]
-        fastest_ms, slowest_ms = predictor.predict(ends)
+        fastest_ms, slowest_ms = predictor.latency_ms(ends)
         return joint_counted(found, cells, (float(fastest_ms), float(slowest_ms)))
     return None
 

@@ -8,7 +8,7 @@ exact; no feature is computed for a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, product
 from typing import Any
 
@@ -19,9 +19,11 @@ from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 from latlas.latency.predictor.features import CostOf, Features, edge_features, node_features, unit_cost
 from latlas.latency.predictor.predictor import CONSTANT, LatencyPredictor
+from latlas.latency.predictor.predicts import Prediction
 from latlas.spaces.codes import Template, check_codes
 from latlas.spaces.graph import INPUT
 from latlas.spaces.operators.spec import kind_of
+from latlas.spaces.space import Architecture
 
 Codes = npt.NDArray[np.integer[Any]]
 """`(n, columns)`: which option of each column a network has."""
@@ -47,7 +49,7 @@ class CompiledSum:
             if slot.column is not None:
                 self.unary[slot.column] += [cost_of(spec) for spec in slot.options]
 
-    def predict(self, codes: Codes) -> FloatArray:
+    def latency_ms(self, codes: Codes) -> FloatArray:
         """Milliseconds `(n,)`."""
         found = [np.empty(0)]
         for part in _parts(codes, self.sizes):
@@ -64,11 +66,22 @@ class CompiledPredictor:
     `constant`, `unary` (one array of options a column) and `pairwise` (by columns, `(options, options)`) add up to the
     prediction, but for its lower limit, `floor_ms`. Raises `UsageError` for a template that is too large, or whose networks
     do not all have the same live nodes.
+
+    Example:
+        >>> import latlas, numpy as np
+        >>> saved = latlas.load_predictor("predictor")
+        >>> compiled = CompiledPredictor(saved.predictor, saved.space.template())
+        >>> candidates = saved.space.sample(100, np.random.default_rng(0))
+        >>> [one] = compiled.predict(candidates[:1])
+        >>> one.lower_ms < one.latency_ms < one.upper_ms
+        True
+        >>> compiled.latency_ms(saved.space.encode(candidates)).shape
+        (100,)
     """
 
     def __init__(self, predictor: LatencyPredictor, template: Template) -> None:
         _require_live(template)
-        self.predictor, self.sizes = predictor, template.sizes
+        self.predictor, self.template, self.sizes = predictor, template, template.sizes
         terms = _Terms(predictor, template)
         coef = terms.coef
         self.floor_ms = predictor.range_ms_[0] / 10
@@ -80,7 +93,21 @@ class CompiledPredictor:
         self._latency = [block @ coef for block in vectors]
         self._variance = dict(_variances(vectors, terms.covariance))
 
-    def predict(self, codes: Codes) -> FloatArray:
+    def predict(self, networks: Sequence[Architecture] | Codes, confidence: float = 0.95) -> list[Prediction]:
+        """Milliseconds of each network with the bounds of its interval, as every kind of predictor gives them.
+
+        Args:
+            networks: Searchable architectures of the space whose template it was compiled for, or their codes `(n, columns)`.
+            confidence: Share of networks whose measured latency the intervals hold, at least; between 0 and 1.
+
+        Raises:
+            UsageError: One is a baseline, of another space, or no code of the template.
+        """
+        codes = networks if isinstance(networks, np.ndarray) else self._codes(networks)
+        rows = self.predict_interval(codes, confidence)
+        return [Prediction(*row) for row in zip(*(values.tolist() for values in rows), strict=True)]
+
+    def latency_ms(self, codes: Codes) -> FloatArray:
         """Milliseconds `(n,)`."""
         found = [self._linear(self._indices(part)) for part in _parts(codes, self.sizes)]
         return np.maximum(np.concatenate(found or [np.empty(0)]), self.floor_ms)
@@ -92,6 +119,18 @@ class CompiledPredictor:
             return np.empty(0), np.empty(0), np.empty(0)
         latency, lower, upper = (np.concatenate(values) for values in zip(*found, strict=True))
         return latency, lower, upper
+
+    def _codes(self, architectures: Sequence[Architecture]) -> Codes:
+        """`(n, columns)` codes of architectures of one space, whose operators must be those of the template."""
+        if not architectures:
+            return np.empty((0, len(self.sizes)), dtype=np.int64)
+        space, graph = architectures[0].space, architectures[0].graph()
+        slots = self.template.slots
+        if len(graph) != len(slots) or any(
+            node.spec not in slot.options for node, slot in zip(graph, slots, strict=True)
+        ):
+            raise UsageError(f"{architectures[0]} is of {space.text}; the predictor was compiled for another space")
+        return space.encode(architectures)
 
     def _interval(self, indices: list[Codes], confidence: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         linear = self._linear(indices)

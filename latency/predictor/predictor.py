@@ -8,7 +8,6 @@ left-out samples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, ClassVar
 
@@ -18,22 +17,15 @@ from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 from latlas.latency.predictor import conformal
 from latlas.latency.predictor.features import GROUPS, TOTAL, CostList, CostOf, Features, features, unit_cost
+from latlas.latency.predictor.predicts import HasGraph, graphs_of
+from latlas.latency.predictor.predicts import Prediction as Prediction
 from latlas.latency.predictor.regression import LARGEST, BayesianLinear, Group
-from latlas.spaces.graph import Node
+from latlas.spaces.graph import Graph, Node
 from latlas.spaces.operators.spec import OpSpec
 
 MIN_SAMPLES = 10
 CONSTANT, CONSTANT_SPREAD = "constant ms", 0.05
 """The feature that every network has once, and its coefficient's prior spread in milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Milliseconds with the bounds of an interval."""
-
-    latency_ms: float
-    lower_ms: float
-    upper_ms: float
 
 
 class LatencyPredictor:
@@ -51,8 +43,11 @@ class LatencyPredictor:
         >>> from latlas.spaces.portrait import PortraitSpace
         >>> graphs = [a.graph() for a in PortraitSpace().sample(30, np.random.default_rng(0))]
         >>> predictor = LatencyPredictor().fit(graphs, [sum(n.spec.macs for n in g) / 3e7 for g in graphs])
-        >>> predictor.predict(graphs[:2]).shape
+        >>> predictor.latency_ms(graphs[:2]).shape
         (2,)
+        >>> one = predictor.predict(graphs[:1])[0]
+        >>> one.lower_ms < one.latency_ms < one.upper_ms
+        True
     """
 
     kind: ClassVar[str] = "graph"
@@ -60,6 +55,14 @@ class LatencyPredictor:
     def __init__(self, cost_of: CostOf | None = None, campaign_sd: float = 0.0) -> None:
         self.cost_of = cost_of
         self.campaign_sd = campaign_sd
+
+    def __repr__(self) -> str:
+        """One line: what, and from how many networks it was learnt."""
+        costs = f"{len(self.cost_of.costs)} operators' latencies" if isinstance(self.cost_of, CostList) else "no table"
+        if not hasattr(self, "range_ms_"):
+            return f"<{type(self).__name__}: {costs}, not fitted>"
+        low, high = self.range_ms_
+        return f"<{type(self).__name__}: {costs}, {len(self.model_.X_)} networks of {low:.3g} to {high:.3g} ms>"
 
     def fit(
         self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_sds: Sequence[float] | None = None
@@ -110,7 +113,19 @@ class LatencyPredictor:
         """Whether `updated` can be asked: predictors of earlier file versions have no samples to go on from."""
         return len(self.model_.X_) > 0
 
-    def predict(self, X: Sequence[Sequence[Node]]) -> FloatArray:
+    def predict(self, networks: Sequence[HasGraph | Graph], confidence: float = 0.95) -> list[Prediction]:
+        """Milliseconds of each network with the bounds of its interval, as every kind of predictor gives them.
+
+        Args:
+            networks: Graphs, or anything with a `graph()`.
+            confidence: Share of networks whose measured latency the intervals hold, at least; between 0 and 1.
+
+        Raises:
+            MissingEntryError: The predictor was learnt with a table, and the table has no such operator.
+        """
+        return self.predict_interval(graphs_of(networks), confidence)
+
+    def latency_ms(self, X: Sequence[Sequence[Node]]) -> FloatArray:
         """Milliseconds of each graph, `(len(X),)`."""
         return self.bounded(self.model_.predict(self._matrix([self._features(graph) for graph in X])[0]))
 
@@ -162,7 +177,7 @@ class LatencyPredictor:
     def score(self, X: Sequence[Sequence[Node]], y: Sequence[float]) -> float:
         """The share of the latencies' variance that the predictions explain (R^2), at most 1."""
         measured = np.asarray(y, dtype=float)
-        missed = np.square(measured - self.predict(X)).sum()
+        missed = np.square(measured - self.latency_ms(X)).sum()
         return float(1.0 - missed / np.square(measured - measured.mean()).sum())
 
     def bounded(self, linear_ms: FloatArray) -> FloatArray:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,10 @@ from latlas.files.write import require_free, whole_folder
 from latlas.latency.machine.environment import Environment
 from latlas.latency.predictor.adapted import AdaptedPredictor
 from latlas.latency.predictor.predictor import LatencyPredictor
+from latlas.latency.predictor.saved import LearntFrom, SavedPredictor
 from latlas.latency.table.migrate import migrate_predictor
+
+__all__ = ["LearntFrom", "SavedPredictor", "load_predictor", "save_predictor"]
 
 # Version 1 (0.1.0): ridge coefficients by feature name, optional LightGBM text, residuals, operator costs, figures.
 # Version 2 (0.2.0): the environment says more of the machine's state, and OpenVINO's build.
@@ -30,67 +32,12 @@ SCHEMA_VERSION = 3
 VERSIONS = (1, 2, SCHEMA_VERSION)
 MAX_BYTES = 64 * 2**20
 MANIFEST, BOOSTER = "predictor.json", "lightgbm.txt"
-ROLES = ("train", "test", "search")
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
     LatencyPredictor.kind: LatencyPredictor.from_record,
     AdaptedPredictor.kind: AdaptedPredictor.from_record,
 }
 """What reads the record of a predictor of each kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class LearntFrom:
-    """A network that a predictor was learnt from or tested on: measured milliseconds, and those predicted.
-
-    `predicted_ms` of a network that was learnt from is what the others said of it. `role` is `train`, `test`, or `search` for
-    one that a search measured.
-    """
-
-    architecture: str
-    latency_ms: float
-    lower_ms: float
-    upper_ms: float
-    predicted_ms: float
-    role: str
-
-    def __post_init__(self) -> None:
-        numbers = (self.lower_ms, self.latency_ms, self.upper_ms, self.predicted_ms)
-        if not all(math.isfinite(number) and number > 0 for number in numbers):
-            raise UsageError(
-                f"{one_line(self.architecture, 80)}: its milliseconds are {numbers}; they must be positive"
-            )
-        if self.role not in ROLES:
-            raise UsageError(f"role is {one_line(self.role, 40)!r}; known: {', '.join(ROLES)}")
-
-
-@dataclass(frozen=True, slots=True)
-class SavedPredictor:
-    """A predictor with what it is tied to; `figures` is what `fit-predictor --json` printed.
-
-    `adapted_from` says which predictors of other environments it was adapted from, empty for one learnt here.
-    """
-
-    predictor: LatencyPredictor
-    environment: Environment
-    space: str
-    figures: dict[str, Any]
-    samples: tuple[LearntFrom, ...] = ()
-    adapted_from: tuple[dict[str, Any], ...] = field(default=())
-
-    def require(self, space: str, **options: str | int) -> None:
-        """Raises `EnvironmentMismatchError` where the space or an option such as `threads=1` differs."""
-        mine = {"space": self.space} | {name: getattr(self.environment, name) for name in options}
-        differing = [
-            f"{name} is {mine[name]!r}, asked for {value!r}"
-            for name, value in ({"space": space} | options).items()
-            if mine[name] != value
-        ]
-        if differing:
-            raise EnvironmentMismatchError(
-                f"the predictor is of another environment: {'; '.join(differing)}; adapt it with a few subnets "
-                "(`latlas predictor adapt`), or make one with `latlas fit-predictor`"
-            )
 
 
 def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False) -> None:
@@ -102,7 +49,7 @@ def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False)
         "kind": saved.predictor.kind,
         "predictor": learnt,
         "environment": saved.environment.to_record(),
-        "space": saved.space,
+        "space": saved.space_text,
         "figures": saved.figures,
         "samples": [asdict(sample) for sample in saved.samples],
         "adapted_from": list(saved.adapted_from),

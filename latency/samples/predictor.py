@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,15 @@ from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import parse_json
 from latlas.latency.predictor import conformal
 from latlas.latency.predictor.predictor_file import BOOSTER, MANIFEST, MAX_BYTES, booster_text, checksum, write_folder
+from latlas.latency.predictor.predicts import Prediction
 from latlas.latency.samples.choose_regressor import regressor_from_record
 from latlas.latency.samples.columns import TabularFeatures
 from latlas.latency.samples.graph_features import GraphFeatures
 from latlas.latency.samples.regressors import MAX_FEATURES, Regressor, read_number, read_numbers
+from latlas.spaces.space import Architecture, SearchSpace
+from latlas.spaces.text import architecture_in, parse_space
+
+log = logging.getLogger(__name__)
 
 SampleFeatures = TabularFeatures | GraphFeatures
 _FACTORS = 0.5, 2.0
@@ -129,6 +135,58 @@ class SavedSamplePredictor:
 
     predictor: SamplePredictor
     figures: dict[str, Any]
+
+    @property
+    def space(self) -> SearchSpace | None:
+        """The space whose architectures it predicts; None for a predictor of named columns."""
+        features = self.predictor.features
+        return parse_space(features.space) if isinstance(features, GraphFeatures) else None
+
+    def __repr__(self) -> str:
+        """One line: what, of which networks, figures."""
+        features = self.predictor.features
+        of = features.space if isinstance(features, GraphFeatures) else f"{len(features.columns)} columns"
+        mape = [f"MAPE {100 * self.figures['mape']:.2f} %"] if "mape" in self.figures else []
+        return f"<SavedSamplePredictor: {'; '.join([self.predictor.target, f'of {of}', *mape])}>"
+
+    def predict(
+        self, networks: Sequence[Architecture | str | Mapping[str, object]], confidence: float = 0.95
+    ) -> list[Prediction]:
+        """Milliseconds of each network with the bounds of its interval, on the machine that the samples are of.
+
+        Args:
+            networks: Searchable architectures of `space`, as objects or as texts; or, where `space` is None, a mapping from
+                the name of each column that was learnt from to its value.
+            confidence: Share of networks whose measured latency the intervals hold, at least; between 0 and 1.
+
+        Raises:
+            UsageError: A network is no architecture of the space, a baseline, or lacks a column.
+
+        Example:
+            >>> import latlas
+            >>> predictor = latlas.load_sample_predictor("of-samples")
+            >>> [one] = predictor.predict([{"depth": 12}])
+            >>> one.lower_ms < one.latency_ms < one.upper_ms
+            True
+        """
+        rows = self.predictor.predict_interval(self._matrix(networks), confidence)
+        return [Prediction(*row) for row in zip(*(values.tolist() for values in rows), strict=True)]
+
+    def _matrix(self, networks: Sequence[Architecture | str | Mapping[str, object]]) -> FloatArray:
+        """`(n, features)` of networks."""
+        features, space = self.predictor.features, self.space
+        if space is None or not isinstance(features, GraphFeatures):
+            assert isinstance(features, TabularFeatures)
+            names = ", ".join(column.name for column in features.columns)
+            rows = [one for one in networks if isinstance(one, Mapping)]
+            if len(rows) < len(networks):
+                raise UsageError(f"this predictor is of columns {names}; give a mapping of them for each network")
+            return features.matrix([{name: str(value) for name, value in row.items()} for row in rows])
+        known = [architecture_in(space, one, log.warning) if isinstance(one, str) else one for one in networks]
+        architectures = [one for one in known if isinstance(one, Architecture)]
+        if len(architectures) < len(known):
+            raise UsageError(f"this predictor is of {space.text}; give architectures of it")
+        return np.hstack(list(features.blocks(space.template(), space.encode(architectures)).values()))
 
 
 def save_sample_predictor(folder: Path, saved: SavedSamplePredictor, overwrite: bool = False) -> None:

@@ -58,6 +58,14 @@ class Table:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        """One line: what, space, device, how many rows."""
+        its = self.manifest.environment
+        setting = f"{its.precision or 'unknown precision'}, {its.threads or 'unknown'} thread(s)"
+        doubtful = "".join(f", {self.count(status)} {status}" for status in ("noisy", "failed") if self.count(status))
+        told = (self.name, self.manifest.space, its.cpu_model, setting, f"{len(self)} operators{doubtful}")
+        return f"<Table: {'; '.join(told)}>"
+
     @property
     def name(self) -> str:
         """What messages call it: its path, or `(not saved)`."""

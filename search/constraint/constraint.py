@@ -16,6 +16,7 @@ from latlas.errors import UsageError
 from latlas.latency.measuring.interval import Interval
 from latlas.latency.predictor.predictor import Prediction
 from latlas.latency.predictor.predicts import HasGraph, Predicts
+from latlas.latency.predictor.saved import SavedPredictor
 from latlas.search.constraint.calibration import Calibration, Tested
 from latlas.search.constraint.session_predictor import Key, SessionPredictor, key_of
 from latlas.search.constraint.verdict import Counts, Learnt, Verdict
@@ -31,7 +32,8 @@ class LatencyConstraint:
     is accepted only if the upper bound of its measurement is within the budget. The predictor learns each measurement.
 
     Args:
-        predictor: fitted; its milliseconds times `scale` are those of this session.
+        predictor: fitted; its milliseconds times `scale` are those of this session. A saved one also refuses architectures of
+            another space than its own (`EnvironmentMismatchError`).
         budget_ms: the limit in milliseconds of this session.
         measure: measures an architecture for real, and gives None for one that cannot be compiled or timed. Without it
             predictions alone decide, and what is in between is rejected.
@@ -44,13 +46,29 @@ class LatencyConstraint:
         scale_error: the relative standard error of `scale`; what is measured corrects it.
 
     Example:
-        >>> constraint = LatencyConstraint(predictor, budget_ms=3.5)           # doctest: +SKIP
-        >>> feasible = [a for a in candidates if constraint.check(a).feasible]  # doctest: +SKIP
+        >>> import latlas, numpy as np
+        >>> predictor = latlas.load_predictor("predictor")
+        >>> candidates = predictor.space.sample(20, np.random.default_rng(0))
+        >>> budget_ms = float(np.median([one.latency_ms for one in predictor.predict(candidates)]))
+        >>> constraint = latlas.LatencyConstraint(predictor, budget_ms)
+        >>> feasible = [one for one, verdict in zip(candidates, constraint.check_all(candidates)) if verdict.feasible]
+        >>> 0 < len(feasible) < 20
+        True
+
+        What predictions leave open is rejected above. With `measure_all` it is measured, here by a clock that takes no time;
+        on a real machine it calls `latlas.measure`.
+
+        >>> def measure_all(networks):
+        ...     return [Interval(one.latency_ms, one.latency_ms, one.latency_ms) for one in predictor.predict(networks)]
+        >>> measuring = latlas.LatencyConstraint(predictor, budget_ms, measure_all=measure_all)
+        >>> more = [one for one, verdict in zip(candidates, measuring.check_all(candidates)) if verdict.feasible]
+        >>> len(more) >= len(feasible), measuring.counts.measured > 0
+        (True, True)
     """
 
     def __init__(
         self,
-        predictor: Predicts,
+        predictor: Predicts | SavedPredictor,
         budget_ms: float,
         *,
         measure: Callable[[HasGraph], Interval | None] | None = None,
@@ -71,6 +89,9 @@ class LatencyConstraint:
             raise UsageError(f"confidence is {confidence!r}; it must lie between 0 and 1, as 0.95")
         if least_chance is not None and not 0 < least_chance <= 0.5:
             raise UsageError(f"least_chance is {least_chance!r}; it must be above 0 and at most 0.5, as 0.2")
+        self._saved = predictor if isinstance(predictor, SavedPredictor) else None
+        if isinstance(predictor, SavedPredictor):
+            predictor = predictor.predictor
         self.budget_ms = budget_ms
         self.confidence = confidence
         self.max_measurements = max_measurements
@@ -100,6 +121,8 @@ class LatencyConstraint:
 
     def bounds(self, architectures: Sequence[HasGraph]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Predicted milliseconds of this session with the interval's bounds, each `(len(architectures),)`."""
+        if self._saved is not None:
+            self._saved.require_own(architectures)
         return self._session.bounds(architectures)[:3]
 
     def bounds_of_codes(self, space: SearchSpace, codes: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -79,6 +79,19 @@ def register_strategy(
 
     Raises:
         UsageError: The name is taken, which names both owners, or `make` is none.
+
+    Example:
+        >>> import latlas
+        >>> class FromTheStart:
+        ...     def __init__(self, space, rng):
+        ...         self.space, self.asked = space, 0
+        ...     def suggest(self, count):
+        ...         first, self.asked = self.asked, self.asked + count
+        ...         start = [0] * (len(self.space.choices) - 1)
+        ...         return self.space.decode([[*start, last] for last in range(first, self.asked)])
+        ...     def update(self, completed):
+        ...         pass  # it learns nothing from what was evaluated
+        >>> latlas.register_strategy("from-the-start", FromTheStart)
     """
     REGISTRY.add(name, _read_entry(name, StrategyEntry(make, front=front, predicted=predicted)))
 

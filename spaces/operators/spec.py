@@ -193,7 +193,21 @@ KINDS: Registry[Kind] = Registry(
 
 
 def register_operator(kind: Kind) -> None:
-    """Add a kind of operator; raises `UsageError`, which names both owners, if the name is taken."""
+    """Make a kind of operator known by its name; an `OpSpec` of that kind can then be made, measured and predicted.
+
+    Raises:
+        UsageError: The name is taken, which names both owners.
+
+    Example:
+        >>> import latlas
+        >>> from latlas.spaces.operators.spec import Kind, OpSpec
+        >>> def macs(spec):
+        ...     return 9 * spec.in_channels * spec.output_size[0] * spec.output_size[1]
+        >>> blur = Kind("blur", macs=macs, params=lambda spec: 0, builder="my_package.torch_part:Blur")
+        >>> latlas.register_operator(blur)
+        >>> OpSpec("blur", 16, 16, 32, 32, stride=2).macs
+        36864
+    """
     KINDS.add(kind.name, kind)
 
 

@@ -55,7 +55,7 @@ def saved(tiny_space, architectures):
     ms = [(0.1 + sum(cost(n.spec) for n in a.graph())) * (1 + 0.01 * rng.normal()) for a in architectures]
     learnt, held = architectures[:50], architectures[50:]
     predictor = LatencyPredictor(costs).fit([a.graph() for a in learnt], ms[:50], [0.01] * 50)
-    predicted = [*predictor.model_.left_out_, *predictor.predict([a.graph() for a in held])]
+    predicted = [*predictor.model_.left_out_, *predictor.latency_ms([a.graph() for a in held])]
     samples = tuple(
         LearntFrom(str(a), y, 0.98 * y, 1.02 * y, float(p), "train" if k < 50 else "test")
         for k, (a, y, p) in enumerate(zip(architectures, ms, predicted, strict=True))
@@ -119,7 +119,7 @@ class TestShow:
         spoilt = SavedPredictor(
             saved.predictor,
             environment(),
-            saved.space,
+            saved.space_text,
             {"mape": 0.01},
             saved.samples,
             ({"name": evil + "\x1b[31m", "sha256": "0", "environment": {"cpu_model": evil}, "adapted_from": "x"},),
@@ -138,13 +138,13 @@ class TestShow:
             code, _, err = latlas("predictor", "show", folder, "--plot", tmp_path / path)
             assert (code, message in err) == (2, True), err
         assert (tmp_path / "mine.png").read_text() == "mine"
-        save_predictor(tmp_path / "bare", SavedPredictor(saved.predictor, saved.environment, saved.space, {}))
+        save_predictor(tmp_path / "bare", SavedPredictor(saved.predictor, saved.environment, saved.space_text, {}))
         code, _, err = latlas("predictor", "show", tmp_path / "bare", "--plot", tmp_path / "b.png")
         assert (code, "no samples to plot" in err) == (2, True), err
 
     def test_samples_of_another_space_are_said(self, tmp_path, saved):
         odd = LearntFrom("portrait/m3", 1.0, 0.9, 1.1, 1.0, "test")
-        save_predictor(tmp_path / "p", SavedPredictor(saved.predictor, saved.environment, saved.space, {}, (odd,)))
+        save_predictor(tmp_path / "p", SavedPredictor(saved.predictor, saved.environment, saved.space_text, {}, (odd,)))
         code, _, err = latlas("predictor", "show", tmp_path / "p")
         assert (code, "sample 'portrait/m3'" in err) == (3, True), err
 
@@ -166,7 +166,7 @@ class TestExplain:
         found = explain(saved.predictor, one)
         for layer, part in enumerate(part for part in found.parts if part.part.startswith("layer ")):
             other = tiny_space.architecture([*one.operators[:layer], part.fastest, *one.operators[layer + 1 :]])
-            fell = found.latency_ms - saved.predictor.predict([other.graph()])[0]
+            fell = found.latency_ms - saved.predictor.latency_ms([other.graph()])[0]
             assert part.saves_ms == pytest.approx(fell, abs=1e-12)
 
     def test_a_baseline_has_parts_and_nothing_to_exchange(self, folder):
@@ -182,7 +182,7 @@ class TestExplain:
 
             cost_of = None
 
-            def predict(self, graphs):
+            def latency_ms(self, graphs):
                 return np.array([1 + sum(cost(n.spec) for n in g) ** 2 for g in graphs])
 
         found = explain(Curved(), architectures[0])

@@ -20,8 +20,8 @@ def saved(tiny_space):
         LearntFrom(str(one), one.macs / 1e6, one.macs / 1.1e6, one.macs / 0.9e6, 1.0, "test" if k % 4 == 0 else "train")
         for k, one in enumerate(subnets)
     )
-    predictor = SimpleNamespace(predict=lambda graphs: np.array([sum(n.spec.macs for n in g) / 1e6 for g in graphs]))
-    return SimpleNamespace(space=tiny_space.text, samples=samples, predictor=predictor)
+    predictor = SimpleNamespace(latency_ms=lambda graphs: np.array([sum(n.spec.macs for n in g) / 1e6 for g in graphs]))
+    return SimpleNamespace(space=tiny_space, samples=samples, predictor=predictor)
 
 
 def test_they_are_spread_over_the_latencies_that_were_learnt_from(saved):

@@ -43,7 +43,7 @@ def test_a_predictor_learns_more_of_them_than_of_as_many_random_ones():
     def error(subnets):
         graphs = [one.graph() for one in subnets]
         found = LatencyPredictor(unit_cost).fit(graphs, [true_ms(graph) for graph in graphs], [0.005] * len(graphs))
-        return np.mean(np.abs(found.predict(unseen) / truth - 1))
+        return np.mean(np.abs(found.latency_ms(unseen) / truth - 1))
 
     informed = np.mean([error(chosen(SPACE, 20, seed)) for seed in range(3)])
     random = np.mean([error(SPACE.sample(20, np.random.default_rng(seed))) for seed in range(6)])

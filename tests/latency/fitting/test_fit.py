@@ -137,7 +137,7 @@ class TestFitPredictor:
         assert figures["coverage"] >= 0.9
 
     def test_is_tied_to_where_its_samples_come_from(self, learnt, tiny_space):
-        assert learnt.space == tiny_space.text
+        assert (learnt.space, learnt.space_text) == (tiny_space, tiny_space.text)
         assert learnt.environment.reference_ms == REFERENCE_MS
 
     def test_says_how_wrong_the_plain_sum_is(self, learnt, samples):

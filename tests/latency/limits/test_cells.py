@@ -32,7 +32,7 @@ def known(request):
     predictor = learnt(SMALL, request.param)
     everything = list(enumerate_space(SMALL))
     assert len(everything) == 6 * 9**3
-    return predictor, everything, predictor.predict([one.graph() for one in everything])
+    return predictor, everything, predictor.latency_ms([one.graph() for one in everything])
 
 
 def test_the_sum_over_branches_is_the_prediction(known):
@@ -71,7 +71,7 @@ def test_the_published_space_is_counted_too():
     space = DpcSpace(**SETTING)
     predictor = learnt(space)
     limits, budgets = limits_of(predictor, space), budgets_of(predictor, space)
-    drawn = predictor.predict([one.graph() for one in space.sample(300, np.random.default_rng(3))])
+    drawn = predictor.latency_ms([one.graph() for one in space.sample(300, np.random.default_rng(3))])
     assert limits.fastest_ms.latency_ms < drawn.min() < drawn.max() < limits.slowest_ms.latency_ms
     assert (budgets.fastest_ms, budgets.slowest_ms) == pytest.approx(
         (limits.fastest_ms.latency_ms, limits.slowest_ms.latency_ms)
@@ -84,7 +84,7 @@ def test_the_published_space_is_counted_too():
     own = limits.fastest.operators
     for column, options in enumerate(space.choices):
         others = [space.architecture([*own[:column], name, *own[column + 1 :]]) for name in options]
-        assert predictor.predict([one.graph() for one in others]).min() >= limits.fastest_ms.latency_ms - 1e-9
+        assert predictor.latency_ms([one.graph() for one in others]).min() >= limits.fastest_ms.latency_ms - 1e-9
 
 
 JOINT = PortraitSpace(
@@ -97,7 +97,7 @@ def test_the_limits_of_chain_and_cell_together():
     predictor = learnt(JOINT)
     limits = limits_of(predictor, JOINT)
     assert limits.how == "exact"
-    drawn = predictor.predict([one.graph() for one in JOINT.sample(200, np.random.default_rng(0))])
+    drawn = predictor.latency_ms([one.graph() for one in JOINT.sample(200, np.random.default_rng(0))])
     assert limits.fastest_ms.latency_ms < drawn.min() < drawn.max() < limits.slowest_ms.latency_ms
     for limit, value, sign in (
         (limits.fastest, limits.fastest_ms.latency_ms, 1),
@@ -108,9 +108,9 @@ def test_the_limits_of_chain_and_cell_together():
         for last, first, second in product(JOINT.choices[3], JOINT.choices[5][::4], JOINT.choices[7][::4]):
             for fed in ("F", "b0"):
                 other = JOINT.architecture([*own[:3], last, "F", first, fed, second])
-                assert sign * (predictor.predict([other.graph()])[0] - value) > -1e-9
+                assert sign * (predictor.latency_ms([other.graph()])[0] - value) > -1e-9
     # The share of all is that of many draws, which are predicted one by one.
-    many = predictor.predict([JOINT.random(rng).graph() for rng in [np.random.default_rng(1)] for _ in range(1500)])
+    many = predictor.latency_ms([JOINT.random(rng).graph() for rng in [np.random.default_rng(1)] for _ in range(1500)])
     for quantile in (0.1, 0.5, 0.9):
         share = feasible_share(predictor, JOINT, float(np.quantile(many, quantile)))
         assert share is not None
@@ -137,7 +137,7 @@ def test_chain_and_cell_are_counted_as_by_predicting_all():
     ]
     picked = [column[::3] if layer < 3 else column for layer, column in enumerate(terms.unary)]
     tables = {(i, j): table[:: 3 if i < 3 else 1, :: 3 if j < 3 else 1] for (i, j), table in terms.pairwise.items()}
-    values = predictor.predict([one.graph() for one in every])
+    values = predictor.latency_ms([one.graph() for one in every])
     counted = joint_counted(Additive(terms.constant, picked, tables), small, (values.min(), values.max()))
     for quantile in (0.02, 0.3, 0.5, 0.97):
         budget_ms = float(np.quantile(values, quantile))

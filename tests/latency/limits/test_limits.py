@@ -29,7 +29,7 @@ def fitted():
     readings = machine.session(2).measure(train)
     predictor = LatencyPredictor().fit([one.graph() for one in train], [one.latency_ms for one in readings])
     everything = list(enumerate_space(SMALL))
-    return predictor, everything, predictor.predict([one.graph() for one in everything])
+    return predictor, everything, predictor.latency_ms([one.graph() for one in everything])
 
 
 def test_the_limits_are_those_of_all_networks(fitted, monkeypatch):
@@ -102,7 +102,7 @@ def test_the_sum_of_a_large_space_is_the_prediction():
     predictor = LatencyPredictor().fit([one.graph() for one in train], latencies)
     terms = additive(predictor, space)
     others = space.sample(20, np.random.default_rng(1))
-    assert terms.values(space.encode(others)) == pytest.approx(predictor.predict([one.graph() for one in others]))
+    assert terms.values(space.encode(others)) == pytest.approx(predictor.latency_ms([one.graph() for one in others]))
     fastest_ms, slowest_ms = (extreme(terms, sign).latency_ms for sign in (1, -1))
     assert fastest_ms < min(latencies) < max(latencies) < slowest_ms
 
@@ -119,5 +119,5 @@ def test_what_a_search_measured_is_learnt_and_listed(fitted):
     assert with_learnt(saved, []) is saved
     after = with_learnt(saved, [Learnt(one, 1.1 * ms, 1.09 * ms, 1.11 * ms, ms)])
     assert [(s.architecture, s.role) for s in after.samples] == [(str(one), "search")]
-    assert 1.0 < after.predictor.predict([one.graph()])[0] / ms < 1.1
-    assert predictor.predict([one.graph()])[0] == pytest.approx(ms)
+    assert 1.0 < after.predictor.latency_ms([one.graph()])[0] / ms < 1.1
+    assert predictor.latency_ms([one.graph()])[0] == pytest.approx(ms)

@@ -47,11 +47,11 @@ def adapted(sources, tiny_space, graphs, target, count):
 
 
 def error(predictor, graphs, target):
-    return float(np.mean(np.abs(predictor.predict(graphs[100:]) / target[100:] - 1)))
+    return float(np.mean(np.abs(predictor.latency_ms(graphs[100:]) / target[100:] - 1)))
 
 
 def test_few_networks_beat_the_source_scaled_and_more_come_near_the_noise(tiny_space, graphs, source, target):
-    said = source.predict(graphs)
+    said = source.latency_ms(graphs)
     scale = np.median(target[:10] / said[:10])
     scaled = float(np.mean(np.abs(scale * said[100:] / target[100:] - 1)))
     errors = [error(adapted([source], tiny_space, graphs, target, count), graphs, target) for count in (5, 10, 40)]
@@ -63,7 +63,9 @@ def test_few_networks_beat_the_source_scaled_and_more_come_near_the_noise(tiny_s
 def test_it_is_linear_its_parts_and_its_tables_add_up_to_it(tiny_space, graphs, source, target):
     predictor = adapted([source], tiny_space, graphs, target, 12)
     for graph in graphs[100:110]:
-        assert node_parts(predictor, graph).latency_ms.sum() == pytest.approx(predictor.predict([graph])[0], rel=1e-9)
+        assert node_parts(predictor, graph).latency_ms.sum() == pytest.approx(
+            predictor.latency_ms([graph])[0], rel=1e-9
+        )
     codes = tiny_space.encode(tiny_space.sample(50, np.random.default_rng(5)))
     networks = [one.graph() for one in tiny_space.decode(codes)]
     compiled = CompiledPredictor(predictor, tiny_space.template())
@@ -81,15 +83,15 @@ def test_its_record_gives_the_same_predictor(tiny_space, graphs, source, target)
     np.testing.assert_allclose([b.upper_ms for b in first], [b.upper_ms for b in second], rtol=1e-6)
     assert again.freedom_ == pytest.approx(predictor.freedom_, rel=1e-5)
     more, more_again = (one.updated(graphs[12:20], target[12:20], [0.005] * 8) for one in (predictor, again))
-    np.testing.assert_allclose(more.predict(graphs[100:120]), more_again.predict(graphs[100:120]), rtol=1e-6)
+    np.testing.assert_allclose(more.latency_ms(graphs[100:120]), more_again.latency_ms(graphs[100:120]), rtol=1e-6)
 
 
 def test_it_learns_on(tiny_space, graphs, source, target):
     predictor = adapted([source], tiny_space, graphs, target, 6)
-    before, kept = error(predictor, graphs, target), predictor.predict(graphs[100:])
+    before, kept = error(predictor, graphs, target), predictor.latency_ms(graphs[100:])
     more = predictor.updated(graphs[6:60], target[6:60], [0.005] * 54)
     assert error(more, graphs, target) < before
-    np.testing.assert_array_equal(predictor.predict(graphs[100:]), kept)
+    np.testing.assert_array_equal(predictor.latency_ms(graphs[100:]), kept)
     assert more.model_.spreads_["kind"] == predictor.model_.spreads_["kind"]
 
 
@@ -103,8 +105,8 @@ def test_a_source_with_other_costs_says_the_same_in_common_features(tiny_space, 
     probe = AdaptedPredictor(cost_of, 0.0, said).fit(graphs[:20], latencies[:20], [0.005] * 20)
     matrix, _ = probe._matrix([probe._features(graph) for graph in graphs[100:]])
     for row, one in zip(probe._sources.coef, (source, second, bare), strict=True):
-        np.testing.assert_allclose(matrix @ np.array(row), one.predict(graphs[100:]), rtol=1e-9)
-    assert np.mean(np.abs(probe.predict(graphs[100:]) / second.predict(graphs[100:]) - 1)) < 0.02
+        np.testing.assert_allclose(matrix @ np.array(row), one.latency_ms(graphs[100:]), rtol=1e-9)
+    assert np.mean(np.abs(probe.latency_ms(graphs[100:]) / second.latency_ms(graphs[100:]) - 1)) < 0.02
 
 
 def test_an_operator_that_cost_nothing_cannot_carry_another_sources_time(tiny_space, source, graphs):

@@ -33,7 +33,7 @@ def unseen():
 def test_it_says_what_the_predictor_says(predictor, compiled, unseen):
     codes = SPACE.encode(unseen)
     expected = predictor.predict_interval([one.graph() for one in unseen], 0.9)
-    np.testing.assert_allclose(compiled.predict(codes), [one.latency_ms for one in expected], rtol=1e-9)
+    np.testing.assert_allclose(compiled.latency_ms(codes), [one.latency_ms for one in expected], rtol=1e-9)
     latency, lower, upper = compiled.predict_interval(codes, 0.9)
     np.testing.assert_allclose(latency, [one.latency_ms for one in expected], rtol=1e-9)
     np.testing.assert_allclose(lower, [one.lower_ms for one in expected], rtol=1e-6)
@@ -47,7 +47,7 @@ def test_its_terms_add_up_to_the_prediction(predictor, compiled, unseen):
         total += values[codes[:, column]]
     for (one, other), values in compiled.pairwise.items():
         total += values[codes[:, one], codes[:, other]]
-    np.testing.assert_allclose(total, predictor.predict([one.graph() for one in unseen]), rtol=1e-9)
+    np.testing.assert_allclose(total, predictor.latency_ms([one.graph() for one in unseen]), rtol=1e-9)
 
 
 def test_only_neighbours_meet(compiled):
@@ -56,7 +56,7 @@ def test_only_neighbours_meet(compiled):
 
 def test_more_networks_than_one_chunk_are_predicted_in_their_order(compiled, unseen):
     codes = np.tile(SPACE.encode(unseen), (200, 1))
-    np.testing.assert_array_equal(compiled.predict(codes), np.tile(compiled.predict(codes[:200]), 200))
+    np.testing.assert_array_equal(compiled.latency_ms(codes), np.tile(compiled.latency_ms(codes[:200]), 200))
 
 
 def test_no_networks_are_predicted_as_none(compiled):
@@ -74,9 +74,9 @@ def test_no_networks_are_predicted_as_none(compiled):
 )
 def test_codes_that_are_none_are_refused(compiled, codes, message):
     with pytest.raises(UsageError, match=message):
-        compiled.predict(codes)
+        compiled.latency_ms(codes)
 
 
 def test_the_compiled_sum_is_the_sum(unseen):
-    sums = CompiledSum(unit_cost, SPACE.template()).predict(SPACE.encode(unseen))
+    sums = CompiledSum(unit_cost, SPACE.template()).latency_ms(SPACE.encode(unseen))
     np.testing.assert_allclose(sums, [sum(unit_cost(n.spec) for n in one.graph()) for one in unseen], rtol=1e-12)

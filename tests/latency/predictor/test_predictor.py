@@ -41,7 +41,7 @@ def test_it_learns_to_near_the_noise_and_beats_the_plain_sum(data):
     predictor = LatencyPredictor(cost_of=unit_cost).fit(graphs[:150], latencies[:150])
     truth = np.array([true_ms(g) for g in graphs[150:]])
     plain = np.array([sum(unit_cost(n.spec) for n in g) for g in graphs[150:]])
-    error = mape(predictor.predict(graphs[150:]), truth)
+    error = mape(predictor.latency_ms(graphs[150:]), truth)
     assert error < 0.01
     assert error < 0.1 * mape(plain, truth)
 
@@ -75,7 +75,7 @@ def test_what_is_learnt_later_counts_as_if_it_had_been_there(data):
     first = LatencyPredictor(cost_of=unit_cost).fit(graphs[:60], latencies[:60], errors[:60])
     after = first.updated(graphs[60:120], latencies[60:120], errors[60:])
     truth = np.array([true_ms(g) for g in graphs[150:]])
-    assert mape(after.predict(graphs[150:]), truth) < mape(first.predict(graphs[150:]), truth)
+    assert mape(after.latency_ms(graphs[150:]), truth) < mape(first.latency_ms(graphs[150:]), truth)
     assert after.model_.spreads_ == first.model_.spreads_
     assert len(after.scores_) == 120
     assert after.margin(0.95) < first.margin(0.95)
@@ -84,7 +84,7 @@ def test_what_is_learnt_later_counts_as_if_it_had_been_there(data):
 def test_the_same_samples_give_the_same_predictor(data):
     graphs, latencies = data
     first, again = (LatencyPredictor().fit(graphs[:80], latencies[:80]) for _ in range(2))
-    np.testing.assert_array_equal(first.predict(graphs[:9]), again.predict(graphs[:9]))
+    np.testing.assert_array_equal(first.latency_ms(graphs[:9]), again.latency_ms(graphs[:9]))
 
 
 def test_an_operator_that_was_not_in_training_is_priced_by_its_cost(data):
@@ -92,8 +92,8 @@ def test_an_operator_that_was_not_in_training_is_priced_by_its_cost(data):
     lacking = [i for i, g in enumerate(graphs) if not any(n.spec.kind == "shuffle" for n in g)]
     predictor = LatencyPredictor(cost_of=unit_cost).fit([graphs[i] for i in lacking], latencies[lacking])
     unseen = PortraitSpace().architecture(["shuffle"] * 14).graph()
-    assert predictor.predict([unseen])[0] == pytest.approx(true_ms(unseen), rel=0.35)
-    assert predictor.predict([unseen])[0] > 0
+    assert predictor.latency_ms([unseen])[0] == pytest.approx(true_ms(unseen), rel=0.35)
+    assert predictor.latency_ms([unseen])[0] > 0
 
 
 def test_features_are_sums_over_live_nodes_and_edges():

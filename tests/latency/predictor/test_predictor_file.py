@@ -90,7 +90,7 @@ import latlas.spaces.portrait
 from latlas.latency.predictor.predictor_file import load_predictor
 from latlas.spaces.text import parse_space
 saved = load_predictor(Path(sys.argv[1]))
-graphs = [one.graph() for one in parse_space(saved.space).sample(70, np.random.default_rng(0))]
+graphs = [one.graph() for one in saved.space.sample(70, np.random.default_rng(0))]
 bounds = saved.predictor.predict_interval(graphs, float(sys.argv[2]))
 print(json.dumps([[b.latency_ms, b.lower_ms, b.upper_ms] for b in bounds]))
 """
@@ -104,7 +104,11 @@ def test_it_predicts_the_very_same_in_another_process(folder, saved, graphs):
 
 def test_all_of_it_comes_back(folder, saved, graphs):
     loaded = load_predictor(folder)
-    assert (loaded.environment, loaded.space, loaded.figures) == (saved.environment, saved.space, saved.figures)
+    assert (loaded.environment, loaded.space_text, loaded.figures) == (
+        saved.environment,
+        saved.space_text,
+        saved.figures,
+    )
     assert (loaded.samples, loaded.adapted_from) == (saved.samples, saved.adapted_from)
     assert_same(loaded, saved, graphs)
     assert loaded.predictor.cost_of is not None
@@ -113,7 +117,7 @@ def test_all_of_it_comes_back(folder, saved, graphs):
 
 def test_it_learns_on_after_it_was_loaded(folder, saved, graphs):
     more = graphs[50:], [2.0 + 0.01 * k for k in range(20)], [0.01] * 20
-    loaded, kept = (one.predictor.updated(*more).predict(graphs) for one in (load_predictor(folder), saved))
+    loaded, kept = (one.predictor.updated(*more).latency_ms(graphs) for one in (load_predictor(folder), saved))
     np.testing.assert_allclose(loaded, kept, rtol=1e-6)
 
 
@@ -222,7 +226,7 @@ class TestBroken:
 
 class TestForeign:
     def test_its_own_space_and_options_are_accepted(self, saved):
-        saved.require(saved.space, precision="f32", threads=1, streams=1)
+        saved.require(saved.space_text, precision="f32", threads=1, streams=1)
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -234,7 +238,7 @@ class TestForeign:
     )
     def test_other_options_are_refused_by_name(self, saved, options, message):
         with pytest.raises(EnvironmentMismatchError, match=message):
-            saved.require(saved.space, **options)
+            saved.require(saved.space_text, **options)
 
     def test_another_space_is_refused_by_name(self, saved):
         with pytest.raises(EnvironmentMismatchError, match=r"space is 'portrait:height=32.*asked for 'portrait'"):
@@ -314,7 +318,7 @@ def test_a_predictor_of_schema_version_1_is_read():
 
 def test_a_predictor_of_an_earlier_version_predicts_but_learns_no_more(graphs):
     loaded = load_predictor(DATA / "predictor-v1")
-    assert np.all(loaded.predictor.predict(graphs) > 0)
+    assert np.all(loaded.predictor.latency_ms(graphs) > 0)
     with pytest.raises(UsageError, match="of an earlier version"):
         loaded.predictor.updated(graphs[:3], [1.0, 1.0, 1.0])
 

@@ -130,7 +130,9 @@ def test_a_cell_is_explained_by_its_branches(designed):
     architecture = space.named("dpc_cityscapes")
     found = explain(predictor, architecture)
     assert found.method == "linear"
-    assert sum(part.latency_ms for part in found.parts) == pytest.approx(predictor.predict([architecture.graph()])[0])
+    assert sum(part.latency_ms for part in found.parts) == pytest.approx(
+        predictor.latency_ms([architecture.graph()])[0]
+    )
     names = [part.part for part in found.parts]
     assert [name for name in names if name.startswith("layer")] == [
         "layer 2",

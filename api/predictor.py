@@ -1,0 +1,95 @@
+"""Predictors: learnt, loaded, asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latlas.errors import UsageError
+
+if TYPE_CHECKING:
+    from latlas.latency.predictor.predictor_file import SavedPredictor
+    from latlas.latency.predictor.predicts import Prediction, PredictsNetworks
+    from latlas.latency.samples.predictor import SavedSamplePredictor
+
+
+def load_predictor(folder: str | Path) -> SavedPredictor:
+    """The predictor of a folder that `latlas fit-predictor` or `latlas predictor adapt` wrote.
+
+    It knows what it is tied to: `predictor.space` is its `SearchSpace`, `predictor.environment` the machine and the setting,
+    `predictor.figures` its errors on subnets that it did not learn from.
+
+    Raises:
+        UsageError: There is no predictor in the folder.
+        FileFormatError: The predictor is broken, or of a schema that this Latlas does not read.
+        EnvironmentMismatchError: It was learnt from somebody's samples; `load_sample_predictor` reads it.
+
+    Example:
+        >>> import latlas
+        >>> predictor = latlas.load_predictor("predictor")
+        >>> predictor.space.name
+        'portrait'
+    """
+    import latlas.latency.predictor.predictor_file as files
+
+    return files.load_predictor(Path(folder))
+
+
+def load_sample_predictor(folder: str | Path) -> SavedSamplePredictor:
+    """The predictor of a folder that `latlas fit-predictor --samples` wrote: learnt from latencies somebody else measured.
+
+    Raises:
+        UsageError: There is no predictor of samples in the folder.
+        FileFormatError: The predictor is broken, or of a schema that this Latlas does not read.
+
+    Example:
+        >>> import latlas
+        >>> predictor = latlas.load_sample_predictor("of-samples")
+        >>> [one] = predictor.predict([{"depth": 12}])
+        >>> one.lower_ms < one.latency_ms < one.upper_ms
+        True
+    """
+    import latlas.latency.samples.predictor as samples
+
+    found = samples.load_sample_predictor(Path(folder))
+    if found is None:
+        raise UsageError(
+            f"{folder} has no predictor of samples; `load_predictor` reads one that was measured on a machine"
+        )
+    return found
+
+
+def any_predictor(folder: str | Path) -> SavedPredictor | SavedSamplePredictor:
+    """The predictor of a folder, of whichever kind; raises as `load_predictor`, but for a predictor of samples."""
+    import latlas.latency.samples.predictor as samples
+
+    return samples.load_sample_predictor(Path(folder)) or load_predictor(folder)
+
+
+def predict(
+    predictor: PredictsNetworks | str | Path, networks: Sequence[Any], confidence: float = 0.95
+) -> list[Prediction]:
+    """Milliseconds of each network, with the bounds of an interval: `latency_ms`, `lower_ms`, `upper_ms`.
+
+    It is `predictor.predict(networks, confidence)`, which every kind of predictor has.
+
+    Args:
+        predictor: A predictor of any kind, or the folder of one.
+        networks: Architectures of the predictor's space, as objects or as texts such as `portrait/mobilenetv3_large`. Saved
+            and fitted predictors take anything with a `graph()`, compiled ones codes `(n, columns)`, those of named columns
+            a mapping from column to value for each network.
+        confidence: Share of networks whose measured latency the intervals hold, at least; between 0 and 1.
+
+    Raises:
+        EnvironmentMismatchError: An architecture is of another space than the predictor; the message names both.
+        UsageError: A network cannot be read, or is of a kind that this predictor does not take.
+
+    Example:
+        >>> import latlas
+        >>> [one] = latlas.predict("predictor", ["portrait/mobilenetv3_large"])
+        >>> one.lower_ms < one.latency_ms < one.upper_ms
+        True
+    """
+    known = any_predictor(predictor) if isinstance(predictor, str | Path) else predictor
+    return known.predict(networks, confidence)

@@ -1,0 +1,75 @@
+"""Spaces and architectures of their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from latlas.errors import EnvironmentMismatchError
+
+if TYPE_CHECKING:
+    from latlas.spaces.space import Architecture, SearchSpace
+
+
+def space(text: str, resolution: str = "") -> SearchSpace:
+    """The search space of a text: a name, and after a colon the settings that differ from its defaults.
+
+    Args:
+        text: Such as `portrait`, or `portrait:resolution=192x256,decoder_channels=24`.
+        resolution: Height and width of the image in pixels, as `N` or `HxW`; it sets the space's `height` and `width`.
+
+    Raises:
+        UnknownSpaceError: No space of this name is registered; the message lists the names.
+        UsageError: A setting is not known, or its value is not possible.
+
+    Example:
+        >>> import latlas
+        >>> space = latlas.space("portrait:resolution=192x256")
+        >>> space.height, space.width, len(space.choices)
+        (192, 256, 14)
+        >>> latlas.space("portrait", "128").text
+        'portrait:height=128,width=128'
+    """
+    from latlas.spaces.text import parse_space
+
+    if resolution:
+        text += ("," if ":" in text else ":") + f"resolution={resolution}"
+    return parse_space(text)
+
+
+def architecture(
+    text: str | Path, space: SearchSpace | None = None, *, on_note: Callable[[str], None] | None = None
+) -> Architecture:
+    """The architecture of a text, or of a JSON file that `search` wrote.
+
+    Args:
+        text: Such as `portrait/mobilenetv3_large`; with `space` the part before the slash may be left out. A name that ends
+            in `.json` is that of a file.
+        space: The space that it must be of. A baseline after the bare name of the space, as `portrait/mobilenetv3_large`,
+            is taken as the baseline in `space`, whatever its resolution.
+        on_note: Is told in a line when a baseline was taken so.
+
+    Raises:
+        UsageError: The text names no space and none is given, has the wrong number of operators, or the file cannot be read.
+        UnknownOperatorError: A layer has no such operator.
+        EnvironmentMismatchError: It is of another space than `space`; the message names both.
+        FileFormatError: The file is broken, or not of an architecture.
+
+    Example:
+        >>> import latlas
+        >>> latlas.architecture("portrait/mobilenetv3_large").params
+        2893969
+        >>> small = latlas.space("portrait", "128")
+        >>> str(latlas.architecture("portrait/mobilenetv3_large", small, on_note=print))
+        portrait/mobilenetv3_large is taken as portrait:height=128,width=128/mobilenetv3_large
+        'portrait:height=128,width=128/mobilenetv3_large'
+    """
+    from latlas.spaces.text import architecture_in, parse_architecture, read_architecture
+
+    if not str(text).endswith(".json"):
+        return parse_architecture(str(text)) if space is None else architecture_in(space, str(text), on_note)
+    found = read_architecture(Path(text))
+    if space is not None and found.space != space:
+        raise EnvironmentMismatchError(f"{text} is of {found.space.text}, not of {space.text}")
+    return found

@@ -1,0 +1,87 @@
+"""What `import latlas` offers, and what it costs."""
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+import latlas
+
+NAMES = [
+    "LatencyConstraint",
+    "__version__",
+    "architecture",
+    "errors",
+    "load_predictor",
+    "load_sample_predictor",
+    "load_table",
+    "predict",
+    "register_operator",
+    "register_space",
+    "register_strategy",
+    "space",
+]
+HEAVY = ("numpy", "torch", "openvino", "pandas", "pyarrow", "sklearn", "scipy", "matplotlib", "typer", "rich")
+
+
+def loaded_after(code, tmp_path):
+    """Which heavy libraries, and how many modules in all, a fresh interpreter has loaded after running the code."""
+    report = f"import json, sys; print(json.dumps([[m for m in {HEAVY} if m in sys.modules], len(sys.modules)]))"
+    command = [sys.executable, "-P", "-c", f"{code}\n{report}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)
+
+
+def test_the_names_are_these():
+    assert latlas.__all__ == NAMES
+    assert set(NAMES) <= set(dir(latlas))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_there(name):
+    value = getattr(latlas, name)
+    assert name == "__version__" or value.__doc__
+    assert vars(latlas)[name] is value
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("_") and name != "errors"])
+def test_every_name_has_an_example(name):
+    value = getattr(latlas, name)
+    assert ">>> " in (inspect.getdoc(value) or "")
+
+
+def test_a_star_import_brings_them_all():
+    names: dict[str, object] = {}
+    exec("from latlas import *", names)
+    assert set(NAMES) <= set(names)
+
+
+def test_another_name_is_none_of_them():
+    with pytest.raises(AttributeError, match="module 'latlas' has no attribute 'profil'"):
+        _ = latlas.profil
+    assert not hasattr(latlas, "numpy")
+
+
+def test_the_version_is_that_of_the_installed_package():
+    from importlib.metadata import version
+
+    assert latlas.__version__ == version("latlas")
+
+
+def test_importing_it_loads_nothing_heavy(tmp_path):
+    heavy, modules = loaded_after("import latlas", tmp_path)
+    bare = loaded_after("import __future__, typing, importlib", tmp_path)[1]
+    assert heavy == []
+    assert modules - bare < 25
+
+
+def test_a_heavy_import_would_be_seen(tmp_path):
+    assert "numpy" in loaded_after("import latlas; latlas.space('portrait')", tmp_path)[0]
+
+
+def test_no_name_is_that_of_a_room():
+    """Importing a room sets it on the package, in place of whatever had its name."""
+    rooms = {"api", "commands", "files", "latency", "search", "spaces", "supernet", "tables", "cli", "arrays"}
+    assert not rooms & set(NAMES)
