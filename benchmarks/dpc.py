@@ -31,9 +31,10 @@ import torch
 from latlas.latency.measuring.interval import Interval
 from latlas.latency.sharing.pull import cache_folder
 from latlas.search.accuracy.rank_agreement import rank_agreement
+from latlas.search.proxy_config import ProxyConfig
 from latlas.search.run.export import calibration_images
 from latlas.search.run.prepare import CALIBRATION_IMAGES
-from latlas.search.run.proxy import ProxyConfig, ProxyTask
+from latlas.search.run.proxy import ProxyTask
 from latlas.spaces.sampling import draw_different
 from latlas.spaces.space import Architecture, SearchSpace
 from latlas.spaces.text import parse_architecture

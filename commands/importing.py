@@ -6,8 +6,8 @@ from functools import cache
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from latlas.commands.parsing.help_text import GroupedCommand
 from latlas.errors import UsageError
 from latlas.registry import import_requested, request_imports
 
@@ -27,7 +27,7 @@ def _prototype(
             expose_value=False,
             callback=_request,
             metavar="PACKAGE",
-            help="Import a package that registers spaces, operators, strategies or formats; may be given several times.",
+            help="Package with spaces, operators, strategies or formats; repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -41,7 +41,7 @@ def _option() -> Any:
     return next(parameter for parameter in typer.main.get_command(app).params if "--import" in parameter.opts)
 
 
-class ImportingCommand(TyperCommand):
+class ImportingCommand(GroupedCommand):
     """A command that has `--import` beside its own options, and imports what it names before it runs."""
 
     def __init__(self, *arguments: Any, params: list[Any] | None = None, **settings: Any) -> None:

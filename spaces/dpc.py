@@ -146,6 +146,10 @@ class DpcSpace(SearchSpace):
     def baselines(self) -> tuple[str, ...]:
         return tuple(NAMED)
 
+    @property
+    def default_baseline(self) -> str:
+        return "aspp"
+
     def is_baseline(self, name: str) -> bool:
         return name in NAMED
 

@@ -52,6 +52,11 @@ class SearchSpace(abc.ABC):
     def baselines(self) -> tuple[str, ...]:
         """Baselines that are profiled and compared with by default."""
 
+    @property
+    def default_baseline(self) -> str:
+        """The baseline that a search is compared with where none is named; "" where the space has none."""
+        return next(iter(self.baselines), "")
+
     @abc.abstractmethod
     def graph(self, operators: tuple[str, ...]) -> Graph:
         """The graph of these operators, already checked to be of the space."""

@@ -138,7 +138,7 @@ def test_only_one_room_imports_openvino():
 
 LAYERS = (
     ("errors", "arrays"),
-    ("distribution", "registry"),
+    ("distribution", "option", "registry"),
     ("files",),
     ("spaces",),
     ("latency", "supernet"),

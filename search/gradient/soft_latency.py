@@ -17,8 +17,7 @@ from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 from latlas.latency.limits.additive import Additive
 from latlas.search.gradient.distribution import Distribution
-
-FORMS = ("sum", "product")
+from latlas.search.strategies.names import LATENCY_LOSSES
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class SoftLatency:
     form: str = "sum"
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise UsageError(f"form is {self.form!r:.40}; known: {', '.join(FORMS)}")
+        if self.form not in LATENCY_LOSSES:
+            raise UsageError(f"form is {self.form!r:.40}; known: {', '.join(LATENCY_LOSSES)}")
         if not (math.isfinite(self.reference_ms) and self.reference_ms > 0):
             raise UsageError(f"reference_ms is {self.reference_ms}; it must be above 0")
         if not (math.isfinite(self.strength) and self.strength >= 0):

@@ -12,14 +12,15 @@ from latlas.latency.limits.limits import additive
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.search.accuracy.search import AccuracySearch
+from latlas.search.config import SearchConfig
 from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.make import make_strategy
 from latlas.search.report.history import HistoryFile
 from latlas.search.run.campaigns import Campaigns
-from latlas.search.run.config import Listener, SearchConfig
 from latlas.search.run.folder import HISTORY, RunFolder
 from latlas.search.run.front import measured_front
 from latlas.search.run.journal import RunJournal
+from latlas.search.run.listener import Listener
 from latlas.search.run.phases import TrainedDistribution, search_by_prediction, train_distribution
 from latlas.search.run.prepare import Prepared
 from latlas.search.run.proxy import ProxyTask

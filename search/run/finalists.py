@@ -9,9 +9,10 @@ from functools import partial
 from torch import Tensor
 
 from latlas.errors import DivergedError, LatlasError
-from latlas.search.run.config import Listener, SearchConfig
+from latlas.search.config import SearchConfig
 from latlas.search.run.folder import RunFolder
 from latlas.search.run.journal import share
+from latlas.search.run.listener import Listener
 from latlas.search.run.prepare import Prepared
 from latlas.search.strategies.halving import Trial, successive_halving
 from latlas.search.strategies.loop import Candidate

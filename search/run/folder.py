@@ -25,8 +25,8 @@ from latlas.files.write import write_json
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.latency.runtime.plugin import openvino_build
+from latlas.search.config import SearchConfig
 from latlas.search.report.history_name import FILE_NAME
-from latlas.search.run.config import SearchConfig
 from latlas.search.run.journal import RunJournal
 from latlas.search.run.proxy import ProxyTask
 from latlas.supernet.data.augment import Augmentation
@@ -53,7 +53,8 @@ def identity(
 ) -> dict[str, Any]:
     """Everything that decides what a search returns, as JSON; the device of its trainings and what it exports do not."""
     asked = without_password(asdict(config))
-    del asked["onnx"], asked["train"]["device"]
+    for name in ("onnx", "device", "log_every", "checkpoint_every_s"):
+        del asked[name]
     record = {
         "asked": asked,
         "setting": asdict(setting),

@@ -12,9 +12,9 @@ from latlas.errors import LatlasError
 from latlas.latency.limits.limits import share_record
 from latlas.latency.measuring.interval import Interval, pooled
 from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor
+from latlas.search.config import SearchConfig
 from latlas.search.constraint.constraint import Learnt
 from latlas.search.report.headline import compare
-from latlas.search.run.config import SearchConfig
 from latlas.search.run.explore import Explored
 from latlas.search.run.export import (
     Exported,

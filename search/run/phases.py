@@ -18,6 +18,7 @@ from latlas.search.accuracy.file import save_accuracy
 from latlas.search.accuracy.models import LEAST_VALIDATED
 from latlas.search.accuracy.rounds import Round
 from latlas.search.accuracy.search import AccuracySearch, AccuracySearchConfig, accuracy_search
+from latlas.search.config import SearchConfig
 from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.gradient.distribution import Distribution
 from latlas.search.gradient.proxyless import trained_distribution
@@ -25,7 +26,6 @@ from latlas.search.gradient.soft_latency import SoftLatency
 from latlas.search.gradient.training import ArchitectureStep, ArchitectureTrainConfig, Gates
 from latlas.search.gradient.weight_steps import WeightSteps
 from latlas.search.make import make_strategy
-from latlas.search.run.config import SearchConfig
 from latlas.search.run.folder import ACCURACY, RunFolder
 from latlas.search.strategies.loop import LoopOptions
 from latlas.search.strategies.strategy import StrategyContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from latlas.files.signals import stoppable
 from latlas.files.write import write_json
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import SavedPredictor, save_predictor
+from latlas.search.config import SearchConfig
 from latlas.search.report.page import write_report
-from latlas.search.run.config import Listener, SearchConfig
 from latlas.search.run.explore import explore
 from latlas.search.run.finalists import Trainer, rank_anew
 from latlas.search.run.folder import RESULT, SUPERNET, RunFolder, identity, open_run, without_password
+from latlas.search.run.listener import Listener
 from latlas.search.run.outcome import contest, require_within, result_record, with_learnt
 from latlas.search.run.prepare import prepare
 from latlas.search.run.proxy import ProxyTask
@@ -54,6 +55,7 @@ def search(
     `out` was asked for something else. `weights` stay as they are: with `config.alternating` a copy is trained.
     """
     listener = listener or Listener()
+    config = replace(config, baseline=config.baseline or weights.space.default_baseline)
     if config.alternating:
         weights = copy.deepcopy(require_supernet(weights, config.strategy))
     prepared = prepare(saved, weights, training, setting, config)

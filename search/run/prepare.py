@@ -11,7 +11,7 @@ from torch import Tensor
 from latlas.errors import UsageError
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import SavedPredictor
-from latlas.search.run.config import SearchConfig, require_searchable
+from latlas.search.config import SearchConfig
 from latlas.search.run.export import calibration_images
 from latlas.search.run.proxy import ProxyTask
 from latlas.spaces.space import Architecture
@@ -90,3 +90,16 @@ def prepare(
         fresh,
         weights.extract if config.inherit and isinstance(weights, Supernet) else fresh,
     )
+
+
+def require_searchable(precision: str, batch: int | None) -> None:
+    """Raises `UsageError` for latencies that a search cannot be led by: int8, and a batch of several."""
+    if precision == "int8":
+        raise UsageError(
+            "search does not take int8: it states the quality of what it exports, and a quantised network's is not known; "
+            "search at f32 or bf16, and see `latlas measure --precision int8` for the latency of what it finds"
+        )
+    if batch != 1:
+        raise UsageError(
+            f"search exports networks of batch 1, and the predictor is of batch {batch}; fit one at --batch 1"
+        )

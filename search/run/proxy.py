@@ -15,9 +15,10 @@ import torch
 from latlas.distribution import latlas_version
 from latlas.errors import DivergedError, UsageError
 from latlas.files import signals as interrupt
-from latlas.search.run.config import SearchConfig
+from latlas.search.config import SearchConfig
+from latlas.search.proxy_config import ProxyConfig
 from latlas.search.run.journal import RunJournal, share
-from latlas.search.run.rungs import Rungs, rungs_of
+from latlas.search.run.rungs import Rungs
 from latlas.search.strategies.loop import History
 from latlas.search.strategies.names import REGISTRY
 from latlas.spaces.space import Architecture, SearchSpace
@@ -33,26 +34,6 @@ from latlas.supernet.networks.network import Subnet
 from latlas.supernet.training.train import TrainConfig, training_device
 
 KIND = "proxy"
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyConfig:
-    """How candidates are trained on features: `steps`, with all else as finalists are.
-
-    `copies` augmented views of each training image are kept. `pruner` is one of `proxy_rungs.PRUNERS`. With `from_nothing`
-    finalists, winner and baselines are trained from nothing; else the backbone's weights are where they begin, and are
-    trained on.
-    """
-
-    steps: int = 300
-    copies: int = 2
-    pruner: str = "none"
-    from_nothing: bool = False
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"the proxy task's steps are {self.steps}; there must be at least 1")
-        rungs_of(self.steps, self.pruner)
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latlas.errors import UsageError
+from latlas.search.proxy_config import RUNGS, rungs_of
 from latlas.search.strategies.halving import ETA
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.trial import Trial
-
-
-"""From rung to rung a third goes on with three times the steps (Li et al. 2018, Hyperband, recommend 3 or 4)."""
-
-
-PRUNERS = ("none", "halving", "hyperband")
-RUNGS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +26,6 @@ class Reached:
     steps: int
     miou: float
     pruned: bool = False
-
-
-def rungs_of(steps: int, pruner: str) -> tuple[int, ...]:
-    """After how many steps candidates are compared; the last are all of them.
-
-    Raises `UsageError` for an unknown pruner, and where there are too few steps for its rungs.
-    """
-    if pruner not in PRUNERS:
-        raise UsageError(f"unknown pruner {pruner!r:.40}; known: {', '.join(PRUNERS)}")
-    if pruner == "none":
-        return (steps,)
-    if steps < ETA ** (RUNGS - 1):
-        raise UsageError(f"{steps} steps are too few for {RUNGS} rungs; train for at least {ETA ** (RUNGS - 1)}")
-    return tuple(steps // ETA**left for left in reversed(range(RUNGS)))
 
 
 class Rungs:

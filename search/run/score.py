@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from latlas.errors import UsageError
-from latlas.search.run.config import SearchConfig
+from latlas.search.config import SearchConfig
 from latlas.search.run.journal import RunJournal, share
 from latlas.search.run.prepare import Prepared
 from latlas.search.run.proxy import ProxyScorer, ProxyTask

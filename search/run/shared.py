@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from latlas.errors import InfeasibleBudgetError
+from latlas.search.config import SearchConfig
 from latlas.search.constraint.constraint import LatencyConstraint
-from latlas.search.run.config import SearchConfig
 from latlas.search.run.front import MEASURED
 from latlas.search.run.journal import RunJournal
 from latlas.search.strategies.front import front

@@ -107,3 +107,8 @@ FRONT_STRATEGIES = tuple(name for name, entry in _OWN.items() if entry.front)
 """Latlas' own that look for the best networks at all latencies up to the budget."""
 SEARCHED_BY = (*STRATEGIES, *FRONT_STRATEGIES)
 """Latlas' own: what the help of `search` lists."""
+
+ARCH_TRAININGS = ("decoupled", "alternating")
+"""How architecture parameters are trained: with the supernet's weights fixed, or in turns with those of a copy."""
+LATENCY_LOSSES = ("sum", "product")
+"""Forms of a soft latency loss; see `gradient.soft_latency`."""

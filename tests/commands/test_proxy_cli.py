@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from latlas.cli import app
 from latlas.errors import EnvironmentMismatchError, FileFormatError, UsageError
 from latlas.latency.predictor.predictor_file import save_predictor
+from latlas.search.proxy_config import ProxyConfig
 from latlas.search.run import pipeline
-from latlas.search.run.proxy import ProxyConfig, ProxyTask
+from latlas.search.run.proxy import ProxyTask
 from latlas.supernet.networks.network import Subnet
 from latlas.supernet.networks.weights_file import save_weights
 

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import pytest
 
 from latlas.errors import DivergedError, LatlasError
+from latlas.search.config import SearchConfig
 from latlas.search.constraint.verdict import Verdict
 from latlas.search.run import finalists
-from latlas.search.run.config import Listener, SearchConfig
 from latlas.search.run.finalists import Trainer, rank_anew, train_best
 from latlas.search.run.folder import open_run
+from latlas.search.run.listener import Listener
 from latlas.search.strategies.loop import Candidate
-from latlas.supernet.training.train import TrainConfig
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ class Ranking:
 
     def run(self, candidates):
         prepared = SimpleNamespace(unscored=[0], scored=[0], score_calibration=[], start_of=lambda one: one)
-        config = SearchConfig(halving_steps=2, train=TrainConfig(steps=4))
+        config = SearchConfig(halving_steps=2, train_steps=4)
         with open_run(self.out, {}) as run:
             trainer = Trainer(run, None, Listener(on_note=self.notes.append))
             return [trial.candidate for trial in rank_anew(candidates, trainer, prepared, config)]

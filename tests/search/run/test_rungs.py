@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from latlas.errors import UsageError
-from latlas.search.run.rungs import PRUNERS, Reached, Rungs, rungs_of
+from latlas.search.proxy_config import PRUNERS, rungs_of
+from latlas.search.run.rungs import Reached, Rungs
 
 
 def climb(rungs, values):

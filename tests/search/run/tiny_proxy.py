@@ -17,10 +17,12 @@ from typing import Any
 import torch
 
 from latlas.latency.runtime.conversion import OperatorLibrary
+from latlas.search.config import SearchConfig
+from latlas.search.proxy_config import ProxyConfig
 from latlas.search.run import outcome, pipeline
-from latlas.search.run.config import Listener, SearchConfig
+from latlas.search.run.listener import Listener
 from latlas.search.run.pipeline import search
-from latlas.search.run.proxy import ProxyConfig, ProxyTask
+from latlas.search.run.proxy import ProxyTask
 from latlas.spaces.space import Architecture
 from latlas.spaces.text import parse_space
 from latlas.supernet.backbone.cut import Backbone, cut_of
@@ -28,7 +30,6 @@ from latlas.supernet.backbone.feature_cache import FeatureCache
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.dataset import synthetic
 from latlas.supernet.operators.build import timing_operator
-from latlas.supernet.training.train import TrainConfig
 
 _spec = importlib.util.spec_from_file_location("tiny_search", Path(__file__).with_name("tiny_search.py"))
 assert _spec is not None and _spec.loader is not None
@@ -62,7 +63,11 @@ CONFIG = SearchConfig(
     max_measurements=6,
     min_use=0.0,
     score_images=4,
-    train=TrainConfig(steps=4, batch_size=2, device="cpu", log_every=1, checkpoint_every_s=0.0),
+    train_steps=4,
+    batch_size=2,
+    device="cpu",
+    log_every=1,
+    checkpoint_every_s=0.0,
     onnx=False,
 )
 PROXY = ProxyConfig(steps=9, copies=2, pruner="halving")

@@ -34,13 +34,14 @@ from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.latency.runtime.plugin import openvino_version
 from latlas.latency.runtime.reference import reference_of
 from latlas.search.accuracy.search import AccuracySearchConfig
+from latlas.search.config import SearchConfig
 from latlas.search.report.history import read_history
 from latlas.search.run import campaigns, finalists, outcome, pipeline
 from latlas.search.run import phases as accuracy_phase
-from latlas.search.run.config import Listener, SearchConfig
 from latlas.search.run.export import Exported
 from latlas.search.run.folder import weights_sha256
 from latlas.search.run.journal import RunJournal
+from latlas.search.run.listener import Listener
 from latlas.search.run.phases import phase_config
 from latlas.search.run.pipeline import search
 from latlas.spaces.portrait import PortraitSpace
@@ -49,7 +50,7 @@ from latlas.spaces.text import parse_architecture
 from latlas.supernet.data.dataset import synthetic
 from latlas.supernet.networks.network import Subnet, Supernet
 from latlas.supernet.networks.weights_file import save_weights
-from latlas.supernet.training.train import TrainConfig, TrainProgress
+from latlas.supernet.training.train import TrainProgress
 
 SPACE = PortraitSpace(
     height=32,
@@ -70,7 +71,11 @@ CONFIG = SearchConfig(
     max_measurements=6,
     min_use=0.0,
     score_images=4,
-    train=TrainConfig(steps=4, batch_size=2, device="cpu", log_every=1, checkpoint_every_s=0.0),
+    train_steps=4,
+    batch_size=2,
+    device="cpu",
+    log_every=1,
+    checkpoint_every_s=0.0,
     onnx=False,
 )
 

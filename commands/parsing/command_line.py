@@ -1,0 +1,119 @@
+"""What makes a command's options from frozen dataclasses, and back: the command is called with the classes filled in.
+
+    @with_options
+    def draw(drawing: Drawing, networks: Annotated[list[str], typer.Argument()]) -> None: ...
+
+Each field that is an option of `latlas.option` becomes one; a parameter that is no such class stays as it is written. Classes may
+share an option, as `seed`: it is one option then, and each of them gets its value.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from latlas.commands.parsing.help_text import HELP_ALL, show_all
+from latlas.errors import UsageError
+from latlas.option import Option, options_of
+
+
+def with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The function with the options of its dataclasses for parameters, as typer reads them.
+
+    An option's text is made into the field's value here, so that a class is filled, and has checked its values, before the
+    function is called. Raises `TypeError` where two classes have different options of one name.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    classes: dict[str, type] = {}
+    parameters: dict[str, inspect.Parameter] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = hints[name]
+        if is_dataclass(kind) and isinstance(kind, type):
+            classes[name] = kind
+            for one in _parameters_of(kind):
+                if parameters.setdefault(one.name, one) != one:
+                    raise TypeError(
+                        f"two classes have an option {one.name!r}, and they differ: {parameters[one.name]}, {one}"
+                    )
+        else:
+            parameters[name] = parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY)
+    if any(about.group for kind in classes.values() for about in options_of(kind).values()):
+        parameters[HELP_ALL] = _parameter(HELP_ALL, Annotated[bool, _HELP_ALL], False)
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        values.pop(HELP_ALL, None)
+        filled = {name: _filled(kind, values) for name, kind in classes.items()}
+        taken = {_key(name, about) for kind in classes.values() for name, about in options_of(kind).items()}
+        function(**filled, **{name: value for name, value in values.items() if name not in taken})
+
+    command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    command.__annotations__ = {name: one.annotation for name, one in parameters.items()}
+    return command
+
+
+_HELP_ALL = typer.Option("--help-all", is_eager=True, callback=show_all, help="Show all options and exit.")
+
+
+def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _key(name: str, about: Option) -> str:
+    """What typer calls the option of a field: the name in environment variables and in `latlas.toml`."""
+    return (about.name or name).replace("-", "_")
+
+
+def _parameters_of(kind: type) -> list[inspect.Parameter]:
+    """A parameter for each option of a dataclass."""
+    options, types = options_of(kind), get_type_hints(kind)
+    defaults = {one.name: one.default for one in fields(kind)}
+    return [
+        _parameter(
+            _key(name, about),
+            Annotated[str if about.read else types[name], _typer_option(_key(name, about), about, defaults[name])],
+            (about.shown or "") if about.read else defaults[name],
+        )
+        for name, about in options.items()
+    ]
+
+
+@functools.cache
+def _checking(name: str, about: Option) -> Callable[[Any], Any]:
+    """A callback of typer's that refuses what the option's bounds and choices do not allow."""
+
+    def check(value: Any) -> Any:
+        if problem := about.problem(name, value):
+            raise UsageError(problem)
+        return value
+
+    return check
+
+
+@functools.cache
+def _typer_option(key: str, about: Option, default: object) -> Any:
+    """The option as typer has it; the same for the same field of two classes."""
+    name = f"--{key.replace('_', '-')}"
+    return typer.Option(
+        f"{name}/--no-{name[2:]}" if default is True else name,
+        help=about.help,
+        metavar=about.metavar or None,
+        rich_help_panel=about.group or None,
+        show_default=about.shown if about.shown is not None and not about.read else True,
+        show_envvar=False,
+        callback=_checking(name, about),
+    )
+
+
+def _filled(kind: type, values: Mapping[str, Any]) -> Any:
+    """A class with the values of its options."""
+    given = {}
+    for name, about in options_of(kind).items():
+        value = values[_key(name, about)]
+        given[name] = about.read(value) if about.read else value
+    return kind(**given)

@@ -1,0 +1,56 @@
+"""How candidates are scored by a short training on a backbone's features: the options, each a field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from latlas.errors import UsageError
+from latlas.option import check_options, option
+from latlas.search.strategies.halving import ETA
+
+BACKBONE = "Cells on a backbone"
+PRUNERS = ("none", "halving", "hyperband")
+RUNGS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """How candidates are trained on features: `steps`, with all else as finalists are.
+
+    With `from_nothing` finalists, winner and baselines are trained from nothing; else they begin with the backbone's weights,
+    and train those on.
+    """
+
+    steps: int = option(
+        300, "Steps that a candidate is trained on the features.", group=BACKBONE, at_least=1, name="proxy-steps"
+    )
+    copies: int = option(
+        2, "Augmented views of each training image whose features are kept.", group=BACKBONE, at_least=1
+    )
+    pruner: str = option(
+        "none",
+        "none, halving or hyperband: Optuna's, which stop a candidate that does worse than others did.",
+        group=BACKBONE,
+        choices=PRUNERS,
+    )
+    from_nothing: bool = option(
+        False, "Train finalists, winner and baselines from nothing, not from the backbone's weights.", group=BACKBONE
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        rungs_of(self.steps, self.pruner)
+
+
+def rungs_of(steps: int, pruner: str) -> tuple[int, ...]:
+    """After how many steps candidates are compared; the last are all of them.
+
+    Raises `UsageError` for an unknown pruner, and where there are too few steps for its rungs.
+    """
+    if pruner not in PRUNERS:
+        raise UsageError(f"unknown pruner {pruner!r:.40}; known: {', '.join(PRUNERS)}")
+    if pruner == "none":
+        return (steps,)
+    if steps < ETA ** (RUNGS - 1):
+        raise UsageError(f"{steps} steps are too few for {RUNGS} rungs; train for at least {ETA ** (RUNGS - 1)}")
+    return tuple(steps // ETA**left for left in reversed(range(RUNGS)))
