@@ -1,28 +1,20 @@
-"""Every command that the README or a help text shows is one that there is."""
+"""Every command that the README, a page of docs/ or a help text shows is one that there is."""
 
 import re
 import shlex
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
 from latlas.cli import app
+from tests.documents import PAGES, ROOT, shown_commands
 
-ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-FENCE = re.compile(r"^```console[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHELL = {"|", ">", ">>", "<", "&&", "||", ";", "&", "2>"}
-
-
-def shown_commands(text: str, program: str) -> list[str]:
-    """The lines `$ program ...` of the fenced console blocks, continued ones joined."""
-    joined = [block.replace("\\\n", " ") for block in FENCE.findall(text)]
-    lines = [line.strip() for block in joined for line in block.splitlines()]
-    return [line.removeprefix("$").strip() for line in lines if re.match(rf"\$\s+{re.escape(program)}(\s|$)", line)]
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
 
 def check_line(line: str) -> None:
@@ -51,24 +43,34 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 LEAVES = list(leaves(typer.main.get_command(app)))
 
 
-def readme() -> str:
-    if not README.is_file():
-        pytest.skip("there is no README.md yet")
-    return README.read_text(encoding="utf-8")
+def text_of(path: Any) -> str:
+    return path.read_text(encoding="utf-8")
 
 
-def test_every_command_of_the_readme_can_be_parsed():
-    lines = shown_commands(readme(), "latlas")
-    assert lines, "README.md shows no `$ latlas ...` in a ```console block"
-    for line in lines:
+def test_the_readme_shows_commands():
+    assert shown_commands(text_of(README), "latlas")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_command_of_a_page_can_be_parsed(path):
+    for line in shown_commands(text_of(path), "latlas"):
         check_line(line)
 
 
-def test_every_make_target_of_the_readme_exists():
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_make_target_of_a_page_exists(path):
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for line in shown_commands(readme(), "make"):
+    for line in shown_commands(text_of(path), "make"):
         words = [word for word in shlex.split(line, comments=True)[1:] if "=" not in word and not word.startswith("-")]
         assert set(words) <= targets, line
+
+
+@pytest.mark.parametrize(
+    "path", [*PAGES, *ROOT.glob("[A-Z]*.md"), *(ROOT / "tables").glob("*.md")], ids=lambda path: path.name
+)
+def test_every_link_to_a_file_leads_to_one(path):
+    links = [link for link in LINK.findall(text_of(path)) if "://" not in link]
+    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])

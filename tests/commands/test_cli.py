@@ -7,7 +7,6 @@ process (registrations, signals) is run in one.
 import io
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -39,6 +38,7 @@ from latlas.supernet.data.portraits import generate_portrait
 from latlas.supernet.networks.network import Supernet
 from latlas.supernet.networks.weights_file import save_weights
 from latlas.supernet.operators.build import timing_operator
+from tests.documents import page, shown_commands
 
 # Measuring a table's worth of operators on a machine that does other things too.
 pytestmark = pytest.mark.timeout(600)
@@ -381,30 +381,16 @@ SMALLER = {
     ),
     "measure": QUICK,
 }
-"""What is appended to a command of the README, where a later option replaces an earlier one, so that it takes seconds."""
+"""What is appended to a command of docs/main-job.md, where a later option replaces an earlier one, so that it takes seconds."""
 
 
-def test_the_readmes_own_commands_and_code_run_in_their_order(tmp_path):
+def test_the_documents_own_commands_run_in_their_order(tmp_path):
     photographs(tmp_path / "photos")
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    lines = [shlex.split(line) for line in re.findall(r"^\$ latlas (.*)$", readme, re.MULTILINE)]
-    assert {words[0] for words in lines} == {
-        *SMALLER,
-        "tables",
-        "predictor",
-        "predict",
-    }  # those have tests of their own
-    for words in (words for words in lines if words[0] in SMALLER and "--samples" not in words):
-        # Those of cells run in test_proxy_cli.py, at a size that a test can bear; here their options are known ones.
-        of_cells = "dpc" in " ".join(words)
-        done = latlas(*words, *(("--help",) if of_cells else SMALLER[words[0]]))
+    lines = [shlex.split(line)[1:] for line in shown_commands(page("main-job.md"), "latlas")]
+    assert {words[0] for words in lines} == set(SMALLER)
+    for words in lines:
+        done = latlas(*words, *SMALLER[words[0]])
         assert done.code == 0, f"{words}: {done.err}"
-    code, *_ = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    assert "PortraitSpace()" in code
-    found: dict[str, Any] = {"parse_space": parse_space}
-    exec(code.replace("PortraitSpace()", f"parse_space({SPACE!r})"), found)
-    assert len(found["candidates"]) == 100
-    assert set(found["feasible"]) <= set(found["candidates"])
 
 
 class TestTables:
