@@ -25,6 +25,7 @@ from latlas.commands import (
     tables,
 )
 from latlas.commands.importing import ImportingCommand, imports_of
+from latlas.commands.options import join_mask_values
 from latlas.commands.output import note
 from latlas.errors import InterruptedRunError, LatlasError, StorageError, UsageError
 from latlas.files.signals import raise_on_signals
@@ -132,7 +133,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line, and return its documented exit code; an error is one line on standard error."""
     forget_requests()
     try:
-        code = app(args=list(arguments), prog_name="latlas", default_map=_config(), standalone_mode=False)
+        code = app(args=join_mask_values(arguments), prog_name="latlas", default_map=_config(), standalone_mode=False)
     except LatlasError as error:
         note(f"error: {error}")
         return error.exit_code

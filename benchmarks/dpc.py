@@ -43,7 +43,8 @@ from latlas.supernet.backbone.cut import Backbone, cut_of
 from latlas.supernet.backbone.feature_cache import FeatureCache
 from latlas.supernet.backbone.features import FeaturePlan
 from latlas.supernet.data.augment import Augmentation
-from latlas.supernet.data.dataset import Dataset, load_folder, parted, subset, synthetic
+from latlas.supernet.data.dataset import Dataset, parted, subset, synthetic
+from latlas.supernet.data.folder import load_folder
 from latlas.supernet.networks.recalibrate import recalibrate
 from latlas.supernet.operators.build import timing_operator
 from latlas.supernet.training.quality import score_subnet

@@ -9,7 +9,8 @@ from hashlib import sha256
 import torch
 
 from latlas.spaces.space import SearchSpace
-from latlas.supernet.data.dataset import Dataset, load_folder, subset, synthetic
+from latlas.supernet.data.dataset import Dataset, subset, synthetic
+from latlas.supernet.data.folder import load_folder
 from latlas.supernet.networks.network import Supernet
 from latlas.supernet.networks.weights_file import load_supernet, read_metadata
 

@@ -28,7 +28,8 @@ from latlas.search.run.export import calibration_images
 from latlas.spaces.space import Architecture
 from latlas.spaces.text import parse_architecture
 from latlas.supernet.data.augment import Augmentation
-from latlas.supernet.data.dataset import Dataset, load_folder, subset, synthetic
+from latlas.supernet.data.dataset import Dataset, subset, synthetic
+from latlas.supernet.data.folder import load_folder
 from latlas.supernet.networks.network import Subnet
 from latlas.supernet.networks.recalibrate import recalibrate
 from latlas.supernet.training.quality import score_subnet

@@ -30,6 +30,7 @@ from latlas.spaces.space import Architecture
 from latlas.spaces.text import parse_space
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.dataset import Dataset, parted, subset
+from latlas.supernet.data.void import float_masks
 from latlas.supernet.networks.loss import segmentation_loss
 from latlas.supernet.networks.network import Subnet, Supernet
 from latlas.supernet.networks.recalibrate import recalibrate
@@ -95,7 +96,7 @@ def mean_loss(subnet: Subnet, dataset: Dataset, batch_size: int = 32) -> float:
     with torch.inference_mode():
         for start in range(0, len(dataset), batch_size):
             images = dataset.images[start : start + batch_size].float().div_(255)
-            masks = dataset.masks[start : start + batch_size, None].float()
+            masks = float_masks(dataset.masks[start : start + batch_size, None])
             logits = subnet.logits(images.contiguous(memory_format=torch.channels_last))
             losses.append(float(segmentation_loss(logits, masks)) * len(images))
     return sum(losses) / len(dataset)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from latlas.supernet.data.dataset import Dataset
 
 
+_MASK_VALUE = re.compile(r"(?:person|void|background)=[-#\w,]+")
+
+
 def listed(text: str) -> list[str]:
     """The different values of a text that parts them by commas."""
     return list(dict.fromkeys(value.strip() for value in text.split(",")))
@@ -28,6 +33,26 @@ def _whole_numbers(text: str) -> str:
         if not value.isdecimal() or not 1 <= int(value) < 2**31:
             raise typer.BadParameter(f"{text!r} is no whole number of at least 1, nor several parted by commas")
     return text
+
+
+def _mask_values(text: str) -> str:
+    if text:
+        from latlas.supernet.data.mask_values import parse_mask_values
+
+        parse_mask_values(text)
+    return text
+
+
+def join_mask_values(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--mask-values person=1 void=255`, as one writes it without quotes, joined to one value."""
+    found: list[str] = []
+    for argument in arguments:
+        after_option = found[-2:-1] == ["--mask-values"] or (found and found[-1].startswith("--mask-values="))
+        if after_option and _MASK_VALUE.fullmatch(argument):
+            found[-1] += f",{argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def _lock_at_most(context: typer.Context, seconds: float | None) -> float | None:
@@ -73,6 +98,15 @@ LockOption = Annotated[
     ),
 ]
 DataOption = Annotated[str, typer.Option("--data", help="Folder of images and masks, or `synthetic`.")]
+MaskValuesOption = Annotated[
+    str,
+    typer.Option(
+        "--mask-values",
+        callback=_mask_values,
+        metavar="person=V[,void=V]",
+        help="Which values of the masks are person, and which count for nothing: person=15,void=255; person=0 inverts.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or auto; for training.")]
 
 
@@ -121,16 +155,33 @@ def default_table(
 
 
 def data_of(
-    data: str, split: str, height: int, width: int, images: int, seed: int, keep_native: bool = False
+    data: str,
+    split: str,
+    height: int,
+    width: int,
+    images: int,
+    seed: int,
+    keep_native: bool = False,
+    mask_values: str = "",
+    sheet: Path | None = None,
 ) -> Dataset:
-    """The images of a split, read or drawn."""
-    from latlas.supernet.data.dataset import load_folder, synthetic
+    """The images of a split, read or drawn; `sheet` is where a sheet of them is drawn if the masks look wrong."""
+    from latlas.supernet.data.checks import person_share, void_share
+    from latlas.supernet.data.dataset import synthetic
+    from latlas.supernet.data.folder import load_folder
 
     note(f"loading the {split} images of {data} at {height}x{width}")
     if data == "synthetic":
+        if mask_values:
+            raise UsageError("--mask-values is for masks that are read; leave it out with --data synthetic")
         # Even seeds train and odd ones validate, so that no two seeds mix the splits.
         return synthetic(images, height, width, 2 * seed + (split == "val"), keep_native=keep_native)
-    return load_folder(Path(data), split, height, width, keep_native=keep_native)
+    found = load_folder(
+        Path(data), split, height, width, keep_native=keep_native, mask_values=mask_values or None, sheet=sheet
+    )
+    void = f", {void_share(found):.1%} void" if void_share(found) else ""
+    note(f"{len(found)} images, {person_share(found):.1%} of the known pixels are person{void}")
+    return found
 
 
 def size_of(text: str, default: tuple[int, int]) -> tuple[int, int]:

@@ -31,6 +31,12 @@ class SearchFiles:
     out: Path = option(Path("runs/search"), "Folder of the run. The same command goes on there.", metavar="FOLDER")
     force: bool = option(False, "Begin anew: delete the search that was begun or finished in the folder.")
 
+    mask_values: str = option(
+        "",
+        "Values of the masks that are person, and that count for nothing: person=15,void=255. person=0 inverts.",
+        group=TRAINING,
+        metavar="person=V",
+    )
     images: int = option(2000, "Number of synthetic training images.", group=TRAINING, at_least=16)
     train_resolution: str = option(
         "", "Size of training images, N or HxW. Default: the space's.", group=TRAINING, metavar="SIZE"
@@ -59,7 +65,11 @@ class SearchFiles:
     tensorboard: Path | None = option(None, "Folder for TensorBoard's event files.", group=OUTPUT, metavar="FOLDER")
 
     def __post_init__(self) -> None:
+        from latlas.supernet.data.mask_values import parse_mask_values
+
         check_options(self)
+        if self.mask_values:
+            parse_mask_values(self.mask_values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

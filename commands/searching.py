@@ -46,6 +46,7 @@ def search(
     from latlas.search.strategies.loop import History
     from latlas.supernet.backbone.backbone_file import backbone_kind
     from latlas.supernet.data.augment import Augmentation
+    from latlas.supernet.data.checks import shared_images
     from latlas.supernet.networks.weights_file import load_supernet, read_metadata
 
     if files.pareto and config.strategy != "evolution" and not config.front:
@@ -81,9 +82,27 @@ def search(
     if config.alternating and files.supernet.resolve() == (out / SUPERNET).resolve():
         raise UsageError(f"{files.supernet} is where the trained copy would be written; choose another --out")
     training = options.data_of(
-        files.data, "train", *options.size_of(files.train_resolution, (height, width)), files.images, seed
+        files.data,
+        "train",
+        *options.size_of(files.train_resolution, (height, width)),
+        files.images,
+        seed,
+        mask_values=files.mask_values,
+        sheet=out / "masks-train.png",
     )
-    validation = options.data_of(files.data, "val", height, width, max(64, files.images // 10), seed, keep_native=True)
+    validation = options.data_of(
+        files.data,
+        "val",
+        height,
+        width,
+        max(64, files.images // 10),
+        seed,
+        keep_native=True,
+        mask_values=files.mask_values,
+        sheet=out / "masks-val.png",
+    )
+    if shared := shared_images(training, validation):
+        note(f"warning: {shared}")
     if files.backbone is not None:
         search_options.note_resolution(training, validation)
     if files.force and (left := discard(out)):

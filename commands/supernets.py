@@ -18,6 +18,7 @@ def train_supernet(
     space: options.SpaceOption = "portrait",
     resolution: options.ResolutionOption = "",
     data: options.DataOption = "synthetic",
+    mask_values: options.MaskValuesOption = "",
     images: Annotated[int, typer.Option(help="How many synthetic images.", min=16)] = 2000,
     steps: Annotated[int, typer.Option(min=1)] = 4000,
     batch_size: Annotated[int, typer.Option(min=2)] = 16,
@@ -40,7 +41,8 @@ def train_supernet(
         raise UsageError(f"{out} exists already; choose another path, or --force to replace it")
     chosen = options.space_of(space, resolution)
     height, width = options.size_of(train_resolution, (chosen.input_shape()[1], chosen.input_shape()[2]))
-    dataset = options.data_of(data, "train", height, width, images, seed)
+    sheet = out.with_name(out.stem + ".masks.png")
+    dataset = options.data_of(data, "train", height, width, images, seed, mask_values=mask_values, sheet=sheet)
     config = TrainConfig(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device=device)
     started = time.monotonic()
     last: dict[str, float] = {}
@@ -68,12 +70,19 @@ def train_supernet(
         "steps": int(last.get("step", steps)),
         "images": len(dataset.images),
         "data": data,
+        "mask_values": mask_values,
         "height": height,
         "width": width,
     }
     save_weights(supernet, out, metadata)
     journal.unlink(missing_ok=True)
-    record = {"supernet": str(out), **metadata, "loss": last.get("loss"), "seconds": time.monotonic() - started}
+    record = {
+        "supernet": str(out),
+        **metadata,
+        "remarks": list(dataset.remarks),
+        "loss": last.get("loss"),
+        "seconds": time.monotonic() - started,
+    }
     print_result(
         record,
         json,

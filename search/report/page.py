@@ -22,6 +22,7 @@ from latlas.spaces.cell_drawing import cell_svg
 from latlas.spaces.dpc import cell_of
 from latlas.spaces.text import parse_architecture
 from latlas.supernet.data.dataset import Dataset
+from latlas.supernet.data.mask_values import VOID
 from latlas.supernet.networks.network import Subnet
 
 if TYPE_CHECKING:
@@ -203,7 +204,8 @@ def _examples(validation: Dataset, networks: Sequence[Subnet]) -> bytes:
     count = min(EXAMPLES, len(validation.images))
     chosen = np.linspace(0, len(validation.images) - 1, count).astype(int)
     images = validation.images[chosen].float() / 255
-    masks = [validation.masks[chosen].float()]
+    truths = validation.masks[chosen]
+    masks = [torch.where(truths == VOID, 0.5, truths.float())]  # void is grey
     with torch.inference_mode():
         masks += [network.eval()(images)[:, 0] for network in networks]
     rows = []

@@ -105,7 +105,8 @@ class CellTraining:
         with torch.inference_mode():
             for features, masks in self.data.scored.batches(SCORED_AT_ONCE, self.device):
                 seen = self.rest.logits(features) > 0
-                found.add(np.asarray(seen.cpu()), np.asarray((masks > 0.5).cpu()), boundary=False)
+                truth = np.asarray(masks.cpu())
+                found.add(np.asarray(seen.cpu()), truth > 0.5, boundary=False, void=truth < 0)
         return found.miou
 
     def network(self, backbone: Backbone) -> Subnet:

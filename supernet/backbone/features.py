@@ -21,6 +21,8 @@ from latlas.spaces.graph import graph_hash
 from latlas.supernet.backbone.cut import Backbone
 from latlas.supernet.data.augment import Augmentation, augment
 from latlas.supernet.data.dataset import Dataset, data_sha256, weights_sha256
+from latlas.supernet.data.mask_values import VOID
+from latlas.supernet.data.void import UNKNOWN, float_masks
 
 # 1: the first. What is computed otherwise than before is another cache.
 FEATURES_VERSION = 1
@@ -46,17 +48,19 @@ class FeaturePlan:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The shapes of a cache's arrays: rows `(C, H, W)` of each tap, and masks `(H, W)`."""
+    """The shapes of a cache's arrays: rows `(C, H, W)` of each tap, masks `(H, W)`, and as many where some pixels are void."""
 
     rows: int
     taps: tuple[tuple[int, int, int], ...]
     mask: tuple[int, int]
+    void: bool = False
 
     @property
     def files(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
         """Each file's type and shape."""
         taps = {f"tap{i}.f16": (np.float16, (self.rows, *shape)) for i, shape in enumerate(self.taps)}
-        return {**taps, "masks.u8": (np.uint8, (self.rows, *self.mask))}
+        names = ("masks.u8", "void.u8") if self.void else ("masks.u8",)
+        return {**taps, **dict.fromkeys(names, (np.uint8, (self.rows, *self.mask)))}
 
     @property
     def size_bytes(self) -> dict[str, int]:
@@ -66,22 +70,29 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Features of `count` images in `copies` views: one array `(copies * count, C, H, W)` a tap, masks `(.., H, W)`."""
+    """Features of `count` images in `copies` views: one array `(copies * count, C, H, W)` a tap, masks `(.., H, W)`.
+
+    `void` is 1 where a mask's pixel is void, None where none is.
+    """
 
     taps: tuple[npt.NDArray[np.float16], ...]
     masks: npt.NDArray[np.uint8]
     count: int
     copies: int
+    void: npt.NDArray[np.uint8] | None = None
 
     @property
     def size_bytes(self) -> int:
         """What they take on the disk."""
-        return sum(tap.nbytes for tap in self.taps) + self.masks.nbytes
+        arrays = [*self.taps, self.masks, *([] if self.void is None else [self.void])]
+        return sum(array.nbytes for array in arrays)
 
     def batch(self, rows: npt.NDArray[np.int64] | slice, device: torch.device) -> tuple[list[Tensor], Tensor]:
-        """Features `(N, C, H, W)`, channels last, of each tap, and masks `(N, 1, H, W)` in 0..1, float, of these rows."""
+        """Features `(N, C, H, W)`, channels last, of each tap, and masks `(N, 1, H, W)` of these rows: 0..1, void -1."""
         taps = [torch.from_numpy(np.array(tap[rows])).to(device).float() for tap in self.taps]
         masks = torch.from_numpy(np.array(self.masks[rows])).to(device).float().div_(255)
+        if self.void is not None:
+            masks.masked_fill_(torch.from_numpy(np.array(self.void[rows])).to(device).bool(), UNKNOWN)
         return [tap.contiguous(memory_format=torch.channels_last) for tap in taps], masks[:, None]
 
     def batches(self, size: int, device: torch.device) -> Iterator[tuple[list[Tensor], Tensor]]:
@@ -99,7 +110,7 @@ def layout_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan) -> Layout
         device = next(backbone.parameters()).device
         found = backbone(torch.zeros(1, 3, height, width, device=device))
     shapes = tuple((one.shape[1], one.shape[2], one.shape[3]) for one in found)
-    return Layout(plan.copies * len(dataset), shapes, (height, width))
+    return Layout(plan.copies * len(dataset), shapes, (height, width), bool((dataset.masks == VOID).any()))
 
 
 def identity_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan, version: str) -> dict[str, Any]:
@@ -127,22 +138,26 @@ def computed(backbone: Backbone, dataset: Dataset, plan: FeaturePlan) -> Iterato
     """
     device = next(backbone.parameters()).device
     height, width = dataset.images.shape[2:]
+    has_void = bool((dataset.masks == VOID).any())
     for copy in range(plan.copies):
         for start in range(0, len(dataset), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             images = dataset.images[part].to(device).float().div_(255)
-            masks = dataset.masks[part].to(device).float()[:, None]
+            masks = float_masks(dataset.masks[part].to(device))[:, None]
             rng = np.random.default_rng([plan.seed, copy, start])
             with torch.inference_mode():
                 images, masks = augment(images, masks, plan.augmentation, rng, (height, width))
                 taps = [one.half().cpu().contiguous() for one in backbone(images)]
             if not all(bool(one.isfinite().all()) for one in taps):
                 raise LatlasError("the backbone's features are not finite in float16; its weights have diverged")
-            seen = masks[:, 0].clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
-            yield [*(one.numpy() for one in taps), seen.numpy()]
+            seen = [masks[:, 0].clamp(0, 1).mul(255).round()]
+            if has_void:
+                seen.append(masks[:, 0] < 0)
+            yield [*(one.numpy() for one in taps), *(one.to(torch.uint8).cpu().numpy() for one in seen)]
 
 
 def opened(folder: Path, layout: Layout, count: int, copies: int) -> Features:
     """Features of the files in a folder, mapped into memory, not read."""
     arrays = [np.memmap(folder / name, kind, "r", shape=shape) for name, (kind, shape) in layout.files.items()]
-    return Features(tuple(arrays[:-1]), arrays[-1], count, copies)
+    taps, seen = arrays[: len(layout.taps)], arrays[len(layout.taps) :]
+    return Features(tuple(taps), seen[0], count, copies, seen[1] if layout.void else None)

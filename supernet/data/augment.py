@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from latlas.errors import UsageError
+from latlas.supernet.data.void import float_joined, float_parts
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,26 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Augmented images `(B, 3, h, w)` in 0..1 and masks `(B, 1, h, w)` in 0..1 of `size`, channels last.
 
-    `images` is `(B, 3, H, W)` in 0..1, `masks` `(B, 1, H, W)` of 0 and 1. None only resizes.
+    `images` is `(B, 3, H, W)` in 0..1, `masks` `(B, 1, H, W)` of 0 and 1; void is -1, in what comes out too. None only resizes.
     """
     if strength is None:
         if images.shape[2:] != size:
-            images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-            masks = F.interpolate(masks, size, mode="bilinear", align_corners=False, antialias=True)
+            person, known = float_parts(masks)
+            masks = float_joined(_resize(person, size), None if known is None else _resize(known, size))
+            images = _resize(images, size)
         return images.contiguous(memory_format=torch.channels_last), masks
-    both = _warp(torch.cat((images, masks), dim=1), strength, rng, size)
-    images, masks = both[:, :3], both[:, 3:]
+    person, known = float_parts(masks)
+    channels = (images, person) if known is None else (images, person, known)
+    warped = _warp(torch.cat(channels, dim=1), strength, rng, size)
+    images, masks = warped[:, :3], float_joined(warped[:, 3:4], None if known is None else warped[:, 4:])
     images = _colour(images, strength, rng)
     images = _focus(images, strength, rng)
     images = _cutout(images, strength, rng)
     return images.clamp_(0, 1).contiguous(memory_format=torch.channels_last), masks.contiguous()
+
+
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _tensor(values: npt.NDArray[np.float64], like: Tensor) -> Tensor:
@@ -83,6 +91,7 @@ def _warp(x: Tensor, strength: Augmentation, rng: np.random.Generator, size: tup
     grid = F.affine_grid(_tensor(matrix, x), [count, x.shape[1], *size], align_corners=False)
     fill = x.mean(dim=(2, 3), keepdim=True)
     fill[:, 3] = 0
+    fill[:, 4:] = 1  # known
     return F.grid_sample(x - fill, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + fill
 
 

@@ -11,6 +11,7 @@ from latlas.errors import UsageError
 from latlas.spaces.graph import Graph, check_graph
 from latlas.supernet.data.augment import Augmentation, augment
 from latlas.supernet.data.dataset import Dataset
+from latlas.supernet.data.void import float_masks
 
 
 def fitting_size(graph: Graph, dataset: Dataset, height: int | None, width: int | None, what: str) -> tuple[int, int]:
@@ -41,13 +42,13 @@ def training_batch(
     rng: np.random.Generator,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """A step's images `(batch_size, 3, h, w)` and masks `(batch_size, 1, h, w)`, in 0..1, of `size`, on the device.
+    """A step's images `(batch_size, 3, h, w)` and masks `(batch_size, 1, h, w)`, in 0..1, of `size`, on the device; void is -1.
 
     `chosen_samples` says which; `rng` is for the augmentation.
     """
     chosen, _ = chosen_samples(len(dataset), batch_size, seed, step)
     images = dataset.images[chosen].to(device).float().div_(255)
-    masks = dataset.masks[chosen].to(device).float()[:, None]
+    masks = float_masks(dataset.masks[chosen].to(device))[:, None]
     return augment(images, masks, augmentation, rng, size)
 
 

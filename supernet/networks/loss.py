@@ -7,7 +7,15 @@ from torch import Tensor
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft Dice over the batch, of logits and masks in 0..1, both `(N, 1, H, W)`."""
+    """Binary cross-entropy plus soft Dice over the batch, of logits and masks in 0..1, both `(N, 1, H, W)`.
+
+    Pixels whose mask is below 0 are void: they count in neither part. A batch that is void everywhere has a loss of 0.
+    """
+    known = masks >= 0
+    if not bool(known.all()):
+        logits, masks = logits[known], masks[known]
+        if not logits.numel():
+            return logits.sum()
     probability = logits.sigmoid()
     overlap = 2.0 * (probability * masks).sum() + 1.0
     dice = 1.0 - overlap / (probability.sum() + masks.sum() + 1.0)

@@ -15,6 +15,7 @@ from torch import Tensor
 from latlas.errors import UsageError
 from latlas.spaces.space import Architecture
 from latlas.supernet.data.dataset import Dataset, evaluation_batches
+from latlas.supernet.data.mask_values import PERSON, VOID
 from latlas.supernet.networks.network import Subnet, Supernet
 from latlas.supernet.networks.recalibrate import recalibrate
 
@@ -34,8 +35,14 @@ class Confusion:
     boundary_truth: int = 0
     boundary_truth_matched: int = 0
 
-    def add(self, predicted: Binary, truth: Binary, boundary: bool = True) -> None:
-        """Count one image, both `(h, w)`."""
+    def add(self, predicted: Binary, truth: Binary, boundary: bool = True, void: Binary | None = None) -> None:
+        """Count one image, all `(h, w)`; where it is `void` nothing is counted.
+
+        The boundary may run anywhere in the void: what is predicted within the tolerance of it is matched.
+        """
+        if void is not None and void.any():
+            self._add_known(predicted, truth & ~void, void, boundary)
+            return
         self.true_person += int(np.count_nonzero(predicted & truth))
         self.false_person += int(np.count_nonzero(predicted & ~truth))
         self.missed_person += int(np.count_nonzero(~predicted & truth))
@@ -49,6 +56,18 @@ class Confusion:
         self.boundary_truth += int(np.count_nonzero(edges[1]))
         self.boundary_predicted_matched += int(np.count_nonzero(edges[0] & wide[1]))
         self.boundary_truth_matched += int(np.count_nonzero(edges[1] & wide[0]))
+
+    def _add_known(self, predicted: Binary, truth: Binary, void: Binary, boundary: bool) -> None:
+        known = ~void
+        self.add(predicted[known], truth[known], boundary=False)
+        if not boundary:
+            return
+        tolerance = max(1.0, 0.01 * float(np.hypot(*truth.shape)))
+        seen, real = _edge(predicted) & known, _edge(truth | void) & known
+        self.boundary_predicted += int(np.count_nonzero(seen))
+        self.boundary_truth += int(np.count_nonzero(real))
+        self.boundary_predicted_matched += int(np.count_nonzero(seen & _near(real | void, tolerance)))
+        self.boundary_truth_matched += int(np.count_nonzero(real & _near(_edge(predicted), tolerance)))
 
     def __add__(self, other: Confusion) -> Confusion:
         return Confusion(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
@@ -153,7 +172,7 @@ def evaluate(
                 if one.shape[2:] != truth.shape:
                     one = F.interpolate(one, truth.shape, mode="bilinear", align_corners=False)
                 confusion = by_image[index] = Confusion()
-                confusion.add(one[0, 0].numpy() > 0.5, truth > 0, boundary)
+                confusion.add(one[0, 0].numpy() > 0.5, truth == PERSON, boundary, truth == VOID)
                 source = dataset.sources[index]
                 by_source[source] = by_source.get(source, Confusion()) + confusion
     overall = sum(by_source.values(), Confusion())

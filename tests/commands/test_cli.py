@@ -584,6 +584,37 @@ class TestErrors:
         mask.unlink()
         refuses(2, images / "train" / "images" / "1.png", *words)
 
+    @pytest.mark.parametrize(
+        "said", [("--mask-values", "person=1", "void=255"), ("--mask-values=person=1,void=255",)], ids=len
+    )
+    def test_label_maps_are_refused_until_it_is_said_who_is_a_person(self, images, said):
+        for path in (images / "train" / "masks").iterdir():
+            mask = np.full((48, 40), 1, np.uint8)
+            mask[:20], mask[20:22] = 0, 255
+            Image.fromarray(mask).save(path)
+        words = (
+            "train-supernet",
+            "--space",
+            SPACE,
+            "--data",
+            images,
+            "--steps",
+            1,
+            "--batch-size",
+            2,
+            "--device",
+            "cpu",
+        )
+        refuses(2, "--mask-values person=1,void=255", *words)
+        done = latlas(*words, "--out", "s.safetensors", "--json", *said)
+        assert done.code == 0, done.err
+        assert "void" in done.err
+        assert done.record["mask_values"] == "person=1,void=255"
+        assert done.record["remarks"] == []
+
+    def test_mask_values_are_read_before_the_images(self):
+        refuses(2, "'dog=3'", "train-supernet", "--data", "nowhere", "--mask-values", "dog=3")
+
     def test_data_of_a_folder_train_a_supernet(self, images):
         done = latlas(
             *("train-supernet", "--space", SPACE, "--data", images, "--steps", 1, "--batch-size", 2),

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from latlas.errors import DataError, UsageError
-from latlas.supernet.data.dataset import evaluation_batches, load_folder, parted, resized, subset, synthetic
-from latlas.supernet.data.images import read_mask
+from latlas.supernet.data.dataset import evaluation_batches, parted, resized, subset, synthetic
+from latlas.supernet.data.folder import load_folder
+from latlas.supernet.data.mask_reading import read_mask
 
 
 def picture(width=20, height=30):
@@ -295,10 +296,13 @@ def test_mask_kinds(tmp_path, kind):
 def test_masks_that_do_not_say_who_is_a_person(tmp_path):
     path = tmp_path / "mask.png"
     Image.fromarray(HALF * 15).save(path)
-    with pytest.raises(DataError, match=r"mask\.png has values up to 15; a mask has 0 and 255, or 0 and 1"):
+    message = r"mask\.png: .*values up to 15 that are neither 0 and 1 nor black and white: 0 \(50 %\), 15 \(50 %\).*person=15;"
+    with pytest.raises(DataError, match=message):
         read_mask(path)
     palette(HALF + np.array([[0, 1, 0, 0]], np.uint8) * 2, [(0, 0, 0), (192, 128, 128), (0, 64, 0)]).save(path)
-    with pytest.raises(DataError, match=r"mask\.png is a palette image of 3 colours"):
+    with pytest.raises(
+        DataError, match=r"mask\.png: .*1 \(50 %\), 0 \(25 %\), 2 \(25 %\).*palette images of 3 colours"
+    ):
         read_mask(path)
 
 

@@ -1,0 +1,145 @@
+"""What is looked at when a set of images and masks was read: does it look like persons, each image once?"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from latlas.errors import DataError
+from latlas.supernet.data.dataset import Dataset
+from latlas.supernet.data.mask_reading import OPTION, Reading, values_text
+from latlas.supernet.data.mask_survey import Survey
+from latlas.supernet.data.mask_values import PERSON, VOID, MaskValues
+from latlas.supernet.data.orientation import Fit
+from latlas.supernet.data.sheet import write_sheet
+
+log = logging.getLogger(__name__)
+TOUCHING = 0.5
+"""Persons rarely cover half of the border above and beside them; a background does."""
+
+
+def check(
+    dataset: Dataset,
+    fits: Sequence[Fit],
+    found: Survey,
+    reading: Reading,
+    values: MaskValues | None,
+    where: str,
+    sheet: Path | None = None,
+) -> Dataset:
+    """The same data with remarks on what looks wrong, each logged as a warning.
+
+    Raises `DataError` where no pixel is person, or none is anything else.
+    """
+    said = f" with {OPTION} {values.text}" if values is not None else "; white (255 or 1) is person"
+    if not bool((dataset.masks == PERSON).any()):
+        split = where.rpartition(", ")[2]
+        raise DataError(
+            f"{where}: no mask of {split} has a person pixel{said}; the masks have the values {values_text(found)}"
+        )
+    if not bool((dataset.masks == 0).any()):
+        brightest = max(max(counts.present, default=1) for counts in found.settled().by_kind.values())
+        raise DataError(
+            f"{where}: every pixel is person{said}; the masks have the values {values_text(found)}; "
+            f"say which is person, such as {OPTION} person={brightest}"
+        )
+    remarks = [*_looks_inverted(dataset, where, reading), *_fit_remarks(fits, where)]
+    if remarks:
+        remarks = [f"{remark}; {_look(dataset, sheet)}" for remark in remarks]
+    remarks += _repeated(dataset, where)
+    for remark in remarks:
+        log.warning("%s", remark)
+    return replace(dataset, remarks=tuple(remarks))
+
+
+def person_share(dataset: Dataset) -> float:
+    """The share of person in the pixels that are known, 0..1."""
+    known = int((dataset.masks != VOID).sum())
+    return int((dataset.masks == PERSON).sum()) / max(1, known)
+
+
+def void_share(dataset: Dataset) -> float:
+    """The share of void pixels, 0..1."""
+    return int((dataset.masks == VOID).sum()) / max(1, dataset.masks.numel())
+
+
+def _share(masks: Iterable[Tensor]) -> float:
+    person, known = 0, 0
+    for part in masks:
+        person, known = person + int((part == PERSON).sum()), known + int((part != VOID).sum())
+    return person / max(1, known)
+
+
+def _looks_inverted(dataset: Dataset, where: str, reading: Reading) -> list[str]:
+    """Whether person lies where backgrounds lie: along the borders above and beside, more than in the middle."""
+    masks = dataset.masks
+    height, width = masks.shape[1:]
+    upper = max(1, 2 * height // 3)
+    border = _share((masks[:, 0], masks[:, :upper, 0], masks[:, :upper, -1]))
+    middle = _share((masks[:, height // 3 : height - height // 3, width // 3 : width - width // 3],))
+    if border < TOUCHING or border <= middle:
+        return []
+    return [
+        f"{where}: the masks look inverted: person is {person_share(dataset):.0%} of all pixels, {border:.0%} of the upper "
+        f"borders and {middle:.0%} of the middle ({reading.text}); if background is marked, say {OPTION} person=0"
+    ]
+
+
+def _fit_remarks(fits: Sequence[Fit], where: str) -> list[str]:
+    remarks = []
+    if count := fits.count("scaled"):
+        remarks.append(
+            f"{where}: {count} of {len(fits)} masks have another size than their images; they are scaled to them"
+        )
+    if count := fits.count("turned"):
+        remarks.append(
+            f"{where}: {count} of {len(fits)} images are turned by EXIF and their masks are not; the masks are turned too"
+        )
+    if count := fits.count("either"):
+        remarks.append(
+            f"{where}: {count} of {len(fits)} images are turned by EXIF; their masks fit before and after, and are taken to "
+            "be upright"
+        )
+    return remarks
+
+
+def _look(dataset: Dataset, sheet: Path | None) -> str:
+    if sheet is None:
+        return "look at a few with latlas.supernet.data.sheet.write_sheet(data, 'masks.png')"
+    try:
+        write_sheet(dataset, sheet)
+    except OSError as error:
+        return f"{sheet}, a sheet of pictures with their masks, cannot be written ({error.strerror})"
+    return f"look at {sheet}"
+
+
+def _hashes(dataset: Dataset) -> dict[int, str]:
+    return {
+        zlib.crc32(image.numpy().tobytes()): name for image, name in zip(dataset.images, dataset.names, strict=True)
+    }
+
+
+def _repeated(dataset: Dataset, where: str) -> list[str]:
+    count = len(dataset) - len(_hashes(dataset))
+    if not count:
+        return []
+    return [f"{where}: {count} of {len(dataset)} images are there more than once; each counts as often as it is there"]
+
+
+def shared_images(training: Dataset, validation: Dataset) -> str:
+    """A remark on images that both sets have, empty for none: quality would be stated on what was trained on."""
+    if training.images.shape[1:] != validation.images.shape[1:]:
+        return ""
+    both = _hashes(training).keys() & _hashes(validation).keys()
+    if not both:
+        return ""
+    name = _hashes(validation)[min(both)]
+    return (
+        f"{len(both)} of {len(validation)} validation images are among the training images too, such as {name}; "
+        "the quality stated is too good; keep them apart"
+    )

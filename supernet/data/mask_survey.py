@@ -1,0 +1,184 @@
+"""What stands in the masks of a set: how often each value, and which values fill areas and not only borders.
+
+Labels fill areas. The greys of a soft border, of a resize or of JPEG do not: hardly a pixel there equals all its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from latlas.supernet.data.mask_file import Kind, MaskFile, Values
+
+N = TypeVar("N", np.int64, np.float64)
+_BYTE, _WORD = 256, 65536
+SOFT_LEVELS = 8
+"""So many greys between the ends, none of them filling an area, are a soft border."""
+AREA_IN_A_FILE = 0.001
+_AREA_BESIDE_SOFT, _AREA_NEAR_AN_END = 0.02, 0.05
+_END = 0.05  # of the scale: so near to black or white a grey may be noise
+_SMALL = 32  # masks below so many pixels a side have areas of 2x2 pixels, others of 3x3
+
+
+@dataclass
+class Counts:
+    """Of one kind of files: pixels of each value, pixels in its areas, and its largest area as a share of one file."""
+
+    pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BYTE, np.int64))
+    areas: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BYTE, np.int64))
+    largest: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BYTE))
+    files: int = 0
+    lossy: bool = False
+
+    @property
+    def present(self) -> list[int]:
+        """The values that are there, sorted."""
+        return [int(value) for value in np.flatnonzero(self.pixels)]
+
+    @property
+    def scale(self) -> int:
+        """White: 255, or 65535 where a value is above 255."""
+        return len(self.pixels) - 1
+
+    def share(self, value: int) -> float:
+        """The share of a value that may be there in all pixels, 0..1."""
+        return float(self.pixels[value]) / max(1, int(self.pixels.sum()))
+
+    def add(self, values: Values, lossy: bool) -> None:
+        """Count one file."""
+        levels = _BYTE if values.max(initial=0) < _BYTE else _WORD
+        areas = np.bincount(values[in_areas(values)], minlength=levels)
+        pixels = np.bincount(values.ravel(), minlength=levels)
+        self.merge(Counts(pixels, areas, areas / max(1, values.size), 1, lossy))
+
+    def merge(self, other: Counts) -> None:
+        """Take in the counts of other files."""
+        levels = max(len(self.pixels), len(other.pixels))
+        self.pixels = _grown(self.pixels, levels) + _grown(other.pixels, levels)
+        self.areas = _grown(self.areas, levels) + _grown(other.areas, levels)
+        self.largest = np.maximum(_grown(self.largest, levels), _grown(other.largest, levels))
+        self.files += other.files
+        self.lossy = self.lossy or other.lossy
+
+
+@dataclass
+class Survey:
+    """The counts of each kind of file; of colours those of the brightest channel, and how often each fills an area.
+
+    `palette_colours` are the colours that palette files use. `opaque` are the files that have an opacity of 1 everywhere.
+    """
+
+    by_kind: dict[Kind, Counts] = field(default_factory=dict)
+    colours: Counter[int] = field(default_factory=Counter)
+    palette_colours: set[int] = field(default_factory=set)
+    opaque: Survey | None = None
+
+    def add(self, file: MaskFile) -> None:
+        """Count one file."""
+        if file.opaque:
+            self.opaque = self.opaque or Survey()
+            self.opaque._add(file)
+        else:
+            self._add(file)
+
+    def _add(self, file: MaskFile) -> None:
+        self.by_kind.setdefault(file.kind, Counts()).add(file.brightest, file.lossy)
+        if file.kind == "colour":
+            values = coarse(file.values) if file.lossy else file.values
+            found, areas = np.unique(values[in_areas(values)], return_counts=True)
+            large = areas >= AREA_IN_A_FILE * values.size
+            self.colours.update(dict(zip(found[large].tolist(), areas[large].tolist(), strict=True)))
+        if file.kind == "index":
+            self.palette_colours |= set(np.unique(file.in_colour).tolist())
+
+    def merge(self, other: Survey) -> None:
+        """Take in the counts of another survey."""
+        for kind, counts in other.by_kind.items():
+            self.by_kind.setdefault(kind, Counts()).merge(counts)
+        self.colours.update(other.colours)
+        self.palette_colours |= other.palette_colours
+        if other.opaque is not None:
+            self.opaque = self.opaque or Survey()
+            self.opaque.merge(other.opaque)
+
+    def settled(self) -> Survey:
+        """The survey of what is to be read: opaque files count by their colours only where no file has an opacity."""
+        if self.opaque is None or "opacity" in self.by_kind:
+            return self
+        found = Survey()
+        found.merge(Survey(self.by_kind, self.colours, self.palette_colours))
+        found.merge(self.opaque)
+        return found
+
+
+def survey(files: Iterable[MaskFile]) -> Survey:
+    """The survey of these files."""
+    found = Survey()
+    for file in files:
+        found.add(file)
+    return found
+
+
+def coarse(colours: Values) -> Values:
+    """Colours to the nearest of 8 levels a channel, so that what JPEG made of one colour is one again."""
+    channels = [((colours >> shift & 255) + 18) // 36 * 36 for shift in (16, 8, 0)]
+    return np.asarray(channels[0] << 16 | channels[1] << 8 | channels[2])
+
+
+def is_soft(counts: Counts) -> bool:
+    """Whether the files have soft borders: of JPEG, or of many greys that fill no area."""
+    greys = [v for v in counts.present if not _near_an_end(v, counts.scale) and counts.largest[v] < AREA_IN_A_FILE]
+    return counts.lossy or len(greys) >= SOFT_LEVELS
+
+
+def areas_of(counts: Counts) -> list[int]:
+    """The values that fill areas, sorted. In files with soft borders a value has to fill more than in others.
+
+    In files without, the darkest and the brightest value count too: what mixes two areas is never beyond both.
+    """
+    scale, total = counts.scale, max(1, int(counts.pixels.sum()))
+    filled = [int(value) for value in np.flatnonzero(counts.largest >= AREA_IN_A_FILE)]
+    if not is_soft(counts):
+        ends = {min(counts.present, default=0), max(counts.present, default=0)}
+        return sorted({*filled, *(value for value in ends if counts.share(value) >= AREA_IN_A_FILE)})
+    ends = [value for value in filled if _near_an_end(value, scale)]
+    halves = [v for v in ends if 2 * v < scale], [v for v in ends if 2 * v >= scale]
+    # Of what lies near an end the most frequent is that end; JPEG's blocks of almost the same value are noise.
+    main = {max(half, key=lambda v: int(counts.areas[v])) for half in halves if half}
+
+    def least_share(value: int) -> float:
+        if not _near_an_end(value, scale):
+            return _AREA_BESIDE_SOFT
+        return 2.0 if counts.lossy else _AREA_NEAR_AN_END
+
+    return [v for v in filled if v in main or counts.areas[v] / total >= least_share(v)]
+
+
+def _grown(array: npt.NDArray[N], levels: int) -> npt.NDArray[N]:
+    return np.pad(array, (0, levels - len(array)))
+
+
+def _near_an_end(value: int, scale: int) -> bool:
+    return value <= _END * scale or value >= (1 - _END) * scale
+
+
+def in_areas(values: Values) -> npt.NDArray[np.bool_]:
+    """Whether each pixel's block of 3x3 (2x2 in small masks) is of one value; blocks cut by the border are left out."""
+    height, width = values.shape
+    size = 2 if min(height, width) < _SMALL else 3
+    whole = np.zeros(values.shape, dtype=np.bool_)
+    if min(height, width) < size:
+        return whole
+    down, along = height - size + 1, width - size + 1
+    same, first = np.ones((down, along), dtype=np.bool_), values[:down, :along]
+    for row in range(size):
+        for column in range(size):
+            if row or column:
+                same &= values[row : row + down, column : column + along] == first
+    whole[size // 2 : size // 2 + down, size // 2 : size // 2 + along] = same
+    return whole
