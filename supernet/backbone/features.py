@@ -84,8 +84,8 @@ class Features:
     @property
     def size_bytes(self) -> int:
         """What they take on the disk."""
-        arrays = [*self.taps, self.masks, *([] if self.void is None else [self.void])]
-        return sum(array.nbytes for array in arrays)
+        void_bytes = 0 if self.void is None else self.void.nbytes
+        return sum(tap.nbytes for tap in self.taps) + self.masks.nbytes + void_bytes
 
     def batch(self, rows: npt.NDArray[np.int64] | slice, device: torch.device) -> tuple[list[Tensor], Tensor]:
         """Features `(N, C, H, W)`, channels last, of each tap, and masks `(N, 1, H, W)` of these rows: 0..1, void -1."""

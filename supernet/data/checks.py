@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from latlas.errors import DataError
+from latlas.errors import DataError, LatlasError
 from latlas.supernet.data.dataset import Dataset
 from latlas.supernet.data.mask_reading import OPTION, Reading, values_text
 from latlas.supernet.data.mask_survey import Survey
@@ -113,8 +113,8 @@ def _look(dataset: Dataset, sheet: Path | None) -> str:
         return "look at a few with latlas.supernet.data.sheet.write_sheet(data, 'masks.png')"
     try:
         write_sheet(dataset, sheet)
-    except OSError as error:
-        return f"{sheet}, a sheet of pictures with their masks, cannot be written ({error.strerror})"
+    except (OSError, LatlasError) as error:
+        return f"{sheet}, a sheet of pictures with their masks, cannot be written ({error})"
     return f"look at {sheet}"
 
 

@@ -144,8 +144,8 @@ def areas_of(counts: Counts) -> list[int]:
     scale, total = counts.scale, max(1, int(counts.pixels.sum()))
     filled = [int(value) for value in np.flatnonzero(counts.largest >= AREA_IN_A_FILE)]
     if not is_soft(counts):
-        ends = {min(counts.present, default=0), max(counts.present, default=0)}
-        return sorted({*filled, *(value for value in ends if counts.share(value) >= AREA_IN_A_FILE)})
+        extremes = {min(counts.present, default=0), max(counts.present, default=0)}
+        return sorted({*filled, *(value for value in extremes if counts.share(value) >= AREA_IN_A_FILE)})
     ends = [value for value in filled if _near_an_end(value, scale)]
     halves = [v for v in ends if 2 * v < scale], [v for v in ends if 2 * v >= scale]
     # Of what lies near an end the most frequent is that end; JPEG's blocks of almost the same value are noise.

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from latlas.files.write import whole_file
 from latlas.supernet.data.dataset import Dataset
 from latlas.supernet.data.mask_values import PERSON, VOID
 
@@ -25,7 +26,8 @@ def write_sheet(dataset: Dataset, path: Path) -> None:
     sheet = Image.fromarray(np.vstack(rows))
     factor = min(1.0, _TALLEST / pairs[0].shape[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.resize((max(1, round(sheet.width * factor)), max(1, round(sheet.height * factor)))).save(path, "PNG")
+    with whole_file(path, overwrite=True) as draft:
+        sheet.resize((max(1, round(sheet.width * factor)), max(1, round(sheet.height * factor)))).save(draft, "PNG")
 
 
 def _pair(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
