@@ -17,6 +17,7 @@ from latlas.commands import (
     doctor,
     exchange,
     in_network,
+    measure,
     measuring,
     predictors,
     searching,
@@ -60,7 +61,7 @@ app.command(epilog="Example: latlas fit-predictor --table table.parquet --subnet
 )
 app.command(epilog="Example: latlas predict --predictor predictor --random 5 --json")(measuring.predict)
 app.command(epilog="Example: latlas measure portrait/mobilenetv3_large runs/demo/winner.xml --threads 1")(
-    measuring.measure
+    measure.measure
 )
 app.command(
     epilog="Example: latlas train-supernet --data photos --steps 8000 --train-resolution 192 --out supernet.safetensors"

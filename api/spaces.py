@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latlas.errors import EnvironmentMismatchError
+from latlas.errors import EnvironmentMismatchError, UsageError
 
 if TYPE_CHECKING:
     from latlas.spaces.space import Architecture, SearchSpace
@@ -41,11 +41,11 @@ def space(text: str, resolution: str = "") -> SearchSpace:
 def architecture(
     text: str | Path, space: SearchSpace | None = None, *, on_note: Callable[[str], None] | None = None
 ) -> Architecture:
-    """The architecture of a text, or of a JSON file that `search` wrote.
+    """The architecture of a text, or of a file that `search` wrote: its JSON, or the exported network, which carries it.
 
     Args:
         text: Such as `portrait/mobilenetv3_large`; with `space` the part before the slash may be left out. A name that ends
-            in `.json` is that of a file.
+            in `.json` is that of a file, and so is one of a model file.
         space: The space that it must be of. A baseline after the bare name of the space, as `portrait/mobilenetv3_large`,
             is taken as the baseline in `space`, whatever its resolution.
         on_note: Is told in a line when a baseline was taken so.
@@ -68,8 +68,28 @@ def architecture(
     from latlas.spaces.text import architecture_in, parse_architecture, read_architecture
 
     if not str(text).endswith(".json"):
-        return parse_architecture(str(text)) if space is None else architecture_in(space, str(text), on_note)
+        named = _in_model_file(str(text)) or str(text)
+        return parse_architecture(named) if space is None else architecture_in(space, named, on_note)
     found = read_architecture(Path(text))
     if space is not None and found.space != space:
         raise EnvironmentMismatchError(f"{text} is of {found.space.text}, not of {space.text}")
+    return found
+
+
+def _in_model_file(text: str) -> str | None:
+    """The architecture that a model file carries, None where the text names no such file.
+
+    Raises `UsageError` for a file that carries none, which only `measure` can say something of.
+    """
+    from latlas.latency.runtime.model_path import architecture_in, names_a_model, require_model
+
+    if not names_a_model(text):
+        return None
+    require_model(Path(text))
+    found = architecture_in(Path(text))
+    if found is None:
+        raise UsageError(
+            f"{text}: it carries no architecture of a search space; give an architecture, or time the file with "
+            f"`latlas measure {text}`"
+        )
     return found

@@ -1,4 +1,4 @@
-"""`profile-ops`, `fit-predictor`, `predict`, `measure`."""
+"""`profile-ops`, `fit-predictor`, `predict`."""
 
 from __future__ import annotations
 
@@ -242,56 +242,5 @@ def predict(
         json,
         lambda: [
             f"{r['latency_ms']:.3f} ms [{r['lower_ms']:.3f}, {r['upper_ms']:.3f}]  {r['architecture']}" for r in record
-        ],
-    )
-
-
-def measure(
-    targets: Annotated[list[str], typer.Argument(help="Architectures (text or .json), .xml, .onnx or .tflite files.")],
-    space: Annotated[str, typer.Option("--space", help="Space of architectures that name none.")] = "",
-    precision: options.PrecisionOption = "f32",
-    threads: options.ThreadsOption = 1,
-    batch: options.BatchOption = 1,
-    shape: Annotated[str, typer.Option(help="Input shape of a dynamic model file, as 1,3,256,256.")] = "",
-    reference_ms: Annotated[
-        float | None, typer.Option(help="State milliseconds at this reference latency, an earlier session's.")
-    ] = None,
-    predictor: Annotated[
-        Path | None,
-        typer.Option(help="State milliseconds like this predictor's: some of its subnets are measured along."),
-    ] = None,
-    relative_error: options.ErrorOption = 0.01,
-    lock_timeout: options.LockOption = None,
-    seed: options.SeedOption = 0,
-    json: options.JsonOption = False,
-) -> None:
-    """Measure networks end to end, in turn; one object as JSON for one target, a list for several."""
-    from latlas.latency.fitting.measure import measure_targets
-    from latlas.latency.predictor.predictor_file import load_predictor
-    from latlas.supernet.operators.build import timing_operator
-
-    fixed = options.shape_of(shape)
-    chosen = options.space_of(space, "") if space else None
-    like = load_predictor(predictor) if predictor is not None else None
-    parsed = [
-        Path(t) if t.endswith((".xml", ".onnx", ".tflite")) else options.architecture_of(t, chosen) for t in targets
-    ]
-    with bar_of("measuring") as bar:
-        records = measure_targets(
-            parsed,
-            options.setting_of(precision, threads, relative_error, seed, batch),
-            build_module=timing_operator,
-            shape=fixed,
-            reference_ms=reference_ms,
-            like=like,
-            on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
-        )
-    print_result(
-        records[0] if len(records) == 1 else records,
-        json,
-        lambda: [
-            f"{r['latency_ms']:.3f} ms [{r['lower_ms']:.3f}, {r['upper_ms']:.3f}] {r['status']}, "
-            f"{r['ratio']:.3f} x reference ({r['reference_ms']:.3f} ms), {r['rounds']} rounds  {r['target']}"
-            for r in records
         ],
     )

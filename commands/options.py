@@ -138,7 +138,7 @@ def space_of(text: str, resolution: str) -> SearchSpace:
 
 
 def architecture_of(text: str, space: SearchSpace | None) -> Architecture:
-    """The architecture of a text or of a JSON file; says so where a baseline is taken as that of `space`."""
+    """The architecture of a text, a JSON file or an exported model file; says so where a baseline is taken as that of `space`."""
     from latlas.api.spaces import architecture
 
     return architecture(text, space, on_note=note)
@@ -190,11 +190,6 @@ def size_of(text: str, default: tuple[int, int]) -> tuple[int, int]:
         return default
     height, _, width = text.partition("x")
     return int(number_of(height, "--train-resolution")), int(number_of(width or height, "--train-resolution"))
-
-
-def shape_of(text: str) -> tuple[int, ...] | None:
-    """An input shape of numbers and commas, None for no text."""
-    return tuple(int(number_of(part, "--shape")) for part in text.split(",")) if text else None
 
 
 def number_of(text: str, option: str) -> float:

@@ -6,10 +6,11 @@ import json
 import logging
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -29,25 +30,35 @@ START_SECONDS = 120.0
 """Time a timing process may take to import and greet; generous, a cold disk is slow."""
 
 
+MAX_CRASHES = 2
+"""A network whose process crashed so often is not timed again: a time that came through between crashes says nothing."""
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
 class ProcessDiedError(CompileTimeoutError):
-    """The timing process ended by itself, or something ended it."""
+    """The timing process ended by itself, or something ended it; `from_outside` where a signal of somebody else's did."""
+
+    from_outside = False
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the timing process is to build: an operator graph, or a model file with an optional input shape or batch."""
+    """What the timing process is to build: an operator graph, or a model file.
+
+    `shapes` and `fills` are of a file's inputs in order; empty for a file whose shapes are static, and for the usual fill.
+    """
 
     label: str
     graph: tuple[tuple[str, tuple[int, ...]], ...] = ()
     file: str = ""
-    shape: tuple[int, ...] | None = None
-    batch: int = 1
+    shapes: tuple[tuple[int, ...], ...] = ()
+    fills: tuple[str, ...] = ()
 
     def request(self) -> dict[str, Any]:
         """The worker's request for one pass of it."""
         if not self.file:
             return {"graph": self.graph}
-        return {"file": self.file, "shape": self.shape, "batch": self.batch}
+        return {"file": self.file, "shapes": self.shapes, "fills": self.fills}
 
 
 class Timer(Protocol):
@@ -65,7 +76,8 @@ class Bench:
 
     Use it as a context manager, in one thread: it holds the host's timing lock and the process. It may be entered again after
     it was left, and remembers the reference's quiet level of the last minutes. `options` are those of
-    `runtime.CompileOptions`; `reference` is `network` for whole networks, `operator` for single ones.
+    `runtime.CompileOptions`; `reference` is `network` for whole networks, `operator` for single ones. `crashes` counts by
+    label how often the process crashed on a network, `read_back` holds what its first compile said of its precision.
     """
 
     def __init__(
@@ -95,6 +107,8 @@ class Bench:
         self._buffer = b""
         self._recent: deque[Pass] = deque()
         self._met: set[str] = set()
+        self.crashes: Counter[str] = Counter()
+        self.read_back: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Bench:
         self._lock = timing_lock(*self._lock_options)
@@ -115,10 +129,23 @@ class Bench:
     def time(self, network: Network) -> Pass:
         """One pass of a network, compiled anew.
 
-        Raises `CompileTimeoutError` where the compiler hangs or its process dies twice, and what the process reports else.
-        One death alone may have come from outside: an operator is not to blame for that.
+        Raises `CompileTimeoutError` where the compiler hangs, `ProcessDiedError` where its process dies twice in a row or has
+        crashed `MAX_CRASHES` times over all passes, and what the process reports else. One death alone may have come from
+        outside: a network is not to blame for that.
         """
-        return self._twice(lambda: self._time(network))
+        died = 0
+        while True:
+            try:
+                return self._time(network)
+            except ProcessDiedError as error:
+                died += 1
+                self.crashes[network.label] += not error.from_outside
+                if self.crashes[network.label] >= MAX_CRASHES:
+                    times = self.crashes[network.label]
+                    raise ProcessDiedError(f"{error}, {times} times in all: {_ADVICE}") from None
+                if died == MAX_CRASHES:
+                    raise
+                log.warning("%s; trying once more", error)
 
     def _time(self, network: Network) -> Pass:
         self._make_ready()
@@ -127,9 +154,12 @@ class Bench:
         # No network meets the same compile of the reference twice, or all its passes would share what that is off by.
         fresh = network.label in self._met
         self._met = {network.label} if fresh else self._met | {network.label}
-        self._send(network.request() | {"fresh": fresh, "quiet_ms": quiet_ms})
+        describe = network.label not in self.read_back
+        self._send(network.request() | {"fresh": fresh, "quiet_ms": quiet_ms, "describe": describe})
         compiled = self._receive(self._compile_seconds, f"compiling {network.label}")
         self.last_compile_seconds = float(compiled["seconds"])
+        if describe:
+            self.read_back[network.label] = {name: compiled.get(name) for name in ("precision", "int8_share")}
         # Beyond the rule's own bound: one round may be under way, and be the first.
         seconds = 10 * self.rule.max_seconds + self._compile_seconds
         answer = self._receive(seconds, f"timing {network.label}")
@@ -196,16 +226,20 @@ class Bench:
             self._process.stdin.write(json.dumps(record).encode() + b"\n")
         except BrokenPipeError:
             self._stop()
-            raise ProcessDiedError("the timing process died before it took a request; see its message above") from None
+            died = ProcessDiedError("the timing process died before it took a request; see its message above")
+            died.from_outside = True  # no network was in it
+            raise died from None
 
     def _receive(self, seconds: float, doing: str) -> dict[str, Any]:
         with interrupt.waiting():
             line = self._read_line(time.monotonic() + seconds)
         if line is None:
-            died = self._process is not None and self._process.poll() is not None
+            code = self._process.poll() if self._process is not None else None
             self._stop()
-            if died:
-                raise ProcessDiedError(f"{doing}: its process died")
+            if code is not None:
+                died = ProcessDiedError(f"{doing}: its process died ({_end_of(code)})")
+                died.from_outside = -code in _FROM_OUTSIDE
+                raise died
             raise CompileTimeoutError(
                 f"{doing}: nothing came back within {seconds:g} s; the entry is given up, "
                 "the timing process is started anew"
@@ -233,6 +267,19 @@ class Bench:
                 self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
+
+
+def _end_of(code: int) -> str:
+    """What a process's exit code says of its end."""
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"{name}, as where memory is short" if name == "SIGKILL" else name
+
+
+_ADVICE = (
+    "it is given up; where its inputs are indices, give values that lie within its tables with --values NAME=0..99"
+)
 
 
 def network_of_graph(label: str, described: Sequence[tuple[str, list[int]]]) -> Network:

@@ -15,7 +15,7 @@ import numpy as np
 from latlas.errors import FileFormatError, LatlasError, UsageError
 from latlas.files import signals as interrupt
 from latlas.files.journal import Journal
-from latlas.latency.measuring.bench import Network, Timer
+from latlas.latency.measuring.bench import Network, ProcessDiedError, Timer
 from latlas.latency.measuring.stopwatch import (
     CAMPAIGN_SD,
     Pass,
@@ -153,7 +153,11 @@ def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, A
     except LatlasError as error:
         measured.reason = str(error)
         log.warning("%s: %s", network.label, error)
-        return {"label": network.label, "reason": measured.reason}
+        record: dict[str, Any] = {"label": network.label, "reason": measured.reason}
+        if isinstance(error, ProcessDiedError):
+            measured.passes.clear()  # what came through between two crashes is no latency
+            record["crashed"] = True
+        return record
     measured.passes.append(done)
     return _record_of(network.label, done)
 
@@ -176,6 +180,8 @@ def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule,
         raise FileFormatError(f"{origin}: it has {label!r}, which this run does not measure; delete it to begin again")
     if isinstance(reason, str):
         found[label].reason = reason
+        if record.get("crashed") is True:
+            found[label].passes.clear()
         return
     try:
         reference, times = (tuple(float(t) for t in record[name]) for name in ("reference", "times"))

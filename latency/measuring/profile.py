@@ -104,7 +104,7 @@ class Setting:
             precision=self.precision, threads=self.threads, streams=self.streams, reference=reference, rule=self.rule
         )
 
-    def environment(self, bench: Bench, reference_ms: float) -> Environment:
+    def environment(self, bench: Bench, reference_ms: float | None) -> Environment:
         """The environment of what the bench measured."""
         return self.environment_of(bench.openvino_version, bench.reference_id, reference_ms)
 

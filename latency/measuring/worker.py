@@ -7,10 +7,10 @@ Messages (`Bench` is the other side):
 
     <- {"options": {...}, "rule": {...}, "reference": "network"}             once, first
     -> {"event": "ready", "openvino": "2026.4.1", "reference": "network-2-..."}
-    <- {"graph": [[file, [inputs]], ...]} or {"file": path, "shape": [1, 3, 256, 256] | null},
+    <- {"graph": [[file, [inputs]], ...]} or {"file": path, "shapes": [[1, 3, 256, 256]], "fills": ["noise 0..1"]},
        and in both {"fresh": true | false}: whether to compile the reference anew before; and {"quiet_ms": 0.47 | null}, its
        quiet level so far
-    -> {"event": "compiled", "seconds": 0.1}
+    -> {"event": "compiled", "seconds": 0.1, "precision": "f32", "int8_share": 0.0}    as read back
     -> {"event": "pass", "reference": [5.1, ...], "times": [4.2, ...]}      milliseconds
     <- either with {"nodes": true}: where its time goes
     -> {"event": "nodes", "call_us": 6.4, "samples": [{"border_us": [...], "inner_us": [...], "wall_us": 44.9}, ...]}
@@ -24,7 +24,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, TextIO
@@ -52,15 +52,16 @@ class Host:
         self._operators: dict[str, Any] = {}
         self._call_us: float | None = None
 
-    def compile(self, model: Any, perf_count: bool = False) -> runtime.Compiled:
-        """The compiled model."""
-        return runtime.Compiled(model, self._options, perf_count)
+    def compile(self, model: Any, perf_count: bool = False, fills: Sequence[str] = ()) -> runtime.Compiled:
+        """The compiled model, its inputs filled as said."""
+        return runtime.Compiled(model, self._options, perf_count, fills)
 
     def compile_request(self, request: Mapping[str, Any], perf_count: bool = False) -> runtime.Compiled:
         """The compiled network of a `Network.request()`: a model file, or operator files to be stitched."""
         if "file" in request:
-            model = model_file.read(Path(request["file"]), request.get("shape"), request.get("batch") or 1)
-            return self.compile(model, perf_count)
+            path, shapes = Path(request["file"]), request.get("shapes")
+            model = model_file.reshaped(model_file.load(path), shapes, path) if shapes else model_file.read(path)
+            return self.compile(model, perf_count, request.get("fills") or ())
         keep = len(request["graph"]) > 1  # what stands alone is a whole network, of which there are many
         parts = [(self._operator(path, keep), tuple(inputs)) for path, inputs in request["graph"]]
         return self.compile(stitching.graft(parts), perf_count)
@@ -161,7 +162,8 @@ def serve(requests: TextIO, answers: TextIO) -> None:
             if request.get("fresh"):
                 run_reference = reference_sampler(host, reference)
             candidate = host.compile_request(request)
-            answer(event="compiled", seconds=candidate.compile_seconds)
+            told = candidate.read_back() if request.get("describe") else {}
+            answer(event="compiled", seconds=candidate.compile_seconds, **told)
             quiet_ms = request.get("quiet_ms")
             done = run_pass(candidate_sampler(candidate), run_reference, rule, time.perf_counter, quiet_ms)
         except LatlasError as error:

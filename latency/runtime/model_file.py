@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import openvino as ov
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.write import cannot_write, whole_file
+from latlas.latency.runtime.asked import Asked, asked_of, require_known
+from latlas.latency.runtime.inputs import Input, batch_of, name_of, settle_inputs, shape_text
+from latlas.latency.runtime.model_path import MODEL_SUFFIXES, explain_unreadable, require_model
 from latlas.latency.runtime.plugin import core
 from latlas.latency.runtime.quantise import quantisers
 
-MODEL_SUFFIXES = (".xml", ".onnx", ".tflite")
+__all__ = [
+    "MODEL_SUFFIXES",
+    "ModelFile",
+    "check_readable",
+    "load",
+    "metadata_of",
+    "read",
+    "reshaped",
+    "save",
+    "settle_files",
+]
 
 
 def save(model: ov.Model, path: Path) -> None:
@@ -27,59 +44,112 @@ def save(model: ov.Model, path: Path) -> None:
             raise cannot_write(path, error) from None
 
 
-def read(path: Path, shape: Sequence[int] | None = None, batch: int = 1) -> ov.Model:
-    """The model of an .xml, .onnx or .tflite file, made static.
+def load(path: Path) -> ov.Model:
+    """The model of a file or SavedModel folder as it stands, its shapes open where they are.
 
-    `shape` is that of its only input; without it a dynamic batch becomes `batch`. Raises `UsageError` for a missing file or
-    a size left dynamic, `FileFormatError` for a file that OpenVINO cannot read.
+    Raises `UsageError` for what is missing or no model file, `FileFormatError` for a model file that cannot be read.
     """
-    if path.suffix not in MODEL_SUFFIXES:
-        raise UsageError(f"{path}: not a model file; known endings: {', '.join(MODEL_SUFFIXES)}")
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
+    require_model(path)
     try:
-        model = core().read_model(str(path))
+        with _quietly():
+            return core().read_model(str(path))
     except RuntimeError as error:
-        raise FileFormatError(f"{path}: OpenVINO cannot read it: {_first_line(error)}") from None
-    if shape is not None:
-        if len(model.inputs) != 1:
-            raise UsageError(f"{path}: a shape was given, but the model has {len(model.inputs)} inputs")
-        try:
-            model.reshape({model.inputs[0]: list(shape)})
-        except RuntimeError as error:
-            given = model.inputs[0].partial_shape
-            raise UsageError(
-                f"{path}: shape {tuple(shape)} does not fit its input {given}: {_first_line(error)}"
-            ) from None
-    elif model.is_dynamic():
-        fixed = {}
-        for port in model.inputs:
-            partial = port.get_partial_shape()
-            if partial.rank.is_static and len(partial) and partial[0].is_dynamic:
-                partial[0] = ov.Dimension(batch)
-            fixed[port] = partial
-        try:
-            model.reshape(fixed)
-        except RuntimeError as error:
-            raise UsageError(
-                f"{path}: it cannot be made batch {batch} ({_first_line(error)}); give its input with --shape"
-            ) from None
-    if any(port.partial_shape.is_dynamic for port in model.inputs):
-        shapes = [str(port.partial_shape) for port in model.inputs]
-        raise UsageError(f"{path}: its input has dynamic sizes {shapes}; give them with --shape 1,3,256,256")
+        raise FileFormatError(f"{path}: {explain_unreadable(path, _last_line(error))}") from None
+
+
+def read(path: Path, shape: Sequence[int] | None = None, batch: int = 1) -> ov.Model:
+    """The model of a file, made static: `shape` is that of its only open input, else an open batch becomes `batch`.
+
+    Raises what `load` raises, and `UsageError` where a size is left open.
+    """
+    model = load(path)
+    inputs, used = settle_inputs(path, model, batch, {} if shape is None else {"": tuple(shape)}, {})
+    if shape is not None and not used:
+        raise UsageError(_unused(tuple(shape), [(path, inputs)]))
+    return reshaped(model, [one.shape for one in inputs], path)
+
+
+def reshaped(model: ov.Model, shapes: Sequence[Sequence[int]], path: Path) -> ov.Model:
+    """The model with its inputs of these shapes, in order; raises `UsageError` where its operators cannot have them."""
+    if [list(port.shape) if port.get_partial_shape().is_static else None for port in model.inputs] == [
+        *map(list, shapes)
+    ]:
+        return model
+    try:
+        model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
+    except RuntimeError as error:
+        given = ", ".join(
+            f"{name_of(port)} {shape_text(shape)}" for port, shape in zip(model.inputs, shapes, strict=True)
+        )
+        raise UsageError(
+            f"{path}: its operators cannot have inputs of {given} ({_last_line(error)}); give others with --shape"
+        ) from None
     return model
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A file with its inputs as they are measured; `batch` is None where nothing says how many samples they hold.
+
+    `own` is what Latlas kept in a file of its own: `architecture` among it.
+    """
+
+    path: Path
+    inputs: tuple[Input, ...]
+    batch: int | None
+    own: Mapping[str, str]
+
+
+def settle_files(paths: Sequence[Path], asked: Asked, batch: int = 1, precision: str = "f32") -> list[ModelFile]:
+    """Each file with the inputs that it is measured with, checked before a timing process is started for nothing.
+
+    A shape of `NAME` is for the open inputs of that name; where no file has one, for the static ones. Raises what `load`
+    raises; `UsageError` where a size stays open, a name or a shape is used by none, a batch is another than asked for, or a
+    file without quantisers is asked for at int8.
+    """
+    models = [load(path) for path in paths]
+    require_known(asked, paths, [[name_of(port) for port in model.inputs] for model in models])
+    open_names = {name_of(p) for model in models for p in model.inputs if p.get_partial_shape().is_dynamic}
+    found, used = [], False
+    for index, (path, model) in enumerate(zip(paths, models, strict=True)):
+        shapes, everywhere = asked_of(asked.shapes, paths, index)
+        own = {name_of(port) for port in model.inputs if port.get_partial_shape().is_dynamic}
+        shapes = {name: shape for name, shape in everywhere.items() if name in own or name not in open_names} | shapes
+        here, all_values = asked_of(asked.values, paths, index)
+        inputs, took = settle_inputs(path, model, batch, shapes, all_values | here)
+        used |= took
+        reshaped(model, [one.shape for one in inputs], path)
+        _check(path, model, inputs, batch, precision)
+        found.append(ModelFile(path, tuple(inputs), batch_of(model, inputs, batch), metadata_of(model)))
+    if "" in asked.shapes and not used:
+        raise UsageError(_unused(asked.shapes[""], [(one.path, one.inputs) for one in found]))
+    return found
+
+
 def check_readable(path: Path, shape: Sequence[int] | None = None, batch: int = 1, precision: str = "f32") -> None:
-    """Raises what `read` raises, before a timing process is started for nothing; `UsageError` for another batch than asked
-    for, and at int8 for a network that has no quantisers."""
-    model = read(path, shape, batch)
-    shapes = [tuple(port.shape) for port in model.inputs]
-    found = shapes[0][0] if shapes and len(shapes[0]) == 4 else batch
-    if found != batch:
+    """Raises what `settle_files` raises of a single file, with the shape of its only open input."""
+    settle_files([path], Asked({} if shape is None else {"": tuple(shape)}), batch, precision)
+
+
+def _check(path: Path, model: ov.Model, inputs: Sequence[Input], batch: int, precision: str) -> None:
+    found = batch_of(model, inputs, batch)
+    if found not in (None, batch):
         raise UsageError(f"{path}: its batch is {found}, asked for {batch}; say so with --batch {found}")
     if precision == "int8" and not quantisers(model):
         raise UsageError(f"{path}: it has no quantisers, so nothing of it is int8; quantise it, or measure it at f32")
+
+
+def _unused(shape: tuple[int, ...], files: Sequence[tuple[Path, Sequence[Input]]]) -> str:
+    given = ",".join(map(str, shape))
+    if not files:
+        return f"--shape {given}: it is of model files, and none is given"
+    path, inputs = files[0]
+    listed = ", ".join(f"{one.name} {one.own_shape}" for one in inputs) or "no input"
+    name = inputs[0].name if inputs else "NAME"
+    return (
+        f"--shape {given}: no input took it; {path} has {listed}, and a shape without a name is for an input with open "
+        f"sizes. To reshape one that is static, name it: --shape {name}={given}"
+    )
 
 
 def metadata_of(model: ov.Model) -> dict[str, str]:
@@ -90,6 +160,24 @@ def metadata_of(model: ov.Model) -> dict[str, str]:
     return {str(key): str(getattr(value, "value", value)) for key, value in getattr(kept, "value", kept).items()}
 
 
-def _first_line(error: BaseException) -> str:
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what OpenVINO's readers write to standard error by themselves from the screen: every reader tries each file."""
+    try:
+        sys.stderr.flush()
+        kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except (OSError, ValueError, AttributeError):
+        yield
+        return
+    os.dup2(silence, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)
+
+
+def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:300] if lines else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from latlas.errors import LatlasError, UsageError
+from latlas.latency.runtime.fill import tensor_of
 from latlas.latency.runtime.quantise import quantisers, require_nncf
 
 INT8 = ("i8", "u8")
@@ -164,10 +166,13 @@ def require_precision(precision: str) -> None:
 class Compiled:
     """A compiled network with inputs bound once; `run()` is one inference in milliseconds.
 
-    Inputs are seeded uniform numbers in 0..1 (whole numbers for integer inputs), never zeros.
+    `fills` say what its inputs hold, in order; where they say nothing, numbers are seeded noise in 0..1 and whole numbers
+    0 or 1 (`fill.usual_fill`).
     """
 
-    def __init__(self, model: ov.Model, options: CompileOptions, perf_count: bool = False) -> None:
+    def __init__(
+        self, model: ov.Model, options: CompileOptions, perf_count: bool = False, fills: Sequence[str] = ()
+    ) -> None:
         properties = options.properties() | ({"PERF_COUNT": True} if perf_count else {})
         started = time.perf_counter()
         compiled = core().compile_model(model, "CPU", properties)
@@ -180,17 +185,16 @@ class Compiled:
         }
         asked = asdict(options) | {"precision": PRECISIONS[options.precision]}
         if got != asked:
-            raise LatlasError(f"asked OpenVINO for {asked}, it compiled for {got}; this CPU cannot do it")
+            raise LatlasError(_other_options(asked, got))
+        self._precision = str(got["precision"])
         self._compiled = compiled
         self._quantisers = quantisers(model)
         if options.precision == "int8" and self._quantisers and _has_convolution(model) and not self.int8_share():
             raise LatlasError("the network is quantised, and OpenVINO runs none of it in int8; this CPU cannot do it")
         self._request = compiled.create_infer_request()
         rng = np.random.default_rng(0)
-        for port in compiled.inputs:
-            dtype = port.get_element_type().to_dtype()
-            values = rng.random(tuple(port.shape)) * (1 if np.issubdtype(dtype, np.floating) else 100)
-            self._request.set_tensor(port, ov.Tensor(np.ascontiguousarray(values.astype(dtype))))
+        for index, port in enumerate(compiled.inputs):
+            self._request.set_tensor(port, tensor_of(port, fills[index] if index < len(fills) else "", rng))
         _keep_interrupt_handler()
 
     def run(self) -> float:
@@ -199,6 +203,11 @@ class Compiled:
         # share_outputs: without it the binding copies every output, which is not the network's time.
         self._request.infer(share_outputs=True)
         return (time.perf_counter_ns() - started) / 1e6
+
+    def read_back(self) -> dict[str, Any]:
+        """The precision that it was compiled for, as OpenVINO says, and the share of its layers that run in int8."""
+        share = self.int8_share() if self._quantisers else 0.0
+        return {"precision": self._precision, "int8_share": round(share, 4)}
 
     def int8_share(self) -> float:
         """The share of layers whose kernel is int8, from 0 to 1."""
@@ -231,6 +240,17 @@ def _keep_interrupt_handler() -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler)
+
+
+def _other_options(asked: dict[str, Any], got: dict[str, Any]) -> str:
+    said = f"asked OpenVINO for {asked}, it compiled for {got}"
+    may_use = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    if may_use is not None and asked["threads"] > may_use:
+        return (
+            f"{said}: this process may use {may_use} CPU(s); allow more (`taskset`, a container's cpuset), or ask for fewer "
+            "--threads"
+        )
+    return f"{said}; this CPU cannot do it"
 
 
 def _has_convolution(model: ov.Model) -> bool:

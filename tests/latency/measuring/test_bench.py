@@ -7,7 +7,7 @@ import pytest
 
 from latlas.errors import CompileTimeoutError, FileFormatError, UsageError
 from latlas.latency.measuring import bench as bench_module
-from latlas.latency.measuring.bench import Bench, Network, network_of_graph
+from latlas.latency.measuring.bench import Bench, Network, ProcessDiedError, network_of_graph
 from latlas.latency.measuring.stopwatch import StopRule
 from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.latency.runtime.plugin import openvino_version
@@ -129,3 +129,35 @@ def test_the_process_ends_with_the_bench(tmp_path, own_lock):
     with Bench(rule=QUICK) as bench:
         process = bench._process
     assert process.poll() is not None
+
+
+CRASHES = (
+    """
+marks = os.path.join(os.path.dirname(__file__), "passes")
+with open(marks, "a") as file:
+    file.write(request["file"] + "\\n")
+seen = open(marks).read().split().count(request["file"])
+if request["file"] == "bad" and seen % 2 == 0:
+    os.kill(os.getpid(), 11)
+"""
+    + ROUNDS
+)
+
+
+def test_a_network_that_crashes_between_passes_fails_at_its_second_crash(tmp_path, monkeypatch, own_lock):
+    """Every other pass comes through: each time the process is started anew, and a latency would be made of what is left."""
+    _program(tmp_path, monkeypatch, CRASHES)
+    with Bench(rule=QUICK, recycle_after=1) as bench:
+        assert bench.time(Network("bad", file="bad")).ratio == 2.0
+        assert bench.time(Network("bad", file="bad")).ratio == 2.0  # crashed once, tried again
+        assert (bench.crashes["bad"], bench.crashes["good"]) == (1, 0)
+        with pytest.raises(ProcessDiedError, match=r"its process died \(SIGSEGV\), 2 times in all: .* --values NAME"):
+            bench.time(Network("bad", file="bad"))
+        assert bench.time(Network("good", file="good")).ratio == 2.0
+
+
+def test_what_something_else_killed_is_no_crash(tmp_path, monkeypatch, own_lock):
+    _program(tmp_path, monkeypatch, CRASHES.replace("os.getpid(), 11", "os.getpid(), 9"))
+    with Bench(rule=QUICK, recycle_after=1) as bench:
+        assert [bench.time(Network("bad", file="bad")).ratio for _ in range(4)] == [2.0] * 4
+        assert bench.crashes["bad"] == 0

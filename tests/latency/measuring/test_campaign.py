@@ -6,7 +6,7 @@ import pytest
 from latlas.errors import CompileTimeoutError, FileFormatError, LatlasError, UsageError
 from latlas.files.journal import Journal
 from latlas.latency.measuring import campaign
-from latlas.latency.measuring.bench import Network
+from latlas.latency.measuring.bench import Network, ProcessDiedError
 from latlas.latency.measuring.stopwatch import Pass, StopRule
 
 
@@ -194,3 +194,22 @@ def test_impossible_campaigns_are_refused():
         campaign.measure_all(ScriptedTimer(), [Network("1"), Network("1")])
     with pytest.raises(LatlasError, match="nothing could be measured: it hung"):
         campaign.reference_ms([campaign.Measured("x", reason="it hung")])
+
+
+def test_passes_between_two_crashes_are_no_latency_and_a_journal_says_so(tmp_path):
+    class Crashing(ScriptedTimer):
+        def time(self, network):
+            if network.label == "2" and self.order.count("2") == 1:
+                raise ProcessDiedError("its process died (SIGSEGV), 2 times in all")
+            return super().time(network)
+
+    path = tmp_path / "run.journal"
+    with Journal(path, {"a": 1}) as journal:
+        found = campaign.measure_all(Crashing(), NETWORKS[:2], passes=3, max_passes=3, journal=journal)
+    assert [(len(one.passes), one.reason) for one in found.values()] == [
+        (3, ""),
+        (0, "its process died (SIGSEGV), 2 times in all"),
+    ]
+    with Journal(path, {"a": 1}) as journal:
+        again = campaign.restored(["1", "2"], journal.records, ScriptedTimer().rule, "here")
+    assert [len(one.passes) for one in again.values()] == [3, 0]

@@ -160,12 +160,14 @@ def test_a_saved_model_is_the_same_and_keeps_what_it_is(tmp_path, tiny_space):
 
 
 def test_files_that_are_no_models(tmp_path):
-    with pytest.raises(UsageError, match=r"net\.pb: not a model file; known endings: \.xml, \.onnx, \.tflite"):
-        model_file.read(tmp_path / "net.pb")
+    (tmp_path / "net.pt").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"net\.pt: it is a PyTorch file"):
+        model_file.read(tmp_path / "net.pt")
     with pytest.raises(UsageError, match="no such file"):
         model_file.read(tmp_path / "net.xml")
     for suffix in model_file.MODEL_SUFFIXES:
         path = tmp_path / f"broken{suffix}"
+        path.with_suffix(".pdiparams").write_bytes(b"weights")
         path.write_bytes(b"not a model at all" * 10)
         with pytest.raises(FileFormatError, match="OpenVINO cannot read it"):
             model_file.read(path)
