@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tomllib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -25,12 +23,15 @@ from latlas.commands import (
     supernets,
     tables,
 )
-from latlas.commands.importing import ImportingCommand, imports_of
 from latlas.commands.options import join_mask_values
 from latlas.commands.output import note
+from latlas.commands.parsing.importing import ImportingCommand
+from latlas.commands.parsing.settings import read_settings, variable_warnings
+from latlas.commands.parsing.usage import usage_error
+from latlas.distribution import latlas_version, missing_package
 from latlas.errors import InterruptedRunError, LatlasError, StorageError, UsageError
 from latlas.files.signals import raise_on_signals
-from latlas.registry import forget_requests, request_imports
+from latlas.registry import forget_requests
 
 EPILOG = (
     "Exit codes: 0 ok; 1 not achieved; 2 usage; 3 incompatible or invalid file; 4 interrupted, resumable. "
@@ -41,12 +42,30 @@ app = typer.Typer(
     help="Latlas: a latency atlas for neural architecture search on CPUs.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "LATLAS"},
 )
 SIGINT_CODE = 130
 """What typer returns for Ctrl-C."""
+COMPLETING = "_LATLAS_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"latlas {latlas_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _latlas(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
 tables_app = typer.Typer(help="List, show, check, compare, join and share latency tables.", no_args_is_help=True)
 app.add_typer(tables_app, name="tables")
 predictor_app = typer.Typer(help="Show predictors, and adapt them to other environments.", no_args_is_help=True)
@@ -103,41 +122,40 @@ for _commands in (app, tables_app, predictor_app):
         _command.cls = ImportingCommand
 
 
-def _config(path: Path = Path("latlas.toml")) -> dict[str, Any]:
-    """`latlas.toml` as the commands' defaults: a table a command, dashes or underscores in names."""
-    if not path.is_file():
-        return {}
-    try:
-        sections = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
-    # Installed packages alone: a stranger's folder with a latlas.toml must not run code that lies beside it.
-    request_imports(imports_of(sections, str(path)))
-    return _defaults(sections, typer.main.get_command(app), str(path))
-
-
-def _defaults(section: dict[str, Any], command: Any, where: str) -> dict[str, Any]:
-    """The section's values by the names of the command's parameters; an unknown name is an error, not a silence."""
-    group = hasattr(command, "commands")
-    known = command.commands if group else {one.name: one for one in command.params if one.expose_value}
-    found: dict[str, Any] = {}
-    for key, value in section.items():
-        name = key.replace("_", "-") if group else key.replace("-", "_")
-        if name not in known or isinstance(value, dict) != group:
-            what = "commands" if group else "options"
-            raise UsageError(f"{where}: {key!r} is not known there; {what} are {', '.join(known)}")
-        found[name] = _defaults(value, known[name], f"{where}, [{name}]") if group else value
-    return found
+def command_line() -> Any:
+    """The whole command line as one command, with all that it has below it."""
+    command = typer.main.get_command(app)
+    for parameter in command.params:  # --version and the like are no settings: LATLAS_VERSION would end every command
+        parameter.allow_from_autoenv = False  # type: ignore[attr-defined]
+    return command
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line, and return its documented exit code; an error is one line on standard error."""
     forget_requests()
+    command = command_line()
+    if COMPLETING in os.environ:  # a shell asks what may come next: whatever else is said would be in its way
+        command(args=[], prog_name="latlas")
+    settings = read_settings(command)
+    for line in variable_warnings(command):
+        note(line)
     try:
-        code = app(args=join_mask_values(arguments), prog_name="latlas", default_map=_config(), standalone_mode=False)
+        code = command(
+            args=join_mask_values(arguments),
+            prog_name="latlas",
+            default_map=settings.defaults,
+            obj=settings,
+            standalone_mode=False,
+        )
     except LatlasError as error:
         note(f"error: {error}")
         return error.exit_code
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        if missing is None:
+            raise
+        note(f"error: {missing}")
+        return missing.exit_code
     except OSError as error:  # a full disk, a file taken away: what the operating system says of it is the message
         from latlas.files.write import disk_is_full
 
@@ -145,23 +163,17 @@ def run(arguments: Sequence[str]) -> int:
         return StorageError.exit_code if disk_is_full(error) else UsageError.exit_code
     except typer.TyperException as error:
         if error.format_message():  # a command that was given nothing has printed its help already
-            note(_usage(error))
+            note(usage_error(error))
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = SIGINT_CODE
+    finally:
+        if said := settings.warning():
+            note(said)
     if code == SIGINT_CODE:
         note("interrupted")
         return InterruptedRunError.exit_code
     return code if isinstance(code, int) else 0
-
-
-def _usage(error: typer.TyperException) -> str:
-    """A line for a command line that could not be parsed, with the value that typer leaves out of a number's range."""
-    context, cause = getattr(error, "ctx", None), error.__cause__
-    message = error.format_message().rstrip(".")
-    errors = getattr(cause, "errors", None)
-    given = f", not {errors()[0]['input']!r}" if errors else ""
-    return f"error: {message}{given}; see `{context.command_path if context else 'latlas'} --help`"
 
 
 def main() -> None:

@@ -89,6 +89,8 @@ def _explained(options: list[Parameter]) -> Table:
     grid.add_column(ratio=1)
     for one in options:
         help_text = Text(one.help or "")
+        if one.envvar:
+            help_text.append(f" [{one.envvar}]", style="dim")
         if default := _default(one):
             help_text.append(f" [{default}]", style="dim")
         grid.add_row(_names(one), _kind(one), help_text)

@@ -48,7 +48,12 @@ class ImportingCommand(GroupedCommand):
         super().__init__(*arguments, params=[*(params or ()), _option()], **settings)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command's function; raises `UsageError` before it where a package cannot be imported."""
+        """Run the command's function.
+
+        Raises `UsageError` before it where its settings in `latlas.toml` are wrong, or a package cannot be imported.
+        """
+        if ctx.obj is not None:
+            ctx.obj.require(tuple(ctx.command_path.split()[1:]))
         import_requested()
         return super().invoke(ctx)
 

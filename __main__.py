@@ -1,0 +1,8 @@
+"""`python -m latlas`: the command line, where the script `latlas` is not on the path."""
+
+from __future__ import annotations
+
+from latlas.cli import main
+
+if __name__ == "__main__":
+    main()

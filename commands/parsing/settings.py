@@ -1,0 +1,118 @@
+"""Options from elsewhere than the command line: `latlas.toml` and environment variables, and what is wrong with them.
+
+A mistake in the file stops the command that it concerns, and no other: those and the help say it in one line and go on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from latlas.choices import did_you_mean, nearest
+from latlas.commands.parsing.importing import imports_of
+from latlas.errors import UsageError
+from latlas.registry import request_imports
+
+FILE = Path("latlas.toml")
+PREFIX = "LATLAS"
+OTHER_VARIABLES = ("LATLAS_CACHE",)
+"""Variables that are no option's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong in the file, and the words of the command that it concerns; None where that may be any."""
+
+    message: str
+    command: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True)
+class Settings:
+    """The commands' defaults as the file has them, and its problems."""
+
+    defaults: dict[str, Any] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def require(self, command: tuple[str, ...]) -> None:
+        """Raises `UsageError` for the first problem that concerns a command, given by its words such as `("tables", "list")`."""
+        for problem in self.problems:
+            if problem.command in (None, command):
+                self.problems.clear()
+                raise UsageError(problem.message)
+
+    def warning(self) -> str | None:
+        """A line that says what was wrong and stopped nothing; None where nothing is."""
+        if not self.problems:
+            return None
+        first, *others = self.problems
+        return f"warning: {first.message}{f' (and {len(others)} more)' if others else ''}"
+
+
+def read_settings(command: Any, path: Path = FILE) -> Settings:
+    """The settings of a file, which need not be there, for the commands of `command`; it raises nothing."""
+    if not path.is_file():
+        return Settings()
+    import tomllib
+
+    try:
+        sections = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return Settings(problems=[Problem(f"{path} cannot be read: {error}")])
+    settings = Settings()
+    try:
+        # Installed packages alone: a stranger's folder with a latlas.toml must not run code that lies beside it.
+        request_imports(imports_of(sections, str(path)))
+    except UsageError as error:
+        settings.problems.append(Problem(str(error)))
+    settings.defaults = _defaults(sections, command, str(path), (), settings.problems)
+    return settings
+
+
+def _defaults(
+    section: Mapping[str, Any], command: Any, where: str, words: tuple[str, ...], problems: list[Problem]
+) -> dict[str, Any]:
+    """The section's values by the names of the command's parameters; what is no such name becomes a problem."""
+    group = hasattr(command, "commands")
+    known = command.commands if group else {one.name: one for one in command.params if one.expose_value}
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        name = key.replace("_", "-") if group else key.replace("-", "_")
+        if name in known and isinstance(value, dict) == group:
+            path = (*words, name) if group else words
+            found[name] = _defaults(value, known[name], f"{where}, [{name}]", path, problems) if group else value
+            continue
+        meant = did_you_mean(name, known) if name not in known else ""
+        listed = f"; {'commands' if group else 'options'} are {', '.join(known)}"
+        near = name if name in known else nearest(name, known)
+        concerned = words if not group else (*words, near) if near is not None else None
+        problems.append(Problem(f"{where}: {key!r} is not known there{meant or listed}", concerned))
+    return found
+
+
+def variable_warnings(command: Any, variables: Mapping[str, str] | None = None) -> list[str]:
+    """A line for each variable that begins as ours do and is none, naming the nearest of ours."""
+    set_here = os.environ if variables is None else variables
+    ours = [name for name in set_here if name.startswith(f"{PREFIX}_")]
+    if not ours:
+        return []
+    known = {*OTHER_VARIABLES, *_variables_of(command, PREFIX)}
+    return [
+        f"warning: the environment variable {name} is not known and does nothing{did_you_mean(name, sorted(known))}"
+        for name in ours
+        if name not in known
+    ]
+
+
+def _variables_of(command: Any, prefix: str) -> Iterator[str]:
+    """The variables that options are read from: a command's, and those of its commands."""
+    for parameter in command.params:
+        if getattr(parameter, "allow_from_autoenv", False):
+            yield f"{prefix}_{parameter.name.upper()}"
+        named = parameter.envvar or ()
+        yield from (named,) if isinstance(named, str) else named
+    for name, other in getattr(command, "commands", {}).items():
+        yield from _variables_of(other, f"{prefix}_{name.upper().replace('-', '_')}")

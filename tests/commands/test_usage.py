@@ -1,0 +1,85 @@
+"""The command line as a shell: version, module, completion, and what is said of a typing error."""
+
+import io
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+
+import pytest
+
+from latlas import cli
+from latlas.distribution import latlas_version
+
+
+def latlas(*words: object) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = cli.run([str(word) for word in words])
+    return code, out.getvalue(), err.getvalue()
+
+
+def completed(words: str) -> list[str]:
+    """What a shell is told may come next after these words, the last of them unfinished."""
+    asked = {"_LATLAS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    command = [sys.executable, "-P", "-m", "latlas"]
+    done = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_version():
+    assert latlas("--version") == (0, f"latlas {latlas_version()}\n", "")
+
+
+def test_python_m_latlas(tmp_path):
+    command = [sys.executable, "-P", "-m", "latlas", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"latlas {latlas_version()}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("search", "--straregy", "x"),
+            "no such option: --straregy; did you mean --strategy? See `latlas search --help`",
+        ),
+        (("search", "--xyzzy", "x"), "no such option: --xyzzy; see `latlas search --help`"),
+        (("serch",), "no such command: serch; did you mean search? See `latlas --help`"),
+        (("tables", "shw"), "no such command: shw; did you mean show? See `latlas tables --help`"),
+        (("xyzzy",), "no such command: xyzzy; see `latlas --help`"),
+        (
+            ("tables", "show", "t.parquet", "--value", "isolate"),
+            "Invalid value for '--value': 'isolate' is not one of 'isolated', 'boundary', 'in-network', 'ratio'; "
+            "did you mean isolated? See `latlas tables show --help`",
+        ),
+        (
+            ("tables", "list", "--threads", "0"),
+            "Invalid value for '--threads': Input should be greater than or equal to 1, not '0'; "
+            "see `latlas tables list --help`",
+        ),
+    ],
+)
+def test_a_typing_error_is_one_line_that_names_what_was_meant(words, message):
+    assert latlas(*words) == (2, "", f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "next_words"),
+    [
+        ("latlas pre", ["predict", "predictor"]),
+        ("latlas tables sh", ["show"]),
+        ("latlas search --lat", ["--latency-loss", "--latency-weight"]),
+        ("latlas tables show --value ", ["isolated", "boundary", "in-network", "ratio"]),
+    ],
+)
+def test_a_shell_completes_commands_options_and_values(words, next_words):
+    assert completed(words) == next_words
+
+
+def test_the_completion_of_a_shell_is_shown():
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "latlas", "--show-completion", "bash"], capture_output=True, text=True, check=True
+    )
+    assert "complete -o default -F _latlas_completion latlas" in done.stdout
