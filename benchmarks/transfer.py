@@ -23,13 +23,16 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from latlas.arrays import FloatArray
+from latlas.latency.fitting.choose import falling_variance
 from latlas.latency.predictor.regression import BayesianLinear, Group
-from latlas.latency.predictor.transfer import UNKNOWN_ERROR, Columns, Transfer, choose, relative
+from latlas.latency.predictor.transfer import UNKNOWN_ERROR, Columns, Transfer, relative
 from latlas.spaces.nasbench201 import EDGES, OPERATORS, NasBench201
 
 PREFIX = "latency_ms_"
 POOL = 400
 """Networks among which those to measure are chosen."""
+MISFIT_PRIOR = 0.05
+"""The misfit that is expected before anything is measured."""
 STARTS = {"constant": 0.2, "count": 0.1, "used": 0.1, "live": 0.1, "edge": 0.05}
 
 
@@ -148,7 +151,11 @@ class Run:
         said = self.latencies[self.pool][:, sources]
         columns = Columns(tuple((1 / np.median(said, axis=0)).tolist()), 1.0, tuple(self.groups.items()))
         matrix = relative(columns.matrix(said, self.features[self.pool]))
-        return self.pool[choose(matrix, columns.prior()[0], self.count)]
+        spread = np.zeros(matrix.shape[1])
+        for group in columns.prior()[0].values():
+            spread[list(group.columns)] = group.start
+        covariance = (matrix * spread) @ (matrix * spread).T
+        return self.pool[falling_variance(covariance, covariance, MISFIT_PRIOR, self.count)]
 
 
 def as_they_are(devices: Sequence[str], latencies: FloatArray) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from latlas.errors import UsageError
 
 if TYPE_CHECKING:
     from latlas.latency.measuring.profile import Setting
+    from latlas.latency.table.compare import Ranks
     from latlas.latency.table.table import Table
     from latlas.spaces.space import SearchSpace
 
@@ -135,14 +136,14 @@ def line_of(record: dict[str, Any]) -> str:
 
 def compare(tables: dict[Variant, Table], targets: dict[Variant, Path]) -> list[dict[str, Any]]:
     """For each two tables of a space that differ in one of `DIMENSIONS`: the places where operators change order."""
-    from latlas.latency.table.ranks import rank_changes
+    from latlas.latency.table.compare import ranks
 
     found = []
     for before, after in combinations(tables, 2):
         differing = [name for name in DIMENSIONS if getattr(before, name) != getattr(after, name)]
         if before.space != after.space or len(differing) != 1:
             continue
-        places = rank_changes(tables[before], tables[after])
+        places = ranks(tables[before], tables[after])
         found.append(
             {
                 "before": str(targets[before]),
@@ -150,10 +151,29 @@ def compare(tables: dict[Variant, Table], targets: dict[Variant, Path]) -> list[
                 "dimension": differing[0],
                 "values": [getattr(before, differing[0]), getattr(after, differing[0])],
                 "places": len(places),
-                "changed": [place.to_record() for place in places if place.flips],
+                "changed": [_ranks_record(place) for place in places if place.reversals],
             }
         )
     return found
+
+
+def _ranks_record(place: Ranks) -> dict[str, Any]:
+    """A place where operators change order; `before` and `after` are the latency of `second` over that of `first`."""
+    return {
+        "place": str(place.place),
+        "operators": place.operators,
+        "fastest_before": str(place.best_before),
+        "fastest_after": str(place.best_after),
+        "flips": [
+            {
+                "first": str(one.first),
+                "second": str(one.second),
+                "before": one.before_ratio,
+                "after": 1 / one.after_ratio,
+            }
+            for one in place.reversals
+        ],
+    }
 
 
 def _complete(target: Path, variant: Variant, setting: Setting, update: bool) -> bool:

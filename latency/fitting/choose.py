@@ -86,19 +86,42 @@ def most_informative(
         pool @ other.T + LOCAL_SPREAD**2 * np.exp(-_squared_distances(pool, other) / (2 * width))
         for other in (pool, asked)
     )
-    order: list[int] = []
-    open_ = np.arange(last) >= first
-    for step in range(first + count):
-        variance = np.maximum(np.diag(within), 0.0) + NOISE**2
-        gain = np.where(open_, (across**2).sum(axis=1) / variance, -1.0)
-        index = step if step < first else int(np.argmax(gain))
-        if step >= first:
-            order.append(index - first)
-            open_[index] = False
-        share = within[:, index] / variance[index]
-        across = across - np.outer(share, across[index])
-        within = within - np.outer(share, within[index])
-    return order
+    return [row - first for row in falling_variance(within, across, NOISE, count, range(first))]
+
+
+def falling_variance(
+    within: FloatArray, across: FloatArray, noise: float, count: int, given: Sequence[int] = ()
+) -> list[int]:
+    """`count` rows to measure, the best first: each next one lowers the mean variance of what is of interest most.
+
+    Nothing need be measured for that, as the variance of a Gaussian process does not depend on what is measured (Rasmussen
+    and Williams, *Gaussian Processes for Machine Learning*, 2.2). Raises `UsageError` where fewer rows are there.
+
+    Args:
+        within: the rows' covariance `(n, n)` before anything is measured.
+        across: their covariance `(n, m)` with what is of interest.
+        noise: standard deviation of a measurement.
+        count: how many rows.
+        given: rows that are measured already; they are not chosen.
+    """
+    left = len(within) - len(given)
+    if not 1 <= count <= left:
+        raise UsageError(f"count is {count}; {left} networks are there to choose from")
+    chosen: list[int] = []
+    free = np.ones(len(within), dtype=bool)
+    free[list(given)] = False
+    for step in range(len(given) + count):
+        variance = np.maximum(np.diag(within), 0.0) + noise**2
+        if step < len(given):
+            row = given[step]
+        else:
+            row = int(np.argmax(np.where(free, (across**2).sum(axis=1) / variance, -1.0)))
+            chosen.append(row)
+            free[row] = False
+        share = within[:, row] / variance[row]
+        across = across - np.outer(share, across[row])
+        within = within - np.outer(share, within[row])
+    return chosen
 
 
 def _relative_features(graphs: Sequence[Graph], cost_of: CostOf) -> FloatArray:

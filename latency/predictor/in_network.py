@@ -19,16 +19,15 @@ have; it is in theirs, and `fixed_ms` is 0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from latlas.arrays import FloatArray
 from latlas.errors import MissingEntryError, UsageError
 from latlas.latency.predictor.features import CostOf, moved
+from latlas.latency.predictor.marginal import MISFIT, Start, learnt_spreads, posterior
 from latlas.latency.table.manifest import InNetwork
 from latlas.latency.table.table import Table
 from latlas.spaces.graph import Node, distinct_specs, live_nodes
@@ -42,10 +41,10 @@ BORDER_NS, BORDER_SD, BORDER_SHARE = 0.5, 2.0, 0.35
 costs 2 was seen), and the share of its cost that an operator may have in borders at once."""
 BORDER_FLOOR = 0.05
 """What a boundary-corrected cost is at least, of the isolated one."""
-START = {"kind": 0.1, "own": 0.1, "misfit": 0.01}
+START = {"kind": 0.1, "own": 0.1, MISFIT: 0.01}
 """Standard deviations as they are expected, from which the learning of them begins."""
 START_SD = 1.0
-"""Standard deviation of their logarithms about that: without it, few networks may say that a spread is nothing."""
+"""Standard deviation of their logarithms about that."""
 LEARNT_RANGE = (1e-3, 2.0)
 
 
@@ -78,7 +77,7 @@ class InNetworkEstimate:
     @property
     def misfit(self) -> float:
         """Relative standard deviation of what no sum explains."""
-        return self.spreads["misfit"]
+        return self.spreads[MISFIT]
 
     @property
     def error(self) -> float:
@@ -134,7 +133,7 @@ def estimate_in_network(
     return InNetworkEstimate(
         specs=specs,
         latency_ms=factors * costs,
-        covariance=model.covariance() * np.outer(costs, costs) * max(1.0, excess),
+        covariance=model.posterior.covariance * np.outer(costs, costs) * max(1.0, excess),
         factor=float(factors @ costs / costs.sum()),
         spreads=model.spreads,
         left_out=left_out,
@@ -231,35 +230,17 @@ class _Model:
         self.shares, self.errors, self.parts = shares, errors, parts
         self.residual = 1.0 - shares.sum(axis=1)
         seen = {name: shares @ part @ shares.T for name, part in parts.items()}
-        self.spreads = self._learnt(seen)
+        learnt = {name: part for name, part in seen.items() if name != "base"}
+        starts = {name: Start(spread, *LEARNT_RANGE) for name, spread in START.items()}
+        self.spreads = learnt_spreads(learnt, seen["base"] + np.diag(errors**2), self.residual, starts, START_SD)
         self.prior = _joined(parts, self.spreads)
-        self.noise = np.sqrt(errors**2 + self.spreads["misfit"] ** 2)
-        self.marginal = _joined(seen, self.spreads) + np.diag(self.noise**2)
-        self.across = cho_solve(cho_factor(self.marginal), shares @ self.prior).T
-
-    def _learnt(self, seen: dict[str, FloatArray]) -> dict[str, float]:
-        """The spreads that maximise the marginal likelihood; `seen` are the prior's parts as the networks have them."""
-        from scipy.optimize import minimize
-
-        def loss(logs: FloatArray) -> float:
-            spreads = dict(zip(START, np.exp(logs).tolist(), strict=True))
-            marginal = _joined(seen, spreads) + np.diag(self.errors**2 + spreads["misfit"] ** 2)
-            factor = cho_factor(marginal, lower=True)
-            fit = self.residual @ cho_solve(factor, self.residual) / 2 + np.log(np.diag(factor[0])).sum()
-            return float(fit + np.sum(((logs - start) / START_SD) ** 2) / 2)
-
-        start = np.log(list(START.values()))
-        low, high = (math.log(end) for end in LEARNT_RANGE)
-        found = minimize(loss, start, method="L-BFGS-B", bounds=[(low, high)] * len(start))
-        return dict(zip(START, np.exp(found.x).tolist(), strict=True))
-
-    def covariance(self) -> FloatArray:
-        """Posterior covariance of the factors."""
-        return self.prior - self.across @ self.shares @ self.prior
+        self.noise = np.sqrt(errors**2 + self.spreads[MISFIT] ** 2)
+        marginal = _joined(seen, self.spreads) + np.diag(self.noise**2)
+        self.posterior = posterior(shares, self.residual, self.prior, marginal)
 
     def factors(self) -> FloatArray:
         """The most probable factors among those of at least 0: the posterior mean where that has none below."""
-        mean = 1.0 + self.across @ self.residual
+        mean = 1.0 + self.posterior.mean
         if mean.min() >= 0:
             return mean
         from scipy.optimize import nnls
@@ -271,9 +252,8 @@ class _Model:
 
     def left_out(self) -> tuple[FloatArray, float]:
         """Relative error of the sum on each network when left out; the mean square of these over that foreseen."""
-        inverse = np.linalg.inv(self.marginal)
-        errors = -(inverse @ self.residual) / np.diag(inverse)
-        return errors, float(np.mean(errors**2 * np.diag(inverse)))
+        missed = self.posterior.missed
+        return -missed, float(np.mean(missed**2 / self.posterior.left_out))
 
 
 def _joined(parts: dict[str, FloatArray], spreads: dict[str, float]) -> FloatArray:

@@ -2,27 +2,28 @@
 
 A sample's latency divides its features, so that all samples count alike: `1 = (x / y) b + noise`. The coefficients have a
 prior `N(mean, spread_g^2)`, one spread a group, the noise the sample's own relative error and a `misfit` that no feature
-explains. Spreads and misfit maximise the marginal likelihood times a wide prior (Rasmussen and Williams, *Gaussian Processes
-for Machine Learning*, 2.3 and 5.4.1); each sample's prediction when it is left out is in closed form (5.4.2).
+explains. How both are learnt, and what follows, is in `marginal.py`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from latlas.arrays import FloatArray
 from latlas.errors import UsageError
+from latlas.latency.predictor.marginal import MISFIT, Start, learnt_spreads, posterior
 
-MISFIT = "misfit"
+__all__ = ["MISFIT", "BayesianLinear", "Group"]
+
 MISFIT_START, MISFIT_LEAST = 0.01, 1e-4
 """Where the learning of the misfit begins, and what it is at least: nobody measures better, and sums stay well conditioned."""
 LOG_SD = 1.5
-"""Standard deviation of a spread's logarithm about its start: without it, few samples may say that a spread is nothing."""
+"""Standard deviation of a spread's logarithm about its start."""
 LOG_RANGE = 7.0
 """How far a spread's logarithm may go from its start."""
 MAX_FEATURES, MAX_SAMPLES = 5000, 5000
@@ -89,17 +90,13 @@ class BayesianLinear:
         prior = np.zeros(shares.shape[1])
         for name, group in self.groups.items():
             prior[list(group.columns)] = self.spreads_[name] ** 2
-        inverse = cho_solve(cho_factor(marginal, lower=True), np.eye(len(latencies)))
-        across = (shares * prior).T @ inverse
-        self.coef_ = mean + across @ residual
-        self.covariance_ = np.diag(prior) - across @ (shares * prior)
-        diagonal = np.diag(inverse)
+        found = posterior(shares, residual, prior, marginal)
+        self.coef_, self.covariance_ = mean + found.mean, found.covariance
         # Relative to the sample's measured latency; to milliseconds below.
-        missed = inverse @ residual / diagonal
-        self.left_out_ = latencies * (1.0 - missed)
+        self.left_out_ = latencies * (1.0 - found.missed)
         self.noise_ = float(np.median(own))
         misfit = self.spreads_[MISFIT] ** 2
-        known = np.maximum(1.0 / diagonal - own**2 - misfit, 0.0) * latencies**2
+        known = np.maximum(found.left_out - own**2 - misfit, 0.0) * latencies**2
         self.left_out_spread_ = self.spread_of(self.left_out_, known)
         return self
 
@@ -188,35 +185,13 @@ class BayesianLinear:
         return np.sum([self.spreads_[name] ** 2 * part for name, part in parts.items()], axis=0) + np.diag(noise)
 
     def _learnt(self, parts: Mapping[str, FloatArray], residual: FloatArray, own: FloatArray) -> dict[str, float]:
-        from scipy.optimize import minimize  # a fifth of a second that reading a predictor need not wait for
-
-        names = [name for name, group in self.groups.items() if not group.fixed]
-        fixed = np.zeros((len(residual), len(residual)))
-        for name, group in self.groups.items():
-            if group.fixed:
-                fixed += group.start**2 * parts[name]
-        fixed[np.diag_indices_from(fixed)] += own**2
-        start = np.log([*(self.groups[name].start for name in names), MISFIT_START])
-        learnt = [*(parts[name] for name in names), np.eye(len(residual))]
-
-        def loss(logs: FloatArray) -> tuple[float, FloatArray]:
-            """Negative log marginal likelihood and its gradient (Rasmussen and Williams, 5.8 and 5.9)."""
-            squares = np.exp(2 * logs)
-            marginal = fixed + np.tensordot(squares, np.stack(learnt), axes=1)
-            factor = cho_factor(marginal, lower=True)
-            inverse = cho_solve(factor, np.eye(len(residual)))
-            solved = inverse @ residual
-            away = (logs - start) / LOG_SD
-            value = residual @ solved / 2 + np.log(np.diag(factor[0])).sum() + away @ away / 2
-            outer = inverse - np.outer(solved, solved)
-            gradient = np.array([s * np.vdot(outer, part) for s, part in zip(squares, learnt, strict=True)])
-            return float(value), gradient + away / LOG_SD
-
-        bounds = [(value - LOG_RANGE, value + LOG_RANGE) for value in start]
-        bounds[-1] = (np.log(MISFIT_LEAST), bounds[-1][1])
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-        spreads = dict(zip([*names, MISFIT], np.exp(found.x).tolist(), strict=True))
-        return spreads | {name: group.start for name, group in self.groups.items() if group.fixed}
+        constant = {name: group.start for name, group in self.groups.items() if group.fixed}
+        known = np.diag(own**2) + sum(spread**2 * parts[name] for name, spread in constant.items())
+        reach = math.exp(LOG_RANGE)
+        starts = {name: Start(one.start, one.start / reach, one.start * reach) for name, one in self.groups.items()}
+        starts[MISFIT] = Start(MISFIT_START, MISFIT_LEAST, MISFIT_START * reach)
+        learnt = {name: part for name, part in parts.items() if name not in constant}
+        return learnt_spreads(learnt, known, residual, starts, LOG_SD) | constant
 
 
 def _gram(matrix: FloatArray) -> FloatArray:

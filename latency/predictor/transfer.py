@@ -6,9 +6,7 @@ the target, and on features of the networks:
     latency = b_0 mean(sources) + sum_j b_j (source_j - mean) + sum_g features_g b_g
 
 `b_0` is expected to be 1, all else to be nothing, with a spread a group that is learnt: from few measurements little but the
-scale follows, from many what a fit without sources would say. Which networks to measure is chosen before anything is
-measured, for the variance of a Gaussian process does not depend on what is measured (Rasmussen and Williams, *Gaussian
-Processes for Machine Learning*, 2.2): each time the one that lowers the mean variance over all networks most.
+scale follows, from many what a fit without sources would say.
 """
 
 from __future__ import annotations
@@ -29,8 +27,6 @@ MIN_SAMPLES = 5
 SCALE, STACK = "source", "sources"
 SCALE_SPREAD, STACK_START = 0.5, 0.3
 """Prior spreads of `b_0` about 1, and of the `b_j`, of which the latter is where learning begins."""
-MISFIT_PRIOR = 0.05
-"""The misfit that is expected before anything is measured."""
 UNKNOWN_ERROR = 0.02
 """The relative standard error of measured latencies of which it is not known."""
 SETTLED = 40
@@ -187,39 +183,6 @@ def relative(matrix: FloatArray) -> FloatArray:
     """
     expected = matrix[:, :1]
     return np.asarray(matrix / np.maximum(expected, np.median(expected) / 5))
-
-
-def choose(matrix: FloatArray, groups: Mapping[str, Group], count: int, given: Sequence[int] = ()) -> list[int]:
-    """Which rows of a regression's columns, `(n, columns)` and `relative`, to measure.
-
-    Each next one lowers the mean variance of all rows most; those `given` are measured already.
-    """
-    if not 1 <= count <= len(matrix) - len(given):
-        raise UsageError(f"count is {count}; {len(matrix) - len(given)} networks are there to choose from")
-    spread = np.zeros(matrix.shape[1])
-    for group in groups.values():
-        spread[list(group.columns)] = group.start
-    root = matrix * spread
-    covariance = root @ root.T
-    chosen: list[int] = []
-    free = np.ones(len(matrix), dtype=bool)
-    for row in given:
-        covariance = _measured(covariance, row)
-        free[row] = False
-    while len(chosen) < count:
-        # What measuring a row takes off the variance of all others (A-optimality).
-        gain = (covariance**2).sum(axis=0) / (np.diag(covariance) + MISFIT_PRIOR**2)
-        row = int(np.argmax(np.where(free, gain, -1.0)))
-        chosen.append(row)
-        free[row] = False
-        covariance = _measured(covariance, row)
-    return chosen
-
-
-def _measured(covariance: FloatArray, row: int) -> FloatArray:
-    """The covariance after a row was measured, with the misfit as its error."""
-    column = covariance[:, row]
-    return np.asarray(covariance - np.outer(column, column) / (column[row] + MISFIT_PRIOR**2))
 
 
 def expected_error(model: BayesianLinear, matrix: FloatArray, counts: Sequence[int]) -> dict[int, float]:

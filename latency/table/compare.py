@@ -225,7 +225,8 @@ def ranks(before: Table, after: Table) -> list[Ranks]:
     """At each place where both tables have a choice: the fastest operator in each, and what changes rank.
 
     A pair changes rank where the one is faster in the first table and the other in the second, each beyond both
-    intervals; operators without an interval are in no such pair.
+    intervals; operators without an interval are in no such pair. The clearest pair comes first. Latencies are compared within
+    each table, so that the tables may be of different environments.
     """
     found = []
     for place, specs in choices(row.spec for row in before if row.spec in before and row.spec in after).items():

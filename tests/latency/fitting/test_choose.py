@@ -5,7 +5,7 @@ import pytest
 
 from latlas.errors import UsageError
 from latlas.latency.fitting import choose as choice
-from latlas.latency.fitting.choose import chosen
+from latlas.latency.fitting.choose import chosen, falling_variance
 from latlas.latency.predictor.features import unit_cost
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.spaces.portrait import PortraitSpace
@@ -58,3 +58,12 @@ def test_a_space_that_is_too_small_gives_all_it_has():
 def test_none_is_refused():
     with pytest.raises(UsageError, match="count is 0"):
         chosen(SPACE, 0)
+
+
+def test_the_row_that_says_most_of_the_others_is_taken_first():
+    # Rows 0 and 1 are the same, row 2 stands alone: to measure 0 takes 1 / 1.01 off two variances, 2 off its own.
+    covariance = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    assert falling_variance(covariance, covariance, 0.1, 3) == [0, 2, 1]
+    assert falling_variance(covariance, covariance, 0.1, 1, given=[0]) == [2]
+    # Of interest is only what row 2 says something of.
+    assert falling_variance(covariance, covariance[:, 2:], 0.1, 1) == [2]

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from latlas.errors import UsageError
+from latlas.latency.fitting.choose import falling_variance
 from latlas.latency.predictor.regression import Group
 from latlas.latency.predictor.transfer import (
     MIN_SAMPLES,
     Columns,
     Transfer,
-    choose,
     expected_error,
     freedom,
     quantile,
@@ -126,6 +126,14 @@ def test_the_quantile_is_students_while_samples_are_few_and_conformal_then():
     assert quantile(many, 90, 0.9) == many[89]
 
 
+def prior_covariance(matrix, columns):
+    """Of the networks, before any is measured: each coefficient has the spread from which learning begins."""
+    spread = np.zeros(matrix.shape[1])
+    for group in columns.prior()[0].values():
+        spread[list(group.columns)] = group.start
+    return (matrix * spread) @ (matrix * spread).T
+
+
 def test_chosen_networks_teach_more_than_drawn_ones():
     chosen_error, drawn_error = [], []
     for seed in range(12):
@@ -134,7 +142,8 @@ def test_chosen_networks_teach_more_than_drawn_ones():
         columns = Columns(scale, scale[0], tuple(GROUPS.items()))
         pool = np.arange(200)
         matrix = relative(columns.matrix(world.source[pool], world.features[pool]))
-        rows = choose(matrix, columns.prior()[0], 7)
+        covariance = prior_covariance(matrix, columns)
+        rows = falling_variance(covariance, covariance, 0.05, 7)
         assert len(set(rows)) == 7
         others = np.arange(200, 400)
         chosen_error.append(world.error(world.fitted(np.array(rows)), others))
@@ -146,11 +155,11 @@ def test_chosen_networks_complete_those_given():
     world = World(5)
     columns = Columns((1.0,), 1.0, tuple(GROUPS.items()))
     matrix = relative(columns.matrix(world.source[:50], world.features[:50]))
-    groups = columns.prior()[0]
-    first = choose(matrix, groups, 6)
-    assert choose(matrix, groups, 3, given=first[:3]) == first[3:]
+    covariance = prior_covariance(matrix, columns)
+    first = falling_variance(covariance, covariance, 0.05, 6)
+    assert falling_variance(covariance, covariance, 0.05, 3, given=first[:3]) == first[3:]
     with pytest.raises(UsageError, match=r"count is 48; 47 networks"):
-        choose(matrix, groups, 48, given=first[:3])
+        falling_variance(covariance, covariance, 0.05, 48, given=first[:3])
 
 
 def test_the_expected_error_falls_with_samples_and_is_about_right():
