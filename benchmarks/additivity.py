@@ -71,7 +71,7 @@ def measure(table: Table, arguments: argparse.Namespace) -> tuple[Sets, dict[str
             setting,
             journal or Path(folder) / "journal",
             build_module=timing_operator,
-            on_progress=lambda p: print(p.done, p.total, round(p.eta_seconds), file=sys.stderr, flush=True),
+            on_progress=lambda p: print(p.done, p.total, round(p.eta_seconds or 0), file=sys.stderr, flush=True),
         )
     found = {sample.architecture: sample for sample in samples}
     return {name: [found[one] for one in members if one in found] for name, members in sets.items()}, {

@@ -30,6 +30,7 @@ from latlas.files.journal import Journal
 from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Bench, Network, network_of_graph
 from latlas.latency.measuring.stopwatch import StopRule
+from latlas.latency.measuring.time_left import Progress
 from latlas.latency.runtime import conversion
 from latlas.latency.runtime import plugin as runtime
 from latlas.spaces.portrait import PortraitSpace
@@ -58,7 +59,7 @@ def timed(models: int, space: PortraitSpace, recycle_after: int) -> dict[str, An
     """Memory of the run and of its timing process, a model at a time."""
     run, mine, workers, pids = psutil.Process(), list[int](), list[int](), list[int]()
 
-    def look(progress: campaign.Progress) -> None:
+    def look(progress: Progress) -> None:
         mine.append(run.memory_info().rss)
         with suppress(psutil.Error):
             for worker in run.children():  # none where the last one was given up

@@ -59,7 +59,7 @@ def measure(table: Table, arguments: argparse.Namespace) -> tuple[Sets, dict[str
                 setting,
                 Path(folder) / name,
                 build_module=timing_operator,
-                on_progress=lambda p: print(p.done, p.total, round(p.eta_seconds), file=sys.stderr, flush=True),
+                on_progress=lambda p: print(p.done, p.total, round(p.eta_seconds or 0), file=sys.stderr, flush=True),
             )
             seconds.append(time.monotonic() - started)
             references.append(now.session_reference_ms)

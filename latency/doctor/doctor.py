@@ -15,8 +15,8 @@ from latlas.latency.doctor.self_test import Cost, SelfTest, foresee, self_test
 from latlas.latency.machine import system
 from latlas.latency.machine.load import SAMPLE_SECONDS, LoadMeter, StealMeter, other_load
 from latlas.latency.machine.state import allowed_cpus, machine_state
-from latlas.latency.measuring.campaign import Progress
 from latlas.latency.measuring.profile import Setting
+from latlas.latency.measuring.time_left import Progress
 from latlas.latency.runtime.reference import reference_of
 
 FLOOR_WARNING, FLOOR_PROBLEM = 1.0, 2.0

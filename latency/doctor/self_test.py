@@ -15,9 +15,9 @@ import numpy as np
 from latlas.files.scratch import scratch_folder
 from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Network, Timer
-from latlas.latency.measuring.campaign import Progress
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.measuring.stopwatch import Pass, disagreement
+from latlas.latency.measuring.time_left import Progress
 from latlas.latency.runtime.reference import reference_of
 
 SIMULATED = 24

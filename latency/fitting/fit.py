@@ -24,10 +24,11 @@ from latlas.latency.fitting.choose import chosen
 from latlas.latency.machine.environment import Environment, require_same
 from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Bench, network_of_graph
-from latlas.latency.measuring.campaign import Measured, Progress
+from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.interval import relative_sd_of
 from latlas.latency.measuring.profile import BuildModule, Setting
 from latlas.latency.measuring.stopwatch import StopRule, disagreement
+from latlas.latency.measuring.time_left import Progress
 from latlas.latency.predictor.features import CostList, CostOf
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor

@@ -13,9 +13,9 @@ from latlas.latency.fitting.accuracy import accuracy
 from latlas.latency.fitting.design import designed
 from latlas.latency.fitting.fit import Notify, Sample, collect_these, relative_sd
 from latlas.latency.machine.environment import require_same
-from latlas.latency.measuring.campaign import Progress
 from latlas.latency.measuring.profile import BuildModule, Setting
 from latlas.latency.measuring.stopwatch import StopRule
+from latlas.latency.measuring.time_left import Progress
 from latlas.latency.predictor.features import CostOf
 from latlas.latency.predictor.in_network import (
     MIN_NETWORKS,

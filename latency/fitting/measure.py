@@ -15,8 +15,9 @@ from latlas.latency.fitting.anchors import Anchored
 from latlas.latency.machine.environment import Environment, require_same
 from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Bench, Network, network_of_graph
-from latlas.latency.measuring.campaign import Measured, Progress
+from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.profile import BuildModule, Setting
+from latlas.latency.measuring.time_left import Progress
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.latency.runtime.asked import Asked
 from latlas.latency.runtime.conversion import OperatorLibrary

@@ -9,6 +9,7 @@ is. `benchmarks/borders.py` holds the result against chains of the same operator
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from latlas.errors import FileFormatError, LatlasError
 from latlas.files import signals as interrupt
 from latlas.files.journal import Journal
 from latlas.latency.measuring.bench import Network
-from latlas.latency.measuring.campaign import Progress
+from latlas.latency.measuring.time_left import Progress
 
 MAX_CUT_US = 1.0
 """What the counters cut off a node's time at most: a fraction of each run's, and of their mean's, half on average."""
@@ -61,16 +62,21 @@ def measure_inner_shares(
     for record in journal.records:
         if "boundary" in record:
             _restore(record, found, failed, str(journal.path))
-    for index, network in enumerate(networks):
+    started, before = time.monotonic(), len(found) + len(failed)
+    for network in networks:
         if network.label in found or network.label in failed:
             continue
         interrupt.check()
         if on_progress is not None:
-            on_progress(Progress(index, len(networks), f"borders of {network.label}", 0.0))
+            done = len(found) + len(failed)
+            pace = (time.monotonic() - started) / (done - before) if done > before else None
+            left = None if pace is None else pace * (len(networks) - done)
+            on_progress(Progress(done, len(networks), f"borders of {network.label}", left))
         try:
             share = round(inner_share(timer.node_times(network)), 6)
         except LatlasError as error:
             journal.append({"boundary": network.label, "reason": str(error)})
+            failed.add(network.label)
             continue
         found[network.label] = share
         journal.append({"boundary": network.label, "share": share})

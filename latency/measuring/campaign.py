@@ -26,6 +26,7 @@ from latlas.latency.measuring.stopwatch import (
     disagreement,
     settle,
 )
+from latlas.latency.measuring.time_left import Progress, TimeLeft
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +55,6 @@ class Measured:
         return tuple(done.ratio for done in self.passes if done.quiet)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a campaign is: passes done of those foreseen, and seconds left at the pace so far."""
-
-    done: int
-    total: int
-    label: str
-    eta_seconds: float
-
-
 def measure_all(
     timer: Timer,
     networks: Sequence[Network],
@@ -75,6 +66,7 @@ def measure_all(
     seed: int = 0,
     journal: Journal | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Measured]:
     """Every network's passes, by label.
 
@@ -82,7 +74,7 @@ def measure_all(
     All get `passes` that were not busy, and with `repeat_noisy` up to `max_passes` where the interval is not met. Busy ones do
     not count, but no network has more than twice as many in all. A network that cannot be built or timed is kept with the
     reason and not tried again. Records of the journal count as done. Of the networks `along`, `ALONG_A_ROUND` are timed in
-    each round, in turn: known ones, by which the campaign is held against others.
+    each round, in turn: known ones, by which the campaign is held against others. `clock` is what the time left goes by.
     """
     if not 1 <= passes <= max_passes:
         raise UsageError(f"passes is {passes} and max_passes {max_passes}; at least 1, in order")
@@ -92,8 +84,9 @@ def measure_all(
     origin, records = ("", []) if journal is None else (str(journal.path), journal.records)
     found = restored(labels, records, timer.rule, origin)
     rng = np.random.default_rng(seed)
-    started, done_here = time.monotonic(), 0
     most = max_passes if repeat_noisy else passes
+    own = {network.label: found[network.label] for network in networks}
+    time_left = TimeLeft(passes, most, timer.rule, clock)
     for index in range(2 * most):
         _settle(found)
         order = [networks[i] for i in rng.permutation(len(networks))]
@@ -103,16 +96,13 @@ def measure_all(
             beside = dict.fromkeys(place % len(along) for place in places)
             pending += [along[i] for i in beside if not found[along[i].label].reason]
             pending = [pending[i] for i in rng.permutation(len(pending))]
-        for position, network in enumerate(pending):
+        for network in pending:
             interrupt.check()
             measured = found[network.label]
             if on_progress is not None:
-                left = len(pending) - position + len(networks) * max(0, passes - index - 1)
-                total = sum(len(one.passes) for one in found.values()) + left
-                pace = (time.monotonic() - started) / done_here if done_here else 0.0
-                on_progress(Progress(total - left, total, network.label, left * pace))
+                on_progress(time_left.progress(own, network.label))
             record = _time_one(timer, network, measured)
-            done_here += 1
+            time_left.tried()
             if journal is not None:
                 journal.append(record)
     _settle(found)

@@ -22,8 +22,9 @@ from latlas.latency.machine.environment import Environment, detect, machine_stat
 from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Bench, Network
 from latlas.latency.measuring.boundary import measure_inner_shares
-from latlas.latency.measuring.campaign import Measured, Progress
+from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.stopwatch import StopRule
+from latlas.latency.measuring.time_left import Progress
 from latlas.latency.runtime.reference import reference_of
 from latlas.latency.table.merge import merge
 from latlas.latency.table.table import Manifest, Row, Table

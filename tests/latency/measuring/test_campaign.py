@@ -8,6 +8,7 @@ from latlas.files.journal import Journal
 from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Network, ProcessDiedError
 from latlas.latency.measuring.stopwatch import Pass, StopRule
+from latlas.latency.measuring.time_left import Progress
 
 
 class ScriptedTimer:
@@ -171,7 +172,7 @@ def test_a_strange_journal_is_refused(tmp_path, record, message):
 
 
 def test_progress_counts_to_the_end():
-    seen: list[campaign.Progress] = []
+    seen: list[Progress] = []
     campaign.measure_all(ScriptedTimer(), NETWORKS, passes=2, max_passes=2, on_progress=seen.append)
     assert [p.done for p in seen] == list(range(10))
     assert {p.total for p in seen} == {10}
