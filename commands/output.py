@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from json import dumps
 from typing import Any
 
@@ -51,9 +54,47 @@ def print_marked(record: Any, as_json: bool, lines: Callable[[], list[tuple[str,
         console.print(Text(text, style=style))
 
 
+def time_left_text(seconds: float | None) -> str:
+    """`42 s left`, `7 min left`, `2 h 5 min left`; empty where nothing is known. Never nothing while there is something left."""
+    if seconds is None:
+        return ""
+    if seconds < 100:
+        return f"{max(1, math.ceil(seconds))} s left"
+    minutes = round(seconds / 60)
+    return f"{minutes} min left" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min left"
+
+
+_whole: ContextVar[Callable[[str, int, int, float | None], float | None] | None] = ContextVar("whole", default=None)
+
+
+@contextmanager
+def part_of_a_whole(time_left: Callable[[str, int, int, float | None], float | None]) -> Iterator[None]:
+    """Have the bars within tell the time left of a longer job.
+
+    `time_left(phase, done, total, seconds)` is told where each bar stands and its own seconds left; it gives those of all.
+    """
+    token = _whole.set(time_left)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
+
+def _told(phase: str, done: int, total: int, seconds: float | None) -> str:
+    whole = _whole.get()
+    if whole is None:
+        return time_left_text(seconds)
+    text = time_left_text(whole(phase, done, total, seconds))
+    return f"{text} of all" if text else ""
+
+
 @contextmanager
 def bar_of(title: str) -> Iterator[Callable[..., None]]:
-    """A progress line on standard error: a bar on a terminal, else a line every ten seconds."""
+    """A progress line on standard error: a bar on a terminal, else a line every ten seconds.
+
+    What it yields is called with `(done, total, what, seconds_left, phase)`. A `phase` takes the title's place: what is
+    counted may change with it, and only with it.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -61,24 +102,30 @@ def bar_of(title: str) -> Iterator[Callable[..., None]]:
     if not console.is_terminal:
         spoken = [time.monotonic()]
 
-        def speak(done: int, total: int, what: str = "", eta_s: float | None = None) -> None:
+        def speak(done: int, total: int, what: str = "", eta_s: float | None = None, phase: str = "") -> None:
+            left = _told(phase or title, done, total, eta_s)
             if time.monotonic() - spoken[0] >= 10:
                 spoken[0] = time.monotonic()
-                left = f", {eta_s:.0f} s left" if eta_s else ""
-                note(f"{title}: {done} of {total}{left}  {what}")
+                note(f"{phase or title}: {done} of {total}{left and ', '}{left}  {what}")
 
         yield speak
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} {task.fields[more]}"),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[more]}"))
+    # Lines that are noted or logged meanwhile go above the bar: rich takes standard error over.
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=None, more="")
 
-        def show(done: int, total: int, what: str = "", eta_s: float | None = None) -> None:
-            left = f"{eta_s:.0f} s left " if eta_s else ""
-            progress.update(task, completed=done, total=total, more=(left + what)[:100])
+        def show(done: int, total: int, what: str = "", eta_s: float | None = None, phase: str = "") -> None:
+            left = _told(phase or title, done, total, eta_s)
+            more = " ".join(filter(None, (f"{done}/{total}", left, what)))[:100]
+            progress.update(task, description=phase or title, completed=done, total=total, more=more)
 
         yield show
+
+
+class NoteHandler(logging.Handler):
+    """Writes log records as `note` does: to standard error as it is then, above a bar that is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record as a line."""
+        note(self.format(record))

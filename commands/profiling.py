@@ -108,7 +108,7 @@ def measure_table(
             command=command,
             force=force,
             update=update,
-            on_convert=lambda done, total: bar(done, total, "converting"),
+            on_convert=lambda done, total: bar(done, total, "", None, "converting operators"),
             on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -119,22 +120,30 @@ def search(
         bar = stack.enter_context(bar_of("search"))
         board = stack.enter_context(TensorBoard(files.tensorboard)) if files.tensorboard is not None else None
 
+        began = time.monotonic()
+
         def on_candidate(history: History, constraint: Any) -> None:
-            bar(len(history.candidates), config.evaluations, Progress.of(history, constraint).line())
+            scored, line = len(history.candidates), Progress.of(history, constraint).line()
+            left_s = (config.evaluations - scored) * (time.monotonic() - began) / scored
+            bar(scored, config.evaluations, line, left_s, "scoring candidates")
             if board is not None:
                 board.on_candidate(history, constraint)
 
         def on_training(name: str, progress: Any) -> None:
-            bar(progress.step, progress.steps, f"training {name}, loss {progress.loss:.3f}", progress.eta_s)
+            bar(progress.step, progress.steps, f"loss {progress.loss:.3f}", progress.eta_s, f"training the {name}")
             if board is not None:
                 board.on_training(name, progress)
 
         def on_architecture_step(step: Any) -> None:
-            bar(step.step + 1, config.arch_steps, f"training architecture parameters, loss {step.loss:.3f}")
+            what = "training architecture parameters"
+            bar(step.step + 1, config.arch_steps, f"loss {step.loss:.3f}", None, what)
             if board is not None:
                 board.on_architecture_step(step)
 
-        listener = Listener(note, on_candidate, on_training, on_architecture_step)
+        def on_measuring(progress: Any) -> None:
+            bar(progress.done, progress.total, "", progress.eta_seconds, "measuring")
+
+        listener = Listener(note, on_candidate, on_training, on_architecture_step, on_measuring)
         result = run(
             saved,
             scored_by,

@@ -16,6 +16,7 @@ from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Bench, Network
 from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.profile import Setting
+from latlas.latency.measuring.time_left import Progress
 from latlas.search.run.journal import RunJournal
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class Campaigns:
 
     setting: Setting
     journal: RunJournal | None = None
+    on_progress: Callable[[Progress], None] | None = None
     _first: Environment | None = field(default=None, init=False)
     _bench: Bench = field(init=False)
 
@@ -58,7 +60,7 @@ class Campaigns:
         def answer() -> dict[str, Any]:
             time.sleep(SETTLE_SECONDS)
             with self._bench as bench:
-                found = campaign.measure_all(bench, networks, **options)
+                found = campaign.measure_all(bench, networks, on_progress=self.on_progress, **options)
                 environment = self.setting.environment(bench, self._reference_ms(list(found.values())))
             if self._first is not None:
                 require_same(self._first, environment, "go on with this search here")

@@ -77,7 +77,7 @@ def explore(
     scorer = make_scorer(journal, weights, prepared, augmentation, config, listener.on_note)
     constraint, session, anchors = open_session(
         saved,
-        Campaigns(setting, journal),
+        Campaigns(setting, journal, listener.on_measuring),
         setting.library(folder, timing_operator),
         setting,
         prepared.baseline,
