@@ -39,6 +39,6 @@ def did_you_mean(value: object, known: Iterable[str], prefix: str = "") -> str:
 
 
 def unknown(what: str, value: object, known: Iterable[str]) -> str:
-    """A whole message, such as `--precision is 'fp32'; known: f32, bf16, int8; did you mean f32?`."""
+    """A whole message, such as `unknown precision 'fp32'; known: f32, bf16, int8; did you mean f32?`."""
     names = list(known)
-    return f"{what} is {value!r:.80}; known: {', '.join(names)}{did_you_mean(value, names)}"
+    return f"unknown {what} {value!r:.80}; known: {', '.join(names)}{did_you_mean(value, names)}"

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from latlas.choices import unknown
 from latlas.errors import UsageError
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class Option:
         read: Makes the field's value from the command line's text, where the field is of no type that a text can be read as.
         shown: The default as text, for such a field; it is also how the help writes any other default.
         name: The option's name on the command line without dashes, where it is not the field's.
+        offered: What a shell completes, where `choices` do not say it: others may bring more of them.
     """
 
     help: str
@@ -52,13 +54,14 @@ class Option:
     read: Callable[[str], Any] | None = None
     shown: str | None = None
     name: str = ""
+    offered: Callable[[], Iterable[str]] | None = None
 
     def problem(self, name: str, value: object) -> str | None:
         """A sentence that refuses a value of the option of this name; None for a good one."""
         if value is None:
             return None
         if self.choices and value not in self.choices:
-            return f"unknown {name.lstrip('-')} {value!r:.40}; known: {', '.join(self.choices)}"
+            return unknown(name.lstrip("-"), value, self.choices)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         bounds = (

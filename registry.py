@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Generic, TypeVar
 
+from latlas.choices import unknown
 from latlas.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ class Registry(Generic[Thing]):
             if name in self._offered():
                 return self._from_entry_point(name)
         raise self._error(
-            f"unknown {self._what} {name!r:.80}; known: {', '.join(self.names())}; "
+            f"{unknown(self._what, name, self.names())}; "
             "for one of another package install that, or give `--import PACKAGE`"
         )
 

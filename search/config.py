@@ -16,13 +16,13 @@ from latlas.search.strategies.names import (
     SEARCHED_BY,
     TRAINED_STRATEGIES,
 )
+from latlas.supernet.training.devices import DEVICES
 
 if TYPE_CHECKING:
     from latlas.supernet.training.train import TrainConfig
 
 LEAST_PREDICTED = 13
 """Evaluations of a search by predicted quality: ten to learn from, one a round."""
-DEVICES = ("auto", "cpu", "cuda")
 
 TRAINING = "Training"
 BUDGET = "Budget and measuring"
@@ -91,6 +91,7 @@ class SearchConfig:
     strategy: str = option(
         "evolution",
         f"{', '.join(SEARCHED_BY)}; optuna-* need the extra optuna.",
+        offered=REGISTRY.names,
         metavar="NAME",
     )
     evaluations: int = option(100, "Candidates to score.", at_least=1)

@@ -27,14 +27,14 @@ def test_nearest(value, known, meant):
 
 
 def test_the_whole_message():
-    assert unknown("--precision", "fp32", PRECISIONS) == (
-        "--precision is 'fp32'; known: f32, bf16, int8; did you mean f32?"
+    assert unknown("precision", "fp32", PRECISIONS) == (
+        "unknown precision 'fp32'; known: f32, bf16, int8; did you mean f32?"
     )
-    assert unknown("--precision", "xyzzy", PRECISIONS) == "--precision is 'xyzzy'; known: f32, bf16, int8"
+    assert unknown("precision", "xyzzy", PRECISIONS) == "unknown precision 'xyzzy'; known: f32, bf16, int8"
 
 
 def test_a_long_value_does_not_fill_the_screen():
-    assert len(unknown("--precision", "x" * 10_000, PRECISIONS)) < 150
+    assert len(unknown("precision", "x" * 10_000, PRECISIONS)) < 150
 
 
 def test_its_end_alone():

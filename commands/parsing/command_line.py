@@ -107,6 +107,7 @@ def _typer_option(key: str, about: Option, default: object) -> Any:
         show_default=about.shown if about.shown is not None and not about.read else True,
         show_envvar=False,
         callback=_checking(name, about),
+        autocompletion=(lambda: list(about.offered() if about.offered else about.choices)),
     )
 
 

@@ -17,6 +17,7 @@ from latlas.latency.machine.load import SAMPLE_SECONDS, LoadMeter, StealMeter, o
 from latlas.latency.machine.state import allowed_cpus, machine_state
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.measuring.time_left import Progress
+from latlas.latency.precisions import PRECISIONS
 from latlas.latency.runtime.reference import reference_of
 
 FLOOR_WARNING, FLOOR_PROBLEM = 1.0, 2.0
@@ -94,7 +95,7 @@ def examine(
         `verdict` is `ok`, `ok, with warnings` or `not now`; `checks` are all `Check`s by their fields. What a run would
         say is None without one: `quick`, or a problem that forbids it.
     """
-    from latlas.latency.runtime.plugin import PRECISIONS, openvino_version, supported_precisions
+    from latlas.latency.runtime.plugin import openvino_version, supported_precisions
 
     started = time.monotonic()
     supported = tuple(supported_precisions())

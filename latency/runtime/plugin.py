@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
+from latlas.choices import unknown
 from latlas.errors import LatlasError, UsageError
+from latlas.latency.precisions import PRECISIONS
 from latlas.latency.runtime.fill import tensor_of
 from latlas.latency.runtime.quantise import quantisers, require_nncf
 
@@ -99,8 +101,8 @@ def _text(info: Mapping[str, Any], key: str) -> str:
 
 
 FloatArray = npt.NDArray[np.float32]
-PRECISIONS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
-"""Each with OpenVINO's precision hint. An int8 network is one with quantisers in it; the hint is for the rest of it."""
+_HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+"""OpenVINO's precision hint of each precision. An int8 network is one with quantisers in it; the hint is for the rest of it."""
 _CAPABILITIES = {"f32": "fp32", "bf16": "bf16", "int8": "int8"}
 
 
@@ -114,14 +116,14 @@ class CompileOptions:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise UsageError(f"precision is {self.precision!r}; known: {', '.join(PRECISIONS)}")
+            raise UsageError(unknown("precision", self.precision, PRECISIONS))
         if self.threads < 1 or self.streams < 1:
             raise UsageError(f"threads is {self.threads} and streams {self.streams}; both must be at least 1")
 
     def properties(self) -> dict[str, Any]:
         """OpenVINO's property names and values."""
         return {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "INFERENCE_NUM_THREADS": self.threads,
             "NUM_STREAMS": self.streams,
             "PERFORMANCE_HINT": "LATENCY",
@@ -183,7 +185,7 @@ class Compiled:
             "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
             "streams": int(compiled.get_property("NUM_STREAMS")),
         }
-        asked = asdict(options) | {"precision": PRECISIONS[options.precision]}
+        asked = asdict(options) | {"precision": _HINTS[options.precision]}
         if got != asked:
             raise LatlasError(_other_options(asked, got))
         self._precision = str(got["precision"])

@@ -20,6 +20,7 @@ from sklearn.linear_model import RidgeCV
 from torch import Tensor, nn
 
 from latlas.arrays import FloatArray
+from latlas.choices import unknown
 from latlas.errors import UsageError
 from latlas.latency.limits.additive import Additive, Codes
 from latlas.search.accuracy.rank_agreement import RankAgreement, rank_agreement
@@ -160,7 +161,7 @@ KINDS: dict[str, type[RidgeAccuracy] | type[MLPAccuracy]] = {"ridge": RidgeAccur
 def make_accuracy(kind: str, sizes: Sequence[int], seed: int = 0) -> RidgeAccuracy | MLPAccuracy:
     """An unfitted predictor of a kind, `ridge` or `mlp`; raises `UsageError` for another."""
     if kind not in KINDS:
-        raise UsageError(f"unknown accuracy predictor {kind!r}; known: {', '.join(KINDS)}")
+        raise UsageError(unknown("accuracy predictor", kind, KINDS))
     return MLPAccuracy(tuple(sizes), seed) if kind == "mlp" else RidgeAccuracy(tuple(sizes))
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from latlas.choices import unknown
 from latlas.errors import UsageError
 from latlas.search.optuna.coding import MAX_GRID, Coding, ScoreCoding, grid_coding
 from latlas.spaces.space import SearchSpace
@@ -68,7 +69,7 @@ def sampler_setting(kind: str, space: SearchSpace, seed: int, evaluations: int) 
             repeats=True,
             constrained=False,
         )
-    raise UsageError(f"unknown sampler {kind!r}; known: {', '.join(SAMPLERS)}")
+    raise UsageError(unknown("sampler", kind, SAMPLERS))
 
 
 def _grid_sampler(coding: Coding, seed: int) -> BaseSampler:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latlas.choices import unknown
 from latlas.errors import InterruptedRunError, UsageError
 from latlas.files.signals import stop_requested, stoppable
 from latlas.spaces.graph import Graph, graph_hash
@@ -24,6 +25,7 @@ from latlas.supernet.networks.loss import segmentation_loss
 from latlas.supernet.networks.network import Subnet, Supernet
 from latlas.supernet.networks.recalibrate import recalibrate
 from latlas.supernet.training.checkpoint import load_training, save_training
+from latlas.supernet.training.devices import DEVICES
 from latlas.supernet.training.steps import WeightAverage, adamw, training_step
 
 _FREE_ON_RESUME = ("device", "log_every", "checkpoint_every_s")
@@ -70,8 +72,8 @@ class TrainConfig:
             raise UsageError(f"min_learning_rate_share is {self.min_learning_rate_share}; it must be within 0..1")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise UsageError(f"ema_decay is {self.ema_decay}; it must be between 0 and 1, or None")
-        if self.device not in ("cpu", "cuda", "auto"):
-            raise UsageError(f"device is {self.device!r}; known: cpu, cuda, auto")
+        if self.device not in DEVICES:
+            raise UsageError(unknown("device", self.device, DEVICES))
 
     def learning_rate_at(self, step: int, done: float) -> float:
         """The learning rate of a step, counted from 0, when the share `done` of the training is over."""

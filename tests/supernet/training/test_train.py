@@ -282,7 +282,7 @@ def test_what_is_not_finite_ends_the_training(dataset):
         ({"weight_decay": -1.0}, "weight_decay is -1.0"),
         ({"ema_decay": 1.0}, "ema_decay is 1.0"),
         ({"min_learning_rate_share": 2.0}, "min_learning_rate_share is 2.0"),
-        ({"device": "tpu"}, "device is 'tpu'; known: cpu, cuda, auto"),
+        ({"device": "tpu"}, "unknown device 'tpu'; known: auto, cpu, cuda"),
     ],
 )
 def test_impossible_configs_are_refused(changes, message):
