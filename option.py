@@ -40,6 +40,8 @@ class Option:
         read: Makes the field's value from the command line's text, where the field is of no type that a text can be read as.
         shown: The default as text, for such a field; it is also how the help writes any other default.
         name: The option's name on the command line without dashes, where it is not the field's.
+        before: Looks at the value before any work is done, when all options are read: a path that cannot be written, a file that
+            is not there. It raises `UsageError`; None is not looked at.
         offered: What a shell completes, where `choices` do not say it: others may bring more of them.
     """
 
@@ -55,6 +57,7 @@ class Option:
     shown: str | None = None
     name: str = ""
     offered: Callable[[], Iterable[str]] | None = None
+    before: Callable[[Any], None] | None = None
 
     def problem(self, name: str, value: object) -> str | None:
         """A sentence that refuses a value of the option of this name; None for a good one."""
@@ -92,3 +95,11 @@ def check_options(instance: Any) -> None:
     for name, about in options_of(type(instance)).items():
         if problem := about.problem(name, getattr(instance, name)):
             raise UsageError(problem)
+
+
+def look_before(instance: Any) -> None:
+    """Look at each value whose option has a `before`; raises what that raises."""
+    for name, about in options_of(type(instance)).items():
+        value = getattr(instance, name)
+        if about.before is not None and value is not None:
+            about.before(value)

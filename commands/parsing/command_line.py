@@ -19,7 +19,7 @@ import typer
 
 from latlas.commands.parsing.help_text import HELP_ALL, show_all
 from latlas.errors import UsageError
-from latlas.option import Option, options_of
+from latlas.option import Option, look_before, options_of
 
 
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -49,6 +49,8 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
     def command(**values: Any) -> None:
         values.pop(HELP_ALL, None)
         filled = {name: _filled(kind, values) for name, kind in classes.items()}
+        for instance in filled.values():
+            look_before(instance)
         taken = {_key(name, about) for kind in classes.values() for name, about in options_of(kind).items()}
         function(**filled, **{name: value for name, value in values.items() if name not in taken})
 
