@@ -109,7 +109,7 @@ def measure_table(
             force=force,
             update=update,
             on_convert=lambda done, total: bar(done, total, "", None, "converting operators"),
-            on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
+            on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds, p.phase),
         )
 
 

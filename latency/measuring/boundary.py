@@ -71,7 +71,7 @@ def measure_inner_shares(
             done = len(found) + len(failed)
             pace = (time.monotonic() - started) / (done - before) if done > before else None
             left = None if pace is None else pace * (len(networks) - done)
-            on_progress(Progress(done, len(networks), f"borders of {network.label}", left))
+            on_progress(Progress(done, len(networks), network.label, left, "measuring borders"))
         try:
             share = round(inner_share(timer.node_times(network)), 6)
         except LatlasError as error:

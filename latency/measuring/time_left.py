@@ -34,13 +34,14 @@ class Progress:
     """Where a campaign is: passes that count of those that each network needs at least, and seconds left.
 
     `total` stays the same through a campaign. Passes beyond it, of noisy networks, are told in `label`. `eta_seconds` is None
-    before anything is known.
+    before anything is known. `phase` names what is done, where it is another thing than timing networks.
     """
 
     done: int
     total: int
     label: str
     eta_seconds: float | None
+    phase: str = ""
 
 
 @dataclass
