@@ -146,7 +146,7 @@ def hat(path: Path, counts: list[int], seeds: int) -> dict[str, Any]:
     samples = read_samples(path)
     features = [name for name in samples.header if not name.startswith("latency")]
     matrix = matrix_of(samples, columns_of(samples, features))
-    latencies = target_of(samples, HAT_TARGET)
+    latencies = target_of(samples, HAT_TARGET, "ms")
     methods: Methods = {
         "ridge": (ridge, matrix),
         "lightgbm": (boosted, matrix),
@@ -156,8 +156,8 @@ def hat(path: Path, counts: list[int], seeds: int) -> dict[str, Any]:
     for count in counts:
         runs: list[dict[str, Any]] = []
         for seed in range(seeds):
-            fitted = fit_tabular(samples, features, HAT_TARGET, count, seed=seed)
-            ordered = fit_tabular(samples, features, HAT_TARGET, count, seed=seed, in_order=True)
+            fitted = fit_tabular(samples, features, HAT_TARGET, count, seed=seed, unit="ms")
+            ordered = fit_tabular(samples, features, HAT_TARGET, count, seed=seed, in_order=True, unit="ms")
             told = {"latlas": shown(fitted), "latlas, lines in order": shown(ordered)}
             runs.append(told | others(fitted, latencies, methods))
         found[str(count)] = {"mean": means(runs), "seeds": runs}

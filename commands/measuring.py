@@ -73,7 +73,18 @@ def fit_predictor(
     samples: Annotated[
         Path | None, typer.Option(help="CSV of latencies somebody measured; learn from it, and measure nothing.")
     ] = None,
-    target: Annotated[str, typer.Option(help="With --samples: its column of milliseconds; a+b sums two.")] = "",
+    target: Annotated[str, typer.Option(help="With --samples: its column of latencies; a+b sums two.")] = "",
+    unit: Annotated[
+        str | None,
+        typer.Option(help="With --samples: s, ms, us or ns, where the target's name or cells do not say it."),
+    ] = None,
+    column: Annotated[
+        str, typer.Option(help="With --samples and --space: the column of architectures.")
+    ] = "architecture",
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="With --samples: leave out failed, empty and broken lines, and say which."),
+    ] = False,
     features: Annotated[
         str, typer.Option(help="With --samples: columns to learn from, by commas, instead of --space.")
     ] = "",
@@ -117,10 +128,15 @@ def fit_predictor(
             force=force,
             seed=seed,
             json=json,
+            unit=unit,
+            column=column,
+            skip_bad=skip_bad,
         )
         return
-    if target or features or in_order or train is not None:
-        raise UsageError("--target, --features and --train are of --samples FILE.csv; give that too")
+    if target or features or in_order or train is not None or unit or skip_bad:
+        raise UsageError(
+            "--target, --unit, --features, --train and --skip-bad are of --samples FILE.csv; give that too"
+        )
     test = 50 if test is None else test
     from latlas.latency.fitting.fit import CHOICES, collect_these, subnets_to_measure
     from latlas.latency.fitting.fit import fit_predictor as fit

@@ -11,21 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from latlas.arrays import FloatArray, IntArray
-from latlas.errors import FileFormatError, UsageError
+from latlas.errors import UsageError
 from latlas.latency.fitting.accuracy import accuracy
 from latlas.latency.samples.choose_regressor import choose_regressor
 from latlas.latency.samples.columns import TabularFeatures
+from latlas.latency.samples.drift import speed_along
 from latlas.latency.samples.gaussian_process import MAX_SAMPLES, GaussianProcess
 from latlas.latency.samples.graph_features import GraphFeatures, design
 from latlas.latency.samples.lightgbm import LightGBMRegressor
 from latlas.latency.samples.predictor import SampleFeatures, SamplePredictor, centre_of, scores_of
-from latlas.latency.samples.read import SampleFile, architectures_of, columns_of, matrix_of, speed_along, target_of
+from latlas.latency.samples.read import ARCHITECTURE, SampleFile, architectures_of, columns_of, matrix_of, target_of
 from latlas.latency.samples.regressors import Regressor, left_out_error
+from latlas.latency.samples.repeats import Repeats
 from latlas.spaces.graph import DEAD_BRANCHES
 from latlas.spaces.space import SearchSpace
 
 AUTO = "auto"
-MIN_TRAIN = 10
 Notify = Callable[[str], None]
 
 
@@ -40,16 +41,8 @@ class Fitted:
 
 
 def split(count: int, train: int, test: int | None, seed: int) -> tuple[IntArray, IntArray]:
-    """Which of `count` samples to learn from, and which to test on: all others, or `test` of them. Drawn with the seed."""
-    if train < MIN_TRAIN:
-        raise UsageError(f"--train is {train}; at least {MIN_TRAIN} samples are learnt from")
-    wanted = 1 if test is None else test
-    if train + wanted > count or wanted < 1:
-        raise UsageError(
-            f"{count} samples cannot be parted into {train} to learn from and {wanted} to test on; give fewer"
-        )
-    order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[:train]), np.sort(order[train:] if test is None else order[train : train + test])
+    """Which of `count` different samples to learn from, and which to test on: all others, or `test` of them."""
+    return Repeats(np.arange(count)).split(train, test, seed)
 
 
 def fit_tabular(
@@ -60,30 +53,34 @@ def fit_tabular(
     test: int | None = None,
     seed: int = 0,
     in_order: bool = False,
+    unit: str | None = None,
 ) -> Fitted:
-    """A predictor from named columns of a file of samples.
+    """A predictor from named columns of a file of samples; `unit` is of targets whose name does not say it.
 
     With `in_order` the lines are in the order of measuring: latencies, of the lines to test on too, are then stated at the
     machine's usual speed, which `speed_along` tells from the lines to learn from. The figures have under `without_order`
     what is so of the latencies as they stand.
     """
     started = time.monotonic()
-    latencies = target_of(samples, target)
+    latencies = target_of(samples, target, unit)
     seen = TabularFeatures(columns_of(samples, features))
     matrix = matrix_of(samples, seen.columns)
-    learnt, held_out = split(len(samples), train, test, seed)
+    repeats = Repeats.of(matrix)
+    learnt, held_out = repeats.split(train, test, seed)
     kept = np.flatnonzero(np.ptp(matrix[learnt], axis=0) > 0)
     if not len(kept):
         raise UsageError("every feature is the same in all samples to learn from; name others with --features")
     groups = np.array(seen.groups)[kept]
-    regressor = choose_regressor(matrix[learnt][:, kept], latencies[learnt], seed, groups=groups.tolist())
+    heads, medians, place = repeats.collapsed(learnt, latencies)
+    regressor = choose_regressor(matrix[heads][:, kept], medians, seed, groups=groups.tolist())
     if not in_order:
-        return _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, started)
+        return _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, repeats, started)
     residuals = np.full(len(latencies), np.nan)
-    residuals[learnt] = np.log(latencies[learnt] / regressor.left_out_)
+    residuals[learnt] = np.log(latencies[learnt] / regressor.left_out_[place])
     steady = latencies / speed_along(residuals)
-    regressor = choose_regressor(matrix[learnt][:, kept], steady[learnt], seed, groups=groups.tolist())
-    done = _fitted(seen, kept, regressor, matrix, steady, target, learnt, held_out, started)
+    _, medians, _ = repeats.collapsed(learnt, steady)
+    regressor = choose_regressor(matrix[heads][:, kept], medians, seed, groups=groups.tolist())
+    done = _fitted(seen, kept, regressor, matrix, steady, target, learnt, held_out, repeats, started)
     done.figures["without_order"] = accuracy(done.predictor.predict(matrix[held_out]), latencies[held_out])
     return done
 
@@ -97,41 +94,45 @@ def fit_graphs(
     seed: int = 0,
     dead_branches: str = AUTO,
     on_note: Notify | None = None,
+    unit: str | None = None,
+    column: str = ARCHITECTURE,
 ) -> Fitted:
-    """A predictor from the graphs of a space's architectures, which the file's column `architecture` holds.
+    """A predictor from the graphs of a space's architectures, which a column of the file holds.
 
+    `unit` is of targets whose name does not say it.
     `dead_branches` is what the runtime does with what changes nothing; "auto" takes what errs less on left-out samples.
     """
     started = time.monotonic()
     if dead_branches not in (AUTO, *DEAD_BRANCHES):
         raise UsageError(f"--dead-branches is {dead_branches!r:.40}; it must be {', '.join(DEAD_BRANCHES)} or {AUTO}")
-    latencies = target_of(samples, target)
-    codes = space.encode(architectures_of(samples, space))
-    _require_different(samples, codes)
-    learnt, held_out = split(len(samples), train, test, seed)
+    latencies = target_of(samples, target, unit)
+    codes = space.encode(architectures_of(samples, space, column))
+    repeats = Repeats.of(codes)
+    learnt, held_out = repeats.split(train, test, seed)
+    heads, medians, _ = repeats.collapsed(learnt, latencies)
     found: dict[str, tuple[GraphFeatures, IntArray, Regressor]] = {}
     for option in DEAD_BRANCHES if dead_branches == AUTO else (dead_branches,):
         seen = GraphFeatures(space.text, option)
-        matrix, group, kept = design(seen.blocks(space.template(), codes[learnt]))
+        matrix, group, kept = design(seen.blocks(space.template(), codes[heads]))
         if not len(kept):
             raise UsageError("the networks to learn from do not differ; give other samples")
         candidates: list[Regressor] = []
-        if len(learnt) <= MAX_SAMPLES:
+        if len(heads) <= MAX_SAMPLES:
             candidates.append(GaussianProcess(group.tolist(), np.flatnonzero(group == 0).tolist(), seed))
-        if len(learnt) > MAX_SAMPLES:
+        if len(heads) > MAX_SAMPLES:
             candidates.append(LightGBMRegressor(seed))
-        regressor = choose_regressor(matrix, latencies[learnt], seed, candidates=candidates)
+        regressor = choose_regressor(matrix, medians, seed, candidates=candidates)
         found[option] = seen, kept, regressor
         if on_note is not None:
-            error = left_out_error(regressor, latencies[learnt])
+            error = left_out_error(regressor, medians)
             on_note(f"dead branches {option}: left-out error {100 * error:.2f} % ({regressor.name})")
-    chosen = min(found, key=lambda option: left_out_error(found[option][2], latencies[learnt]))
+    chosen = min(found, key=lambda option: left_out_error(found[option][2], medians))
     seen, kept, regressor = found[chosen]
     matrix = graph_matrix(seen, space, codes)
-    done = _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, started)
+    done = _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, repeats, started)
     done.figures["dead_branches"] = chosen
     done.figures["left_out_error"] = {
-        option: left_out_error(regressor, latencies[learnt]) for option, (_, _, regressor) in found.items()
+        option: left_out_error(regressor, medians) for option, (_, _, regressor) in found.items()
     }
     return done
 
@@ -150,11 +151,13 @@ def _fitted(
     target: str,
     learnt: IntArray,
     held_out: IntArray,
+    repeats: Repeats,
     started: float,
     confidence: float = 0.95,
 ) -> Fitted:
-    factor = centre_of(regressor, latencies[learnt])
-    scores = scores_of(regressor, latencies[learnt], factor)
+    _, medians, place = repeats.collapsed(learnt, latencies)
+    factor = centre_of(regressor, medians)
+    scores = scores_of(regressor, latencies[learnt], factor, place)
     predictor = SamplePredictor(features, tuple(int(k) for k in kept), regressor, scores, target, factor)
     measured = latencies[held_out]
     figures: dict[str, Any] = {"train": len(learnt), "test": len(held_out)}
@@ -169,11 +172,13 @@ def _fitted(
         predictor,
         figures
         | {
-            "noise_floor": None,
+            "noise_floor": repeats.noise_floor(latencies),
+            "networks": int(repeats.group.max()) + 1,
+            "repeated": repeats.repeated,
             "coverage": figures["coverage_95"],
             "confidence": confidence,
             "margin": figures["width_95"] / 2,
-            "cv_mape": float(np.mean(np.abs(factor * regressor.left_out_ / latencies[learnt] - 1))),
+            "cv_mape": float(np.mean(np.abs(factor * regressor.left_out_[place] / latencies[learnt] - 1))),
             "additive_mape": None,
             "lightgbm": regressor.name == LightGBMRegressor.name,
             "regressor": regressor.name,
@@ -183,13 +188,3 @@ def _fitted(
         learnt,
         held_out,
     )
-
-
-def _require_different(samples: SampleFile, codes: IntArray) -> None:
-    """Raises where an architecture is given twice: it would be learnt from and tested on."""
-    first: dict[bytes, int] = {}
-    for index, row in enumerate(codes):
-        earlier = first.setdefault(row.tobytes(), index)
-        if earlier != index:
-            here, there = samples.lines[index][0], samples.lines[earlier][0].rpartition(", ")[2]
-            raise FileFormatError(f"{here}: the architecture of {there} again; give each network once")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import canonical_json, one_line, parse_json
+from latlas.latency.formats.delimited import read_delimited
 from latlas.latency.formats.entry import (
     Entry,
     brief,
@@ -22,19 +23,16 @@ from latlas.latency.formats.entry import (
     milliseconds,
     rows_of,
     source_of,
-    unit_of,
     whole,
 )
-from latlas.latency.formats.ofa import MAX_ENTRIES, foreign_of, key_of, operator_of, parse_key, says_activation
+from latlas.latency.formats.ofa import foreign_of, key_of, operator_of, parse_key, says_activation
 from latlas.latency.formats.table_format import Contents, TableFormat, Told
+from latlas.latency.formats.unit import cell_in_unit, unit_in, unit_of
 from latlas.latency.table.manifest import Manifest
 from latlas.latency.table.row import COUNTS, ESTIMATES, NUMBERS, ROW_FIELDS, Row, rows_checksum
 from latlas.spaces.operators.spec import OpSpec
 
 MANIFEST = "manifest"
-MAX_COLUMNS = 256
-MAX_LINE = 2**18
-MAX_LINES = 2 * MAX_ENTRIES
 _TEXTS = ("kind", "activation", "label", "status", "reason", "origin", "source", MANIFEST)
 _FORMULA = (*"=+-@＝＋－＠", "'")
 _NUMBER = re.compile(r"\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,4})?")
@@ -58,51 +56,8 @@ _NAMES = {
     "se": ("se", "use_se"),
     "hs": ("hs", "h_swish"),
 }
-_LATENCY = re.compile(
-    r"((mean|median|avg|average)_?)?(latency|runtime|time|mean|median)(_(mean|median|avg))?(_(ns|us|ms|s))?"
-)
+_LATENCY = re.compile(r"((mean|median|avg|average)_?)?(latency|runtime|time|mean|median)(_(mean|median|avg))?")
 _SHAPE = re.compile(r"[\[(]?\s*(\d{1,6})(?:\s*[x×,]\s*(\d{1,6})\s*[x×,]\s*(\d{1,6}))?\s*[\])]?")
-
-
-def read_lines(text: str, path: object) -> Iterator[tuple[str, list[str]]]:
-    """The fields of each line that has any, with the line's name for messages; raises `FileFormatError`."""
-    for number, line in enumerate(io.StringIO(text, newline=None), 1):
-        if not line.strip() and number <= MAX_LINES:
-            continue
-        what = f"{path}, line {number}"
-        if number > MAX_LINES:
-            raise FileFormatError(f"{path} has more than {MAX_LINES} lines; that is no latency table")
-        if len(line) > MAX_LINE:
-            raise FileFormatError(f"{what} has more than {MAX_LINE} characters; that is no latency table")
-        try:
-            fields = next(csv.reader([line.rstrip("\n")], strict=True))
-        except (csv.Error, StopIteration) as error:
-            raise FileFormatError(f"{what} is not CSV: {one_line(str(error), 120)}") from None
-        yield what, fields
-
-
-def records_of(text: str, path: object) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    """The column names, and each further line as a record; raises `FileFormatError` for names given twice, ragged lines."""
-    lines = read_lines(text, path)
-    what, header = next(lines, ("", []))
-    header = [name.strip() for name in header]
-    if len(header) < 2 or len(header) > MAX_COLUMNS:
-        raise FileFormatError(
-            f"{path} has {len(header)} columns; a latency table has 2 to {MAX_COLUMNS}, parted by commas"
-        )
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise FileFormatError(f"{what}: columns given twice: {one_line(', '.join(twice), 200)}")
-    records: list[tuple[str, dict[str, str]]] = []
-    for what, fields in lines:
-        if len(fields) != len(header):
-            raise FileFormatError(f"{what} has {len(fields)} fields; the first line names {len(header)}")
-        if len(records) == MAX_ENTRIES:
-            raise FileFormatError(f"{path} has more than {MAX_ENTRIES} rows")
-        records.append((what, dict(zip(header, fields, strict=True))))
-    if not records:
-        raise FileFormatError(f"{path} has no rows")
-    return header, records
 
 
 def is_ours(header: Iterable[str]) -> bool:
@@ -186,12 +141,14 @@ def read_others(
 ) -> tuple[list[Entry], set[str]]:
     """The entries of another project's columns, and the columns that a table does not keep."""
     latency = _latency_column(header, path, column)
-    unit = unit_of(latency, unit)
+    if unit is not None or not all(cell_in_unit(record[latency])[1] for _, record in records):
+        unit = unit_of(latency, unit)
     columns = _columns(header, latency)
     found = []
     for what, record in records:
         cells = {name: record[column].strip() for name, column in columns.items()}
-        latency_ms = milliseconds(record[latency].strip(), unit, what)
+        number, said = cell_in_unit(record[latency])
+        latency_ms = milliseconds(number.strip(), said or unit or "ms", what)
         found.append((what, cells, source_of(cells.get("key") or _name(cells), what), latency_ms))
     mobilenetv3 = says_activation(source for _, _, source, _ in found)
     entries = []
@@ -205,13 +162,21 @@ def read_others(
 
 
 def _latency_column(header: list[str], path: object, given: str | None) -> str:
-    found = [name for name in header if _LATENCY.fullmatch(name.lower())] if given is None else [given]
+    found = [name for name in header if _is_latency(name)] if given is None else [given]
     if len(found) == 1 and found[0] in header:
         return found[0]
     which = "no column" if not found else f"columns {', '.join(found)}" if given is None else f"no column {given}"
     raise UsageError(
         f"{path} has {one_line(which, 200)} of latencies; choose with --latency-column among {one_line(', '.join(header), 300)}"
     )
+
+
+def _is_latency(name: str) -> bool:
+    """Whether a column is named as latencies are, with its unit in any form: `latency_us`, `Latency (ms)`."""
+    bare = name.lower()
+    if unit_in(name) is not None:
+        bare = re.sub(r"[\W_]*[a-zµμ]+[\W_]*$", "", bare)
+    return bool(_LATENCY.fullmatch(bare))
 
 
 def _columns(header: list[str], latency: str) -> dict[str, str]:
@@ -268,7 +233,10 @@ def _foreign(source: str, cells: Mapping[str, str], what: str) -> OpSpec:
 
 
 def _read(text: str, path: Path, told: Told) -> Contents:
-    header, records = records_of(text, path)
+    read = read_delimited(text, path).require_whole(path)
+    if not is_ours(read.header):
+        read = read.with_points()
+    header, records = read.header, read.records
     if not is_ours(header):
         entries, ignored = read_others(header, records, path, told.unit, told.column, told.activation)
         return Contents(rows_of(entries, path), ignored)

@@ -23,7 +23,6 @@ from latlas.spaces.operators.spec import FOREIGN, MAX_LABEL, OpSpec
 
 _NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,4})?")
 _WHOLE = re.compile(r"\d{1,9}")
-_UNIT = re.compile(r"_(ns|us|ms|s)(_p\d+)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +73,6 @@ def whole(text: str, what: str) -> int:
     if not _WHOLE.fullmatch(text):
         raise FileFormatError(f"{what} is {brief(text)}; it must be a whole number below a thousand million")
     return int(text)
-
-
-def unit_of(name: str, given: str | None, default: str | None = None) -> str:
-    """The unit of a column: its name's ending, else the one given, else the default.
-
-    Raises `UsageError` where the ending and what was given differ, or nothing says it.
-    """
-    match = _UNIT.search(name)
-    found = match.group(1).lower() if match else default if given is None else given
-    if given is not None and found != given:
-        raise UsageError(f"--unit is {given}; the column {one_line(name, 80)} says {found}")
-    if found is None:
-        raise UsageError(f"what unit is the column {one_line(name, 80)}? Say --unit {', '.join(UNITS)}")
-    return found
 
 
 def source_of(text: str, what: str) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 
 from latlas.errors import FileFormatError, LatlasError, UsageError
 from latlas.files.records import one_line
+from latlas.latency.formats.delimited import MAX_ENTRIES
 from latlas.latency.formats.entry import (
     Entry,
     brief,
@@ -33,10 +34,10 @@ from latlas.latency.formats.entry import (
     short_record,
     source_of,
     stated_spec,
-    unit_of,
 )
-from latlas.latency.formats.ofa import MAX_ENTRIES, key_of
+from latlas.latency.formats.ofa import key_of
 from latlas.latency.formats.table_format import Contents, TableFormat, Told
+from latlas.latency.formats.unit import unit_of
 from latlas.latency.machine.environment import UNKNOWN
 from latlas.latency.table.row import Row
 from latlas.latency.table.table import Table

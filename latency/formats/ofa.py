@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import one_line
+from latlas.latency.formats.delimited import MAX_ENTRIES
 from latlas.latency.formats.entry import (
     Entry,
     called,
@@ -36,7 +37,6 @@ from latlas.latency.formats.table_format import Contents, TableFormat, Told
 from latlas.latency.table.row import Row
 from latlas.spaces.operators.spec import OpSpec, make_divisible
 
-MAX_ENTRIES = 100_000
 MAX_FIELDS = 64
 _MAX_DEPTH = 3
 

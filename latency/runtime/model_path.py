@@ -13,6 +13,7 @@ from pathlib import Path
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import one_line
+from latlas.files.stand_in import stand_in
 
 MODEL_SUFFIXES = (".xml", ".onnx", ".tflite", ".pb", ".pdmodel")
 """Endings of the files that OpenVINO reads, in lower case; a TensorFlow SavedModel is a folder."""
@@ -43,8 +44,6 @@ _OTHERS = {
 _HEAD = 4096
 _TAIL = 2**16
 _OWN = re.compile(rb'<latlas>.{0,8000}?<architecture value="([^"]{1,20000})"', re.DOTALL)
-_POINTER = b"version https://git-lfs.github.com/spec/"
-_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)([^>]*)")
 _IR_VERSION = re.compile(rb"""\bversion\s*=\s*["'](\d{1,4})["']""")
 _OLDEST_IR = 10
@@ -77,31 +76,13 @@ def require_model(path: Path) -> None:
     head, size = _head(path)
     ending = path.suffix.lower()
     known = ending in MODEL_SUFFIXES
-    if found := pointer_or_page(head, size):
+    if found := stand_in(head, size):
         raise FileFormatError(f"{path}: {found}")
     if (found := _by_content(path, head)) or (not known and (found := _OTHERS.get(ending, ""))):
         error: type[FileFormatError | UsageError] = FileFormatError if known else UsageError
         raise error(f"{path}: it is {found}")
     if ending == ".xml":
         _require_ir(path, head)
-
-
-def pointer_or_page(head: bytes, size: int) -> str:
-    """What stands in a file in place of what it should hold: nothing, a Git LFS pointer, a web page; empty for neither."""
-    if not head.strip():
-        return "it is empty; copy or download it again"
-    if head.startswith(_POINTER):
-        told = re.search(rb"\nsize (\d{1,15})", head)
-        whole = f" of a file of {int(told[1])} bytes" if told else ""
-        return f"it is a Git LFS pointer{whole}, not the file; fetch that with `git lfs pull`"
-    if b"/annex/objects/" in head[:200] and size < 1000:
-        return "it is a git-annex pointer, not the file; fetch that with `git annex get`"
-    if _PAGE.match(head):
-        return (
-            "it is a web page, not the file: the download was refused, or the link was that of a page; "
-            "download the file itself"
-        )
-    return ""
 
 
 def folder_message(folder: Path) -> str:
@@ -152,7 +133,7 @@ def _weights_message(weights: Path, said: str) -> str:
     if not weights.is_file():
         return f"its weights are missing: there is no {weights.name} beside it; copy that too"
     head, size = _head(weights)
-    if found := pointer_or_page(head, size):
+    if found := stand_in(head, size):
         return f"its weights, {weights.name}: {found}"
     return f"its weights, {weights.name} of {size} bytes, are cut off or another model's; copy both again ({said})"
 

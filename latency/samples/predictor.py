@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latlas.arrays import FloatArray
+from latlas.arrays import FloatArray, IntArray
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import parse_json
 from latlas.latency.predictor import conformal
@@ -117,11 +117,14 @@ def centre_of(regressor: Regressor, y: npt.ArrayLike) -> float:
     return float(np.clip(ratios[order][np.searchsorted(weights, weights[-1] / 2)], *_FACTORS))
 
 
-def scores_of(regressor: Regressor, y: npt.ArrayLike, factor: float = 1.0) -> FloatArray:
-    """The sorted errors of left-out samples over their spread, both relative to the prediction times `factor`."""
-    return conformal.scores(
-        np.asarray(y, dtype=float), factor * regressor.left_out_, np.maximum(regressor.left_out_spread_, 1e-12)
-    )
+def scores_of(regressor: Regressor, y: npt.ArrayLike, factor: float = 1.0, place: IntArray | None = None) -> FloatArray:
+    """The sorted errors of left-out samples over their spread, both relative to the prediction times `factor`.
+
+    `place` says which of the regressor's samples each of `y` is of, where some are measured several times.
+    """
+    which = np.arange(len(regressor.left_out_)) if place is None else place
+    spread = np.maximum(regressor.left_out_spread_[which], 1e-12)
+    return conformal.scores(np.asarray(y, dtype=float), factor * regressor.left_out_[which], spread)
 
 
 SAMPLE_SCHEMA_VERSION = 2

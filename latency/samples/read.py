@@ -1,10 +1,13 @@
-"""Measured samples of anybody's networks as CSV: a line a network, its features or architecture, and its latency."""
+"""Measured samples of anybody's networks as CSV: a line a network, its features or architecture, and its latency.
+
+Every reader names all lines that it cannot use, or is told of none: `usable` leaves them out and says which they were.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,60 +15,34 @@ import numpy as np
 from latlas.arrays import FloatArray
 from latlas.errors import FileFormatError, LatlasError, UsageError
 from latlas.files.records import one_line
-from latlas.latency.formats.csv_table import records_of
+from latlas.files.stand_in import stand_in
+from latlas.latency.formats.delimited import listed, read_delimited
+from latlas.latency.formats.table_format import UNITS
+from latlas.latency.formats.unit import cell_in_unit, unit_in, unit_of
 from latlas.latency.samples.columns import MAX_CATEGORIES, Column, numeric
 from latlas.spaces.space import Architecture, SearchSpace
 from latlas.spaces.text import parse_architecture
-
-SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 64.0)
-"""Lines over which a neighbour's weight falls to 37 %, tried."""
-PULLS = (0.5, 2.0, 8.0)
-"""Weights of a neighbour that says the speed was usual, tried."""
-_REACH = 6
-
-
-def speed_along(residuals: FloatArray) -> FloatArray:
-    """`(lines,)`: how many times its usual latency a network took at each line, told by the other lines alone.
-
-    `residuals` are logarithms of measured over predicted latency, predicted without learning from that line; NaN where
-    nothing was learnt from a line, whose speed only its neighbours tell.
-    """
-    known = ~np.isnan(residuals)
-    if not known.any():
-        return np.ones_like(residuals)
-    value = np.where(known, residuals, 0.0)
-    # Outliers say little of the speed.
-    bound = 3 * float(np.median(np.abs(value[known])))
-    value = np.clip(value, -bound, bound)
-    best, found = float(np.mean(np.abs(value[known]))), np.zeros_like(value)
-    for scale in SCALES:
-        reach = int(min(_REACH * scale, (len(value) - 1) // 2))
-        weights = np.exp(-np.abs(np.arange(-reach, reach + 1)) / scale)
-        weights[reach] = 0  # not by itself
-        total = np.convolve(value, weights, "same")
-        count = np.convolve(known.astype(float), weights, "same")
-        for pull in PULLS:
-            speed = total / (count + pull)
-            left = float(np.mean(np.abs(value - speed)[known]))
-            if left < best:
-                best, found = left, speed
-    return np.exp(found)
-
 
 MAX_BYTES = 64 * 2**20
 MAX_MS = 1e12
 ARCHITECTURE = "architecture"
 """The column that holds architectures, unless another is named."""
 _CATEGORICAL = re.compile(r"(.+):categorical")
+_MISSING = ("", "-", "na", "n/a", "nan", "none", "null", "#n/a", "?")
+_BYTE_ORDERS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
 class SampleFile:
-    """The lines of a CSV of samples as they stand: names, and each line's name for messages with its cells by column."""
+    """The lines of a CSV of samples as they stand: names, and each line's name for messages with its cells by column.
+
+    `ragged` are the lines that have another number of fields, with what is wrong with each.
+    """
 
     path: Path
     header: tuple[str, ...]
     lines: tuple[tuple[str, dict[str, str]], ...]
+    ragged: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -77,11 +54,27 @@ class SampleFile:
             raise UsageError(f"{self.path} has no column {one_line(repr(name), 80)}; it has {known}")
         return [cells[name].strip() for _, cells in self.lines]
 
+    def what(self, index: int) -> str:
+        """A line's name for messages."""
+        return self.lines[index][0]
 
-def read_samples(path: Path) -> SampleFile:
-    """The samples of a CSV file with a line of column names.
+    def require_whole(self) -> None:
+        """Raises `FileFormatError` where lines have another number of fields."""
+        if self.ragged:
+            raise FileFormatError(_all(list(self.ragged.values()), len(self) + len(self.ragged)))
 
-    Raises `UsageError` where it cannot be read, `FileFormatError` for what is not CSV, too large, ragged or empty.
+    def without(self, indices: Mapping[int, str]) -> SampleFile:
+        """The same without these lines."""
+        return replace(
+            self, lines=tuple(line for index, line in enumerate(self.lines) if index not in indices), ragged={}
+        )
+
+
+def read_samples(path: Path, *, skip_bad: bool = False) -> SampleFile:
+    """The samples of a CSV file with a line of column names, parted by commas, semicolons or tabs; numbers have points.
+
+    With `skip_bad` lines that have another number of fields are kept apart, in `ragged`. Raises `UsageError` where it cannot be
+    read, `FileFormatError` for what is no such table, too large, ragged or empty.
     """
     try:
         with path.open("rb") as file:
@@ -90,34 +83,103 @@ def read_samples(path: Path) -> SampleFile:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > MAX_BYTES:
         raise FileFormatError(f"{path} has more than {MAX_BYTES} bytes; split it, or leave columns out")
+    if found := stand_in(content[:4096], len(content)):
+        raise FileFormatError(f"{path}: {found}")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if content.startswith(_BYTE_ORDERS) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise FileFormatError(f"{path}, line {line}: not UTF-8; save it as CSV in UTF-8") from None
     if "\0" in text:
         raise FileFormatError(f"{path}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: holds a null character")
-    header, lines = records_of(text, path)
-    return SampleFile(path, tuple(header), tuple(lines))
+    read = read_delimited(text, path)
+    if not read.records:
+        raise FileFormatError(f"{path} has no rows")
+    samples = SampleFile(path, tuple(read.header), tuple(read.with_points().records), read.ragged)
+    if not skip_bad:
+        samples.require_whole()
+    return samples
 
 
-def target_of(samples: SampleFile, target: str) -> FloatArray:
+def usable(
+    samples: SampleFile,
+    target: str,
+    unit: str | None = None,
+    *,
+    features: Sequence[str] = (),
+    space: SearchSpace | None = None,
+    column: str = ARCHITECTURE,
+) -> tuple[SampleFile, list[str]]:
+    """The lines that can be learnt from, and what is wrong with each of the others: failed, empty, ragged, not of the space.
+
+    Raises `UsageError` for unknown columns and where no line is left.
+    """
+    wrong = _targets(samples, target, unit)[1]
+    if space is not None:
+        wrong |= _architectures(samples, space, column)[1]
+    for name in features:
+        _, cells, numbers, said = _column(samples, name)
+        mostly = said is None and 2 * sum(numbers) >= sum(cell.lower() not in _MISSING for cell in cells)
+        for index, cell in enumerate(cells):
+            if cell.lower() in _MISSING or (mostly and not numbers[index]):
+                wrong.setdefault(index, f"{samples.what(index)}: {one_line(name, 80)} is {one_line(repr(cell), 80)}")
+    left = samples.without(wrong)
+    messages = [*samples.ragged.values(), *(wrong[index] for index in sorted(wrong))]
+    if not len(left):
+        raise UsageError(f"{samples.path}: no line can be used; {_all(messages, len(messages))}")
+    return left, messages
+
+
+def target_of(samples: SampleFile, target: str, unit: str | None = None) -> FloatArray:
     """`(n,)` milliseconds of the target, which is a column or, as `a+b`, the sum of several.
 
-    Raises `FileFormatError` that names line and value where a cell is no number, or the sum is not positive.
+    Their unit is that of each column's name (`latency_us`), of each cell (`12.5 ms`), or `unit`. Raises `UsageError` where
+    nothing says it; `FileFormatError` that names line and value of what is no number, or where a sum is not positive.
     """
-    names = [target] if target in samples.header else [name.strip() for name in target.split("+")]
-    total = np.zeros(len(samples))
-    for name in names:
-        for index, cell in enumerate(samples.cells(name)):
-            total[index] += _number(cell, name, samples.lines[index][0])
-    for index, value in enumerate(total):
-        if not 0 < value <= MAX_MS:
-            what = samples.lines[index][0]
-            raise FileFormatError(
-                f"{what}: {one_line(target, 80)} is {value:g}; a latency must be above 0, at most {MAX_MS:g}"
-            )
+    total, wrong = _targets(samples, target, unit)
+    _raise(wrong, samples)
     return total
+
+
+def _targets(samples: SampleFile, target: str, unit: str | None) -> tuple[FloatArray, dict[int, str]]:
+    names = [target] if target in samples.header else [name.strip() for name in target.split("+")]
+    total, wrong = np.zeros(len(samples)), dict[int, str]()
+    for name in names:
+        cells = [cell_in_unit(cell) for cell in samples.cells(name)]
+        inside = {said for cell, said in cells if cell.lower() not in _MISSING}
+        usual = _unit_of_cells(samples, name, inside, unit)
+        for index, (cell, said) in enumerate(cells):
+            value = numeric(cell)
+            if value is None:
+                hint = (
+                    "; it may mean two numbers: write it without the comma" if re.fullmatch(r"\d+,\d{3}", cell) else ""
+                )
+                shown = one_line(repr(samples.lines[index][1][name].strip()), 80)
+                wrong.setdefault(
+                    index, f"{samples.what(index)}: {one_line(name, 80)} is {shown}; it must be a number{hint}"
+                )
+            else:
+                total[index] += value * 10.0 ** UNITS[said or usual]
+    for index, value in enumerate(total.tolist()):
+        if index not in wrong and not 0 < value <= MAX_MS:
+            wrong[index] = (
+                f"{samples.what(index)}: {one_line(target, 80)} is {value:g}; a latency must be above 0, at most {MAX_MS:g}"
+            )
+    return total, wrong
+
+
+def _unit_of_cells(samples: SampleFile, name: str, inside: set[str | None], unit: str | None) -> str:
+    """The unit of a column's cells that say none."""
+    units = inside - {None}
+    said = unit_in(name)
+    if units and None not in inside:
+        for one in (said, unit):
+            if one is not None and units != {one}:
+                raise UsageError(
+                    f"{samples.path}: cells of {one_line(name, 80)} say {', '.join(sorted(map(str, units)))}, not {one}"
+                )
+        return "ms"  # none is without
+    return unit_of(name, unit)
 
 
 def columns_of(samples: SampleFile, features: Sequence[str]) -> tuple[Column, ...]:
@@ -127,23 +189,22 @@ def columns_of(samples: SampleFile, features: Sequence[str]) -> tuple[Column, ..
     `FileFormatError` that names line and value where a column mixes numbers and text, or has too many categories.
     """
     found: list[Column] = []
-    for name in features:
-        match = None if name in samples.header else _CATEGORICAL.fullmatch(name)
-        name = match[1] if match else name
-        cells = samples.cells(name)
+    for asked in features:
+        name, cells, numbers, said = _column(samples, asked)
         if any(column.name == name for column in found):
             raise UsageError(f"feature {name!r:.80} is named twice")
-        numbers = [numeric(cell) is not None for cell in cells]
+        wrong = {}
         for index, cell in enumerate(cells):
-            what = samples.lines[index][0]
+            what = samples.what(index)
             if not cell:
-                raise FileFormatError(f"{what}: {one_line(name, 80)} is empty; every sample needs every feature")
-            if match is None and any(numbers) and not numbers[index]:
-                raise FileFormatError(
+                wrong[index] = f"{what}: {one_line(name, 80)} is empty; every sample needs every feature"
+            elif said is None and any(numbers) and not numbers[index]:
+                wrong[index] = (
                     f"{what}: {one_line(name, 80)} is {one_line(repr(cell), 80)}, other lines have numbers; mend it, or "
                     f"read all as text with {one_line(name, 80)}:categorical"
                 )
-        if match is None and all(numbers):
+        _raise(wrong, samples)
+        if said is None and all(numbers):
             found.append(Column(name, None))
             continue
         categories = tuple(sorted(set(cells)))
@@ -158,33 +219,56 @@ def columns_of(samples: SampleFile, features: Sequence[str]) -> tuple[Column, ..
     return tuple(found)
 
 
+def _column(samples: SampleFile, asked: str) -> tuple[str, list[str], list[bool], str | None]:
+    """A feature's column, its cells, which are numbers, and `categorical` where that was said."""
+    match = None if asked in samples.header else _CATEGORICAL.fullmatch(asked)
+    name = match[1] if match else asked
+    cells = samples.cells(name)
+    return name, cells, [numeric(cell) is not None for cell in cells], "categorical" if match else None
+
+
 def matrix_of(samples: SampleFile, columns: Sequence[Column]) -> FloatArray:
     """`(n, features)` of the columns; raises `FileFormatError` that names line and value where one cannot be read."""
-    blocks = []
+    blocks, wrong = [], dict[int, str]()
     for column in columns:
         rows = []
         for index, cell in enumerate(samples.cells(column.name)):
             try:
                 rows.append(column.values(cell))
             except UsageError as error:
-                raise FileFormatError(f"{samples.lines[index][0]}: {error}") from None
-        blocks.append(np.array(rows, dtype=float))
-    return np.hstack(blocks)
+                wrong.setdefault(index, f"{samples.what(index)}: {error}")
+        blocks.append(rows)
+    _raise(wrong, samples)
+    return np.hstack([np.array(rows, dtype=float) for rows in blocks])
 
 
 def architectures_of(samples: SampleFile, space: SearchSpace, column: str = ARCHITECTURE) -> list[Architecture]:
     """The architectures of a column; raises `FileFormatError` that names line and value where one is not of the space."""
-    found = []
+    found, wrong = _architectures(samples, space, column)
+    _raise(wrong, samples)
+    return found
+
+
+def _architectures(samples: SampleFile, space: SearchSpace, column: str) -> tuple[list[Architecture], dict[int, str]]:
+    if column not in samples.header:
+        known = one_line(", ".join(samples.header), 300)
+        raise UsageError(
+            f"{samples.path} has no column {one_line(repr(column), 80)} of architectures; it has {known}: name it with --column"
+        )
+    found, wrong = [], {}
     for index, cell in enumerate(samples.cells(column)):
         try:
             found.append(parse_architecture(cell, space))
         except LatlasError as error:
-            raise FileFormatError(f"{samples.lines[index][0]}: {one_line(str(error), 400)}") from None
-    return found
+            wrong[index] = f"{samples.what(index)}: {one_line(str(error), 400)}"
+    return found, wrong
 
 
-def _number(cell: str, name: str, what: str) -> float:
-    value = numeric(cell)
-    if value is None:
-        raise FileFormatError(f"{what}: {one_line(name, 80)} is {one_line(repr(cell), 80)}; it must be a number")
-    return value
+def _raise(wrong: Mapping[int, str], samples: SampleFile) -> None:
+    if wrong:
+        raise FileFormatError(_all([wrong[index] for index in sorted(wrong)], len(samples)))
+
+
+def _all(messages: list[str], lines: int) -> str:
+    more = " (leave such lines out with --skip-bad)" if len(messages) > 1 else ""
+    return listed(messages, lines) + more

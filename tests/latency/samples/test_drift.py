@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latlas.latency.samples.read import speed_along
+from latlas.latency.samples.drift import speed_along
 
 
 def test_a_drift_is_found_from_the_other_lines():
