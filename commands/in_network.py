@@ -29,7 +29,7 @@ def tables_in_network(
     """Measure designed subnets, and add to each operator's row what it adds to a network's latency."""
     from latlas.latency.fitting.in_network import add_in_network
     from latlas.latency.table.table import Table
-    from latlas.supernet.operators.build import timing_operator
+    from latlas.supernet.operators.timed import timing_operator
 
     started = time.monotonic()
     isolated = Table.read(table)

@@ -63,7 +63,7 @@ def measure(
 
     from latlas.latency.fitting.measure import FAILED, measure_targets
     from latlas.latency.predictor.predictor_file import load_predictor
-    from latlas.supernet.operators.build import timing_operator
+    from latlas.supernet.operators.timed import timing_operator
 
     like = load_predictor(predictor) if predictor is not None else None
     with bar_of("measuring") as bar:

@@ -143,7 +143,7 @@ def fit_predictor(
     from latlas.latency.machine.environment import require_same
     from latlas.latency.predictor.predictor_file import check_replaceable, save_predictor
     from latlas.latency.table.table import Table
-    from latlas.supernet.operators.build import timing_operator
+    from latlas.supernet.operators.timed import timing_operator
 
     started = time.monotonic()
     if choice not in CHOICES:

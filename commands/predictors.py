@@ -143,7 +143,7 @@ def _measured(
     """Subnets measured here to learn from and to test on, and the environment."""
     from latlas.latency.fitting.adapt import Measurement, environment_here, require_adaptable, to_measure
     from latlas.latency.fitting.fit import collect_these
-    from latlas.supernet.operators.build import timing_operator
+    from latlas.supernet.operators.timed import timing_operator
 
     require_adaptable(sources, environment_here(setting))  # before measuring, not after
     asked = to_measure(sources, space, count, test, setting.seed)

@@ -96,7 +96,7 @@ def measure_table(
 ) -> Table:
     """The table of a variant, measured into `target` with a progress bar."""
     from latlas.latency.measuring.profile import profile
-    from latlas.supernet.operators.build import timing_operator
+    from latlas.supernet.operators.timed import timing_operator
 
     with bar_of(title) as bar:
         return profile(

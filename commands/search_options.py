@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latlas.commands.output import note
+from latlas.files.places import require_can_write
+from latlas.latency.predictor.folder import require_predictor
 from latlas.option import check_options, option
 from latlas.search.config import BUDGET, OUTPUT, STUDY, TRAINING
 from latlas.search.proxy_config import BACKBONE
+from latlas.supernet.data.layouts import require_data
 
 if TYPE_CHECKING:
     from latlas.search.proxy_config import ProxyConfig
@@ -25,10 +28,17 @@ if TYPE_CHECKING:
 class SearchFiles:
     """What a search reads, and the folder that it writes."""
 
-    predictor: Path = option(Path("predictor"), "Folder of a predictor, from fit-predictor.", metavar="FOLDER")
+    predictor: Path = option(
+        Path("predictor"), "Folder of a predictor, from fit-predictor.", metavar="FOLDER", before=require_predictor
+    )
     supernet: Path = option(Path("supernet.safetensors"), "Supernet checkpoint, from train-supernet.", metavar="FILE")
-    data: str = option("synthetic", "Folder of images and masks, or synthetic.", metavar="FOLDER")
-    out: Path = option(Path("runs/search"), "Folder of the run. The same command goes on there.", metavar="FOLDER")
+    data: str = option("synthetic", "Folder of images and masks, or synthetic.", metavar="FOLDER", before=require_data)
+    out: Path = option(
+        Path("runs/search"),
+        "Folder of the run. The same command goes on there.",
+        metavar="FOLDER",
+        before=require_can_write,
+    )
     force: bool = option(False, "Begin anew: delete the search that was begun or finished in the folder.")
 
     mask_values: str = option(
@@ -62,7 +72,9 @@ class SearchFiles:
         "Look for the front: the best networks at all latencies up to the budget, by front-evolution.",
         group=STUDY,
     )
-    tensorboard: Path | None = option(None, "Folder for TensorBoard's event files.", group=OUTPUT, metavar="FOLDER")
+    tensorboard: Path | None = option(
+        None, "Folder for TensorBoard's event files.", group=OUTPUT, metavar="FOLDER", before=require_can_write
+    )
 
     def __post_init__(self) -> None:
         from latlas.supernet.data.mask_values import parse_mask_values

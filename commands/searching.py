@@ -13,7 +13,9 @@ from latlas.commands import options, search_options
 from latlas.commands.output import aligned, bar_of, note, print_result
 from latlas.commands.parsing.command_line import with_options
 from latlas.commands.search_options import SearchFiles, SearchMeasuring
+from latlas.distribution import require_torch
 from latlas.errors import LatlasError, UsageError
+from latlas.files.places import require_file
 from latlas.search.config import SearchConfig
 from latlas.search.proxy_config import ProxyConfig
 from latlas.search.strategies.names import FRONT_STRATEGIES
@@ -34,6 +36,19 @@ def search(
     A search that was killed or stopped goes on with the same command. Exit code 1 where the winner's upper bound is above the
     budget.
     """
+    if files.pareto and config.strategy != "evolution" and not config.front:
+        raise UsageError(
+            f"--pareto is searched by {' or '.join(FRONT_STRATEGIES)}, not by {config.strategy}; leave out one of both"
+        )
+    if files.pareto and config.accuracy_predictor:
+        raise UsageError("--pareto and --accuracy-predictor do not go together; leave out one of both")
+    if files.pareto and not config.front:
+        config = replace(config, strategy=FRONT_STRATEGIES[0])
+    out, seed = files.out, config.seed
+    if files.backbone is None:
+        require_file(files.supernet, "train one with `latlas train-supernet`, or give --backbone")
+    require_torch("search")
+
     from latlas.files.lock import waiting_at_most
     from latlas.latency.fitting.adapt import require_here
     from latlas.latency.predictor.predictor_file import load_predictor
@@ -50,15 +65,6 @@ def search(
     from latlas.supernet.data.checks import shared_images
     from latlas.supernet.networks.weights_file import load_supernet, read_metadata
 
-    if files.pareto and config.strategy != "evolution" and not config.front:
-        raise UsageError(
-            f"--pareto is searched by {' or '.join(FRONT_STRATEGIES)}, not by {config.strategy}; leave out one of both"
-        )
-    if files.pareto and config.accuracy_predictor:
-        raise UsageError("--pareto and --accuracy-predictor do not go together; leave out one of both")
-    if files.pareto and not config.front:
-        config = replace(config, strategy=FRONT_STRATEGIES[0])
-    out, seed = files.out, config.seed
     if (out / RESULT).exists() and not files.force:
         raise UsageError(f"{out} holds a finished search; choose another folder, or --force to replace it")
     saved = load_predictor(files.predictor)

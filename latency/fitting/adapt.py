@@ -20,9 +20,10 @@ from latlas.latency.machine.environment import Environment, differing_fields
 from latlas.latency.measuring.interval import relative_sd_of
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.adapted import AdaptedPredictor, common_sources
+from latlas.latency.predictor.folder import MANIFEST
 from latlas.latency.predictor.predictor import MIN_SAMPLES as FROM_NOTHING
 from latlas.latency.predictor.predictor import LatencyPredictor
-from latlas.latency.predictor.predictor_file import MANIFEST, LearntFrom, SavedPredictor, load_predictor
+from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor, load_predictor
 from latlas.latency.predictor.transfer import MIN_SAMPLES, UNKNOWN_ERROR, expected_error
 from latlas.spaces.space import Architecture, SearchSpace
 

@@ -19,6 +19,7 @@ from latlas.files.records import canonical_json, from_record, one_line, parse_js
 from latlas.files.write import require_free, whole_folder
 from latlas.latency.machine.environment import Environment
 from latlas.latency.predictor.adapted import AdaptedPredictor
+from latlas.latency.predictor.folder import BOOSTER, MANIFEST, require_predictor
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.saved import LearntFrom, SavedPredictor
 from latlas.latency.table.migrate import migrate_predictor
@@ -31,7 +32,6 @@ __all__ = ["LearntFrom", "SavedPredictor", "load_predictor", "save_predictor"]
 SCHEMA_VERSION = 3
 VERSIONS = (1, 2, SCHEMA_VERSION)
 MAX_BYTES = 64 * 2**20
-MANIFEST, BOOSTER = "predictor.json", "lightgbm.txt"
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
     LatencyPredictor.kind: LatencyPredictor.from_record,
@@ -85,10 +85,9 @@ def check_replaceable(folder: Path) -> None:
 
 def load_predictor(folder: Path) -> SavedPredictor:
     """The predictor of a folder; raises `UsageError` where there is none, `FileFormatError` where it is broken."""
+    require_predictor(folder)
     path = folder / MANIFEST
     what = str(path)
-    if not path.is_file():
-        raise UsageError(f"{folder} has no {MANIFEST}; make a predictor with `latlas fit-predictor --out {folder}`")
     if path.stat().st_size > MAX_BYTES:
         raise FileFormatError(f"{what}: larger than {MAX_BYTES} bytes; not a predictor")
     record = parse_json(path.read_bytes(), what)

@@ -18,7 +18,7 @@ from latlas.errors import DataError, UsageError
 from latlas.supernet.data.checks import check
 from latlas.supernet.data.dataset import Dataset, empty_arrays
 from latlas.supernet.data.images import Mask, read_image
-from latlas.supernet.data.layouts import SPLITS, pairs_of
+from latlas.supernet.data.layouts import SPLITS, pairs_of, require_data
 from latlas.supernet.data.mask_file import read_mask_file
 from latlas.supernet.data.mask_reading import Reading, reading_of
 from latlas.supernet.data.mask_survey import Survey, survey
@@ -65,8 +65,7 @@ def load_folder(
     if split not in SPLITS:
         raise UsageError(f"split is {split!r}; known: {', '.join(SPLITS)}")
     values = parse_mask_values(mask_values) if isinstance(mask_values, str) else mask_values
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; give one with images/ and masks/, or `synthetic`")
+    require_data(folder)
     pairs = pairs_of(folder, split)
     if not pairs:
         raise DataError(f"{folder} has no images for {split}; put them in {split}/images and {split}/masks")

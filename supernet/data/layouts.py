@@ -26,6 +26,12 @@ _MASK_NAME = re.compile(rf"(?i)(?:(?P<stem>.+?)[-_. ]{_WORDS}|{_WORDS}[-_. ](?P<
 Pair = tuple[Path, Path, str]
 
 
+def require_data(folder: str | Path) -> None:
+    """Raises `DataError` where no folder is; `synthetic` stands for drawn images, which need none."""
+    if str(folder) != "synthetic" and not Path(folder).is_dir():
+        raise DataError(f"{folder}: no such folder; give one with images/ and masks/, or `synthetic`")
+
+
 def pairs_of(folder: Path, split: str) -> list[Pair]:
     """`(image, mask, source)` of a split, sorted by path.
 
