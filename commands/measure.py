@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latlas.commands import options
-from latlas.commands.output import bar_of, print_result
+from latlas.commands.output import bar_of, note, print_result
 from latlas.errors import LatlasError, UsageError
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def measure(
     print_result(
         records[0] if len(records) == 1 else records, json, lambda: [line for r in records for line in lines_of(r)]
     )
+    for line in records[0]["warnings"] if records else ():
+        note(f"warning: {line}")
     failed = [record for record in records if record["status"] == FAILED]
     if failed:
         raise LatlasError(f"{len(failed)} of {len(records)} could not be measured: {failed[0]['reason']}")

@@ -48,6 +48,7 @@ def _own_temporary_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("temporary")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))  # what references usually take is remembered there
         patch.setenv("TMPDIR", str(folder))
         yield
 

@@ -27,6 +27,7 @@ from latlas.latency.measuring.bench import Bench, network_of_graph
 from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.interval import relative_sd_of
 from latlas.latency.measuring.profile import BuildModule, Setting
+from latlas.latency.measuring.steadiness import remember
 from latlas.latency.measuring.stopwatch import StopRule, disagreement
 from latlas.latency.measuring.time_left import Progress
 from latlas.latency.predictor.features import CostList, CostOf
@@ -161,6 +162,7 @@ def collect_these(
                 )
                 measured = list(found.values())
                 environment = setting.environment(bench, campaign.reference_ms(measured))
+                remember(environment)
         except KeyboardInterrupt:
             raise InterruptedRunError(
                 f"stopped; what is finished is in {journal.path}, and the same command goes on from there"

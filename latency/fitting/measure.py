@@ -17,6 +17,7 @@ from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Bench, Network, network_of_graph
 from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.profile import BuildModule, Setting
+from latlas.latency.measuring.steadiness import pace_warning, remember, steadiness_warnings, usual_ms
 from latlas.latency.measuring.time_left import Progress
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.latency.runtime.asked import Asked
@@ -107,13 +108,39 @@ def measure_targets(
             timed = any(found[subject.network.label].passes for subject in subjects)
             session_ms = campaign.reference_ms(list(found.values())) if timed else None
             environment = careful.environment(bench, session_ms)
+    warnings = _warnings(list(found.values()), environment, reference_ms, like, setting)
     stated, uncertain = session_ms if reference_ms is None else reference_ms, 0.0
     if like is not None and known is not None and session_ms is not None:
         require_same(like.environment, environment, "state milliseconds like this predictor's here")
         scale, error = known.open(found, session_ms, setting.rule)
         stated, uncertain = session_ms / scale, error * NormalDist().inv_cdf(0.5 + setting.rule.confidence / 2)
     scale_ms = _Scale(session_ms, stated, uncertain, like is not None)
-    return [_record(one, found[one.network.label], bench, setting, scale_ms, environment) for one in subjects]
+    return [
+        _record(one, found[one.network.label], bench, setting, scale_ms, environment) | {"warnings": warnings}
+        for one in subjects
+    ]
+
+
+def _warnings(
+    measured: Sequence[Measured],
+    environment: Environment,
+    reference_ms: float | None,
+    like: SavedPredictor | None,
+    setting: Setting,
+) -> list[str]:
+    """How the machine was off its usual speed, or unsteady; the usual speed is the predictor's, that asked for, or the one
+    that earlier campaigns had here."""
+    if environment.reference_ms is None:
+        return []
+    if like is not None:
+        usual, when = like.environment.reference_ms, "it had when the predictor was made"
+    elif reference_ms is not None:
+        usual, when = reference_ms, "of --reference-ms"
+    else:
+        usual, when = usual_ms(environment), "it usually has"
+    remember(environment)
+    pace = "" if usual is None else pace_warning(environment.reference_ms / usual, when)
+    return [*filter(None, [pace]), *steadiness_warnings(measured, setting.rule)]
 
 
 def _of_architecture(target: Architecture, label: str, library: OperatorLibrary, batch: int) -> _Subject:

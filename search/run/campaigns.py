@@ -16,6 +16,7 @@ from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Bench, Network
 from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.profile import Setting
+from latlas.latency.measuring.steadiness import remember
 from latlas.latency.measuring.time_left import Progress
 from latlas.search.run.journal import RunJournal
 
@@ -62,6 +63,7 @@ class Campaigns:
             with self._bench as bench:
                 found = campaign.measure_all(bench, networks, on_progress=self.on_progress, **options)
                 environment = self.setting.environment(bench, self._reference_ms(list(found.values())))
+                remember(environment)
             if self._first is not None:
                 require_same(self._first, environment, "go on with this search here")
             records = [record for one in found.values() for record in campaign.records_of(one)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from latlas.latency.machine.environment import Environment, require_same
 from latlas.latency.measuring.bench import Network, network_of_graph
 from latlas.latency.measuring.interval import SESSION_SD, Interval
 from latlas.latency.measuring.profile import Setting
+from latlas.latency.measuring.steadiness import pace_warning
 from latlas.latency.measuring.stopwatch import CAMPAIGN_SD
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.latency.runtime.conversion import OperatorLibrary
@@ -128,11 +128,9 @@ def open_session(
     anchored = known if any(found[one.label].passes for one in known.networks) else None
     if anchored:
         scale, scale_error = anchored.open(found, reference_ms, setting.rule)
-    if abs(math.log(scale)) > 0.05:
-        log.warning(
-            "this machine runs at %.2f times the latency it had when the predictor was made; all is brought to now",
-            scale,
-        )
+    when = "it had when the predictor was made"
+    if said := pace_warning(scale, when):
+        log.warning("%s. This search states all milliseconds at the speed of now", said)
     anchors = Anchors(
         baseline=interval_of(found[str(baseline)], reference_ms, setting),
         fastest=interval_of(found[str(fastest)], reference_ms, setting),

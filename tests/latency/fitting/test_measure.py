@@ -109,3 +109,18 @@ def test_a_wrong_file_is_an_error_before_any_process_is_started(two, monkeypatch
     monkeypatch.setattr(module, "scratch_folder", lambda: pytest.fail("it was going to convert"))
     with pytest.raises(UsageError, match="dynamic sizes"):
         measured(two)
+
+
+def test_a_reference_that_is_far_off_its_usual_latency_is_a_warning(bench, two, tmp_path, monkeypatch):
+    """Two measurements of `winner.xml` said ok in a minute, disjoint, while the reference ran at 1.5 times its latency."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    slow = 1.0
+    monkeypatch.setattr(ScriptedBench, "time", lambda self, network: Pass((slow,) * 7, (2.0 * slow,) * 12, at=1e9))
+    assert [measured(two, "1,3,8,8")[0]["warnings"] for _ in range(4)] == [[]] * 4
+    slow = 1.5
+    first, second = measured(two, "1,3,8,8")
+    (said,) = first["warnings"]
+    assert said.startswith("this machine runs at 1.50 times the latency it usually has: another measurement")
+    assert "latlas doctor" in said and "--predictor" in said and second["warnings"] == [said]
+    (said,) = measure_targets(two[1:], SETTING, build_module=timing_operator, reference_ms=1.0)[0]["warnings"]
+    assert "1.50 times the latency of --reference-ms" in said
