@@ -59,13 +59,6 @@ class NasBench201(SearchSpace):
     def stages(self) -> tuple[int, ...]:
         return (1, 2, 3)
 
-    @property
-    def baselines(self) -> tuple[str, ...]:
-        return ()
-
-    def is_baseline(self, name: str) -> bool:
-        return False
-
     def write(self, operators: tuple[str, ...]) -> str:
         labelled = [f"{name}~{source}" for name, (source, _) in zip(operators, EDGES, strict=True)]
         return "+".join(f"|{'|'.join(labelled[stage])}|" for stage in self.stage_slices())

@@ -39,18 +39,18 @@ class SearchSpace(abc.ABC):
         """Operator names of each searchable layer, in order."""
 
     @property
-    @abc.abstractmethod
     def stages(self) -> tuple[int, ...]:
-        """How many searchable layers each stage has; only the text form groups by it."""
-
-    @abc.abstractmethod
-    def is_baseline(self, name: str) -> bool:
-        """Whether a baseline of this name can be built."""
+        """How many searchable layers each stage has, one stage where a space does not say it; the text form groups by it."""
+        return (len(self.choices),)
 
     @property
-    @abc.abstractmethod
     def baselines(self) -> tuple[str, ...]:
-        """Baselines that are profiled and compared with by default."""
+        """Baselines that are profiled and compared with by default; none where a space does not say it."""
+        return ()
+
+    def is_baseline(self, name: str) -> bool:
+        """Whether a baseline of this name can be built; those of `baselines` can."""
+        return name in self.baselines
 
     @property
     def default_baseline(self) -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("api", "commands", "files", "latency", "search", "spaces", "supernet")
+ROOMS = ("api", "commands", "files", "latency", "search", "spaces", "supernet", "testing")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = PYPROJECT["tool"]["setuptools"]["packages"]
-NOT_PACKAGES = {"tests", "benchmarks", "build", "dist", "runs"}
+NOT_PACKAGES = {"tests", "benchmarks", "examples", "build", "dist", "runs"}
 HEAVY = {"torch", "openvino", "pandas", "pyarrow", "sklearn", "lightgbm", "scipy", "matplotlib", "numpy"}
 
 
@@ -143,7 +143,7 @@ LAYERS = (
     ("spaces",),
     ("latency", "supernet"),
     ("search",),
-    ("api",),
+    ("api", "testing"),
     ("commands",),
     ("cli",),
     ("latlas", "__main__"),

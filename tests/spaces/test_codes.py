@@ -16,7 +16,6 @@ CONV, ZEROS, SKIP, ADD = (
     OpSpec("skip", *PLACE),
     OpSpec("add", *PLACE),
 )
-SPACES = ["portrait", "portrait:depths=1.1.1.1,skip=True", "nasbench201", "nasbench201:cells=1,height=8,width=16"]
 
 
 def diamond(left, right):
@@ -58,23 +57,6 @@ def test_what_the_output_does_not_depend_on_is_dropped():
     assert live_nodes(graph) == live_nodes(graph, "unread_dropped") == [0, 2]
     with pytest.raises(UsageError, match="dead_branches is 'ignored'; it must be dropped, unread_dropped or executed"):
         live_nodes(graph, "ignored")
-
-
-@pytest.mark.parametrize("text", SPACES)
-def test_every_space_is_told_by_its_template(text):
-    space = parse_space(text)
-    template = space.template()
-    chosen = space.sample(20, np.random.default_rng(0)) + space.cover()
-    codes = space.encode(chosen)
-    assert codes.shape == (len(chosen), len(space.choices))
-    assert space.decode(codes) == chosen
-    assert [template.graph(row) for row in codes] == [a.graph() for a in chosen]
-    for option in DEAD_BRANCHES:
-        live, sources = template.executed(codes, option)
-        for row, architecture in enumerate(chosen):
-            expected = executed_inputs(architecture.graph(), option)
-            assert list(np.flatnonzero(live[row])) == list(expected)
-            assert {i: tuple(s for s in sources[i][row] if s != -2) for i in expected} == expected
 
 
 SPACE = parse_space("nasbench201:cells=1")

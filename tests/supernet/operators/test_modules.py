@@ -1,6 +1,5 @@
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from latlas.errors import UnknownOperatorError
 from latlas.spaces.nasbench201 import NasBench201
@@ -8,6 +7,7 @@ from latlas.spaces.operators.spec import FOREIGN, OpSpec, kinds
 from latlas.spaces.portrait import PortraitSpace
 from latlas.supernet.operators import build
 from latlas.supernet.operators.build import build_operator, built_kinds, timing_operator
+from latlas.testing import OperatorSuite
 
 # Everything that the space and its baselines are made of, and what only other configurations use.
 SPECS = [
@@ -33,8 +33,8 @@ SPECS = [
 ]
 
 
-def inputs_of(spec, batch=2):
-    return [torch.rand(batch, *shape) for shape in spec.input_shapes]
+class TestEveryOperator(OperatorSuite):
+    specs = SPECS
 
 
 def test_each_kind_has_a_builder_and_each_builder_a_kind():
@@ -45,30 +45,11 @@ def test_specs_under_test_cover_every_kind():
     assert {spec.kind for spec in SPECS} == set(kinds()) - {FOREIGN}
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_module_has_the_shape_parameters_and_macs_of_its_spec(spec):
-    module = build_operator(spec).eval()
-    assert sum(parameter.numel() for parameter in module.parameters()) == spec.params
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        output = module(*inputs_of(spec, batch=1))
-    assert tuple(output.shape[1:]) == spec.output_shape
-    assert counter.get_total_flops() == 2 * spec.macs
-
-
 def test_hand_computed_parameters_of_an_mbconv():
     # 16 -> 96, depthwise 3x3, gate 96 -> 24 -> 96, 96 -> 24.
     expected = (16 * 96 + 2 * 96) + (9 * 96 + 2 * 96) + (96 * 24 + 24 + 24 * 96 + 96) + (96 * 24 + 2 * 24)
     spec = OpSpec("mbconv", 16, 24, 8, 8, 2, 3, hidden_channels=96, squeeze_channels=24, activation="relu")
     assert sum(parameter.numel() for parameter in build_operator(spec).parameters()) == expected == spec.params
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_an_operator_leaves_its_input_alone(spec):
-    # Several nodes may read one output, so an in-place activation must never come first.
-    inputs = inputs_of(spec)
-    before = [x.clone() for x in inputs]
-    build_operator(spec).train()(*inputs)
-    assert all(torch.equal(x, y) for x, y in zip(inputs, before, strict=True))
 
 
 def test_timing_operator_depends_on_the_spec_alone_and_leaves_the_generator():
