@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from latlas.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UsageError
+from latlas.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UnknownOperatorError, UsageError
 from latlas.files.records import canonical_json, from_record, one_line, parse_json
 from latlas.files.write import require_free, whole_folder
 from latlas.latency.machine.environment import Environment
@@ -118,6 +118,8 @@ def load_predictor(folder: Path) -> SavedPredictor:
         predictor = KINDS[kind](learnt)
     except FileFormatError:
         raise
+    except UnknownOperatorError as error:  # another package's: the file is whole
+        raise FileFormatError(f"{what}: {one_line(str(error), 800)}") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, LatlasError) as error:
         raise FileFormatError(f"{what}: {one_line(f'{type(error).__name__}: {error}', 200)}; {broken}") from None
     return SavedPredictor(predictor, environment, space, figures, samples, adapted_from)

@@ -1,0 +1,9 @@
+"""An operator, a space and a strategy; importing it registers them, so that `--import latlas_example` needs no installation."""
+
+import latlas
+from latlas_example.operator import GHOST
+from latlas_example.space import RibbonSpace
+
+latlas.register_operator(GHOST)
+latlas.register_space(RibbonSpace)
+latlas.register_strategy("hill", "latlas_example.strategy:HillClimb")
