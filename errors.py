@@ -21,14 +21,35 @@
 Every message says what, the value, and what to do.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+_PASSWORD = re.compile(r"(://[^\s:/@]*):\S*@")
+_TOKEN = re.compile(r"(https?://)[^\s:/@]+@")
+_QUERY = re.compile(r"(?i)([?&;][\w-]*(?:password|passwd|pwd|token|secret|signature|sig|key)=)[^\s&;'\"]+")
+
+
+def without_passwords(text: str) -> str:
+    """The text with `***` for the password in each URL, for a token in its place, and for secrets in a URL's query.
+
+    Example:
+        >>> without_passwords("postgresql://me:s3cr3t@host/searches cannot be opened")
+        'postgresql://me:***@host/searches cannot be opened'
+    """
+    return _QUERY.sub(r"\1***", _TOKEN.sub(r"\1***@", _PASSWORD.sub(r"\1:***@", text)))
+
 
 class LatlasError(Exception):
-    """Base of everything that Latlas raises on purpose; `exit_code` is what the command line returns."""
+    """Base of everything that Latlas raises on purpose; `exit_code` is what the command line returns.
+
+    No message says a password: URLs in it are without.
+    """
 
     exit_code = 1
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(without_passwords(one) if isinstance(one, str) else one for one in arguments))
 
     def __str__(self) -> str:
         # KeyError's own __str__ would print the repr of the message.

@@ -14,10 +14,12 @@ from typing import Any
 
 import typer
 
+from latlas.errors import without_passwords
+
 
 def note(text: str) -> None:
     """A line to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(without_passwords(text), file=sys.stderr, flush=True)
 
 
 def shown(value: float | None, times: float, digits: int) -> str:
@@ -39,7 +41,7 @@ def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list
 
 def print_result(record: Any, as_json: bool, lines: Callable[[], list[str]]) -> None:
     """The record as JSON, or its lines."""
-    typer.echo(dumps(record, indent=1, allow_nan=False) if as_json else "\n".join(lines()))
+    typer.echo(without_passwords(dumps(record, indent=1, allow_nan=False) if as_json else "\n".join(lines())))
 
 
 def print_marked(record: Any, as_json: bool, lines: Callable[[], list[tuple[str, str]]]) -> None:

@@ -59,6 +59,7 @@ def search(
     from latlas.search.run.listener import Listener
     from latlas.search.run.pipeline import search as run
     from latlas.search.run.prepare import require_searchable
+    from latlas.search.run.storage import require_storage
     from latlas.search.strategies.loop import History
     from latlas.supernet.backbone.backbone_file import backbone_kind
     from latlas.supernet.data.augment import Augmentation
@@ -67,6 +68,7 @@ def search(
 
     if (out / RESULT).exists() and not files.force:
         raise UsageError(f"{out} holds a finished search; choose another folder, or --force to replace it")
+    require_storage(config)
     saved = load_predictor(files.predictor)
     environment = saved.environment
     if files.backbone is None:
@@ -78,6 +80,7 @@ def search(
     saved.require(space.text)
     require_here(environment, "search with this predictor here")  # before data is loaded and anything measured
     require_searchable(environment.precision, environment.batch)
+    require_storage(config, space)
     options.require_writable(out)
     height, width = space.input_shape()[1:]
     config = replace(

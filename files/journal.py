@@ -6,8 +6,9 @@ The first line is the header: what the run was asked for. A run goes on from a j
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,6 +36,7 @@ class Journal:
         path: the file, made if it is not there.
         header: what must be the same for a run to go on from the records: environment key, settings; JSON values.
         begin_again: what to do to begin again, for the message where the header differs.
+        option_of: the option, such as `--seed`, that says a field of the header, given as a dotted name; "" for none.
 
     Raises:
         EnvironmentMismatchError: the file was begun with another header; the field and both values are named.
@@ -58,8 +60,10 @@ class Journal:
         path: Path | str,
         header: Mapping[str, object],
         begin_again: str = "or delete the file to begin again",
+        option_of: Callable[[str], str] = lambda name: "",
     ) -> None:
         self.path = Path(path)
+        self._option_of = option_of
         self._begin_again = begin_again
         try:
             first = canonical_json(header)
@@ -152,6 +156,8 @@ class Journal:
             if not isinstance(record, dict):
                 raise FileFormatError(f"journal {self.path}, line {number}, is no record: {one_line(repr(record), 80)}")
             if number == 1:
+                if len(lines) == 1 and self._is_ours(record) and record["header"] != self._header:
+                    return [], 0  # nothing was finished: the run may be asked for otherwise
                 self._check_header(record, self._header)
             else:
                 records.append(record)
@@ -159,20 +165,26 @@ class Journal:
             self._truncate(end)
         return records, end
 
+    def _is_ours(self, found: Record) -> bool:
+        return found.get("latlas_journal") == JOURNAL_VERSION and isinstance(found.get("header"), dict)
+
     def _check_header(self, found: Record, header: Record) -> None:
-        version = found.get("latlas_journal")
-        if version != JOURNAL_VERSION or not isinstance(found.get("header"), dict):
+        if not self._is_ours(found):
+            version = found.get("latlas_journal")
             raise FileFormatError(f"journal {self.path} has version {version!r}; this Latlas reads {JOURNAL_VERSION}")
         before, now = _flat(found["header"]), _flat(header)
         pairs = {name: (before.get(name, "absent"), now.get(name, "absent")) for name in sorted({*before, *now})}
         differing = {name: (was, is_now) for name, (was, is_now) in pairs.items() if was != is_now}
         if differing:
+            options = {name: self._option_of(name) for name in differing}
             listed = "; ".join(
-                f"{one_line(name, 80)} was {one_line(repr(was), 200)}, is {one_line(repr(is_now), 200)}"
+                f"{options[name] or one_line(name, 80)} was {one_line(repr(was), 200)}, is {one_line(repr(is_now), 200)}"
                 for name, (was, is_now) in differing.items()
             )
+            typed = [typed_option(options[name], was) for name, (was, _) in differing.items() if options[name]]
+            same = " ".join(typed) if len(typed) == len(differing) else "the same settings"
             raise EnvironmentMismatchError(
-                f"journal {self.path} was begun by another run: {listed}; go on with the same settings, "
+                f"journal {self.path} was begun by another run: {listed}; go on with {one_line(same, 300)}, "
                 f"{self._begin_again}"
             )
 
@@ -191,6 +203,17 @@ class Journal:
     def _truncate(self, size: int) -> None:
         os.ftruncate(self._descriptor, size)
         os.fsync(self._descriptor)
+
+
+def typed_option(option: str, value: object) -> str:
+    """An option with its value as one types it: `--seed 0`, `--inherit`, `without --time-limit`."""
+    if value is None or value is False or value == "absent":
+        return f"without {option}"
+    if value is True:
+        return option
+    if isinstance(value, list | tuple):
+        value = ",".join(map(str, value))
+    return f"{option} {shlex.quote(str(value))}"
 
 
 def remove_journal(path: Path) -> None:

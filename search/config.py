@@ -208,7 +208,8 @@ class SearchConfig:
                 f"strategy {self.strategy!r} keeps nothing in a storage; one of {', '.join(OPTUNA_STRATEGIES)} does"
             )
         if bool(self.storage) != bool(self.study):
-            raise UsageError(f"storage is {self.storage!r} and study {self.study!r}; give both, or neither")
+            given, lacking = ("storage", "study") if self.storage else ("study", "storage")
+            raise UsageError(f"a {given} is given and no {lacking}; give both, or neither")
 
     def _check_gradients(self) -> None:
         for name, asked in (("arch_training", self.alternating), ("latency_loss", self.latency_loss)):

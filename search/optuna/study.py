@@ -5,17 +5,20 @@ Optuna is imported by whoever asks for one; it is the extra `optuna`.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import platform
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
 from latlas.distribution import how_to_install
 from latlas.errors import EnvironmentMismatchError, MissingPackageError, UsageError
+from latlas.files.records import one_line
 from latlas.search.optuna.coding import Coding, ScoreCoding, grid_coding
 from latlas.search.optuna.samplers import SamplerSetting
 from latlas.search.strategies.strategy import Evaluation, StrategyContext
@@ -44,9 +47,14 @@ def open_storage(text: str | None) -> BaseStorage | None:
     from sqlalchemy.exc import SQLAlchemyError
 
     kind, separator, path = text.partition(":")
-    if not separator or not path or kind == "redis":
-        # Optuna's Redis storage unpickles what it finds there.
-        raise UsageError(f"storage {text!r} is not known; write journal:PATH, sqlite:///PATH or another database's URL")
+    if not separator or not path or kind == "redis" or (kind != "journal" and not path.startswith("//")):
+        # Optuna's Redis storage unpickles what it finds there. What stands before an @ may be a password.
+        shown = text if "://" in text or "@" not in text else f"***@{text.rpartition('@')[2]}"
+        raise UsageError(
+            f"storage {shown!r} is not known; write journal:PATH, sqlite:///PATH or another database's URL"
+        )
+    if kind == "journal":
+        _require_journal(Path(path))
     try:
         if kind == "journal":
             return storages.JournalStorage(JournalFileBackend(path))
@@ -55,8 +63,27 @@ def open_storage(text: str | None) -> BaseStorage | None:
         storage = storages.RDBStorage(text, engine_kwargs={"connect_args": {"timeout": SQLITE_SECONDS}})
         _write_ahead(storage)
         return storage
+    except RuntimeError as error:  # how Optuna says that another version of it made the tables
+        raise UsageError(
+            f"storage {text!r} is of another version of Optuna: {one_line(str(error))} Or name another storage"
+        ) from None
     except (OptunaError, SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        raise UsageError(f"storage {text!r} cannot be opened: {str(error).splitlines()[0]}") from None
+        why = one_line(str(error).partition("\n")[0])
+        raise UsageError(f"storage {text!r} cannot be opened: {why}; check the URL, or name another storage") from None
+
+
+def _require_journal(path: Path) -> None:
+    """Raises `UsageError` for a file that is there and no journal of Optuna's, which would pass over it and write into it."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with path.open("rb") as file:
+        line = file.readline(1_000_000)
+    try:
+        known = "op_code" in json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        known = False
+    if not known:
+        raise UsageError(f"storage journal:{path} is no journal of Optuna's; it is left as it is, name another file")
 
 
 def _write_ahead(storage: RDBStorage) -> None:
@@ -112,9 +139,10 @@ def open_study(setting: SamplerSetting, space: SearchSpace, context: StrategyCon
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it says each trial otherwise, and so does the loop
-    storage = open_storage(context.storage)
-    if storage is not None and not context.study:
-        raise UsageError(f"storage {context.storage!r} needs the name of the study in it, which all who share it give")
+    coding = type(setting.coding).__name__
+    storage = _storage_of(context)
+    if storage is not None:
+        _require_same_study(storage, coding, space, context, directions)
     study = optuna.create_study(
         storage=storage,
         study_name=context.study if storage is not None else None,
@@ -124,31 +152,61 @@ def open_study(setting: SamplerSetting, space: SearchSpace, context: StrategyCon
     )
     if storage is None:
         return study
-    known, mine = study.user_attrs, {SPACE: space.text, CODING: type(setting.coding).__name__}
+    mine: dict[str, str | float] = {SPACE: space.text, CODING: coding}
+    if context.budget_ms is not None:
+        mine[BUDGET] = context.budget_ms
+    for name in mine.keys() - study.user_attrs.keys():
+        study.set_user_attr(name, mine[name])
+    return study
+
+
+def require_study(
+    setting: SamplerSetting, space: SearchSpace, context: StrategyContext, directions: Directions
+) -> None:
+    """Raises what `open_study` would, without beginning a study: asked before anything else is done."""
+    require_optuna()
+    storage = _storage_of(context)
+    if storage is not None:
+        _require_same_study(storage, type(setting.coding).__name__, space, context, directions)
+
+
+def _storage_of(context: StrategyContext) -> BaseStorage | None:
+    storage = open_storage(context.storage)
+    if storage is not None and not context.study:
+        raise UsageError(f"storage {context.storage!r} needs the name of the study in it, which all who share it give")
+    return storage
+
+
+def _require_same_study(
+    storage: BaseStorage, coding: str, space: SearchSpace, context: StrategyContext, directions: Directions
+) -> None:
+    """Raises `EnvironmentMismatchError` where the context's study is there and of something else."""
+    import optuna
+
+    if context.study not in optuna.get_all_study_names(storage):
+        return
+    study = optuna.load_study(study_name=context.study, storage=storage)
+    known = study.user_attrs
     if not known and study.get_trials(deepcopy=False):
         raise EnvironmentMismatchError(f"study {context.study!r} has trials that are not of Latlas; name another one")
-    for name, value in mine.items():
+    for name, value in ((SPACE, space.text), (CODING, coding)):
         if known.get(name, value) != value:
             raise EnvironmentMismatchError(
                 f"study {context.study!r} is of {name.removeprefix('latlas_')} {known[name]!r}, not of {value!r}; "
                 "name another one"
             )
-        if name not in known:
-            study.set_user_attr(name, value)
     found = tuple(one.name.lower() for one in study.directions)
     if found != directions:
         raise EnvironmentMismatchError(
             f"study {context.study!r} has the objectives {', '.join(found)}, not {', '.join(directions)}; name another one"
         )
-    if context.budget_ms is not None:
-        budget = known.get(BUDGET)
-        if budget is None:
-            study.set_user_attr(BUDGET, context.budget_ms)
-        elif not isinstance(budget, float) or abs(context.budget_ms / budget - 1) > BUDGETS_DIFFER:
-            raise EnvironmentMismatchError(
-                f"study {context.study!r} is of a budget of {budget} ms, not of {context.budget_ms:.3f}; name another one"
-            )
-    return study
+    budget = known.get(BUDGET)
+    if context.budget_ms is None or budget is None:
+        return
+    if not isinstance(budget, float) or abs(context.budget_ms / budget - 1) > BUDGETS_DIFFER:
+        raise EnvironmentMismatchError(
+            f"study {context.study!r} is of a budget of {budget} ms, not of {context.budget_ms:.3f}; name another one"
+        )
 
 
 def evaluations_of(coding: Coding, trials: list[FrozenTrial]) -> Iterator[Evaluation]:

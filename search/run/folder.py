@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from latlas.distribution import latlas_version
-from latlas.errors import InfeasibleBudgetError
+from latlas.errors import InfeasibleBudgetError, without_passwords
 from latlas.files.journal import remove_journal
 from latlas.files.records import canonical_json
 from latlas.files.write import write_json
@@ -76,7 +75,7 @@ def identity(
 def without_password(asked: dict[str, Any]) -> dict[str, Any]:
     """What was asked for as it is written into files: a storage's URL without the password of its database."""
     storage = asked["storage"]
-    return asked | {"storage": storage and re.sub(r"(://[^:/@]*):.*@", r"\1:***@", storage)}
+    return asked | {"storage": storage and without_passwords(storage)}
 
 
 def predictor_sha256(saved: SavedPredictor) -> str:

@@ -17,6 +17,8 @@ from latlas.errors import FileFormatError, LatlasError
 from latlas.files import signals as interrupt
 from latlas.files.journal import Journal
 from latlas.files.records import canonical_json, one_line, parse_json
+from latlas.option import options_of
+from latlas.search.config import SearchConfig
 
 T = TypeVar("T")
 
@@ -45,7 +47,7 @@ class RunJournal:
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
-        self._journal = Journal(path, {"run": "search", **header}, begin_again=ANEW)
+        self._journal = Journal(path, {"run": "search", **header}, ANEW, _option_of)
         self._records = self._journal.records
         self._next = 0
         self._seconds = 0.0
@@ -152,6 +154,14 @@ class RunJournal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._journal.close()
+
+
+def _option_of(name: str) -> str:
+    """The option of `search` that decides a field of the header; empty where none does alone."""
+    known = options_of(SearchConfig).items()
+    options = {f"asked.{field}": f"--{(about.name or field).replace('_', '-')}" for field, about in known}
+    options |= {"setting.rule.relative_half_width": "--relative-error", "data.name": "--data"}
+    return options.get(name, "")
 
 
 def share(value: object) -> float:

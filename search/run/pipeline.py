@@ -25,6 +25,7 @@ from latlas.search.run.outcome import contest, require_within, result_record, wi
 from latlas.search.run.prepare import prepare
 from latlas.search.run.proxy import ProxyTask
 from latlas.search.run.score import require_supernet, scored_by
+from latlas.search.run.storage import require_storage, storage_named
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.dataset import Dataset
 from latlas.supernet.networks.network import Supernet
@@ -55,12 +56,13 @@ def search(
     `out` was asked for something else. `weights` stay as they are: with `config.alternating` a copy is trained.
     """
     listener = listener or Listener()
+    require_storage(config, weights.space)
     config = replace(config, baseline=config.baseline or weights.space.default_baseline)
     if config.alternating:
         weights = copy.deepcopy(require_supernet(weights, config.strategy))
     prepared = prepare(saved, weights, training, setting, config)
     asked = identity(saved, weights, training, validation, setting, config, augmentation, data)
-    with open_run(out, asked) as run, _resumable(run), scratch_folder() as folder:
+    with open_run(out, asked) as run, _resumable(run), storage_named(config.storage), scratch_folder() as folder:
         if run.journal.recorded:
             listener.on_note(f"going on with the search in {out}, from {run.journal.recorded} answers in its journal")
         explored = explore(run, saved, weights, prepared, setting, config, augmentation, listener, folder)

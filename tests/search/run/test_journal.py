@@ -58,10 +58,34 @@ def test_an_answer_is_read_alike_the_first_time_and_from_the_journal(tmp_path):
 
 
 def test_another_run_is_refused_by_what_differs(tmp_path):
-    with RunJournal(tmp_path / "j", HEADER):
-        pass
+    with RunJournal(tmp_path / "j", HEADER) as journal:
+        journal.ask("score", "a", lambda: 1, number)
     with pytest.raises(EnvironmentMismatchError, match=r"asked\.train\.steps was 4, is 5; .* --force to begin anew"):
         RunJournal(tmp_path / "j", {"asked": {"seed": 0, "train": {"steps": 5}}})
+
+
+def test_what_differs_is_named_by_its_option_and_can_be_typed(tmp_path):
+    was = {"seed": 0, "time_limit_s": None, "inherit": True, "rivals": ["a", "b"], "train_steps": 4}
+    with RunJournal(tmp_path / "j", {"asked": was}) as journal:
+        journal.ask("score", "a", lambda: 1, number)
+    now = {"seed": 1, "time_limit_s": 9.0, "inherit": False, "rivals": [], "train_steps": 4}
+    with pytest.raises(EnvironmentMismatchError) as caught:
+        RunJournal(tmp_path / "j", {"asked": now})
+    assert "--seed was 0, is 1" in str(caught.value)
+    assert "train-steps" not in str(caught.value)
+    assert "go on with --inherit --rivals a,b --seed 0 without --time-limit, or --force to begin anew" in str(
+        caught.value
+    )
+
+
+def test_a_run_that_finished_nothing_may_be_asked_for_otherwise(tmp_path):
+    with RunJournal(tmp_path / "j", HEADER):
+        pass
+    other = {"asked": {"seed": 7}}
+    with RunJournal(tmp_path / "j", other) as journal:
+        assert journal.ask("score", "a", lambda: 1, number) == 1
+    with RunJournal(tmp_path / "j", other) as journal:
+        assert journal.recorded == 1
 
 
 def test_a_question_that_is_not_the_journals_is_an_error(tmp_path):
