@@ -18,6 +18,13 @@ def config(storage, **more):
     return SearchConfig(strategy="optuna-tpe", storage=storage, study="s", **more)
 
 
+def put_broken_inputs(folder):
+    """A predictor and a supernet that are there, as far as one sees without reading them."""
+    (folder / "predictor").mkdir()
+    (folder / "predictor" / "predictor.json").write_text("broken")
+    (folder / "supernet.safetensors").write_text("broken")
+
+
 @pytest.fixture
 def database(tmp_path):
     """A database as this version of Optuna makes it."""
@@ -29,6 +36,7 @@ def database(tmp_path):
 @pytest.mark.parametrize("revision", ["v99.0.0.a", "v3.0.0.d"])
 def test_a_database_of_another_optuna(database, revision, capsys, monkeypatch):
     monkeypatch.chdir(database.parent)
+    put_broken_inputs(database.parent)
     with sqlite3.connect(database) as connection:
         connection.execute("update alembic_version set version_num = ?", (revision,))
         connection.execute("update version_info set library_version = '4.2.0'")
@@ -39,7 +47,7 @@ def test_a_database_of_another_optuna(database, revision, capsys, monkeypatch):
     assert cli.run(["search", *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: storage ")
-    assert len(error.splitlines()) == 1  # before the predictor, which is not there either, is looked for
+    assert len(error.splitlines()) == 1  # before the predictor, which is broken, is read
     assert not (database.parent / "run").exists()
 
 
@@ -57,7 +65,9 @@ def test_a_database_of_another_optuna(database, revision, capsys, monkeypatch):
         ("nosuch://host/db?user=me&password=s3cret", r"password=\*\*\*'"),
     ],
 )
-def test_a_wrong_storage_is_one_line_without_a_password(tmp_path, storage, message, capsys):
+def test_a_wrong_storage_is_one_line_without_a_password(tmp_path, storage, message, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put_broken_inputs(tmp_path)
     (tmp_path / "text").write_text("neither a database nor a journal\n" * 100)
     storage = storage.format(folder=tmp_path)
     with pytest.raises(UsageError, match=message):
