@@ -49,7 +49,7 @@ def write_plot(path: Path, saved: SavedPredictor, space: SearchSpace | None, rec
     """Write the plot, with `record`'s tables beside it in a page; raises `UsageError` where there is nothing to plot."""
     check_plot(path, True)
     if not saved.samples:
-        raise UsageError("the predictor has no samples to plot, as those of earlier versions have not; fit it again")
+        raise UsageError("the predictor has no samples to plot; fit it again")
     kind = path.suffix.lower()[1:]
     drawn = _drawn(figure_of(saved, space), "png" if kind == "png" else "svg")
     write_bytes(path, page_of(drawn, record).encode() if kind == "html" else drawn, overwrite=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from latlas.errors import UsageError
 
-MANIFEST, BOOSTER = "predictor.json", "lightgbm.txt"
-"""Its files: the predictor, and the text of LightGBM where that has learnt it."""
+MANIFEST = "predictor.json"
+"""Its one file."""
 
 
 def require_predictor(folder: Path) -> None:

@@ -84,10 +84,6 @@ class LatencyPredictor:
         self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_sds: Sequence[float] | None = None
     ) -> LatencyPredictor:
         """A predictor that has learnt these too; what was learnt of how far coefficients spread stays as it is."""
-        if not self.learns:
-            raise UsageError(
-                "the predictor is of an earlier version, without its samples, and learns no more; fit again"
-            )
         records = [self._features(graph) for graph in X]
         other = LatencyPredictor(self.cost_of, self.campaign_sd)
         other.names_ = self.names_ + sorted({name for record in records for name in record} - set(self.names_))
@@ -107,11 +103,6 @@ class LatencyPredictor:
             )
         )
         return other
-
-    @property
-    def learns(self) -> bool:
-        """Whether `updated` can be asked: predictors of earlier file versions have no samples to go on from."""
-        return len(self.model_.X_) > 0
 
     def predict(self, networks: Sequence[HasGraph | Graph], confidence: float = 0.95) -> list[Prediction]:
         """Milliseconds of each network with the bounds of its interval, as every kind of predictor gives them.

@@ -1,4 +1,4 @@
-"""A saved predictor: a folder of `predictor.json` and, where there is one, `lightgbm.txt`. No pickle: it runs no code.
+"""A saved predictor: a folder with one file, `predictor.json`. No pickle: it runs no code.
 
 The folder holds all that predicting and further learning need: the samples, the operators' isolated latencies, what was
 learnt of their spreads. It is tied to the environment and the space it was learnt in.
@@ -19,18 +19,14 @@ from latlas.files.records import canonical_json, from_record, one_line, parse_js
 from latlas.files.write import require_free, whole_folder
 from latlas.latency.machine.environment import Environment
 from latlas.latency.predictor.adapted import AdaptedPredictor
-from latlas.latency.predictor.folder import BOOSTER, MANIFEST, require_predictor
+from latlas.latency.predictor.folder import MANIFEST, require_predictor
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.saved import LearntFrom, SavedPredictor
-from latlas.latency.table.migrate import migrate_predictor
 
 __all__ = ["LearntFrom", "SavedPredictor", "load_predictor", "save_predictor"]
 
-# Version 1 (0.1.0): ridge coefficients by feature name, optional LightGBM text, residuals, operator costs, figures.
-# Version 2 (0.2.0): the environment says more of the machine's state, and OpenVINO's build.
-# Version 3 (after 0.2.0): a regression of the samples, which it learns on from; what it was tested on. 1 and 2 are read.
+# Version 3, the first that was published: a regression of the samples, from which it learns on; what it was tested on.
 SCHEMA_VERSION = 3
-VERSIONS = (1, 2, SCHEMA_VERSION)
 MAX_BYTES = 64 * 2**20
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
@@ -42,40 +38,35 @@ KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
 
 def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False) -> None:
     """Write the folder, whole or not at all; errors as `write_folder`."""
-    learnt = saved.predictor.to_record()
-    booster = learnt.pop("lightgbm", None)
     record: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "kind": saved.predictor.kind,
-        "predictor": learnt,
+        "predictor": saved.predictor.to_record(),
         "environment": saved.environment.to_record(),
         "space": saved.space_text,
         "figures": saved.figures,
         "samples": [asdict(sample) for sample in saved.samples],
         "adapted_from": list(saved.adapted_from),
     }
-    write_folder(folder, record, booster, overwrite)
+    write_folder(folder, record, overwrite)
 
 
-def write_folder(folder: Path, record: dict[str, Any], booster: str | None, overwrite: bool) -> None:
-    """Write a record, with its checksum and that of the LightGBM text, as a predictor's folder, whole or not at all.
+def write_folder(folder: Path, record: dict[str, Any], overwrite: bool) -> None:
+    """Write a record, with its checksum, as a predictor's folder, whole or not at all.
 
     Errors are those of `files.write.whole_folder`, and of `check_replaceable`.
     """
     require_free(folder, overwrite)
     check_replaceable(folder)
-    record = record | {"lightgbm_sha256": None if booster is None else hashlib.sha256(booster.encode()).hexdigest()}
-    record["sha256"] = checksum(record)
+    record = record | {"sha256": checksum(record)}
     with whole_folder(folder, overwrite) as draft:
-        if booster is not None:
-            (draft / BOOSTER).write_text(booster, encoding="utf-8")
         (draft / MANIFEST).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def check_replaceable(folder: Path) -> None:
     """Raises `UsageError` where the folder holds anything but a predictor, which replacing it would delete."""
     if folder.is_dir():
-        strange = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, BOOSTER))
+        strange = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
         if strange or not (folder / MANIFEST).is_file():
             held = f"holds {', '.join(strange[:3])}" if strange else "is no predictor"
             raise UsageError(f"{folder} exists and {held}; choose another path")
@@ -96,19 +87,15 @@ def load_predictor(folder: Path) -> SavedPredictor:
         raise EnvironmentMismatchError(
             f"{folder} was learnt from somebody's samples (--samples), not measured on a machine; only `predict` takes it"
         )
-    if type(version) is not int or version not in VERSIONS:
-        known = ", ".join(map(str, VERSIONS))
-        raise FileFormatError(f"{what}: schema version {version!r:.40}; this Latlas reads {known}")
+    if type(version) is not int or version != SCHEMA_VERSION:
+        raise FileFormatError(f"{what}: schema version {version!r:.40}; this Latlas reads {SCHEMA_VERSION}")
     if record.get("sha256") != checksum(record):
         raise FileFormatError(f"{what}: its checksum does not match; it was damaged or edited, fit it again")
     broken = "it was damaged or edited, fit it again"
     try:
-        record = migrate_predictor(record)
         kind, learnt = record["kind"], dict(record["predictor"])
         if kind not in KINDS:
             raise ValueError(f"a predictor of kind {kind!r:.40}, known are {', '.join(KINDS)}")
-        if record["lightgbm_sha256"] is not None:
-            learnt["lightgbm"] = booster_text(folder / BOOSTER, record["lightgbm_sha256"])
         environment = Environment.from_record(record["environment"], f"{what}, environment")
         samples = tuple(from_record(LearntFrom, sample, f"{what}, a sample") for sample in record["samples"])
         adapted_from = tuple(dict(source) for source in record["adapted_from"])
@@ -123,16 +110,6 @@ def load_predictor(folder: Path) -> SavedPredictor:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, LatlasError) as error:
         raise FileFormatError(f"{what}: {one_line(f'{type(error).__name__}: {error}', 200)}; {broken}") from None
     return SavedPredictor(predictor, environment, space, figures, samples, adapted_from)
-
-
-def booster_text(path: Path, sha256: str) -> str:
-    """The LightGBM text of a folder; raises `FileFormatError` where it is missing, too large, or another."""
-    if not path.is_file() or path.stat().st_size > MAX_BYTES:
-        raise FileFormatError(f"{path}: missing or too large; the predictor is not whole, fit it again")
-    text = path.read_bytes()
-    if hashlib.sha256(text).hexdigest() != sha256:
-        raise FileFormatError(f"{path}: its checksum does not match; it was damaged or edited, fit it again")
-    return text.decode("utf-8", errors="replace")
 
 
 def checksum(record: Mapping[str, Any]) -> str:

@@ -123,15 +123,13 @@ class BayesianLinear:
         return model.fit(matrix, latencies, np.concatenate([self.errors_, own]), self.spreads_)
 
     def to_record(self) -> dict[str, Any]:
-        """The samples, sparse, and the spreads: what `from_record` fits the same model of. Without samples, as predictors of
-        schema version 1 and 2 are, the coefficients themselves."""
+        """The samples, sparse, and the spreads: what `from_record` fits the same model of."""
         return {
             "features": self.X_.shape[1],
             "groups": {name: [list(group.columns), group.start, group.fixed] for name, group in self.groups.items()},
             "mean": None if self.mean is None else [float(value) for value in self.mean],
             "spreads": self.spreads_,
             "rows": [[[int(k), float(row[k])] for k in np.flatnonzero(row)] for row in self.X_],
-            "coef": None if len(self.X_) else self.coef_.tolist(),
             "y": self.y_.tolist(),
             "errors": self.errors_.tolist(),
         }
@@ -140,7 +138,7 @@ class BayesianLinear:
     def from_record(cls, record: Mapping[str, Any]) -> BayesianLinear:
         """The fitted model of a record; raises `ValueError`, `KeyError` or `TypeError` where it is none."""
         features, rows = record["features"], record["rows"]
-        if type(features) is not int or not 1 <= features <= MAX_FEATURES or len(rows) > MAX_SAMPLES:
+        if type(features) is not int or not 1 <= features <= MAX_FEATURES or not 1 <= len(rows) <= MAX_SAMPLES:
             raise ValueError(f"{features!r} features and {len(rows)} samples are no model")
         groups = {
             str(name): Group(tuple(_index(k, features) for k in columns), float(start), bool(fixed))
@@ -160,8 +158,6 @@ class BayesianLinear:
         numbers = np.concatenate([matrix.ravel(), errors, np.empty(0) if mean is None else mean])
         if not np.all(np.abs(numbers) <= LARGEST) or np.any(errors < 0) or not np.all((y >= LEAST_MS) & (y <= LARGEST)):
             raise ValueError("one of its numbers is negative, too large or not finite")
-        if not len(rows):
-            return cls(groups, mean)._without_samples(np.array([float(value) for value in record["coef"]]), spreads)
         try:
             model = cls(groups, mean).fit(matrix, y, errors, spreads)
         except (UsageError, np.linalg.LinAlgError) as error:
@@ -171,15 +167,6 @@ class BayesianLinear:
         ):
             raise ValueError("no finite coefficients follow from its samples")
         return model
-
-    def _without_samples(self, coef: FloatArray, spreads: Mapping[str, float]) -> BayesianLinear:
-        if not len(coef) or not np.all(np.abs(coef) <= LARGEST):
-            raise ValueError("it has no samples and no coefficients that are finite")
-        self.X_, self.y_, self.errors_ = np.empty((0, len(coef))), np.empty(0), np.empty(0)
-        self.coef_, self.covariance_ = coef, np.zeros((len(coef), len(coef)))
-        self.spreads_, self.noise_ = dict(spreads), 0.0
-        self.left_out_, self.left_out_spread_ = np.empty(0), np.empty(0)
-        return self
 
     def _marginal(self, parts: Mapping[str, FloatArray], noise: FloatArray) -> FloatArray:
         return np.sum([self.spreads_[name] ** 2 * part for name, part in parts.items()], axis=0) + np.diag(noise)

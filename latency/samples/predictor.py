@@ -15,8 +15,8 @@ from latlas.arrays import FloatArray, IntArray
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import parse_json
 from latlas.latency.predictor import conformal
-from latlas.latency.predictor.folder import BOOSTER, MANIFEST
-from latlas.latency.predictor.predictor_file import MAX_BYTES, booster_text, checksum, write_folder
+from latlas.latency.predictor.folder import MANIFEST
+from latlas.latency.predictor.predictor_file import MAX_BYTES, checksum, write_folder
 from latlas.latency.predictor.predicts import Prediction
 from latlas.latency.samples.choose_regressor import regressor_from_record
 from latlas.latency.samples.columns import TabularFeatures
@@ -73,7 +73,7 @@ class SamplePredictor:
         return array[:, list(self.kept)]
 
     def to_record(self) -> dict[str, Any]:
-        """All of it as JSON; a LightGBM model is a text in it."""
+        """All of it as JSON."""
         return {
             "features": self.features.to_record(),
             "kept": list(self.kept),
@@ -101,8 +101,7 @@ class SamplePredictor:
         scores = read_numbers(record, "scores", (None,))
         if not len(scores) or scores.min() < 0 or np.any(np.diff(scores) < 0):
             raise FileFormatError("the predictor's scores: they must be sorted, at least 0")
-        # The first files had none.
-        factor = read_number(record, "factor", *_FACTORS) if "factor" in record else 1.0
+        factor = read_number(record, "factor", *_FACTORS)
         return cls(features, tuple(kept), regressor_from_record(record.get("regressor")), scores, target, factor)
 
 
@@ -128,8 +127,8 @@ def scores_of(regressor: Regressor, y: npt.ArrayLike, factor: float = 1.0, place
     return conformal.scores(np.asarray(y, dtype=float), factor * regressor.left_out_[which], spread)
 
 
-SAMPLE_SCHEMA_VERSION = 2
-"""2: the factor that predictions are multiplied with, 1 before; `unread_dropped`. Earlier ones are read."""
+# Version 3, the first that was published: trees as numbers, the factor that predictions are multiplied with.
+SAMPLE_SCHEMA_VERSION = 3
 _KIND = "samples"
 
 
@@ -194,16 +193,14 @@ class SavedSamplePredictor:
 
 
 def save_sample_predictor(folder: Path, saved: SavedSamplePredictor, overwrite: bool = False) -> None:
-    """Write the folder, whole or not at all; raises `UsageError` where it exists or cannot be written."""
-    described = saved.predictor.to_record()
-    text = described["regressor"].pop("lightgbm", None)
+    """Write the folder, whole or not at all; errors as `write_folder`."""
     record: dict[str, Any] = {
         "kind": _KIND,
         "sample_schema_version": SAMPLE_SCHEMA_VERSION,
-        "predictor": described,
+        "predictor": saved.predictor.to_record(),
         "figures": saved.figures,
     }
-    write_folder(folder, record, text, overwrite)
+    write_folder(folder, record, overwrite)
 
 
 def load_sample_predictor(folder: Path) -> SavedSamplePredictor | None:
@@ -215,17 +212,13 @@ def load_sample_predictor(folder: Path) -> SavedSamplePredictor | None:
     if not isinstance(record, dict) or record.get("kind") != _KIND:
         return None
     version = record.get("sample_schema_version")
-    if type(version) is not int or not 1 <= version <= SAMPLE_SCHEMA_VERSION:
-        raise FileFormatError(f"{path}: schema version {version!r:.40}; this Latlas reads 1 to {SAMPLE_SCHEMA_VERSION}")
+    if type(version) is not int or version != SAMPLE_SCHEMA_VERSION:
+        raise FileFormatError(f"{path}: schema version {version!r:.40}; this Latlas reads {SAMPLE_SCHEMA_VERSION}")
     if record.get("sha256") != checksum(record):
         raise FileFormatError(f"{path}: its checksum does not match; it was damaged or edited, fit it again")
-    described, figures, sha256 = (record.get(name) for name in ("predictor", "figures", "lightgbm_sha256"))
-    regressor = described.get("regressor") if isinstance(described, dict) else None
-    if not isinstance(regressor, dict) or not isinstance(figures, dict):
-        raise FileFormatError(f"{path}: no regressor or figures; it was damaged or edited, fit it again")
-    if sha256 is not None:
-        regressor["lightgbm"] = booster_text(folder / BOOSTER, sha256)
+    if not isinstance(figures := record.get("figures"), dict):
+        raise FileFormatError(f"{path}: it has no figures; it was damaged or edited, fit it again")
     try:
-        return SavedSamplePredictor(SamplePredictor.from_record(described), figures)
+        return SavedSamplePredictor(SamplePredictor.from_record(record.get("predictor")), figures)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None

@@ -17,7 +17,7 @@ from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import check_timestamp, from_record, one_line, parse_json
 from latlas.latency.sharing.names import check_table_path, manifest_path
 from latlas.latency.table.manifest import SCHEMA_VERSION
-from latlas.latency.table.parquet import MAX_FILE_BYTES, MAX_ROWS, read_bytes, read_rows, schema_version_of
+from latlas.latency.table.parquet import MAX_FILE_BYTES, MAX_ROWS, read_bytes, read_rows
 from latlas.latency.table.row import ORIGINS
 from latlas.latency.table.table import Table
 
@@ -34,7 +34,7 @@ class IndexEntry:
     """A table as an index lists it.
 
     `path` is below the index, `sha256` and `size_bytes` are those of the file, `rows_sha256` and `schema_version` what the file
-    says itself, also where it is of an earlier version; `entries` counts all rows, the `noisy` and `failed` ones too. The
+    says itself; `entries` counts all rows, the `noisy` and `failed` ones too. The
     rest is the manifest's.
     """
 
@@ -121,7 +121,7 @@ def load(path: Path | str, content: bytes | None = None) -> Loaded:
         path=str(manifest_path(manifest)),
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
-        rows_sha256=manifest.rows_sha256,  # the file's own, which no later version of the schema changes
+        rows_sha256=manifest.rows_sha256,
         device=manifest_path(manifest).parent.name,
         cpu_model=its.cpu_model,
         space=manifest.space,
@@ -136,7 +136,7 @@ def load(path: Path | str, content: bytes | None = None) -> Loaded:
         noise_floor=manifest.noise_floor,
         origin=manifest.origin,
         created_at=manifest.created_at,
-        schema_version=schema_version_of(content),
+        schema_version=manifest.schema_version,
     )
     return Loaded(table, content, entry)
 

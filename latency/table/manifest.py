@@ -11,11 +11,9 @@ from latlas.files.records import check_timestamp, from_record, one_line, utc_now
 from latlas.latency.machine.environment import KEY_FIELDS, Environment, MachineState
 from latlas.latency.table.row import ORIGINS
 
-# Version 1 (0.1.0): one row an operator, every OpSpec field; isolated latency, its ratio to the reference, both with
-# intervals; percentiles; status; the environment's key fields as columns; the manifest as JSON under "latlas".
-# Version 2 (0.2.0): boundary-corrected and in-network latency, origin and source a row, foreign operators' labels;
-# what an imported environment does not say is null; more of the machine's state, OpenVINO's build; the reference's whole
-# definition as text. `migrate.py` reads version 1.
+# Version 2, the first that was published: one row an operator, every OpSpec field; isolated, boundary-corrected and in-network
+# latency, its ratio to the reference, intervals, percentiles, status, origin and source; the environment's key fields as
+# columns; the manifest as JSON under "latlas", with null for what an imported environment does not say.
 SCHEMA_VERSION = 2
 MAX_TEXT = 64_000
 SPACES = " + "

@@ -19,7 +19,6 @@ from latlas.files.records import canonical_json, one_line, parse_json
 from latlas.files.write import whole_file
 from latlas.latency.machine.environment import KEY_FIELDS, Environment
 from latlas.latency.table.manifest import Manifest
-from latlas.latency.table.migrate import ROW_COLUMNS, VERSIONS, migrate_manifest, migrate_row
 from latlas.latency.table.parquet_guard import MAX_ROWS, check_parquet
 from latlas.latency.table.row import COUNTS, ESTIMATES, NUMBERS, ROW_FIELDS, Row, rows_checksum
 from latlas.spaces.operators.spec import OpSpec
@@ -28,7 +27,7 @@ __all__ = ["CHECKSUM_KEY", "COLUMNS", "MAX_ROWS", "METADATA_KEY", "read_rows", "
 
 METADATA_KEY = b"latlas"
 CHECKSUM_KEY = b"latlas_sha256"
-"""Where the SHA-256 of the manifest's text is; files of earlier versions have none."""
+"""Where the SHA-256 of the manifest's text is."""
 MAX_FILE_BYTES = 64 * 2**20
 MAX_MANIFEST_BYTES = 2**20
 MAX_TEXT_BYTES = 16 * 2**10
@@ -84,9 +83,8 @@ def read_rows(path: Path, content: bytes | None = None) -> tuple[list[Row], Mani
     try:
         check_parquet(content)
         file = _opened(content)
-        manifest, version = _read_manifest(path, file.metadata.metadata or {})
-        row_columns = ROW_COLUMNS.get(version, ROW_FIELDS)
-        columns = (*row_columns, *KEY_FIELDS)
+        manifest = _read_manifest(path, file.metadata.metadata or {})
+        columns = (*ROW_FIELDS, *KEY_FIELDS)
         _check_columns(path, file.schema_arrow, columns)
         # Text as dictionaries keeps one long text that a hundred thousand rows repeat at its own size.
         table = _opened(content, [name for name in columns if name in _TEXT_COLUMNS]).read(use_threads=False)
@@ -96,18 +94,12 @@ def read_rows(path: Path, content: bytes | None = None) -> tuple[list[Row], Mani
     except _BROKEN as error:
         problem = one_line(str(error), 200) or type(error).__name__
         raise FileFormatError(f"{path} is not a readable Parquet file: {problem}") from None
-    rows = list(_rows(path, values, row_columns, version, manifest.environment))
-    checksum = rows_checksum(rows, row_columns)
+    rows = list(_rows(path, values, manifest.environment))
+    checksum = rows_checksum(rows)
     if checksum != manifest.rows_sha256:
         claimed = one_line(repr(manifest.rows_sha256), 80)
         raise FileFormatError(f"{path}: the rows were changed: their sha256 is {checksum}, the manifest says {claimed}")
     return rows, manifest
-
-
-def schema_version_of(content: bytes) -> int:
-    """The version of the schema that a table's file is of, which `read_rows` has found in order."""
-    record = parse_json((_opened(content).metadata.metadata or {})[METADATA_KEY], "the manifest")
-    return int(record["schema_version"])
 
 
 def _opened(content: bytes, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
@@ -135,8 +127,7 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> tuple[Manifest, int]:
-    """The manifest, and the version of the schema that the file is of."""
+def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> Manifest:
     text = metadata.get(METADATA_KEY)
     if text is None:
         raise FileFormatError(f"{path} is a Parquet file without a manifest of Latlas; it is no latency table")
@@ -150,12 +141,7 @@ def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> tuple[Manifest, 
         )
     if metadata.get(CHECKSUM_KEY, sha := hashlib.sha256(text).hexdigest().encode()) != sha:
         raise FileFormatError(f"{path}: the manifest was changed: it has not the sha256 that the file says")
-    record = parse_json(text, f"{path}: the manifest")
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if type(version) is not int or version not in VERSIONS:
-        known = " and ".join(str(one) for one in VERSIONS)
-        raise FileFormatError(f"{path}: schema_version is {one_line(repr(version), 80)}; this Latlas reads {known}")
-    return Manifest.from_record(migrate_manifest(record), f"{path}: manifest"), version
+    return Manifest.from_record(parse_json(text, f"{path}: the manifest"), f"{path}: manifest")
 
 
 def _check_columns(path: Path, schema: pa.Schema, columns: Sequence[str]) -> None:
@@ -195,9 +181,7 @@ def _values(path: Path, table: pa.Table, names: Sequence[str]) -> dict[str, list
     return columns
 
 
-def _rows(
-    path: Path, columns: dict[str, list[Any]], names: Sequence[str], version: int, environment: Environment
-) -> Iterator[Row]:
+def _rows(path: Path, columns: dict[str, list[Any]], environment: Environment) -> Iterator[Row]:
     """The rows one by one, so that of a hundred thousand equal ones only two are made."""
     key, seen = environment.key(), dict[OpSpec, int]()
     for number, values in enumerate(zip(*columns.values(), strict=True)):
@@ -207,7 +191,7 @@ def _rows(
                 raise FileFormatError(
                     f"{path}, row {number}: {name} is {one_line(repr(record[name]), 80)}; the manifest says {value!r}"
                 )
-        row = Row.from_record(migrate_row({name: record[name] for name in names}, version), f"{path}, row {number}")
+        row = Row.from_record({name: record[name] for name in ROW_FIELDS}, f"{path}, row {number}")
         if row.spec in seen:
             raise FileFormatError(f"{path}: rows {seen[row.spec]} and {number} are of one operator, {row.spec}")
         seen[row.spec] = number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any
@@ -155,13 +155,10 @@ class Row:
 ROW_FIELDS: tuple[str, ...] = (*SPEC_FIELDS, *(item.name for item in fields(Row) if item.name != "spec"))
 
 
-def rows_checksum(rows: Iterable[Row], names: Sequence[str] = ROW_FIELDS) -> str:
-    """SHA-256, in hexadecimal, of the rows sorted by operator; the same for equal rows in any order and any file.
-
-    `names` are the fields it is over: those of the schema's version.
-    """
+def rows_checksum(rows: Iterable[Row]) -> str:
+    """SHA-256, in hexadecimal, of the rows sorted by operator; the same for equal rows in any order and any file."""
     digest = hashlib.sha256()
     for row in sorted(rows, key=lambda row: row.spec):
         record = row.to_record()
-        digest.update(canonical_json({name: record[name] for name in names}).encode() + b"\n")
+        digest.update(canonical_json({name: record[name] for name in ROW_FIELDS}).encode() + b"\n")
     return digest.hexdigest()

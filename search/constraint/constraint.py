@@ -96,7 +96,7 @@ class LatencyConstraint:
         self.confidence = confidence
         self.max_measurements = max_measurements
         self.counts = Counts()
-        learns = hasattr(predictor, "updated") and bool(getattr(predictor, "learns", True))
+        learns = hasattr(predictor, "updated")
         self.calibration = Calibration(confidence, scale, scale_error, learns)
         if measure_all is None and measure is not None:
             one_by_one = measure

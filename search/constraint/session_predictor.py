@@ -161,16 +161,12 @@ class SessionPredictor:
         if self._stale and self.calibration.learns:
             # From the start each time: the session's factor, which all are divided by, changes with every measurement.
             scale, intervals = self.scale, [self.latest[key] for key in self.tested]
-            try:
-                predictor = self._base.predictor.updated(  # type: ignore[attr-defined]  # asked for by hasattr
-                    [one.graph() for one, _ in self.tested.values()],
-                    [one.latency_ms / scale for one in intervals],
-                    [relative_sd_of(one.latency_ms, one.lower_ms, one.upper_ms) for one in intervals],
-                )
-                self._now = Forecast(predictor, self.calibration.confidence)
-            except UsageError as error:  # one of an earlier version; the session's factor is then all that learns
-                log.warning("%s; the search goes on with it as it is", error)
-                self.calibration.learns = False
+            predictor = self._base.predictor.updated(  # type: ignore[attr-defined]  # asked for by hasattr
+                [one.graph() for one, _ in self.tested.values()],
+                [one.latency_ms / scale for one in intervals],
+                [relative_sd_of(one.latency_ms, one.lower_ms, one.upper_ms) for one in intervals],
+            )
+            self._now = Forecast(predictor, self.calibration.confidence)
         self._stale = False
         return self._now
 

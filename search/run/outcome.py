@@ -43,11 +43,11 @@ def with_learnt(saved: SavedPredictor, learnt: Sequence[Learnt]) -> SavedPredict
     """The predictor having learnt a finished search's measurements (`LatencyConstraint.learnt`), which are listed as `search`.
 
     Its figures stay those of the test that it had: what a search measures is no random sample. What it has learnt already is
-    not learnt twice; a predictor that cannot learn stays as it is.
+    not learnt twice.
     """
     known = {sample.architecture for sample in saved.samples if sample.role != "test"}
     learnt = [one for one in learnt if str(one.architecture) not in known]
-    if not learnt or not saved.predictor.learns:
+    if not learnt:
         return saved
     predictor = saved.predictor.updated(
         [one.architecture.graph() for one in learnt],

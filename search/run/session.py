@@ -123,7 +123,7 @@ def open_session(
     environment = campaigns.environment
     reference_ms = environment.session_reference_ms
     require_same(saved.environment, environment, "search with this predictor here")
-    # A predictor of an earlier version names no subnets: then the reference alone tells.
+    # Where no subnet of the predictor can be measured, the reference alone tells.
     scale, scale_error = reference_ms / saved.environment.session_reference_ms, UNANCHORED_ERROR
     anchored = known if any(found[one.label].passes for one in known.networks) else None
     if anchored:

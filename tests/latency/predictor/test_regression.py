@@ -104,7 +104,7 @@ def test_a_record_gives_the_same_model_through_json(samples):
         {"spreads": {}},
         {"spreads": {"some": 1.0, "others": -1.0, "one": 1.0, "misfit": 0.1}},
         {"mean": [0.0]},
-        {"rows": [], "y": [], "errors": [], "coef": []},
+        {"rows": [], "y": [], "errors": []},
     ],
 )
 def test_a_record_that_is_no_model_is_refused(samples, change):

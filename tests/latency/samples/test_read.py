@@ -186,14 +186,15 @@ def test_a_record_is_all_that_predicting_needs(tmp_path):
         assert np.allclose(mine, its, rtol=1e-6)
 
 
-def test_a_record_of_before_predictions_were_centred_reads_as_it_was(tmp_path):
+def test_a_record_keeps_what_predictions_are_centred_by(tmp_path):
     predictor = fit_tabular(table_of(tmp_path, 30), ["depth"], "encoder_ms", 20).predictor
     record = predictor.to_record()
-    assert record.pop("factor") == predictor.factor != 1.0
     matrix = np.array([[2.0], [5.0]])
-    np.testing.assert_allclose(
-        predictor.predict(matrix), predictor.factor * SamplePredictor.from_record(record).predict(matrix)
-    )
+    other = SamplePredictor.from_record(record | {"factor": 1.0})
+    np.testing.assert_allclose(predictor.predict(matrix), predictor.factor * other.predict(matrix))
+    assert record.pop("factor") == predictor.factor != 1.0
+    with pytest.raises(FileFormatError, match="the predictor's factor: None is no number"):
+        SamplePredictor.from_record(record)
 
 
 @given(st.lists(st.floats(0.6, 1.9), min_size=1, max_size=30), st.floats(0.6, 1.9))
@@ -293,15 +294,16 @@ def test_the_commands_learn_and_predict_networks(tmp_path):
     assert len(json.loads(run("predict", "--samples", path, "--predictor", out, "--json").stdout)) == 120
 
 
-def test_a_folder_of_the_first_schema_predicts_as_it_did_and_one_of_a_later_is_refused(tmp_path):
-    first = Path(__file__).parents[2] / "data" / "samples-v1"
+def test_a_folder_of_schema_version_3_predicts_as_it_did_and_one_of_a_later_is_refused(tmp_path):
+    """It stays as it is when the schema goes on."""
+    first = Path(__file__).parents[2] / "data" / "samples-v3"
     loaded = load_sample_predictor(first)
     assert loaded.predictor.predict(np.array([[3.0], [10.0]])) == pytest.approx([6.80999206, 21.3088795])
     save_sample_predictor(tmp_path / "now", loaded)
     manifest = tmp_path / "now" / "predictor.json"
-    assert json.loads(manifest.read_text())["sample_schema_version"] == 2
-    manifest.write_text(manifest.read_text().replace('"sample_schema_version": 2', '"sample_schema_version": 3'))
-    with pytest.raises(FileFormatError, match="schema version 3; this Latlas reads 1 to 2"):
+    assert json.loads(manifest.read_text())["sample_schema_version"] == 3
+    manifest.write_text(manifest.read_text().replace('"sample_schema_version": 3', '"sample_schema_version": 4'))
+    with pytest.raises(FileFormatError, match="schema version 4; this Latlas reads 3"):
         load_sample_predictor(tmp_path / "now")
 
 

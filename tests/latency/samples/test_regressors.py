@@ -174,7 +174,7 @@ def test_a_tampered_record_is_refused(change):
 
 
 @pytest.mark.parametrize(
-    "change", [{"lightgbm": "tree\nnot a model"}, {"lightgbm": 3}, {"spread": -1}, {"left_out": [None]}], ids=str
+    "change", [{"trees": "tree\nnot a model"}, {"trees": None}, {"spread": -1}, {"left_out": [None]}], ids=str
 )
 def test_a_tampered_lightgbm_record_is_refused(change):
     X, y, _ = samples(20)

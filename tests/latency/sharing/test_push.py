@@ -333,14 +333,6 @@ def test_forced_push_killed_before_the_entry_is_completed_by_the_next(tmp_path):
     assert Table.read(tmp_path / "out" / NAME) == variant(seed=1)
 
 
-def test_file_of_an_earlier_schema_is_shared_as_it_is(url, tmp_path):
-    push(DATA / "table-v1.parquet", url)
-    (placed,) = pulled(url, tmp_path / "out").tables
-    assert placed.entry.schema_version == 1
-    assert (tmp_path / "out" / NAME).read_bytes() == (DATA / "table-v1.parquet").read_bytes()
-    assert placed.entry.rows_sha256 != Table.read(tmp_path / "out" / NAME).manifest.rows_sha256
-
-
 def test_upload_that_fails_half_way_leaves_no_table(tmp_path, monkeypatch):
     class Failing(MemoryFileSystem):  # type: ignore[misc]
         protocol = "failing"
