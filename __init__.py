@@ -5,7 +5,9 @@ asked for (PEP 562), so `import latlas` is quick and loads neither numpy, torch 
 
     import latlas
 
-    predictor = latlas.load_predictor("predictor")
+    space = latlas.space("portrait:resolution=192x256")
+    table = latlas.profile(space, "table.parquet", precision="f32", threads=1)
+    predictor = latlas.fit_predictor(space, table, subnets=150, out="predictor")
     predictor.predict(["portrait/mobilenetv3_large"])
 """
 
@@ -17,8 +19,13 @@ from typing import TYPE_CHECKING
 from latlas import errors
 
 if TYPE_CHECKING:
+    from latlas.api.data import load_data
+    from latlas.api.fit import fit_predictor
+    from latlas.api.fit_samples import fit_sample_predictor
     from latlas.api.predictor import load_predictor, load_sample_predictor, predict
+    from latlas.api.profile import profile
     from latlas.api.spaces import architecture, space
+    from latlas.api.supernet import load_supernet, train_supernet
     from latlas.api.tables import load_table
     from latlas.search.constraint.constraint import LatencyConstraint
     from latlas.search.strategies.names import register_strategy
@@ -32,27 +39,39 @@ __all__ = [
     "__version__",
     "architecture",
     "errors",
+    "fit_predictor",
+    "fit_sample_predictor",
+    "load_data",
     "load_predictor",
     "load_sample_predictor",
+    "load_supernet",
     "load_table",
     "predict",
+    "profile",
     "register_operator",
     "register_space",
     "register_strategy",
     "space",
+    "train_supernet",
 ]
 
 _MODULES = {
     "LatencyConstraint": "latlas.search.constraint.constraint",
     "architecture": "latlas.api.spaces",
+    "fit_predictor": "latlas.api.fit",
+    "fit_sample_predictor": "latlas.api.fit_samples",
+    "load_data": "latlas.api.data",
     "load_predictor": "latlas.api.predictor",
     "load_sample_predictor": "latlas.api.predictor",
+    "load_supernet": "latlas.api.supernet",
     "load_table": "latlas.api.tables",
     "predict": "latlas.api.predictor",
+    "profile": "latlas.api.profile",
     "register_operator": "latlas.spaces.operators.spec",
     "register_space": "latlas.spaces.text",
     "register_strategy": "latlas.search.strategies.names",
     "space": "latlas.api.spaces",
+    "train_supernet": "latlas.api.supernet",
 }
 """Where each name stands. A name of this list must not be that of a room: importing the room would take its place."""
 

@@ -14,10 +14,12 @@ from latlas.commands import (
     demo,
     doctor,
     exchange,
+    fit,
     in_network,
     measure,
-    measuring,
+    predict,
     predictors,
+    profile_ops,
     searching,
     sharing,
     supernets,
@@ -73,18 +75,20 @@ app.add_typer(predictor_app, name="predictor")
 
 app.command(epilog="Example: latlas doctor --json")(doctor.doctor)
 app.command(epilog="Example: latlas profile-ops --space portrait --resolution 256 --threads 1 --out table.parquet")(
-    measuring.profile_ops
+    profile_ops.profile_ops
 )
-app.command(epilog="Example: latlas fit-predictor --table table.parquet --subnets 150 --test 50 --out predictor")(
-    measuring.fit_predictor
-)
-app.command(epilog="Example: latlas predict --predictor predictor --random 5 --json")(measuring.predict)
+app.command(
+    "fit-predictor",
+    epilog="Example: latlas fit-predictor --table table.parquet --subnets 150 --test 50 --out predictor",
+)(fit.fit_predictor_command)
+app.command(epilog="Example: latlas predict --predictor predictor --random 5 --json")(predict.predict)
 app.command(epilog="Example: latlas measure portrait/mobilenetv3_large runs/demo/winner.xml --threads 1")(
     measure.measure
 )
 app.command(
-    epilog="Example: latlas train-supernet --data photos --steps 8000 --train-resolution 192 --out supernet.safetensors"
-)(supernets.train_supernet)
+    "train-supernet",
+    epilog="Example: latlas train-supernet --data photos --steps 8000 --train-resolution 192 --out supernet.safetensors",
+)(supernets.train_supernet_command)
 app.command(
     epilog="Example: latlas search --predictor predictor --supernet supernet.safetensors --budget-ms auto --out runs/first"
 )(searching.search)

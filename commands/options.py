@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,21 +24,6 @@ _MASK_VALUE = re.compile(r"(?:person|void|background)=[-#\w,]+")
 def listed(text: str) -> list[str]:
     """The different values of a text that parts them by commas."""
     return list(dict.fromkeys(value.strip() for value in text.split(",")))
-
-
-def _whole_numbers(text: str) -> str:
-    for value in listed(text):
-        if not value.isdecimal() or not 1 <= int(value) < 2**31:
-            raise typer.BadParameter(f"{text!r} is no whole number of at least 1, nor several parted by commas")
-    return text
-
-
-def _mask_values(text: str) -> str:
-    if text:
-        from latlas.supernet.data.mask_values import parse_mask_values
-
-        parse_mask_values(text)
-    return text
 
 
 def join_mask_values(arguments: Sequence[str]) -> list[str]:
@@ -66,22 +49,11 @@ def _lock_at_most(context: typer.Context, seconds: float | None) -> float | None
 SpaceOption = Annotated[
     str, typer.Option("--space", help="Search space, such as portrait or portrait:decoder_channels=24.")
 ]
-ResolutionOption = Annotated[
-    str, typer.Option("--resolution", help="Input size N or HxW; sets the space's height and width.")
-]
 PrecisionOption = Annotated[
     str, typer.Option("--precision", help="f32, bf16 or int8; always set, never left to OpenVINO.")
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Inference threads.")]
 BatchOption = Annotated[int, typer.Option("--batch", min=1, max=4096, help="Images an inference.")]
-ThreadsListOption = Annotated[
-    str, typer.Option("--threads", help="Inference threads; several by commas.", callback=_whole_numbers)
-]
-BatchListOption = Annotated[
-    str, typer.Option("--batch", help="Images an inference; several by commas.", callback=_whole_numbers)
-]
-PrecisionListOption = Annotated[str, typer.Option("--precision", help="f32, bf16 or int8; several by commas.")]
-ResolutionListOption = Annotated[str, typer.Option("--resolution", help="Input size N or HxW; several by commas.")]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything that chance decides.")
 ]
@@ -97,37 +69,13 @@ LockOption = Annotated[
         help="Seconds to wait for another run on this host; 0 does not wait. Default: for ever.",
     ),
 ]
-DataOption = Annotated[str, typer.Option("--data", help="Folder of images and masks, or `synthetic`.")]
-MaskValuesOption = Annotated[
-    str,
-    typer.Option(
-        "--mask-values",
-        callback=_mask_values,
-        metavar="person=V[,void=V]",
-        help="Which values of the masks are person, and which count for nothing: person=15,void=255; person=0 inverts.",
-    ),
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or auto; for training.")]
 
 
 def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed: int = 0, batch: int = 1) -> Setting:
     """How things are measured, of the options that say so."""
-    from latlas.latency.measuring.profile import Setting
-    from latlas.latency.measuring.stopwatch import StopRule
-    from latlas.latency.runtime.plugin import require_precision
+    from latlas.api import setting
 
-    require_precision(precision)
-    cores = os.cpu_count() or 1
-    if threads > cores:
-        raise UsageError(f"--threads is {threads}; this machine has {cores} CPUs")
-    if not 0 < relative_error < 1:
-        raise UsageError(f"--relative-error is {relative_error}; it must lie between 0 and 1, as 0.01 for 1 %")
-    rule = StopRule(relative_half_width=relative_error)
-    # A steady network meets one per cent with six passes; the error falls with the root of their number.
-    passes = max(3, math.ceil(6 * (0.01 / relative_error) ** 2))
-    return Setting(
-        precision=precision, threads=threads, batch=batch, seed=seed, rule=rule, passes=passes, max_passes=4 * passes
-    )
+    return setting.setting_of(precision, threads, relative_error, seed, batch)
 
 
 def space_of(text: str, resolution: str) -> SearchSpace:
@@ -144,16 +92,6 @@ def architecture_of(text: str, space: SearchSpace | None) -> Architecture:
     return architecture(text, space, on_note=note)
 
 
-def default_table(
-    space: SearchSpace, precision: str, threads: int, batch: int = 1, folder: Path = Path("tables")
-) -> Path:
-    """Where a published table of this machine lies."""
-    from latlas.latency.machine.environment import cpu_model
-    from latlas.latency.sharing.names import table_path
-
-    return folder / table_path(cpu_model(), space.text, precision, threads, batch)
-
-
 def data_of(
     data: str,
     split: str,
@@ -166,22 +104,10 @@ def data_of(
     sheet: Path | None = None,
 ) -> Dataset:
     """The images of a split, read or drawn; `sheet` is where a sheet of them is drawn if the masks look wrong."""
-    from latlas.supernet.data.checks import person_share, void_share
-    from latlas.supernet.data.dataset import synthetic
-    from latlas.supernet.data.folder import load_folder
+    from latlas.api.data import load_data
 
-    note(f"loading the {split} images of {data} at {height}x{width}")
-    if data == "synthetic":
-        if mask_values:
-            raise UsageError("--mask-values is for masks that are read; leave it out with --data synthetic")
-        # Even seeds train and odd ones validate, so that no two seeds mix the splits.
-        return synthetic(images, height, width, 2 * seed + (split == "val"), keep_native=keep_native)
-    found = load_folder(
-        Path(data), split, height, width, keep_native=keep_native, mask_values=mask_values or None, sheet=sheet
-    )
-    void = f", {void_share(found):.1%} void" if void_share(found) else ""
-    note(f"{len(found)} images, {person_share(found):.1%} of the known pixels are person{void}")
-    return found
+    loaded = load_data(data, images=images, mask_values=mask_values, seed=seed)
+    return loaded.split(split, height, width, keep_native=keep_native, sheet=sheet, on_note=note)
 
 
 def size_of(text: str, default: tuple[int, int]) -> tuple[int, int]:

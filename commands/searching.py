@@ -105,7 +105,7 @@ def search(
         "val",
         height,
         width,
-        max(64, files.images // 10),
+        files.images,
         seed,
         keep_native=True,
         mask_values=files.mask_values,

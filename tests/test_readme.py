@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from latlas.cli import app
+from latlas.errors import UsageError
 from tests.documents import PAGES, ROOT, shown_commands
 
 README = ROOT / "README.md"
@@ -18,7 +19,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
 
 def check_line(line: str) -> None:
-    """Raises `typer.TyperException` where the command line would not be parsed."""
+    """Raises `typer.TyperException` or `UsageError` where the command line would not be parsed."""
     words = shlex.split(line, comments=True)
     words = words[: next((i for i, word in enumerate(words) if word in SHELL), len(words))]
     command: Any = typer.main.get_command(app)
@@ -120,7 +121,7 @@ def test_commands_are_found_in_console_blocks_only():
     ],
 )
 def test_a_line_that_cannot_be_parsed_is_noticed(line):
-    with pytest.raises(typer.TyperException):
+    with pytest.raises((typer.TyperException, UsageError)):
         check_line(line)
 
 

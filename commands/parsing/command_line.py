@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from types import SimpleNamespace
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -73,7 +75,8 @@ def _key(name: str, about: Option) -> str:
 
 def _parameters_of(kind: type) -> list[inspect.Parameter]:
     """A parameter for each option of a dataclass."""
-    options, types = options_of(kind), get_type_hints(kind)
+    options = options_of(kind)
+    types = _types_of(kind, options)
     defaults = {one.name: one.default for one in fields(kind)}
     return [
         _parameter(
@@ -85,12 +88,23 @@ def _parameters_of(kind: type) -> list[inspect.Parameter]:
     ]
 
 
+def _types_of(kind: type, names: Iterable[str]) -> dict[str, Any]:
+    """The types of these fields; those of others may be known to type checkers alone, and are not looked up."""
+    found: dict[str, Any] = {}
+    for owner in reversed(kind.__mro__):
+        own = {name: hint for name, hint in vars(owner).get("__annotations__", {}).items() if name in names}
+        found |= get_type_hints(SimpleNamespace(__annotations__=own), vars(sys.modules[owner.__module__]))
+    return found
+
+
 @functools.cache
 def _checking(name: str, about: Option) -> Callable[[Any], Any]:
     """A callback of typer's that refuses what the option's bounds and choices do not allow."""
 
     def check(value: Any) -> Any:
-        if problem := about.problem(name, value):
+        if about.read and value is not None:
+            about.read(value)  # what cannot be read is told before any work; the class gets it when it is filled
+        elif problem := about.problem(name, value):
             raise UsageError(problem)
         return value
 

@@ -8,20 +8,27 @@ import sys
 import pytest
 
 import latlas
+from latlas import errors
 
 NAMES = [
     "LatencyConstraint",
     "__version__",
     "architecture",
     "errors",
+    "fit_predictor",
+    "fit_sample_predictor",
+    "load_data",
     "load_predictor",
     "load_sample_predictor",
+    "load_supernet",
     "load_table",
     "predict",
+    "profile",
     "register_operator",
     "register_space",
     "register_strategy",
     "space",
+    "train_supernet",
 ]
 HEAVY = ("numpy", "torch", "openvino", "pandas", "pyarrow", "sklearn", "scipy", "matplotlib", "typer", "rich")
 
@@ -85,3 +92,14 @@ def test_no_name_is_that_of_a_room():
     """Importing a room sets it on the package, in place of whatever had its name."""
     rooms = {"api", "commands", "files", "latency", "search", "spaces", "supernet", "tables", "cli", "arrays"}
     assert not rooms & set(NAMES)
+
+
+def test_an_option_is_a_keyword_with_its_type_and_help():
+    signature = inspect.signature(latlas.fit_predictor)
+    assert list(signature.parameters)[:2] == ["space", "table"]
+    assert signature.parameters["subnets"].default == 150
+    assert "    subnets: Measured subnets to learn from." in (inspect.getdoc(latlas.fit_predictor) or "")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'subnet'"):
+        latlas.fit_predictor(latlas.space("portrait"), subnet=20)  # type: ignore[call-arg]
+    with pytest.raises(errors.UsageError, match="subnets is 3; it must be at least 10"):
+        latlas.fit_predictor(latlas.space("portrait"), subnets=3)

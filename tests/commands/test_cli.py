@@ -25,7 +25,7 @@ import typer
 from PIL import Image
 
 from latlas import cli
-from latlas.commands import options
+from latlas.api import setting
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import load_predictor
 from latlas.latency.runtime.conversion import OperatorLibrary
@@ -73,14 +73,14 @@ def latlas(*words: object, in_folder: Path | None = None) -> Done:
 
 def hasten(patch: pytest.MonkeyPatch) -> None:
     """Passes of few rounds, none discarded."""
-    setting_of = options.setting_of
+    setting_of = setting.setting_of
 
     def hasty(*arguments: Any) -> Setting:
-        setting = setting_of(*arguments)
-        rule = replace(setting.rule, pass_seconds=0.02, min_rounds=3, max_seconds=1.0, quiet_tolerance=100.0)
-        return replace(setting, passes=2, max_passes=2, rule=rule)
+        made = setting_of(*arguments)
+        rule = replace(made.rule, pass_seconds=0.02, min_rounds=3, max_seconds=1.0, quiet_tolerance=100.0)
+        return replace(made, passes=2, max_passes=2, rule=rule)
 
-    patch.setattr(options, "setting_of", hasty)
+    patch.setattr(setting, "setting_of", hasty)
 
 
 def in_a_process(*words: object, prelude: str = "", **options: Any) -> Done:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from latlas import cli
-from latlas.commands import options, profiling
+from latlas.api.profile_several import variants_in
+from latlas.api.setting import Care, setting_of
+from latlas.commands.profile_ops import ProfiledSpaces, tables_of
 from latlas.errors import UsageError
 from latlas.latency.measuring import profile as profile_module
 from latlas.latency.table.table import Table
@@ -47,14 +49,16 @@ def profile_ops(*words):
 
 
 def test_every_combination_is_a_variant():
-    variants = profiling.variants_of("portrait", "256, 192x160", "f32,int8", "1,2", "1,4")
+    asked = ProfiledSpaces(resolution="256, 192x160", precision="f32,int8", threads=(1, 2), batch=(1, 4))
+    variants = variants_in(None, tables_of(asked, Care()))
     assert len(variants) == 16
-    assert len({variant.table() for variant in variants}) == 16
+    assert len({variant.target for variant in variants}) == 16
     first, last = variants[0], variants[-1]
-    assert (first.precision, first.threads, first.batch, first.space.height) == ("f32", 1, 1, 256)
-    assert (last.precision, last.threads, last.batch, last.space.width) == ("int8", 2, 4, 160)
-    assert last.table().name.endswith("-int8-t2-b4.parquet") and first.table().name.endswith("-f32-t1.parquet")
-    assert len(profiling.variants_of("portrait", "", "f32,f32", "1", "1")) == 1
+    assert (first.options.precision, first.options.threads, first.options.batch) == ("f32", 1, 1)
+    assert (last.options.precision, last.options.threads, last.options.batch) == ("int8", 2, 4)
+    assert (first.space.height, last.space.width) == (256, 160)
+    assert last.target.name.endswith("-int8-t2-b4.parquet") and first.target.name.endswith("-f32-t1.parquet")
+    assert len(tables_of(ProfiledSpaces(precision="f32,f32"), Care())) == 1
 
 
 def test_a_table_each_then_none_and_what_changed_rank(capsys):
@@ -132,7 +136,7 @@ def test_impossible_lists(option, value, capsys):
 
 
 def test_the_batch_is_in_the_setting():
-    setting = options.setting_of("f32", 1, 0.01, 0, 4)
+    setting = setting_of("f32", 1, 0.01, 0, 4)
     assert setting.batch == 4 and setting.key("operator")["batch"] == 4
     with pytest.raises(UsageError, match="batch is 0"):
-        options.setting_of("f32", 1, 0.01, 0, 0)
+        setting_of("f32", 1, 0.01, 0, 0)

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from latlas import cli
+from latlas.api import setting
 from latlas.commands import options
 from latlas.commands.doctor import lines_of
 from latlas.errors import LatlasError
@@ -413,14 +414,14 @@ def test_state_only(own_lock, monkeypatch):
 
 
 def hasten(patch):
-    setting_of = options.setting_of
+    setting_of = setting.setting_of
 
     def hasty(*arguments):
-        setting = setting_of(*arguments)
-        rule = replace(setting.rule, pass_seconds=0.02, min_rounds=3, max_seconds=1.0, quiet_tolerance=100.0)
-        return replace(setting, rule=rule)
+        made = setting_of(*arguments)
+        rule = replace(made.rule, pass_seconds=0.02, min_rounds=3, max_seconds=1.0, quiet_tolerance=100.0)
+        return replace(made, rule=rule)
 
-    patch.setattr(options, "setting_of", hasty)
+    patch.setattr(setting, "setting_of", hasty)
 
 
 def test_a_short_run_on_this_machine(own_lock, monkeypatch):

@@ -1,0 +1,50 @@
+"""Functions whose keywords are the fields of a frozen dataclass, so that an option is written once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from latlas.option import options_of
+
+Subject = TypeVar("Subject")
+Options = TypeVar("Options")
+Result = TypeVar("Result")
+Fields = ParamSpec("Fields")
+
+
+def with_fields(
+    options: Callable[Fields, Options],
+) -> Callable[[Callable[[Subject, Options], Result]], Callable[Concatenate[Subject, Fields], Result]]:
+    """A decorator: a function of something and a dataclass is called with that and the fields, `verb(it, field=value)`.
+
+    Its docstring gets a section of the fields, each with its default and help. Editors and mypy see each field's type.
+    """
+
+    def decorate(function: Callable[[Subject, Options], Result]) -> Callable[Concatenate[Subject, Fields], Result]:
+        @functools.wraps(function)
+        def called(subject: Subject, /, *given: Fields.args, **named: Fields.kwargs) -> Result:
+            return function(subject, options(*given, **named))
+
+        first, _ = inspect.signature(function).parameters.values()
+        own = inspect.signature(options).parameters.values()
+        called.__signature__ = inspect.Signature([first, *own])  # type: ignore[attr-defined]
+        called.__doc__ = _documented(inspect.getdoc(function) or "", options)
+        return called
+
+    return decorate
+
+
+def keywords(options: Any) -> dict[str, Any]:
+    """The fields of a dataclass as the keywords of a function that was made `with_fields` of it."""
+    return {field.name: getattr(options, field.name) for field in fields(options) if field.init}
+
+
+def _documented(text: str, options: Any) -> str:
+    """A docstring with the fields that are options in front of its example."""
+    lines = [f"    {name}: {about.help}" for name, about in options_of(options).items()]
+    before, example, after = text.partition("Example:\n")
+    return f"{before.rstrip()}\n\nOptions:\n" + "\n".join(lines) + (f"\n\n{example}{after}" if example else "")

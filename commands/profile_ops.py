@@ -1,0 +1,150 @@
+"""`profile-ops`: a table of a space, or one of each of several precisions, threads, batches or resolutions."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latlas.api.keywords import keywords
+from latlas.api.profile import ProfileOptions, profile, table_file
+from latlas.api.setting import Care
+from latlas.commands import options
+from latlas.commands.output import bar_of, note, print_result, shown
+from latlas.commands.parsing.command_line import with_options
+from latlas.errors import UsageError
+from latlas.option import check_options, option
+
+if TYPE_CHECKING:
+    from latlas.latency.table.table import Table
+    from latlas.spaces.space import SearchSpace
+
+
+def whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    """The whole numbers of a text that parts them by commas; raises `UsageError` for what is none, or below 1."""
+    values = options.listed(text)
+    if not all(value.isdecimal() and 1 <= int(value) < 2**31 for value in values):
+        raise UsageError(f"{name} is {text!r}, no whole number of at least 1, nor several parted by commas")
+    return tuple(int(value) for value in values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledSpaces:
+    """Which tables `profile-ops` measures: one, or every combination of what is listed."""
+
+    space: str = option("portrait", "Search space, such as portrait or portrait:decoder_channels=24.")
+    resolution: str = option("", "Input size N or HxW. It sets the space's height and width. Several by commas.")
+    precision: str = option("f32", "f32, bf16 or int8. Several by commas.")
+    threads: tuple[int, ...] = option(
+        (1,), "Inference threads. Several by commas.", read=partial(whole_numbers, "--threads"), shown="1"
+    )
+    batch: tuple[int, ...] = option(
+        (1,), "Images an inference. Several by commas.", read=partial(whole_numbers, "--batch"), shown="1"
+    )
+    out: Path | None = option(
+        None, "Table. Default: tables/<device>/<space>-<precision>-t<threads>.parquet. For several tables, a folder."
+    )
+    update: bool = option(False, "Measure only what the table lacks, and add it.")
+    force: bool = option(False, "Replace what is there.")
+    dry_run: bool = option(False, "List what would be measured.")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@with_options
+def profile_ops(asked: ProfiledSpaces, care: Care, json: options.JsonOption = False) -> None:
+    """Measure every operator of a space by itself, and keep the result as a table.
+
+    Of several precisions, threads, batches or resolutions it measures a table each, and says which operators change rank.
+    """
+    wanted = tables_of(asked, care)
+    if asked.dry_run:
+        _print_specs([space for space, _ in wanted], json)
+    elif len(wanted) > 1:
+        _measure_several(asked.out, wanted, json)
+    else:
+        _measure_one(*wanted[0], json)
+
+
+def tables_of(asked: ProfiledSpaces, care: Care) -> list[tuple[SearchSpace, ProfileOptions]]:
+    """Every combination of what the options list, in their order."""
+    spaces = [options.space_of(asked.space, resolution) for resolution in options.listed(asked.resolution)]
+    command = shlex.join(["latlas", *sys.argv[1:]])
+    shared = keywords(care) | {"update": asked.update, "force": asked.force, "command": command, "out": asked.out}
+    combinations = product(
+        spaces,
+        options.listed(asked.precision),
+        asked.threads,
+        asked.batch,
+    )
+    return [
+        (space, ProfileOptions(precision=precision, threads=threads, batch=batch, **shared))
+        for space, precision, threads, batch in combinations
+    ]
+
+
+def _print_specs(spaces: Sequence[SearchSpace], json: bool) -> None:
+    specs = list(dict.fromkeys(spec for space in spaces for spec in space.specs()))
+    print_result([s.to_record() for s in specs], json, lambda: [str(s) for s in specs] + [f"{len(specs)} operators"])
+
+
+def _measure_one(space: SearchSpace, asked: ProfileOptions, json: bool) -> None:
+    started = time.monotonic()
+    with bar_of("measuring operators") as bar:
+        table = profile(space, **keywords(asked) | {"on_progress": bar})
+    record = record_of(table, table_file(space, asked), time.monotonic() - started)
+    print_result(record, json, lambda: [line_of(record)])
+
+
+def _measure_several(folder: Path | None, wanted: Sequence[tuple[SearchSpace, ProfileOptions]], json: bool) -> None:
+    from latlas.api.profile_several import changes_of_rank, profile_several, variants_in
+
+    variants = variants_in(folder, wanted)
+    found = profile_several(variants, note, lambda index: bar_of(f"table {index + 1} of {len(variants)}"))
+    changes = changes_of_rank(variants, [one.table for one in found])
+    records = [record_of(one.table, one.path, one.seconds) | {"skipped": one.there} for one in found]
+    print_result({"tables": records, "rank_changes": changes}, json, lambda: _lines(records, changes))
+
+
+def record_of(table: Table, path: Path, seconds: float) -> dict[str, Any]:
+    """What `profile-ops` prints of a table."""
+    return {
+        "table": str(path),
+        "entries": len(table),
+        "noisy": table.count("noisy"),
+        "failed": table.count("failed"),
+        "noise_floor": table.manifest.noise_floor,
+        "seconds": seconds,
+        "environment": table.manifest.environment.to_record(),
+    }
+
+
+def line_of(record: dict[str, Any]) -> str:
+    """The same in a line."""
+    return (
+        f"{record['table']}: {record['entries']} operators ({record['noisy']} noisy, {record['failed']} failed) "
+        f"in {record['seconds']:.0f} s; noise floor {shown(record['noise_floor'], 100, 2)} %"
+    )
+
+
+def _lines(records: Sequence[dict[str, Any]], changes: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [f"{r['table']}: there already, {r['entries']} operators" if r["skipped"] else line_of(r) for r in records]
+    for change in changes:
+        before, after = change["values"]
+        title = f"{change['dimension']} {before} -> {after} ({change['before']}, {change['after']})"
+        lines.append(f"{title}: operators change order at {len(change['changed'])} of {change['places']} places")
+        for place in change["changed"]:
+            flip, count = place["flips"][0], len(place["flips"])
+            fastest = [place[f"fastest_{when}"].split()[0] for when in ("before", "after")]
+            lines.append(
+                f"  {place['place']}: fastest {' -> '.join(dict.fromkeys(fastest))}; {count} pairs, the clearest "
+                f"{flip['second'].split()[0]} over {flip['first'].split()[0]}: {flip['before']:.2f} -> {flip['after']:.2f}"
+            )
+    return lines
