@@ -95,6 +95,18 @@ def owner_of(definition: object) -> str:
     return "Latlas" if package == "latlas" else f"package {package}"
 
 
+def package_versions(definitions: Iterable[object]) -> dict[str, str]:
+    """The versions of other packages that these classes and functions are of, by the packages' names.
+
+    The version is `unknown` for a package that is not installed, as a module of the working folder.
+    """
+    packages = {_definition(one)[0].partition(".")[0] for one in definitions} - {"latlas", "builtins"}
+    if not packages:
+        return {}
+    installed = metadata.packages_distributions()
+    return {name: metadata.version(installed[name][0]) if name in installed else "unknown" for name in sorted(packages)}
+
+
 def _definition(definition: object) -> tuple[str, str]:
     """The module and the name under which a class or function was defined, or that a reference says."""
     if isinstance(definition, str):

@@ -90,7 +90,7 @@ class SearchConfig:
     )
     strategy: str = option(
         "evolution",
-        f"{', '.join(SEARCHED_BY)}; optuna-* need the extra optuna.",
+        f"{', '.join(SEARCHED_BY)}; optuna-* need the extra optuna. One of another package by its name too.",
         offered=REGISTRY.names,
         metavar="NAME",
     )

@@ -9,7 +9,7 @@ import pytest
 
 from latlas import registry
 from latlas.errors import UsageError
-from latlas.registry import Registry, imported_packages, owner_of, request_imports, resolve
+from latlas.registry import Registry, imported_packages, owner_of, package_versions, request_imports, resolve
 
 
 class Tool:
@@ -163,6 +163,16 @@ def test_a_reference_is_resolved_to_a_callable():
         resolve("pathlib:Track", "the builder")
     with pytest.raises(UsageError, match=r"the builder is 'posix.*'; it must be a callable"):
         resolve("os:name", "the builder")
+
+
+def test_the_versions_of_other_packages_are_told_and_latlas_own_is_not(tmp_path):
+    install(tmp_path, "toolbox_versioned", "class Saw: pass\n", saw="Saw")
+    (tmp_path / "toolbox_versioned-1.0.dist-info" / "top_level.txt").write_text("toolbox_versioned\n")
+    found = package_versions(
+        ["toolbox_versioned:Saw", Registry, "latlas.spaces.portrait:PortraitSpace", "mine.saw:Saw"]
+    )
+    assert found == {"mine": "unknown", "toolbox_versioned": "1.0"}
+    assert package_versions([Registry]) == {}
 
 
 def test_spaces_need_no_import_of_their_own_to_be_known():

@@ -24,10 +24,14 @@ from latlas.files.write import write_json
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.latency.runtime.plugin import openvino_build
+from latlas.registry import package_versions
 from latlas.search.config import SearchConfig
 from latlas.search.report.history_name import FILE_NAME
 from latlas.search.run.journal import RunJournal
 from latlas.search.run.proxy import ProxyTask
+from latlas.search.strategies.names import REGISTRY
+from latlas.spaces.operators.spec import kind_of
+from latlas.spaces.space import SearchSpace
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.dataset import Dataset, data_sha256, weights_sha256
 from latlas.supernet.networks.network import Supernet
@@ -66,10 +70,17 @@ def identity(
             "latlas": latlas_version(),
             "openvino": openvino_build(),
             **{name: metadata.version(name) for name in _LIBRARIES},
+            **package_versions(_definitions(weights.space, config.strategy)),
         },
     }
     found: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))  # tuples as the lists that a file has
     return found
+
+
+def _definitions(space: SearchSpace, strategy: str) -> list[object]:
+    """What decides a result and may be another package's: the space, its operators, the strategy."""
+    kinds = {spec.kind for spec in space.specs()}
+    return [type(space), REGISTRY.get(strategy).make, *(kind_of(kind).macs for kind in kinds)]
 
 
 def without_password(asked: dict[str, Any]) -> dict[str, Any]:

@@ -111,3 +111,14 @@ def test_what_is_measured_on_a_slower_day_is_brought_to_the_day_that_the_search_
     assert before.keys() & after.keys()
     assert all(after[one] == pytest.approx(before[one], rel=0.005) for one in before.keys() & after.keys())
     assert slower["latency_ms"] <= slower["budget_ms"] == unbroken["budget_ms"]
+
+
+def test_a_search_by_another_packages_strategy_goes_on_too(searches):
+    killed, unbroken = searches["while a hill is climbed"], searches["unbroken by hill climbing"]
+    assert killed["signal"] == signal.SIGKILL and killed["ended_early"] and killed["again"] == 0
+    assert (killed["result"], killed["history"], killed["kinds"]) == tuple(
+        unbroken[name] for name in ("result", "history", "kinds")
+    )
+    assert unbroken["config"]["asked"]["strategy"] == "hill"
+    # As its code decides the result, a run is held against its version too.
+    assert unbroken["config"]["versions"]["latlas_example"] == "unknown"

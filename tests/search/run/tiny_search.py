@@ -33,6 +33,7 @@ from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor
 from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.latency.runtime.plugin import openvino_version
 from latlas.latency.runtime.reference import reference_of
+from latlas.registry import request_imports
 from latlas.search.accuracy.search import AccuracySearchConfig
 from latlas.search.config import SearchConfig
 from latlas.search.report.history import read_history
@@ -79,6 +80,7 @@ CONFIG = SearchConfig(
     onnx=False,
 )
 
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "latlas_example"
 GRADIENT = replace(CONFIG, strategy="proxyless", arch_steps=5)
 ALTERNATING = replace(GRADIENT, arch_training="alternating")
 PREDICTED = replace(CONFIG, accuracy_predictor=True, evaluations=14, predicted=30)
@@ -296,6 +298,14 @@ def main(folder: Path) -> None:
     for name, record in (("while weights are trained", 4), ("after weights were trained", 8)):
         found[name] = killed(out, lambda record=record: killed_at_record(record, False), nothing, ALTERNATING)  # type: ignore[misc]
         out.rename(folder / name)
+    # A strategy of another package, asked for by its name as the command line does.
+    sys.path.append(str(EXAMPLE))
+    request_imports(["latlas_example"])
+    hill = replace(CONFIG, strategy="hill")
+    in_a_fork(lambda: run(out, hill))
+    found["unbroken by hill climbing"] = whole(out) | {"config": json.loads((out / "config.json").read_text())}
+    out.rename(folder / "by hill climbing")
+    found["while a hill is climbed"] = killed(out, lambda: killed_at_record(5, False), nothing, hill)
     print(json.dumps(found))
 
 
