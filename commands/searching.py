@@ -52,14 +52,15 @@ def search(
     from latlas.files.lock import waiting_at_most
     from latlas.latency.fitting.adapt import require_here
     from latlas.latency.predictor.predictor_file import load_predictor
+    from latlas.search.optuna.storage import require_storage
     from latlas.search.report.headline import all_fit_text, headline, what_settles
     from latlas.search.report.page import accuracy_text, comparison_rows
     from latlas.search.report.tensorboard import Progress, TensorBoard
     from latlas.search.run.folder import RESULT, SUPERNET, discard
-    from latlas.search.run.listener import Listener
     from latlas.search.run.pipeline import search as run
-    from latlas.search.run.prepare import require_searchable
-    from latlas.search.run.storage import require_storage
+    from latlas.search.run.prepare import require_baselines, require_searchable
+    from latlas.search.run.score import SharedWeights
+    from latlas.search.run.search_run import Listener, SearchTask
     from latlas.search.strategies.loop import History
     from latlas.supernet.backbone.backbone_file import backbone_kind
     from latlas.supernet.data.augment import Augmentation
@@ -89,6 +90,7 @@ def search(
         supernet_steps=int(trained.get("steps", 0)),
         supernet_size=(int(trained["height"]), int(trained["width"])) if {"height", "width"} <= set(trained) else None,
     )
+    require_baselines(space, config)
     if config.alternating and files.supernet.resolve() == (out / SUPERNET).resolve():
         raise UsageError(f"{files.supernet} is where the trained copy would be written; choose another --out")
     training = options.data_of(
@@ -119,8 +121,8 @@ def search(
         note(
             f"beginning anew: {', '.join(left)} of an earlier search in {out} {'is' if len(left) == 1 else 'are'} deleted"
         )
-    scored_by = (
-        weights
+    scoring = (
+        SharedWeights(weights)
         if files.backbone is None
         else search_options.proxy_task(files.backbone, space, training, files.cache, files.cache_limit_gb, proxy, seed)
     )
@@ -153,18 +155,9 @@ def search(
             bar(progress.done, progress.total, "", progress.eta_seconds, "measuring")
 
         listener = Listener(note, on_candidate, on_training, on_architecture_step, on_measuring)
-        result = run(
-            saved,
-            scored_by,
-            training,
-            validation,
-            out,
-            options.setting_of(environment.precision, environment.threads or 1, measuring.relative_error, seed),
-            config,
-            Augmentation(),
-            listener,
-            files.data,
-        )
+        setting = options.setting_of(environment.precision, environment.threads or 1, measuring.relative_error, seed)
+        task = SearchTask(saved, scoring, training, validation, setting, config, Augmentation(), files.data)
+        result = run(task, out, listener)
     print_result(
         result,
         json,

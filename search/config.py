@@ -15,6 +15,7 @@ from latlas.search.strategies.names import (
     REGISTRY,
     SEARCHED_BY,
     TRAINED_STRATEGIES,
+    StrategyEntry,
 )
 from latlas.supernet.training.devices import DEVICES
 
@@ -70,6 +71,7 @@ class SearchConfig:
     Attributes:
         budget_ms: Milliseconds, or None for the measured latency of the baseline.
         baseline: Its name; "" for the space's own default.
+        own_strategy: Whether the caller made the strategy, so that its name need not be known.
         confidence: With which a candidate must be within the budget.
         supernet_steps: How long the supernet was trained.
         supernet_size: Height and width of its training images, at which candidates are scored; None for the data's.
@@ -90,7 +92,7 @@ class SearchConfig:
     )
     strategy: str = option(
         "evolution",
-        f"{', '.join(SEARCHED_BY)}; optuna-* need the extra optuna. One of another package by its name too.",
+        f"{', '.join(SEARCHED_BY)}; optuna-* need optuna.",
         offered=REGISTRY.names,
         metavar="NAME",
     )
@@ -187,6 +189,7 @@ class SearchConfig:
     )
     onnx: bool = option(True, "Write the winner as ONNX too.", group=OUTPUT)
 
+    own_strategy: bool = False
     confidence: float = 0.95
     supernet_steps: int = 0
     supernet_size: tuple[int, int] | None = None
@@ -195,7 +198,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
-        REGISTRY.get(self.strategy)
+        _ = self.strategy_entry
         if self.baseline and len({self.baseline, *self.rivals}) != 1 + len(self.rivals):
             raise UsageError(f"rivals are {', '.join(self.rivals)} beside {self.baseline}; name each baseline once")
         self._check_study()
@@ -203,7 +206,7 @@ class SearchConfig:
         self._check_predicted()
 
     def _check_study(self) -> None:
-        if self.storage is not None and not REGISTRY.get(self.strategy).stored:
+        if self.storage is not None and not self.strategy_entry.stored:
             raise UsageError(
                 f"strategy {self.strategy!r} keeps nothing in a storage; one of {', '.join(OPTUNA_STRATEGIES)} does"
             )
@@ -213,7 +216,7 @@ class SearchConfig:
 
     def _check_gradients(self) -> None:
         for name, asked in (("arch_training", self.alternating), ("latency_loss", self.latency_loss)):
-            if asked and not REGISTRY.get(self.strategy).trained:
+            if asked and not self.strategy_entry.trained:
                 raise UsageError(
                     f"{name} is {getattr(self, name)!r}, and strategy {self.strategy!r} trains no architecture parameters; "
                     f"{' and '.join(TRAINED_STRATEGIES)} do"
@@ -222,7 +225,7 @@ class SearchConfig:
     def _check_predicted(self) -> None:
         if not self.accuracy_predictor:
             return
-        if not REGISTRY.get(self.strategy).predicted:
+        if not self.strategy_entry.predicted:
             raise UsageError(
                 f"strategy {self.strategy!r} does not search over predicted quality; "
                 f"with an accuracy predictor take one of {', '.join(PREDICTED_STRATEGIES)}"
@@ -234,6 +237,11 @@ class SearchConfig:
             )
 
     @property
+    def strategy_entry(self) -> StrategyEntry:
+        """What is known of the strategy; raises `UsageError` for an unknown one."""
+        return StrategyEntry(type(None)) if self.own_strategy else REGISTRY.get(self.strategy)
+
+    @property
     def alternating(self) -> bool:
         """Whether the search trains weights, of a copy of the supernet."""
         return self.arch_training == "alternating"
@@ -241,7 +249,7 @@ class SearchConfig:
     @property
     def front(self) -> bool:
         """Whether the strategy looks for networks at all latencies up to the budget."""
-        return REGISTRY.get(self.strategy).front
+        return self.strategy_entry.front
 
     @property
     def train(self) -> TrainConfig:

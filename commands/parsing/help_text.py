@@ -39,7 +39,8 @@ class GroupedCommand(TyperCommand):
         whole = _META in ctx.meta
         groups: dict[str, list[Parameter]] = {COMMON: []}
         for parameter in self.get_params(ctx):
-            if isinstance(parameter, Parameter) and not parameter.hidden:
+            named_below = parameter.name == HELP_ALL and not whole  # by the title of the panel that it opens
+            if isinstance(parameter, Parameter) and not parameter.hidden and not named_below:
                 groups.setdefault(parameter.rich_help_panel or COMMON, []).append(parameter)
         console = Console(highlight=False)
         with console.capture() as captured:

@@ -1,39 +1,27 @@
-"""The part of a search that chooses: the session is opened, candidates are scored under the constraint, finalists elected."""
+"""The part of a search that chooses: the session is opened, candidates are scored under the constraint, finalists confirmed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from latlas.latency.limits.additive import Additive
 from latlas.latency.limits.limits import additive
-from latlas.latency.measuring.profile import Setting
-from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.search.accuracy.search import AccuracySearch
-from latlas.search.config import SearchConfig
 from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.make import make_strategy
 from latlas.search.report.history import HistoryFile
-from latlas.search.run.campaigns import Campaigns
-from latlas.search.run.folder import HISTORY, RunFolder
+from latlas.search.run.accuracy_phase import search_by_prediction
+from latlas.search.run.finalists import confirmed
+from latlas.search.run.folder import HISTORY
 from latlas.search.run.front import measured_front
-from latlas.search.run.journal import RunJournal
-from latlas.search.run.listener import Listener
-from latlas.search.run.phases import TrainedDistribution, search_by_prediction, train_distribution
-from latlas.search.run.prepare import Prepared
-from latlas.search.run.proxy import ProxyTask
-from latlas.search.run.score import make_scorer, require_supernet
-from latlas.search.run.session import Anchors, Session, elect, open_session
+from latlas.search.run.gradient_phase import TrainedDistribution, train_distribution
+from latlas.search.run.search_run import SearchRun
+from latlas.search.run.session import Landmarks, Session, open_session
 from latlas.search.run.shared import RecordedSuggestions, Shared, take_shared
 from latlas.search.strategies.loop import Candidate, History, LoopOptions, run_search
-from latlas.search.strategies.names import REGISTRY
 from latlas.search.strategies.strategy import Strategy, StrategyContext
-from latlas.spaces.space import SearchSpace
-from latlas.supernet.data.augment import Augmentation
-from latlas.supernet.networks.network import Supernet
-from latlas.supernet.operators.build import timing_operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +34,7 @@ class Explored:
 
     constraint: LatencyConstraint
     session: Session
-    anchors: Anchors
+    landmarks: Landmarks
     history: History
     finalists: list[Candidate]
     file: HistoryFile
@@ -56,39 +44,18 @@ class Explored:
     shared: Shared | None
 
 
-def explore(
-    run: RunFolder,
-    saved: SavedPredictor,
-    weights: Supernet | ProxyTask,
-    prepared: Prepared,
-    setting: Setting,
-    config: SearchConfig,
-    augmentation: Augmentation | None,
-    listener: Listener,
-    folder: Path,
-) -> Explored:
-    """Search; `folder` is for the operators that are measured. `weights` are what candidates are scored by; with
-    `config.alternating` they, a supernet's, are trained in place.
+def explore(run: SearchRun) -> Explored:
+    """Search. With `config.alternating` the run's supernet is trained in place.
 
     Raises `InfeasibleBudgetError` where the budget is impossible, before anything is scored, and `LatlasError` where no
     candidate held it when measured.
     """
-    journal = run.journal
-    scorer = make_scorer(journal, weights, prepared, augmentation, config, listener.on_note)
-    constraint, session, anchors = open_session(
-        saved,
-        Campaigns(setting, journal, listener.on_measuring),
-        setting.library(folder, timing_operator),
-        setting,
-        prepared.baseline,
-        config.budget_ms,
-        config.confidence,
-        config.max_measurements,
-        listener.on_note,
-    )
+    config, journal = run.config, run.journal
+    scorer = run.task.scoring.scorer(run)
+    constraint, session, landmarks = open_session(run)
     began_s = journal.seconds()
-    terms = _in_session(additive(saved.predictor, weights.space), constraint.scale)
-    gradient = _trained(run, weights, prepared, constraint, terms, config, augmentation, listener)
+    terms = _in_session(additive(run.saved.predictor, run.space), constraint.scale)
+    gradient = train_distribution(run, constraint, terms)
     context = StrategyContext(
         terms,
         constraint.budget_ms,
@@ -97,81 +64,50 @@ def explore(
         config.study,
         config.near_share,
     )
-    file = HistoryFile(run.path / HISTORY, config.strategy, constraint.budget_ms)
+    file = HistoryFile(run.folder.path / HISTORY, config.strategy, constraint.budget_ms)
 
     def on_candidate(history: History) -> None:
         file.update(history, write=not journal.replaying)
-        listener.on_candidate(history, constraint)
+        run.listener.on_candidate(history, constraint)
 
     options = LoopOptions(
-        start=(anchors.fastest_architecture,),
+        start=(landmarks.fastest_architecture,),
         # On a front nothing is too fast.
-        floor_ms=0.0 if config.front else config.min_use * min(constraint.budget_ms, anchors.slowest_ms),
+        floor_ms=0.0 if config.front else config.min_use * min(constraint.budget_ms, landmarks.slowest_ms),
         on_candidate=on_candidate,
         stop=lambda: journal.over("search", config.time_limit_s, began_s),
         clock=journal.seconds,
     )
     accuracy: AccuracySearch | None = None
     if config.accuracy_predictor:
-        accuracy = search_by_prediction(
-            run, weights.space, constraint, context, scorer.score, config, options, listener.on_note
-        )
+        accuracy = search_by_prediction(run, constraint, context, scorer.score, options)
         history = accuracy.history
     else:
-        strategy = _strategy(journal, weights.space, context, config)
-        history = run_search(strategy, constraint, scorer.score, config.evaluations, **options)
+        history = run_search(_strategy(run, context), constraint, scorer.score, config.evaluations, **options)
     shared: Shared | None = None
     if config.storage is not None:
-        history, shared = take_shared(
-            journal, weights.space, constraint, context, scorer.score, history, config, options
-        )
+        history, shared = take_shared(run, constraint, context, scorer.score, history, options)
     file.update(history, write=False)
-    front = measured_front(scorer.settled(history), constraint, session, listener.on_note) if config.front else []
+    comparable = scorer.comparable(history)
+    front = measured_front(comparable, constraint, session, run.note) if config.front else []
     file.add("front", front, journal.seconds())
-    finalists = elect(scorer.settled(history), constraint, session, config.finalists, listener.on_note)
+    finalists = confirmed(comparable, constraint, session, config.finalists, run.note)
     file.add("finalist", finalists, journal.seconds())
-    return Explored(constraint, session, anchors, history, finalists, file, front, accuracy, gradient, shared)
+    return Explored(constraint, session, landmarks, history, finalists, file, front, accuracy, gradient, shared)
 
 
-def _trained(
-    run: RunFolder,
-    weights: Supernet | ProxyTask,
-    prepared: Prepared,
-    constraint: LatencyConstraint,
-    terms: Additive | None,
-    config: SearchConfig,
-    augmentation: Augmentation | None,
-    listener: Listener,
-) -> TrainedDistribution | None:
-    """The distribution that a strategy by gradients draws of, trained in half the time at most; None for another."""
-    if not REGISTRY.get(config.strategy).trained:
-        return None
-    supernet = require_supernet(weights, config.strategy)
-    limit_s = None if config.time_limit_s is None else config.time_limit_s / 2
-    began_s = run.journal.seconds()
-    listener.on_note(
-        f"training architecture parameters for {config.arch_steps} steps"
-        + (", and a copy of the supernet's weights in turns with them" if config.alternating else "")
-    )
-    return train_distribution(
-        run,
-        supernet,
-        prepared.unscored if len(prepared.unscored) else prepared.scored,
-        config,
-        augmentation,
-        terms,
-        constraint.budget_ms,
-        constraint.screen,
-        listener.on_architecture_step,
-        lambda: run.journal.over("architecture training", limit_s, began_s),
-    )
+def _strategy(run: SearchRun, context: StrategyContext) -> Strategy:
+    """The strategy asked for, told what it may know.
 
-
-def _strategy(journal: RunJournal, space: SearchSpace, context: StrategyContext, config: SearchConfig) -> Strategy:
-    """The strategy asked for, told what it may know."""
-    rng = np.random.default_rng(config.seed)
-    strategy = make_strategy(config.strategy, space, rng, config.evaluations, context=context)
-    return RecordedSuggestions(strategy, journal, space) if config.storage is not None else strategy
+    What is not the same again from one seed is recorded: a shared study, and a strategy that the caller made.
+    """
+    config, strategy = run.config, run.task.strategy
+    if strategy is None:
+        rng = np.random.default_rng(config.seed)
+        strategy = make_strategy(config.strategy, run.space, rng, config.evaluations, context=context)
+        if config.storage is None:
+            return strategy
+    return RecordedSuggestions(strategy, run.journal, run.space)
 
 
 def _in_session(terms: Additive | None, scale: float) -> Additive | None:

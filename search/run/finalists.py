@@ -1,89 +1,138 @@
-"""What becomes of the finalists: ranked anew by short trainings, the best trained fully, beside the baseline."""
+"""What becomes of the finalists: measured anew, ranked by short trainings, the best trained fully."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
 
 from latlas.errors import DivergedError, LatlasError
-from latlas.search.config import SearchConfig
-from latlas.search.run.folder import RunFolder
+from latlas.latency.measuring.interval import Interval
+from latlas.search.constraint.constraint import LatencyConstraint
+from latlas.search.constraint.verdict import Verdict
+from latlas.search.constraint.verify import select
 from latlas.search.run.journal import share
-from latlas.search.run.listener import Listener
-from latlas.search.run.prepare import Prepared
+from latlas.search.run.search_run import Listener, SearchRun
+from latlas.search.run.session import Session
 from latlas.search.strategies.halving import Trial, successive_halving
-from latlas.search.strategies.loop import Candidate
+from latlas.search.strategies.loop import Candidate, History
 from latlas.spaces.space import Architecture
-from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.dataset import Dataset
 from latlas.supernet.networks.network import Subnet
 from latlas.supernet.networks.recalibrate import recalibrate
 from latlas.supernet.training.quality import score_subnet
 from latlas.supernet.training.train import TrainConfig, train_subnet
 
-
-@dataclass(frozen=True, slots=True)
-class Trainer:
-    """How networks of this run are trained: with a checkpoint in its folder, from which a killed run goes on."""
-
-    run: RunFolder
-    augmentation: Augmentation | None
-    listener: Listener
-
-    def train(
-        self, name: str, subnet: Subnet, data: Dataset, config: TrainConfig, calibration: Sequence[Tensor]
-    ) -> Subnet:
-        """The subnet trained, its batch statistics taken anew, on the CPU.
-
-        Raises `DivergedError` where its loss is not finite, and `InterruptedRunError` for Ctrl-C.
-        """
-        done = train_subnet(
-            subnet,
-            data,
-            config,
-            self.augmentation,
-            checkpoint=self.run.training(name),
-            on_progress=partial(self.listener.on_training, name.partition("-")[0]),
-        )
-        return recalibrate(done.cpu(), calibration)
+DIFFERENT_SHARE = 0.25
+"""Finalists differ from each other in at least this share of their layers."""
 
 
-def rank_anew(
-    finalists: list[Candidate], trainer: Trainer, prepared: Prepared, config: SearchConfig
-) -> list[Trial[Candidate]]:
+def confirmed(
+    history: History,
+    constraint: LatencyConstraint,
+    session: Session,
+    at_once: int,
+    on_note: Callable[[str], None],
+) -> list[Candidate]:
+    """The finalists that are surely within the budget when measured anew, best first.
+
+    Where there are none, those that are ranked after them are measured, and so on; see `verify.select`. Raises `LatlasError`
+    where no candidate holds the budget.
+    """
+    ranked = spread(history.ranked(), at_once)
+    by_architecture = {one.architecture: one for one in ranked}
+
+    def measure(architectures: Sequence[Architecture]) -> list[Interval | None]:
+        on_note(f"measuring {len(architectures)} finalists")
+        return session.measure(architectures, session.setting.careful_passes)
+
+    within = select(constraint, list(by_architecture), at_once, measure)
+    if within:
+        return [
+            replace(
+                by_architecture[one.architecture],
+                verdict=Verdict(True, one.interval.latency_ms, one.interval.lower_ms, one.interval.upper_ms, True),
+            )
+            for one in within
+        ]
+    raise LatlasError(
+        f"none of the {len(ranked)} candidates held {constraint.budget_ms:.3f} ms when measured; "
+        "raise the budget a little, or measure on a quieter machine"
+    )
+
+
+def spread(ranked: Sequence[Candidate], count: int) -> list[Candidate]:
+    """The same candidates, `count` that differ from each other first, in their order; then the others in theirs.
+
+    What a search ranks best are mutants of one network, which a supernet's error ranks high together: to train two of them
+    is to ask the same question twice. Two differ where at least `DIFFERENT_SHARE` of their layers do.
+    """
+    first: list[Candidate] = []
+    for one in ranked:
+        if len(first) == count:
+            break
+        if all(_different(one.architecture, other.architecture) for other in first):
+            first.append(one)
+    return first + [one for one in ranked if one not in first]
+
+
+def _different(one: Architecture, other: Architecture) -> bool:
+    layers = list(zip(one.operators, other.operators, strict=True))
+    return sum(a != b for a, b in layers) >= DIFFERENT_SHARE * len(layers)
+
+
+def train(
+    run: SearchRun, name: str, subnet: Subnet, images: Dataset, config: TrainConfig, calibration: Sequence[Tensor]
+) -> Subnet:
+    """The subnet trained, its batch statistics taken anew, on the CPU.
+
+    Its checkpoint in the run's folder is called `name`; a killed run goes on from it. Raises `DivergedError` where its loss is
+    not finite, and `InterruptedRunError` for Ctrl-C.
+    """
+    done = train_subnet(
+        subnet,
+        images,
+        config,
+        run.augmentation,
+        checkpoint=run.folder.training(name),
+        on_progress=partial(run.listener.on_training, name.partition("-")[0]),
+    )
+    return recalibrate(done.cpu(), calibration)
+
+
+def ranked_by_training(run: SearchRun, finalists: list[Candidate]) -> list[Trial[Candidate]]:
     """The finalists by successive halving, best first; none where there is nothing to rank, or no images for it.
 
     Those whose training diverges are left out, with a note. Raises `LatlasError` where no training holds.
     """
-    if not (config.halving_steps and len(finalists) > 1 and len(prepared.unscored)):
+    config, images = run.config, run.prepared
+    if not (config.halving_steps and len(finalists) > 1 and len(images.unscored)):
         return []
-    run, listener = trainer.run, trainer.listener
 
     def train_and_score(finalist: Candidate, steps: int) -> float | None:
         name = f"finalist-{finalist.architecture.hash}-{steps}"
 
         def answer() -> float | None:
-            brief, start = replace(config.train, steps=steps), prepared.start_of(finalist.architecture)
+            brief, start = replace(config.train, steps=steps), images.start_of(finalist.architecture)
             try:
-                done = trainer.train(name, start, prepared.unscored, brief, prepared.score_calibration)
+                done = train(run, name, start, images.unscored, brief, images.score_calibration)
             except DivergedError as error:
-                listener.on_note(f"a finalist is dropped: {error}")
+                run.note(f"a finalist is dropped: {error}")
                 return None
-            return score_subnet(done, prepared.scored, boundary=False).miou
+            return score_subnet(done, images.scored, boundary=False).miou
 
         reached = run.journal.ask("trial", [str(finalist.architecture), steps], answer, _share_or_none)
-        run.training(name).unlink(missing_ok=True)
+        run.folder.training(name).unlink(missing_ok=True)
         return reached
 
-    listener.on_note(f"successive halving of {len(finalists)} finalists")
-    ranked = successive_halving(finalists, train_and_score, config.halving_steps, config.train.steps)
+    run.note(f"successive halving of {len(finalists)} finalists")
+    ranked = successive_halving(finalists, train_and_score, config.halving_steps, config.train_steps)
     if not ranked:
         raise LatlasError(
             f"the trainings of all {len(finalists)} finalists diverged; use a lower --learning-rate than "
-            f"{config.train.learning_rate}"
+            f"{config.learning_rate}"
         )
     return ranked
 

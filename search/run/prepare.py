@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from latlas.errors import UsageError
-from latlas.latency.measuring.profile import Setting
-from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.search.config import SearchConfig
 from latlas.search.run.export import calibration_images
-from latlas.search.run.proxy import ProxyTask
-from latlas.spaces.space import Architecture
+from latlas.spaces.space import Architecture, SearchSpace
 from latlas.supernet.data.dataset import Dataset, parted, resized, subset
-from latlas.supernet.networks.network import Subnet, Supernet
+from latlas.supernet.networks.network import Subnet
 from latlas.supernet.training.train import training_device
+
+if TYPE_CHECKING:
+    from latlas.search.run.search_run import SearchTask
 
 CALIBRATION_IMAGES = 64
 """Training images from which batch normalisation's statistics are set."""
@@ -44,52 +44,50 @@ class Prepared:
     start_of: Callable[[Architecture], Subnet]
 
 
-def prepare(
-    saved: SavedPredictor, weights: Supernet | ProxyTask, training: Dataset, setting: Setting, config: SearchConfig
-) -> Prepared:
+def prepare(task: SearchTask) -> Prepared:
     """Check that all fits together, and part the images.
 
-    Raises `UsageError` and `EnvironmentMismatchError` where predictor, weights, setting and config do not fit.
+    Raises `UsageError` and `EnvironmentMismatchError` where the parts of a task do not fit.
     """
-    space = weights.space
+    config, setting, training = task.config, task.setting, task.training
     require_searchable(setting.precision, setting.batch)
-    saved.require(
-        space.text,
+    task.saved.require(
+        task.space.text,
         precision=setting.precision,
         threads=setting.threads,
         streams=setting.streams,
         batch=setting.batch,
     )
-    for name in (config.baseline, *config.rivals):
-        if not space.is_baseline(name):
-            raise UsageError(f"{space.name} has no baseline {name!r}; it has {', '.join(space.baselines)}")
-    training_device(config.train.device)
+    require_baselines(task.space, config)
+    training_device(config.device)
     calibrating = subset(training, CALIBRATION_IMAGES, config.seed + 1)
     size = config.supernet_size or (training.images.shape[2], training.images.shape[3])
     score_images = min(config.score_images, max(1, len(training) // 4))
     scored, unscored = parted(training, score_images, config.seed)
-
-    def fresh(architecture: Architecture) -> Subnet:
-        if isinstance(weights, ProxyTask):
-            return weights.fresh(architecture, config.seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            return Subnet(architecture.graph())
-
     scored, calibrating_there = resized(scored, *size), resized(calibrating, *size)
     unscored = resized(unscored, *size) if len(unscored) else unscored
-    if isinstance(weights, ProxyTask):
-        weights.require_fitting(config, scored, unscored, calibrating_there)
+    task.scoring.require_fitting(config, scored, unscored, calibrating_there)
+
+    def fresh(architecture: Architecture) -> Subnet:
+        return task.scoring.fresh(architecture, config.seed)
+
     return Prepared(
-        space.baseline(config.baseline),
+        task.space.baseline(config.baseline),
         scored,
         unscored,
         calibrating_there,
         calibration_images(calibrating.images),
         calibration_images(calibrating_there.images),
         fresh,
-        weights.extract if config.inherit and isinstance(weights, Supernet) else fresh,
+        task.scoring.inherited if config.inherit else fresh,
     )
+
+
+def require_baselines(space: SearchSpace, config: SearchConfig) -> None:
+    """Raises `UsageError` for a baseline or rival that the space does not have."""
+    for name in (config.baseline, *config.rivals):
+        if not space.is_baseline(name):
+            raise UsageError(f"{space.name} has no baseline {name!r}; it has {', '.join(space.baselines)}")
 
 
 def require_searchable(precision: str, batch: int | None) -> None:

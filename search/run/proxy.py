@@ -5,10 +5,9 @@ In place of a supernet's shared weights; the paper is arXiv 1809.04184, section 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,7 +16,7 @@ from latlas.errors import DivergedError, UsageError
 from latlas.files import signals as interrupt
 from latlas.search.config import SearchConfig
 from latlas.search.proxy_config import ProxyConfig
-from latlas.search.run.journal import RunJournal, share
+from latlas.search.run.journal import share
 from latlas.search.run.rungs import Rungs
 from latlas.search.strategies.loop import History
 from latlas.search.strategies.names import REGISTRY
@@ -30,8 +29,12 @@ from latlas.supernet.backbone.features import FeaturePlan, Features, layout_of
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.batches import fitting_size
 from latlas.supernet.data.dataset import Dataset, weights_sha256
-from latlas.supernet.networks.network import Subnet
-from latlas.supernet.training.train import TrainConfig, training_device
+from latlas.supernet.networks.network import Subnet, Supernet
+from latlas.supernet.training.train import training_device
+
+if TYPE_CHECKING:
+    from latlas.search.run.score import Scoring
+    from latlas.search.run.search_run import SearchRun
 
 KIND = "proxy"
 
@@ -55,6 +58,10 @@ class ProxyTask:
     def identity(self) -> dict[str, Any]:
         """What of it decides a search's result, as JSON."""
         return {"backbone": weights_sha256(self.backbone), "proxy": asdict(self.config)}
+
+    def record(self) -> dict[str, Any]:
+        """As of `Scoring`: the proxy task's options."""
+        return {"scored_by": "proxy", "proxy": asdict(self.config)}
 
     def require_fitting(self, config: SearchConfig, scored: Dataset, unscored: Dataset, calibrating: Dataset) -> None:
         """Raises `UsageError` for a search that this cannot score, and where features are larger than the cache may be."""
@@ -83,33 +90,38 @@ class ProxyTask:
             graph = architecture.graph()
             return Subnet(graph) if self.config.from_nothing else self.backbone.network(graph)
 
+    def inherited(self, architecture: Architecture) -> Subnet:
+        """Never asked for: `require_fitting` refuses to inherit."""
+        raise UsageError("--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway")
+
+    def supernet_of(self, strategy: str) -> Supernet:
+        """There is none; raises `UsageError`."""
+        raise UsageError(f"strategy {strategy!r} trains on a supernet's weights; with a backbone take another one")
+
+    def to_be_trained(self, strategy: str) -> Scoring:
+        """As `supernet_of`."""
+        raise UsageError(f"strategy {strategy!r} trains on a supernet's weights; with a backbone take another one")
+
+    def scorer(self, run: SearchRun) -> ProxyScorer:
+        """As of `Scoring`."""
+        return ProxyScorer(self, run)
+
 
 class ProxyScorer:
-    """Scores of one run: each answer is in its journal, features are computed when the first is asked for.
+    """Scores of one run: each answer is in its journal, features are computed when the first is asked for."""
 
-    Args:
-        train: As finalists are trained, for the proxy's steps.
-        scored, unscored, calibrating: Images of which quality is, that cells are trained on, of which statistics are.
-        on_note: Told what takes long, and what fails.
-    """
-
-    def __init__(
-        self,
-        task: ProxyTask,
-        journal: RunJournal,
-        train: TrainConfig,
-        augmentation: Augmentation | None,
-        scored: Dataset,
-        unscored: Dataset,
-        calibrating: Dataset,
-        on_note: Callable[[str], None],
-    ) -> None:
-        self.task, self.journal, self.on_note = task, journal, on_note
+    def __init__(self, task: ProxyTask, run: SearchRun) -> None:
+        self.task, self.journal, self.on_note = task, run.journal, run.note
+        train, augmentation, images = run.config.train, run.augmentation, run.prepared
         self.train = replace(train, steps=task.config.steps, height=None, width=None, ema_decay=None)
         self.rungs = Rungs(task.config.steps, task.config.pruner)
         self.pruned = set[Architecture]()
         augmented = FeaturePlan(augmentation, task.config.copies if augmentation else 1, train.seed)
-        self._sets = ((unscored, augmented), (scored, FeaturePlan()), (calibrating, FeaturePlan()))
+        self._sets = (
+            (images.unscored, augmented),
+            (images.scored, FeaturePlan()),
+            (images.calibrating, FeaturePlan()),
+        )
         self._data: ProxyData | None = None
 
     @property
@@ -141,7 +153,7 @@ class ProxyScorer:
             self.pruned.add(architecture)
         return found.miou
 
-    def settled(self, history: History) -> History:
+    def comparable(self, history: History) -> History:
         """The history without what was stopped early: its score is of fewer steps. All of it where nothing is left then."""
         whole = [one for one in history.candidates if one.architecture not in self.pruned]
         return replace(history, candidates=whole) if whole else history

@@ -1,12 +1,12 @@
-"""The measuring side of a search: what it is measured with, its anchors and budget, and the test of the finalists."""
+"""The measuring side of a search: how it measures, its budget, and the latencies that it lies between."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from latlas.errors import InfeasibleBudgetError, LatlasError
+from latlas.errors import InfeasibleBudgetError
 from latlas.files.lock import timing_lock
 from latlas.latency.fitting.anchors import Anchored
 from latlas.latency.limits.limits import limits_of
@@ -16,14 +16,13 @@ from latlas.latency.measuring.interval import SESSION_SD, Interval
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.measuring.steadiness import pace_warning
 from latlas.latency.measuring.stopwatch import CAMPAIGN_SD
-from latlas.latency.predictor.predictor_file import SavedPredictor
 from latlas.latency.runtime.conversion import OperatorLibrary
-from latlas.search.constraint.constraint import HasGraph, LatencyConstraint, Verdict
-from latlas.search.constraint.verify import select
+from latlas.search.constraint.constraint import HasGraph, LatencyConstraint
 from latlas.search.run.campaigns import Campaigns
 from latlas.search.run.export import interval_of
-from latlas.search.strategies.loop import Candidate, History
+from latlas.search.run.search_run import SearchRun
 from latlas.spaces.space import Architecture
+from latlas.supernet.operators.build import timing_operator
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +32,6 @@ UNANCHORED_ERROR = 0.02
 """Relative standard error of a session's scale by the reference alone."""
 LEAST_CHANCE = 0.1
 """Of being accepted, below which an architecture that predictions leave open is not worth measuring."""
-DIFFERENT_SHARE = 0.25
-"""Finalists differ from each other in at least this share of their layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Anchors:
+class Landmarks:
     """What a search's latencies lie between: the baseline and the fastest network, measured, and the slowest, predicted."""
 
     baseline: Interval
@@ -91,21 +88,16 @@ class Anchors:
     slowest_ms: float
 
 
-def open_session(
-    saved: SavedPredictor,
-    campaigns: Campaigns,
-    library: OperatorLibrary,
-    setting: Setting,
-    baseline: Architecture,
-    budget_ms: float | None,
-    confidence: float,
-    max_measurements: int,
-    on_note: Callable[[str], None],
-) -> tuple[LatencyConstraint, Session, Anchors]:
-    """The constraint, session and anchors of this search; raises `InfeasibleBudgetError` for an impossible budget."""
-    space = baseline.space
-    predictor = saved.predictor
-    limits = limits_of(predictor, space, confidence)
+def open_session(run: SearchRun) -> tuple[LatencyConstraint, Session, Landmarks]:
+    """The constraint, session and landmarks of a search; raises `InfeasibleBudgetError` for an impossible budget."""
+    config, setting, saved, space, on_note = run.config, run.setting, run.saved, run.space, run.note
+    baseline, predictor = run.prepared.baseline, saved.predictor
+    # A budget that is no number is the measured latency of a baseline.
+    paragon = space.baseline(config.budget_ms) if isinstance(config.budget_ms, str) else baseline
+    budget_ms = None if isinstance(config.budget_ms, str) else config.budget_ms
+    campaigns = Campaigns(setting, run.journal, run.listener.on_measuring)
+    library = setting.library(run.operators, timing_operator)
+    limits = limits_of(predictor, space, config.confidence)
     fastest = limits.fastest
     if budget_ms is not None and SLOWEST_SESSION * limits.fastest_ms.lower_ms > budget_ms:
         raise InfeasibleBudgetError(
@@ -116,7 +108,9 @@ def open_session(
     on_note("measuring the baseline, the fastest network of the space, and some that the predictor knows")
     with timing_lock():
         known = Anchored(saved, library.describe)
-        ends = [network_of_graph(str(a), library.describe(a.graph())) for a in dict.fromkeys([baseline, fastest])]
+        ends = [
+            network_of_graph(str(a), library.describe(a.graph())) for a in dict.fromkeys([baseline, paragon, fastest])
+        ]
     found = campaigns.measure_all(
         [*ends, *known.networks], passes=setting.careful_passes, max_passes=setting.max_passes, seed=setting.seed
     )
@@ -131,18 +125,18 @@ def open_session(
     when = "it had when the predictor was made"
     if said := pace_warning(scale, when):
         log.warning("%s. This search states all milliseconds at the speed of now", said)
-    anchors = Anchors(
+    landmarks = Landmarks(
         baseline=interval_of(found[str(baseline)], reference_ms, setting),
         fastest=interval_of(found[str(fastest)], reference_ms, setting),
         fastest_architecture=fastest,
         slowest_ms=limits.slowest_ms.latency_ms * scale,
     )
     if budget_ms is None:
-        budget_ms = anchors.baseline.latency_ms
-    if anchors.fastest.lower_ms > budget_ms:
+        budget_ms = interval_of(found[str(paragon)], reference_ms, setting).latency_ms
+    if landmarks.fastest.lower_ms > budget_ms:
         raise InfeasibleBudgetError(
             f"no network of {space.text} is within {budget_ms:.3f} ms on this machine: the fastest, {fastest}, takes "
-            f"{anchors.fastest.latency_ms:.3f} ms (measured), the slowest {anchors.slowest_ms:.3f} ms (predicted); "
+            f"{landmarks.fastest.latency_ms:.3f} ms (measured), the slowest {landmarks.slowest_ms:.3f} ms (predicted); "
             "raise the budget, or search a leaner space"
         )
     session = Session(campaigns, library, setting, environment, anchored)
@@ -150,68 +144,18 @@ def open_session(
         predictor,
         budget_ms,
         measure_all=lambda architectures: session.measure(architectures, setting.passes),
-        confidence=confidence,
-        max_measurements=max_measurements,
+        confidence=config.confidence,
+        max_measurements=config.max_measurements,
         least_chance=LEAST_CHANCE,
         scale=scale,
         scale_error=scale_error,
     )
-    constraint.confirm(fastest, anchors.fastest)
-    on_note(f"budget {budget_ms:.3f} ms; fastest {anchors.fastest.latency_ms:.3f} ms")
-    if anchors.slowest_ms <= budget_ms:
+    constraint.confirm(fastest, landmarks.fastest)
+    on_note(f"budget {budget_ms:.3f} ms; fastest {landmarks.fastest.latency_ms:.3f} ms")
+    if landmarks.slowest_ms <= budget_ms:
         on_note(
-            f"all networks of {space.text} fit the budget: the slowest takes {anchors.slowest_ms:.3f} ms (predicted). The budget "
-            f"decides nothing, the best by quality wins. Lower the budget, or widen the space: {', '.join(space.widened_by)}"
+            f"all networks of {space.text} fit the budget: the slowest takes {landmarks.slowest_ms:.3f} ms (predicted). "
+            f"The budget decides nothing, the best by quality wins. "
+            f"Lower the budget, or widen the space: {', '.join(space.widened_by)}"
         )
-    return constraint, session, anchors
-
-
-def elect(
-    history: History,
-    constraint: LatencyConstraint,
-    session: Session,
-    at_once: int,
-    on_note: Callable[[str], None],
-) -> list[Candidate]:
-    """The finalists that are surely within the budget when measured anew, best first; where there are none, those ranked after
-    them. See `verify.select`."""
-    ranked = spread(history.ranked(), at_once)
-    by_architecture = {one.architecture: one for one in ranked}
-
-    def measure(architectures: Sequence[Architecture]) -> list[Interval | None]:
-        on_note(f"measuring {len(architectures)} finalists")
-        return session.measure(architectures, session.setting.careful_passes)
-
-    within = select(constraint, list(by_architecture), at_once, measure)
-    if within:
-        return [
-            replace(
-                by_architecture[one.architecture],
-                verdict=Verdict(True, one.interval.latency_ms, one.interval.lower_ms, one.interval.upper_ms, True),
-            )
-            for one in within
-        ]
-    raise LatlasError(
-        f"none of the {len(ranked)} candidates held {constraint.budget_ms:.3f} ms when measured; "
-        "raise the budget a little, or measure on a quieter machine"
-    )
-
-
-def spread(ranked: Sequence[Candidate], count: int) -> list[Candidate]:
-    """The same candidates, `count` that differ from each other first, in their order; then the others in theirs.
-
-    What a search ranks best are mutants of one network, which a supernet's error ranks high together: to train two of them
-    is to ask the same question twice. Two differ where at least `DIFFERENT_SHARE` of their layers do.
-    """
-    first: list[Candidate] = []
-    for one in ranked:
-        if len(first) == count:
-            break
-        if all(_different(one.architecture, other.architecture) for other in first):
-            first.append(one)
-    return first + [one for one in ranked if one not in first]
-
-
-def _different(one: Architecture, other: Architecture) -> bool:
-    layers = list(zip(one.operators, other.operators, strict=True))
-    return sum(a != b for a, b in layers) >= DIFFERENT_SHARE * len(layers)
+    return constraint, session, landmarks

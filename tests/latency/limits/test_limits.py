@@ -13,7 +13,7 @@ from latlas.latency.limits.limits import additive, budgets_of, feasible_share, l
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.search.constraint.constraint import Learnt
 from latlas.search.constraint.simulated import SimulatedMachine
-from latlas.search.run.outcome import with_learnt
+from latlas.search.run.result import with_learnt
 from latlas.spaces.nasbench201 import NasBench201
 from latlas.spaces.portrait import PortraitSpace
 from latlas.spaces.space import enumerate_space

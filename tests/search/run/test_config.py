@@ -8,7 +8,7 @@ from latlas.commands import searching
 from latlas.errors import UsageError
 from latlas.search.accuracy.models import LEAST_VALIDATED
 from latlas.search.config import LEAST_PREDICTED, SearchConfig
-from latlas.search.run.phases import phase_config
+from latlas.search.run.accuracy_phase import phase_config
 from latlas.search.run.prepare import require_searchable
 from latlas.search.strategies.names import SEARCHED_BY
 

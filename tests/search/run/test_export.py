@@ -5,7 +5,7 @@ import pytest
 
 from latlas.latency.measuring.profile import Setting
 from latlas.search.constraint.constraint import Interval
-from latlas.search.run import outcome
+from latlas.search.run import comparison
 from latlas.search.run.campaigns import Campaigns
 from latlas.search.run.export import Exported, averaged, rescaled
 from latlas.search.run.session import Session
@@ -38,15 +38,15 @@ def test_measuring_again_averages_and_promises_no_more(tiny_space):
 
 
 class Final:
-    """`outcome.measure_final` with scripted readings of the winner; the baseline is always as before."""
+    """`comparison.measure_final` with scripted readings of the winner; the baseline is always as before."""
 
     def __init__(self, monkeypatch, space, readings):
         self.winner, self.baseline = space.cover()[:2]
         self.left: list[float] = list(readings)
         self.notes: list[str] = []
         self.pauses: list[float] = []
-        monkeypatch.setattr(outcome, "measure_exported", self._measure)
-        monkeypatch.setattr(outcome.time, "sleep", self.pauses.append)
+        monkeypatch.setattr(comparison, "measure_exported", self._measure)
+        monkeypatch.setattr(comparison.time, "sleep", self.pauses.append)
 
     def _measure(self, campaigns, exported, setting, reference_ms):
         ms = self.left.pop(0)
@@ -58,9 +58,9 @@ class Final:
         explored = SimpleNamespace(
             session=session,
             constraint=SimpleNamespace(budget_ms=budget_ms),
-            anchors=SimpleNamespace(baseline=Interval(4.0, 3.96, 4.04)),
+            landmarks=SimpleNamespace(baseline=Interval(4.0, 3.96, 4.04)),
         )
-        return outcome.measure_final(exported, explored, self.baseline, self.notes.append)
+        return comparison.measure_final(exported, explored, self.baseline, self.notes.append)
 
 
 def test_a_winner_within_the_budget_is_measured_once(monkeypatch, tiny_space):
@@ -75,7 +75,7 @@ def test_one_above_it_is_measured_as_often_whatever_comes_out(monkeypatch, tiny_
     assert final.run(2.0)[final.winner].latency_ms == pytest.approx((2.1 + 1.8 + 2.2) / 3)
     assert not final.left
     assert len(final.notes) == 1
-    assert final.pauses == [outcome.FINAL_PAUSE_SECONDS] * 2
+    assert final.pauses == [comparison.FINAL_PAUSE_SECONDS] * 2
 
 
 def test_one_whose_upper_bound_is_above_it_is_measured_again(monkeypatch, tiny_space):
@@ -104,9 +104,9 @@ def test_known_subnets_measured_along_bring_the_last_readings_to_the_speed_of_th
     session = Anchored(Campaigns(Setting()), None, Setting(), environment, SimpleNamespace(networks=[]))
     before = Interval(4.0, 3.96, 4.04)
     explored = SimpleNamespace(
-        session=session, constraint=SimpleNamespace(budget_ms=2.0), anchors=SimpleNamespace(baseline=before)
+        session=session, constraint=SimpleNamespace(budget_ms=2.0), landmarks=SimpleNamespace(baseline=before)
     )
     exported = [Exported(winner, *[Path("x")] * 3), Exported(baseline, *[Path("y")] * 3)]
-    found = outcome.measure_final(exported, explored, baseline, pytest.fail)
+    found = comparison.measure_final(exported, explored, baseline, pytest.fail)
     assert found == {winner: Interval(1.96, 1.94, 1.98), baseline: before}
     assert asked == [([str(winner), str(baseline)], Setting().careful_passes, True)]

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from latlas.errors import EnvironmentMismatchError, InfeasibleBudgetError
-from latlas.search.run.folder import CONFIG, JOURNAL, discard, open_run, without_password
+from latlas.search.run.folder import CONFIG, JOURNAL, discard, open_run
+from latlas.search.run.search_run import without_password
 from latlas.supernet.data.dataset import data_sha256, synthetic, weights_sha256
 from latlas.supernet.networks.network import Subnet
 

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.timeout(300)
 
 KILLED = (
-    "after the anchors",
+    "after the first campaign",
     "in the fourth record",
     "after the finalists",
     "while a finalist is trained",
@@ -38,7 +38,7 @@ def test_the_journal_has_what_came_from_outside(searches):
     kinds = searches["unbroken"]["kinds"]
     assert kinds[:3] == [None, "campaign", "score"]
     assert kinds.count("score") == 6 and kinds.count("trial") == 3
-    # The anchors, what prediction could not decide, the finalists, the exported networks.
+    # The first campaign, what prediction could not decide, the finalists, the exported networks.
     assert kinds.count("campaign") >= 4 and kinds[-1] == "campaign"
     assert any(row["verdict"] == "rejected" and row["measured"] for row in searches["unbroken"]["history"])
 

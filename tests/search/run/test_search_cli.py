@@ -17,8 +17,7 @@ from latlas.latency.predictor.predictor_file import save_predictor
 from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.search.accuracy.file import load_accuracy
 from latlas.search.report.history import read_history
-from latlas.search.run import campaigns, outcome
-from latlas.search.run import phases as accuracy_phase
+from latlas.search.run import accuracy_phase, campaigns, comparison
 from latlas.search.run.session import Session
 from latlas.search.strategies.front import front, hypervolume
 from latlas.spaces.portrait import PortraitSpace
@@ -42,7 +41,7 @@ def _machine(tiny):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Setting, "bench", lambda self, reference="network": tiny.ScriptedBench())
         patch.setattr(OperatorLibrary, "describe", lambda self, graph: [])
-        patch.setattr(outcome, "export", tiny.exported)
+        patch.setattr(comparison, "export", tiny.exported)
         patch.setattr(campaigns, "SETTLE_SECONDS", 0.0)
         patch.setattr(PortraitSpace, "baselines", ("mobilenetv3_large",))
         patch.setattr(accuracy_phase, "phase_config", tiny.by_ridge)
@@ -130,7 +129,7 @@ def test_a_winner_that_may_be_above_the_budget_is_no_success(work, tiny, monkeyp
         return {label: Interval.around(one.latency_ms, 0.2 * one.latency_ms) for label, one in found.items()}
 
     monkeypatch.setattr(Session, "measure_networks", noisily)
-    monkeypatch.setattr(outcome, "FINAL_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(comparison, "FINAL_PAUSE_SECONDS", 0.0)
     code, result, said = latlas(work, "uncertain", "--evaluations", 3)
     assert code == 1, said
     assert result["latency_ms"] <= BUDGET_MS < result["upper_ms"] and result["certified"] is False

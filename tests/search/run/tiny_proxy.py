@@ -19,10 +19,10 @@ import torch
 from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.search.config import SearchConfig
 from latlas.search.proxy_config import ProxyConfig
-from latlas.search.run import outcome, pipeline
-from latlas.search.run.listener import Listener
+from latlas.search.run import comparison, pipeline
 from latlas.search.run.pipeline import search
 from latlas.search.run.proxy import ProxyTask
+from latlas.search.run.search_run import SearchTask
 from latlas.spaces.space import Architecture
 from latlas.spaces.text import parse_space
 from latlas.supernet.backbone.cut import Backbone, cut_of
@@ -81,14 +81,15 @@ def run(
     tiny.signal.signal(tiny.signal.SIGINT, tiny.signal.default_int_handler)
     tiny.Setting.bench = lambda self, reference="network": tiny.ScriptedBench()
     OperatorLibrary.describe = lambda self, graph: []  # type: ignore[method-assign]
-    outcome.export = tiny.exported
+    comparison.export = tiny.exported
     pipeline.write_report = lambda *arguments: None
     backbone = Backbone(CUT, [timing_operator(node.spec) for node in CUT.prefix])
     task = ProxyTask(SPACE, backbone, FeatureCache(cache), proxy)
     data = [synthetic(count, 32, 32, split, keep_native=bool(split)) for split, count in ((0, 16), (1, 8))]
     config = replace(config, seed=seed)
-    arguments = (data[0], data[1], out, tiny.SETTING, config, Augmentation(), Listener(), "drawn")
-    return search(tiny.saved_predictor(), task, *arguments)
+    return search(
+        SearchTask(tiny.saved_predictor(), task, data[0], data[1], tiny.SETTING, config, Augmentation(), "drawn"), out
+    )
 
 
 def killed_in_features(number: int) -> None:

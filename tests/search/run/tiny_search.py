@@ -37,18 +37,17 @@ from latlas.registry import request_imports
 from latlas.search.accuracy.search import AccuracySearchConfig
 from latlas.search.config import SearchConfig
 from latlas.search.report.history import read_history
-from latlas.search.run import campaigns, finalists, outcome, pipeline
-from latlas.search.run import phases as accuracy_phase
+from latlas.search.run import accuracy_phase, campaigns, comparison, finalists, pipeline
+from latlas.search.run.accuracy_phase import phase_config
 from latlas.search.run.export import Exported
-from latlas.search.run.folder import weights_sha256
 from latlas.search.run.journal import RunJournal
-from latlas.search.run.listener import Listener
-from latlas.search.run.phases import phase_config
 from latlas.search.run.pipeline import search
+from latlas.search.run.score import SharedWeights
+from latlas.search.run.search_run import Listener, SearchTask
 from latlas.spaces.portrait import PortraitSpace
 from latlas.spaces.space import Architecture
 from latlas.spaces.text import parse_architecture
-from latlas.supernet.data.dataset import synthetic
+from latlas.supernet.data.dataset import synthetic, weights_sha256
 from latlas.supernet.networks.network import Subnet, Supernet
 from latlas.supernet.networks.weights_file import save_weights
 from latlas.supernet.training.train import TrainProgress
@@ -133,7 +132,7 @@ def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = No
     Setting.bench = lambda self, reference="network": ScriptedBench()  # type: ignore[assignment,return-value]
     OperatorLibrary.describe = lambda self, graph: []  # type: ignore[method-assign]
     campaigns.SETTLE_SECONDS = 0.0
-    outcome.export = exported
+    comparison.export = exported
     accuracy_phase.phase_config = by_ridge
     pipeline.write_report = lambda *arguments: None
     with torch.random.fork_rng(devices=[]):
@@ -141,9 +140,9 @@ def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = No
         supernet = Supernet(SPACE).eval()
     data = [synthetic(count, 32, 32, split, keep_native=bool(split)) for split, count in ((0, 16), (1, 8))]
     before = weights_sha256(supernet)
-    result = search(
-        saved_predictor(), supernet, data[0], data[1], out, SETTING, replace(config, seed=seed), None, listener, "drawn"
-    )
+    scoring, config = SharedWeights(supernet), replace(config, seed=seed)
+    task = SearchTask(saved_predictor(), scoring, data[0], data[1], SETTING, config, None, "drawn")
+    result = search(task, out, listener)
     assert weights_sha256(supernet) == before  # whatever is trained is a copy
     return result
 
@@ -265,7 +264,7 @@ def main(folder: Path) -> None:
     """Do every scenario in a folder of the same name, and print what each of them left."""
     out, found = folder / "run", {}
     scenarios: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-        "after the anchors": (lambda: killed_at_record(1, False), nothing),
+        "after the first campaign": (lambda: killed_at_record(1, False), nothing),
         "in the fourth record": (lambda: killed_at_record(4, True), nothing),
         "after the finalists": (lambda: killed_at_record(8, False), nothing),
         "while a finalist is trained": (lambda: killed_in_training("finalist", 1), nothing),

@@ -7,7 +7,7 @@ import pytest
 from latlas import cli
 from latlas.errors import EnvironmentMismatchError, LatlasError, UsageError
 from latlas.search.config import SearchConfig
-from latlas.search.run.storage import require_storage, storage_named
+from latlas.search.optuna.storage import require_storage, storage_named
 from latlas.spaces.portrait import PortraitSpace
 
 optuna = pytest.importorskip("optuna")
