@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from latlas.api.data import load_data
     from latlas.api.fit import fit_predictor
     from latlas.api.fit_samples import fit_sample_predictor
+    from latlas.api.measure import measure
     from latlas.api.predictor import load_predictor, load_sample_predictor, predict
     from latlas.api.profile import profile
     from latlas.api.spaces import architecture, space
@@ -46,6 +47,7 @@ __all__ = [
     "load_sample_predictor",
     "load_supernet",
     "load_table",
+    "measure",
     "predict",
     "profile",
     "register_operator",
@@ -65,6 +67,7 @@ _MODULES = {
     "load_sample_predictor": "latlas.api.predictor",
     "load_supernet": "latlas.api.supernet",
     "load_table": "latlas.api.tables",
+    "measure": "latlas.api.measure",
     "predict": "latlas.api.predictor",
     "profile": "latlas.api.profile",
     "register_operator": "latlas.spaces.operators.spec",

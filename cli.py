@@ -82,8 +82,8 @@ app.command(
     epilog="Example: latlas fit-predictor --table table.parquet --subnets 150 --test 50 --out predictor",
 )(fit.fit_predictor_command)
 app.command(epilog="Example: latlas predict --predictor predictor --random 5 --json")(predict.predict)
-app.command(epilog="Example: latlas measure portrait/mobilenetv3_large runs/demo/winner.xml --threads 1")(
-    measure.measure
+app.command("measure", epilog="Example: latlas measure portrait/mobilenetv3_large runs/demo/winner.xml --threads 1")(
+    measure.measure_command
 )
 app.command(
     "train-supernet",

@@ -3,79 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from latlas.api.keywords import keywords
+from latlas.api.measure import MeasureOptions, measure
+from latlas.api.predictor import load_predictor
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result
-from latlas.errors import LatlasError, UsageError
+from latlas.commands.parsing.command_line import with_options
+from latlas.errors import LatlasError
+from latlas.option import option
 
-if TYPE_CHECKING:
-    from latlas.spaces.space import Architecture, SearchSpace
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureFiles:
+    """What `measure` compares with, by name."""
+
+    space: str = option("", "Space of architectures that name none.")
+    predictor: Path | None = option(
+        None,
+        "State milliseconds like this predictor's: some of its subnets are measured along.",
+        metavar="FOLDER",
+    )
 
 
-def measure(
+@with_options
+def measure_command(
+    files: MeasureFiles,
+    measuring: MeasureOptions,
     targets: Annotated[
         list[str],
         typer.Argument(
             help="Architectures (text or .json), model files (.xml, .onnx, .tflite, .pb, .pdmodel), SavedModel folders."
         ),
     ],
-    space: Annotated[str, typer.Option("--space", help="Space of architectures that name none.")] = "",
-    precision: options.PrecisionOption = "f32",
-    threads: options.ThreadsOption = 1,
-    batch: options.BatchOption = 1,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Input shape of a model file: 1,3,256,256 for its only input with open sizes, NAME=1,3,256,256 for the input "
-            "of that name, FILE:NAME=... for that of one file. A static input is reshaped only if it is named. May be repeated."
-        ),
-    ] = None,
-    values: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What fills an input: NAME=0..99 (a range), NAME=1, NAME=ids.npy, or FILE:NAME=...; default noise from 0 to "
-            "1, for whole numbers 0 or 1. May be repeated."
-        ),
-    ] = None,
-    reference_ms: Annotated[
-        float | None, typer.Option(help="State milliseconds at this reference latency, an earlier session's.")
-    ] = None,
-    predictor: Annotated[
-        Path | None,
-        typer.Option(help="State milliseconds like this predictor's: some of its subnets are measured along."),
-    ] = None,
-    relative_error: options.ErrorOption = 0.01,
-    lock_timeout: options.LockOption = None,
-    seed: options.SeedOption = 0,
     json: options.JsonOption = False,
 ) -> None:
     """Measure networks end to end, in turn, and say what exactly was measured; JSON: an object, or a list for several."""
-    from latlas.latency.runtime.asked import parse_asked
+    from latlas.latency.fitting.measure import FAILED
 
-    asked = parse_asked(shape or [], values or [])
-    chosen = options.space_of(space, "") if space else None
-    parsed = [target_of(text, chosen) for text in targets]
-    setting = options.setting_of(precision, threads, relative_error, seed, batch)
-
-    from latlas.latency.fitting.measure import FAILED, measure_targets
-    from latlas.latency.predictor.predictor_file import load_predictor
-    from latlas.supernet.operators.timed import timing_operator
-
-    like = load_predictor(predictor) if predictor is not None else None
+    asked = replace(
+        measuring,
+        space=options.space_of(files.space, "") if files.space else None,
+        like=load_predictor(files.predictor) if files.predictor is not None else None,
+        on_note=note,
+    )
     with bar_of("measuring") as bar:
-        records = measure_targets(
-            parsed,
-            setting,
-            build_module=timing_operator,
-            asked=asked,
-            reference_ms=reference_ms,
-            like=like,
-            on_progress=lambda p: bar(p.done, p.total, p.label, p.eta_seconds),
-        )
+        records = [one.record for one in measure(targets, **keywords(replace(asked, on_progress=bar)))]
     print_result(
         records[0] if len(records) == 1 else records, json, lambda: [line for r in records for line in lines_of(r)]
     )
@@ -84,27 +62,6 @@ def measure(
     failed = [record for record in records if record["status"] == FAILED]
     if failed:
         raise LatlasError(f"{len(failed)} of {len(records)} could not be measured: {failed[0]['reason']}")
-
-
-def target_of(text: str, space: SearchSpace | None) -> Architecture | Path:
-    """The architecture of a text or JSON file, or the path of a model file.
-
-    What exists on the disk is looked at first. Raises what is wrong with it, such as a folder or a web page.
-    """
-    from latlas.latency.runtime.model_path import folder_message, names_a_model, require_model
-
-    path = Path(text)
-    if text.lower().endswith(".json"):
-        return options.architecture_of(text, space)
-    if names_a_model(text):
-        require_model(path)
-        return path
-    try:
-        return options.architecture_of(text, space)
-    except LatlasError:
-        if path.is_dir():
-            raise UsageError(folder_message(path)) from None
-        raise
 
 
 def lines_of(record: Mapping[str, Any]) -> list[str]:

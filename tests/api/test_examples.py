@@ -90,10 +90,20 @@ def measure_subnets(architectures, asked, setting, journal, *, rng=np.random.def
     return found, environment()
 
 
+def measure_networks(targets, setting, **rest):
+    """What `measure.measure_targets` does, with the milliseconds of `cost_ms`."""
+    took = [sum(cost_ms(node.spec) for node in one.graph()) for one in targets]
+    return [
+        {"target": str(one), "latency_ms": ms, "lower_ms": 0.99 * ms, "upper_ms": 1.01 * ms}
+        for one, ms in zip(targets, took, strict=True)
+    ]
+
+
 @pytest.fixture(autouse=True)
 def _a_machine_that_takes_no_time(monkeypatch):
     monkeypatch.setattr("latlas.latency.measuring.profile.profile", write_table)
     monkeypatch.setattr("latlas.latency.fitting.fit.collect_these", measure_subnets)
+    monkeypatch.setattr("latlas.latency.fitting.measure.measure_targets", measure_networks)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ NAMES = [
     "load_sample_predictor",
     "load_supernet",
     "load_table",
+    "measure",
     "predict",
     "profile",
     "register_operator",
