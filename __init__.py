@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from latlas.api.spaces import architecture, space
     from latlas.api.supernet import load_supernet, train_supernet
     from latlas.api.tables import load_table
+    from latlas.latency.formats.table_format import register_format
     from latlas.search.constraint.constraint import LatencyConstraint
     from latlas.search.strategies.names import register_strategy
     from latlas.spaces.operators.spec import register_operator
@@ -50,6 +51,7 @@ __all__ = [
     "measure",
     "predict",
     "profile",
+    "register_format",
     "register_operator",
     "register_space",
     "register_strategy",
@@ -70,6 +72,7 @@ _MODULES = {
     "measure": "latlas.api.measure",
     "predict": "latlas.api.predictor",
     "profile": "latlas.api.profile",
+    "register_format": "latlas.latency.formats.table_format",
     "register_operator": "latlas.spaces.operators.spec",
     "register_space": "latlas.spaces.text",
     "register_strategy": "latlas.search.strategies.names",

@@ -113,6 +113,18 @@ FORMATS: Registry[TableFormat] = Registry(
 
 
 def register_format(table_format: TableFormat) -> TableFormat:
-    """Make a format known by its name; raises `UsageError`, which names both owners, if the name is taken."""
+    """The format itself, which is known by its name from now on.
+
+    Raises:
+        UsageError: The name is taken, which names both owners, or the format neither reads nor writes.
+
+    Example:
+        >>> import latlas
+        >>> from latlas.latency.formats.table_format import TableFormat
+        >>> def write(table, pairs):
+        ...     return "".join(f"{row.spec}: {latency_ms} ms\\n" for row, latency_ms in pairs)
+        >>> latlas.register_format(TableFormat("lines", write=write, endings=(".lines",))).name
+        'lines'
+    """
     FORMATS.add(table_format.name, _read_format(table_format.name, table_format))
     return table_format

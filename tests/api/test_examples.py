@@ -8,6 +8,7 @@ import pytest
 
 import latlas
 from latlas.latency.fitting.fit import Sample
+from latlas.latency.formats.table_format import FORMATS
 from latlas.latency.machine.environment import detect
 from latlas.latency.predictor.compiled import CompiledPredictor
 from latlas.latency.predictor.features import CostList
@@ -119,7 +120,7 @@ def folder(tmp_path_factory, tiny_space):
 
 @pytest.fixture(autouse=True)
 def _registries_as_they_were(monkeypatch):
-    for registry in (SPACES, KINDS, REGISTRY):
+    for registry in (FORMATS, KINDS, REGISTRY, SPACES):
         monkeypatch.setattr(registry, "_things", registry.loaded())
 
 

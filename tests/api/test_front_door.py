@@ -25,6 +25,7 @@ NAMES = [
     "measure",
     "predict",
     "profile",
+    "register_format",
     "register_operator",
     "register_space",
     "register_strategy",
