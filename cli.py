@@ -32,6 +32,7 @@ from latlas.commands.parsing.settings import read_settings, variable_warnings
 from latlas.commands.parsing.usage import usage_error
 from latlas.distribution import latlas_version, missing_package
 from latlas.errors import InterruptedRunError, LatlasError, StorageError, UsageError
+from latlas.files.home import home_folder
 from latlas.files.signals import raise_on_signals
 from latlas.registry import forget_requests
 
@@ -187,7 +188,10 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     raise_on_signals()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", handlers=[NoteHandler()])
-    sys.exit(run(sys.argv[1:]))
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache, and whether it may
+    with home_folder():
+        code = run(sys.argv[1:])
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import openvino as ov
-
 from latlas.latency.runtime.model_file import save
 from latlas.latency.runtime.plugin import core
 from latlas.latency.runtime.quantise import quantise
+from latlas.latency.runtime.silence import nothing_reported, ov
 from latlas.latency.runtime.stitching import require_static, stitch
 from latlas.spaces.graph import INPUT, Node, graph_hash
 from latlas.spaces.operators.spec import OpSpec
@@ -37,7 +36,7 @@ def convert_module(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -
     module.eval()
     examples = tuple(torch.zeros(shape) for shape in input_shapes)
     try:
-        with torch.no_grad(), _without_telemetry(), _logging_kept():
+        with torch.no_grad(), nothing_reported(), _logging_kept():
             model = ov.convert_model(module, example_input=examples, input=[list(shape) for shape in input_shapes])
     finally:
         module.train(was_training)
@@ -68,31 +67,6 @@ def _logging_kept() -> Iterator[None]:
     finally:
         root.setLevel(level)
         root.filters, root.handlers = filters, handlers
-
-
-_REPORTS = ("send_event", "send_error", "send_stack_trace", "start_session", "end_session")
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """Keep `openvino.convert_model` from reporting each conversion, its beginning and its end, over the network.
-
-    Fifteen operators took 2.4 to 8.9 s with it and 0.65 s without, and each report is a process of its own, beside what is
-    measured; a measuring tool also has nothing to say to anybody about what it measures.
-    """
-    try:
-        from openvino_telemetry import Telemetry
-    except ImportError:
-        yield
-        return
-    held = {name: getattr(Telemetry, name) for name in _REPORTS if hasattr(Telemetry, name)}
-    for name in held:
-        setattr(Telemetry, name, lambda *arguments, **options: None)
-    try:
-        yield
-    finally:
-        for name, method in held.items():
-            setattr(Telemetry, name, method)
 
 
 class OperatorLibrary:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from latlas.latency.runtime.asked import read_array
+from latlas.latency.runtime.silence import ov
 
 NOISE, BITS, ZEROS = "noise 0..1", "0 or 1", "0"
 """What inputs are filled with where nothing is said: numbers, whole numbers and booleans, types of less than a byte."""

@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import openvino as ov
-
 from latlas.errors import UsageError
 from latlas.files.records import one_line
 from latlas.latency.runtime.asked import read_array
 from latlas.latency.runtime.fill import usual_fill
+from latlas.latency.runtime.silence import ov
 
 MAX_ELEMENTS = 2**31
 _USUAL_SIDE, _USUAL_LENGTH = 256, 128

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import openvino as ov
-
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.write import cannot_write, whole_file
 from latlas.latency.runtime.asked import Asked, asked_of, require_known
@@ -18,6 +16,7 @@ from latlas.latency.runtime.inputs import Input, batch_of, name_of, settle_input
 from latlas.latency.runtime.model_path import MODEL_SUFFIXES, explain_unreadable, require_model
 from latlas.latency.runtime.plugin import core
 from latlas.latency.runtime.quantise import quantisers
+from latlas.latency.runtime.silence import ov
 
 __all__ = [
     "MODEL_SUFFIXES",

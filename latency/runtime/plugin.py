@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from latlas.choices import unknown
 from latlas.errors import LatlasError, UsageError
 from latlas.latency.precisions import PRECISIONS
 from latlas.latency.runtime.fill import tensor_of
 from latlas.latency.runtime.quantise import quantisers, require_nncf
+from latlas.latency.runtime.silence import ov
 
 INT8 = ("i8", "u8")
 CONVERSIONS = ("Reorder", "Convert", "FakeQuantize")

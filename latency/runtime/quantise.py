@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import sys
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 
 from latlas.distribution import how_to_install, is_installed
 from latlas.errors import LatlasError, MissingPackageError
+from latlas.latency.runtime.silence import kept_out
 
 CALIBRATION_INPUTS = 2
 """Inputs that the ranges are taken from; they hardly matter for the latency."""
@@ -72,23 +71,8 @@ def quantisers(model: Any) -> frozenset[str]:
 
 def _nncf() -> ModuleType:
     require_nncf()
-    with _without_telemetry():
+    with kept_out():
         import nncf
     # Not its own set_log_level: that silences our warnings too, at the handlers of the root.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
-
-
-@contextlib.contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """Keep NNCF from reporting over the network what it quantises: without that module it has nothing to report with."""
-    name = "openvino_telemetry"
-    held = {key: module for key, module in sys.modules.items() if key.partition(".")[0] == name}
-    for key in held:
-        del sys.modules[key]
-    sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[name]
-        sys.modules.update(held)

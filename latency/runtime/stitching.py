@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as opset
 
 from latlas.errors import LatlasError, UsageError
 from latlas.latency.runtime.reference import Reference
+from latlas.latency.runtime.silence import opset, ov
 from latlas.spaces.graph import INPUT, Node, check_graph
 
 

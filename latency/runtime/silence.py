@@ -1,0 +1,52 @@
+"""OpenVINO as everything in this room loads it: without its telemetry.
+
+With it, loading OpenVINO looks for a home folder and fails where there is none, warns in six lines where that folder cannot be
+written, and each conversion starts a process that reports it over the network, beside what is measured.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_TELEMETRY = "openvino_telemetry"
+_REPORTS = ("send_event", "send_error", "send_stack_trace", "start_session", "end_session")
+
+
+@contextmanager
+def kept_out() -> Iterator[None]:
+    """Whatever is loaded meanwhile finds no telemetry to report with; OpenVINO and NNCF then use a stand-in of their own."""
+    held = {key: module for key, module in sys.modules.items() if key.partition(".")[0] == _TELEMETRY}
+    for key in held:
+        del sys.modules[key]
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[_TELEMETRY]
+        sys.modules.update(held)
+
+
+@contextmanager
+def nothing_reported() -> Iterator[None]:
+    """Keep OpenVINO from reporting what it does meanwhile, where somebody loaded it with its telemetry before us.
+
+    Fifteen operators took 2.4 to 8.9 s to convert with it and 0.65 s without.
+    """
+    telemetry = getattr(sys.modules.get(_TELEMETRY), "Telemetry", None)
+    held = {name: getattr(telemetry, name) for name in _REPORTS if hasattr(telemetry, name)}
+    for name in held:
+        setattr(telemetry, name, lambda *arguments, **options: None)
+    try:
+        yield
+    finally:
+        for name, method in held.items():
+            setattr(telemetry, name, method)
+
+
+with kept_out():
+    import openvino as ov
+    from openvino import opset13 as opset
+
+__all__ = ["kept_out", "nothing_reported", "opset", "ov"]
