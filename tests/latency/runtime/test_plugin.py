@@ -93,11 +93,13 @@ def test_each_operator_is_converted_once(tmp_path, monkeypatch, tiny_space):
 def test_a_conversion_reports_to_nobody_and_leaves_warnings_alone(tmp_path, monkeypatch, caplog):
     """Neither that it begins and ends, nor that it failed; for what is not ours nothing changes."""
     from openvino_telemetry import Telemetry
+    from openvino_telemetry.backend import backend_ga4  # noqa: F401  (makes it known)
     from openvino_telemetry.utils.sender import TelemetrySender
 
     sent = []
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(TelemetrySender, "send", lambda self, backend, message: sent.append(message))
-    monkeypatch.setattr(Telemetry(), "consent", True)
+    monkeypatch.setattr(Telemetry("somebody's", "1", "G-NOBODY", "ga4", enable_opt_in_dialog=False), "consent", True)
 
     class Failing(torch.nn.Module):
         def forward(self, x):
