@@ -129,7 +129,7 @@ def write_cell(branches: Sequence[Branch]) -> str:
 
 
 def read_cell(text: str) -> tuple[Branch, ...]:
-    """The branches of what `write_cell` gives, not yet checked to be a cell; raises `UsageError`."""
+    """The branches of a text that `write_cell` gave, not yet checked to be a cell; raises `UsageError`."""
     found: list[Branch] = []
     for part in text.split("-"):
         match = _CODE.fullmatch(part)
@@ -187,8 +187,8 @@ def scaled_rate(rate: int, output_stride: int) -> int:
 class CellPlace:
     """Where a cell is: the feature `(in_channels, height, width)` at its stride, the width of branches and of the output.
 
-    Rates follow the stride (`scaled_rate`). One that is not below the feature's size stays: its outer taps read zeros, the
-    operator is what it is and is timed as such. A grid that is finer than the feature is the feature's own size.
+    Rates follow the stride (`scaled_rate`). A rate may reach the size of the feature: its outer taps read zeros then, and the
+    operator is timed so. A grid that is finer than the feature becomes the size of the feature.
     """
 
     in_channels: int

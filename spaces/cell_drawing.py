@@ -50,7 +50,7 @@ def operator_text(name: str, output_stride: int) -> str:
 
 
 def cell_boxes(branches: Sequence[Branch], output_stride: int = 16) -> tuple[Box, list[Box], Box]:
-    """The feature's box, those of the branches, and that of the concatenation."""
+    """The boxes of the feature, of the branches, and of the concatenation."""
     feature = Box(MARGIN, MARGIN, 56, BOX_HEIGHT, FEATURE, _PLAIN)
     depths: list[int] = []
     boxes: list[Box] = []

@@ -46,7 +46,7 @@ _SIZES = (1, 128)
 
 @dataclass(frozen=True)
 class DpcSpace(SearchSpace):
-    """Cells of `branches` branches, each of which reads the feature or an earlier branch through one of 81 operators.
+    """Cells of `branches` branches. Each branch reads the feature or an earlier branch through one of 81 operators.
 
     `backbone` is a baseline of `portrait`, `efficientnet_lite0`, or a chain's codes with `-` throughout, as `m3-s5-d3-...`, of
     these `stem_channels`, `widths`, `depths`, `expand_ratio` and `narrow_ratio`. With `output_stride` 16 its last stage keeps the

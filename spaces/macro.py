@@ -53,7 +53,7 @@ def append_decoder(nodes: list[Node], encoder: dict[int, int], height: int, deco
 
 
 def held_at(blocks: Sequence[OpSpec], height: int, output_stride: int) -> list[OpSpec]:
-    """The blocks with no more halvings than lead to the output stride of an image of that height.
+    """The blocks with only as many halvings as lead to the output stride of an image of that height.
 
     As DeepLabv3 does: a stride that would go further becomes one, and what follows is dilated by it, where its kind can be
     (`Kind.dilates`: `mbconv`, `lite_mbconv` and `dilconv`; `sepconv` and `shuffle` keep their kernels).

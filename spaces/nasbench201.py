@@ -2,7 +2,7 @@
 
     image -> conv 3x3 -> cells at 16 channels -> basic block, stride 2 -> cells at 32 -> basic block -> cells at 64 -> classifier
 
-A cell has four nodes; node j is the sum over i < j of what the operator of edge (i, j) makes of node i. All cells of a
+A cell has four nodes; node j is the sum, over all i < j, of the output of the operator at edge (i, j). All cells of a
 network are the same one. For latency: its networks are built, measured and predicted, not trained as a supernet here.
 """
 

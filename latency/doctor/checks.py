@@ -1,4 +1,4 @@
-"""A check of `doctor`, and those that the machine's state answers."""
+"""One check of `doctor`, and the checks that the state of the machine answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEAL_WARNING, STEAL_PROBLEM = 0.02, 0.2
 LOAD_WARNING = 0.15
 """CPUs that other processes may take without a word: what a desktop takes at rest."""
 LOAD_ROOM = 0.3
-"""CPUs of others beyond those that the threads leave free, from which on they take the threads' own."""
+"""Other processes may use so many CPUs more than the threads leave free. Above that they take the CPUs of the threads."""
 MEMORY_WARNING, MEMORY_PROBLEM = 2**30, 2**28
 DISK_WARNING, DISK_PROBLEM = 2**28, 2**24
 """Bytes; a journal of a space's operators takes some megabytes."""

@@ -59,7 +59,7 @@ class SelfTest:
     def noise_floor_interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
         """An interval of the noise floor, wide with few passes; None where there is no floor.
 
-        The floor is in proportion to the passes' standard deviation, whose interval, for normal ratios, is that of the
+        The floor is proportional to the standard deviation of the passes. For normal ratios its interval follows from the
         chi-square distribution with one degree of freedom less than there are passes.
         """
         from scipy.stats import chi2

@@ -32,7 +32,7 @@ MAX_GRAPHS = 20_000
 
 
 SHARES = (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9)
-"""Of a space's networks, of which it is told within how many milliseconds they are."""
+"""Shares of a space's networks. For each share the latency is stated that so many of the networks keep."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Sources:
         return len(self.coef)
 
     def extended(self, names: Sequence[str]) -> Sources:
-        """The same over more features, of which the sources say nothing."""
+        """The same over more features. The sources say nothing about the added ones."""
         added = tuple(sorted(set(names) - set(self.names)))
         return Sources(self.names + added, tuple((*row[:-1], *(0.0 for _ in added), row[-1]) for row in self.coef))
 
@@ -49,7 +49,7 @@ def common_sources(predictors: Sequence[LatencyPredictor], specs: Sequence[OpSpe
     """The operators' costs to go on with, and what the predictors say in features of these costs.
 
     A predictor of other costs is carried over operator by operator, exactly for the `specs` of the space. Raises
-    `UsageError` for none, and where an operator's cost is 0, of which nothing can be a multiple.
+    `UsageError` if there is none, and if the cost of an operator is 0: no factor can carry that over.
     """
     if not predictors:
         raise UsageError("no predictor to adapt; give at least one")
@@ -101,7 +101,7 @@ def _same_costs(a: CostOf | None, b: CostOf | None) -> bool:
 
 
 class AdaptedPredictor(LatencyPredictor):
-    """Predicts milliseconds of graphs in an environment of which little was measured, from `sources` of others.
+    """Predicts milliseconds of graphs in an environment with few measurements, from the `sources` of other environments.
 
     Learned attributes: those of `LatencyPredictor`, `columns_` of the transfer, and `freedom_`, the degrees of freedom that
     its few samples leave and its intervals allow for.

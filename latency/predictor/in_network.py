@@ -2,7 +2,7 @@
 
 A network's latency is taken as the plain sum of its live operators' in-network latencies. These are `cost x factor`, the
 cost being the operator's latency by itself (boundary-corrected where the table has that), and the factors have a prior:
-one part common to all operators, of which next to nothing is known beforehand, one that takes off what an operator by
+one part common to all operators, with a wide prior, one that takes off what an operator by
 itself spends on its borders, in proportion to the elements it reads and writes, one a kind (`mbconv_k3`), one a set of
 operators that always occur together, and one an operator's own. This is a Bayesian linear model in relative error: each
 network is divided by its latency. The spreads of the kinds' and own parts, and what no sum explains (`misfit`), are those

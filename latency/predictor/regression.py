@@ -21,7 +21,7 @@ from latlas.latency.predictor.marginal import MISFIT, Start, learnt_spreads, pos
 __all__ = ["MISFIT", "BayesianLinear", "Group"]
 
 MISFIT_START, MISFIT_LEAST = 0.01, 1e-4
-"""Where the learning of the misfit begins, and what it is at least: nobody measures better, and sums stay well conditioned."""
+"""The first value of the misfit when it is learnt, and its least value. Nobody measures better, and sums stay stable."""
 LOG_SD = 1.5
 """Standard deviation of a spread's logarithm about its start."""
 LOG_RANGE = 7.0

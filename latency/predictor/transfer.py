@@ -26,9 +26,9 @@ MIN_SAMPLES = 5
 """Below these there is no telling a scale from chance, nor how far off the rest is."""
 SCALE, STACK = "source", "sources"
 SCALE_SPREAD, STACK_START = 0.5, 0.3
-"""Prior spreads of `b_0` about 1, and of the `b_j`, of which the latter is where learning begins."""
+"""Prior spreads: of `b_0` about 1, and of the `b_j`. The second is only the first value; it is learnt."""
 UNKNOWN_ERROR = 0.02
-"""The relative standard error of measured latencies of which it is not known."""
+"""The relative standard error of a measured latency if nobody stated one."""
 SETTLED = 40
 """Samples from which on the conformal rank stands by itself, at 95 % the second largest score."""
 OUTLIER_ERROR = 0.05

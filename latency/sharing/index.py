@@ -142,7 +142,7 @@ def load(path: Path | str, content: bytes | None = None) -> Loaded:
 
 
 def require_described(loaded: Loaded, entry: IndexEntry, what: str) -> None:
-    """Raises `FileFormatError` that names each field in which a table is not what its entry in an index says."""
+    """Raises `FileFormatError` if a table differs from its entry in an index, and names each field."""
     found, said = loaded.entry.to_record(), entry.to_record()
     wrong = [
         f"{name} is {one_line(repr(found[name]), 80)}, the index says {one_line(repr(said[name]), 80)}"

@@ -60,7 +60,7 @@ def manifest_path(manifest: Manifest) -> PurePosixPath:
 
 
 def is_table_path(text: str) -> bool:
-    """Whether a text has the form of such a path: two parts, none of which leads elsewhere."""
+    """Whether a text has the form of such a path: two parts, and neither leads out of the folder."""
     return _PATH.fullmatch(text) is not None
 
 
@@ -83,7 +83,7 @@ def _space_name(space: str) -> str:
 
 
 def _is_regular(space: str) -> bool:
-    """Whether it is `name` or `name:key=value,...`, of which names and values in turn lose nothing."""
+    """Whether it is `name` or `name:key=value,...`, so that a name made from it loses nothing."""
     return re.fullmatch(r"[^:,=]+(:[^:,=]+=[^:,=]*(,[^:,=]+=[^:,=]*)*)?", space) is not None
 
 

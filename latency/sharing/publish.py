@@ -57,7 +57,7 @@ def publish(path: Path | str, folder: Path | str, *, force: bool = False, import
 
     Raises:
         UsageError: another table of that name is there and `force` is false; the table is imported; it cannot be written.
-        FileFormatError: the table is not valid, or one of those that are in the folder is not, or lies elsewhere than its
+        FileFormatError: the table is not valid, or another table in the folder is not valid, or does not lie where its
             name says; nothing was changed.
     """
     loaded, folder = load(path), Path(folder)
@@ -110,7 +110,7 @@ def inside(folder: Path, entry: IndexEntry) -> Path:
 
 
 def entries_of(folder: Path | str, but: str = "") -> list[IndexEntry]:
-    """The entries of all tables below a folder, sorted by path; that of the path `but` is left out unread.
+    """The entries of all tables below a folder, sorted by path. The table at the path `but` is not read.
 
     Raises `FileFormatError` for one that is not valid or not where it belongs.
     """
@@ -181,7 +181,7 @@ def check_published(folder: Path | str) -> list[str]:
         problems.append(f"{index} was edited")
     readme = folder / README_NAME
     if _text(readme) != wanted[readme]:
-        problems.append(f"the list of tables in {readme} is not that of the tables")
+        problems.append(f"the list of tables in {readme} does not agree with the folder")
     return problems
 
 

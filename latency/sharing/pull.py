@@ -1,4 +1,4 @@
-"""Pulling tables from a store into a folder, each checked, and a cache of what was pulled.
+"""Tables are pulled from a store into a folder. Each one is checked, and kept in a cache.
 
 The cache is a folder that lies as a store does, one a store; so reading it is pulling from it.
 """
@@ -80,7 +80,7 @@ def pull(
             offline, reason = True, str(error)
             had = {entry.path for entry in entries_in(kept, wanted)}
             if not had or any(entry.path not in had for entry in found):
-                raise UnreachableError(f"{error}; the cache has not all of that either") from None
+                raise UnreachableError(f"{error}; the cache does not have all of it either") from None
     if offline:
         found = _bounded(entries_in(kept, wanted), kept)
         loaded = [_checked(kept, entry) for entry in found]

@@ -180,7 +180,7 @@ class Store:
 
 
 def clean(text: str) -> str:
-    """A text in which no URL has credentials: user and password go, and the query, where tokens are."""
+    """The text without the credentials of its URLs: user, password and query (tokens stand there) are removed."""
     return _QUERY_URL.sub(r"\1", _USER_URL.sub(r"\1\2", text))
 
 

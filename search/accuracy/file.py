@@ -80,7 +80,7 @@ def load_accuracy(path: Path, space: SearchSpace) -> tuple[RidgeAccuracy | MLPAc
     layers = sum(name.startswith("weight.") for name in tensors)
     if not 1 <= layers <= MAX_LAYERS:
         raise FileFormatError(f"{path}: has {layers} layers; 1 to {MAX_LAYERS} are read")
-    # A layer takes as many as the one before gives: its rows alone may be chosen.
+    # The width of a layer's input is the width of the layer before it; only its rows are free.
     widths = [sum(sizes), *(_rows(tensors.get(f"weight.{i}")) for i in range(layers - 1)), 1]
     shapes: dict[str, tuple[int, ...]] = {f"weight.{i}": (widths[i + 1], widths[i]) for i in range(layers)}
     shapes |= {f"bias.{i}": (widths[i + 1],) for i in range(layers - 1)}

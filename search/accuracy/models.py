@@ -30,7 +30,7 @@ LEAST_SAMPLES = 8
 """Scored architectures that a predictor is learnt from, at least."""
 FOLDS = 5
 LEAST_VALIDATED = 10
-"""Those that a kind is chosen by, at least: four fifths of them are learnt from."""
+"""At least so many networks decide which kind is chosen. Four fifths of them are learnt from."""
 RIDGE_ALPHAS = tuple(np.logspace(-2, 4, 25))
 CHUNK = 16_384
 
@@ -84,7 +84,7 @@ class RidgeAccuracy:
         return self.additive().values(check_codes(codes, self.sizes))
 
     def additive(self) -> Additive:
-        """The same as a sum over the columns, of which the best within a budget is found exactly."""
+        """The same as a sum over the columns. The best network within a budget follows from it exactly."""
         if not self.tables_:
             raise UsageError("this predictor of quality has learnt nothing yet; fit it first")
         return Additive(self.constant_, self.tables_)
@@ -179,7 +179,7 @@ class CrossValidated:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> CrossValidated:
-        """That of `to_record`'s values; raises `KeyError`, `TypeError` or `ValueError` for others."""
+        """The value that `to_record` wrote; raises `KeyError`, `TypeError` or `ValueError` for others."""
         kind, mae = record["kind"], float(record["mae"])
         if kind not in KINDS or not 0 <= mae < math.inf:
             raise ValueError(f"{kind!r} with a mean absolute error of {mae}")

@@ -42,7 +42,7 @@ class RankAgreement:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> RankAgreement:
-        """That of `to_record`'s values; raises `KeyError`, `TypeError` or `ValueError` for others."""
+        """The value that `to_record` wrote; raises `KeyError`, `TypeError` or `ValueError` for others."""
         found = {}
         for name in ("kendall", "spearman"):
             values = {key: None if (value := record[name][key]) is None else float(value) for key in _BOUNDS}

@@ -41,7 +41,7 @@ class Round:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], space: SearchSpace) -> Round:
-        """That of `to_record`'s values; raises `KeyError`, `TypeError` or `ValueError` for others."""
+        """The value that `to_record` wrote; raises `KeyError`, `TypeError` or `ValueError` for others."""
         validated = [CrossValidated.from_record(one) for one in record["validated"]]
         if not validated or len(record["listed"]) > MOST_LISTED:
             raise ValueError(f"{len(validated)} kinds of predictor, {len(record['listed'])} networks")
@@ -72,7 +72,7 @@ def search_predicted(
         ranked = predicted_best(searching(evaluations), constraint, predictor, space, evaluations, start, floor_ms)
     except InfeasibleBudgetError:  # by prediction alone, and what is known was measured
         ranked = []
-    # What the predictor does not know is what it is asked for, so known networks may not fill the places.
+    # The predictor is asked about unknown networks, so known ones must not take their places.
     new = [one for one in ranked if one not in known]
     return Round(validated, len(ranked), new[:MOST_LISTED], predictor)
 

@@ -23,8 +23,8 @@ class AccuracySearchConfig:
     """How many networks are scored, and how long the predictor is asked.
 
     `learn` are scored to learn from, drawn at random within the budget; then in each of `rounds` a strategy runs for
-    `predicted` evaluations over the predictor, of which the best `scored // rounds` are scored, and learnt too. Of the
-    `kinds` of predictor the one is asked that ranks left-out networks best.
+    `predicted` evaluations over the predictor. The best `scored // rounds` of them are scored, and learnt too. The search
+    asks the one of the `kinds` of predictor that ranks left-out networks best.
     """
 
     learn: int = 100
@@ -79,7 +79,7 @@ def accuracy_search(
     Args:
         drawing: suggests what is learnt from; random.
         searching: a strategy, sized for so many evaluations, that has seen nothing; made once a round.
-        constraint: the one judge of what is scored.
+        constraint: decides what may be scored.
         evaluate: the score of a network, from the supernet.
         space: the architectures'.
         config: see there.

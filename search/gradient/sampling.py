@@ -193,7 +193,7 @@ class RejectionSampler:
         return float(np.log(len(rows) / drawn))
 
     def log_feasible_gradient(self, distribution: Distribution) -> list[FloatArray]:
-        """The mean gradient of `log p` over the feasible of new draws: that of `log P_hat(V)`."""
+        """The mean gradient of `log p` over the feasible ones of new draws. It is the gradient of `log P_hat(V)`."""
         rows, _ = self._feasible(distribution)
         return distribution.log_prob_gradient(rows, np.full(len(rows), 1 / len(rows)))
 

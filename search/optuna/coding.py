@@ -84,7 +84,7 @@ class StageCoding(Coding):
 
 
 class ScoreCoding(Coding):
-    """One number from 0 to 1 for each operator of each layer, the largest of which is taken."""
+    """One number from 0 to 1 for each operator of each layer. The operator with the largest number is taken."""
 
     def __init__(self, space: SearchSpace) -> None:
         from optuna.distributions import FloatDistribution

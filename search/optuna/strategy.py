@@ -29,7 +29,7 @@ DRY = 32
 """After so many dropped suggestions in a row every second one is a mutant of the best, or a draw, and ever more of them: asking
 a sampler that knows of nothing else may take a second each time."""
 FORGET = 500
-"""After so many, those that were dropped may come again: the loop's floor falls."""
+"""After so many suggestions, dropped networks may come again, because the least latency of the loop falls."""
 MUTATION_RATE = 0.1
 
 

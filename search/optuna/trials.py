@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class OptunaTrials:
-    """The trials of one study, each of which is one architecture.
+    """The trials of one study. Each trial is one architecture.
 
     Args:
         shared: whether other processes have trials in it.
@@ -78,7 +78,7 @@ class OptunaTrials:
         return bool(self.setting.sampler.is_exhausted(self.study))  # type: ignore[attr-defined]  # of a grid
 
     def open(self, trial: Trial, architecture: Architecture) -> None:
-        """Say of which architecture a trial is, and whose it is."""
+        """Note the architecture of a trial, and the process that it belongs to."""
         trial.set_user_attr(ARCHITECTURE, str(architecture))
         if self.shared:
             trial.set_user_attr(OWNER, this_process())

@@ -55,8 +55,8 @@ def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbo
         if index >= len(subnet.graph) or _weights_of(subnet.graph[index]) != _weights_of(node):
             found = subnet.graph[index].spec if index < len(subnet.graph) else "nothing"
             raise EnvironmentMismatchError(
-                f"{path}: node {index} is {found}, the space's backbone has {node.spec} there; name a network of that "
-                "backbone, or a space of this network's"
+                f"{path}: node {index} is {found}, the space's backbone has {node.spec} there; name a network with that "
+                "backbone, or a space with this network's"
             )
         modules.append(_moved(subnet.nodes[index], node))
     backbone = Backbone(cut, modules)

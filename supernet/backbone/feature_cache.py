@@ -66,7 +66,7 @@ class FeatureCache:
     ) -> Features:
         """The features of a data set's views, from the disk where they are there.
 
-        `version` is that of the code around; `on_progress` is told rows done and rows in all, and may raise to end it.
+        `version` is the version of Latlas; `on_progress` is told rows done and rows in all, and may raise to end it.
 
         Raises:
             UsageError: They would be larger than the limit or than the disk has room for, before they are computed; or the

@@ -114,7 +114,7 @@ def layout_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan) -> Layout
 
 
 def identity_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan, version: str) -> dict[str, Any]:
-    """Everything that decides features, as JSON; `version` is that of the code around."""
+    """Everything that decides the features, as JSON; `version` is the version of Latlas."""
     return {
         "features": FEATURES_VERSION,
         "version": version,

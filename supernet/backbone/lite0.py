@@ -27,7 +27,7 @@ _MAX_BYTES = 256 * 2**20
 
 
 def weights_file(name: Path) -> Path:
-    """A file of weights, or for `imagenet` that of the package; raises `UsageError` where that is not installed."""
+    """A file of weights, or for `imagenet` the file of the package; raises `UsageError` where that is not installed."""
     if str(name) != IMAGENET or name.exists():
         return name
     found = find_spec(_PACKAGE)

@@ -44,7 +44,7 @@ def gate_gradients(
 
     `full` keeps the activations of all options until the backward pass. `recompute` keeps the active path's, runs the other
     options in the backward pass, one at a time, and keeps nothing of them; the result is the same. `two` keeps those of
-    two options a column; the others' gradients are 0. So is that of a column with one option, which nothing is chosen by.
+    two options a column; the gradients of the others are 0. A column with one option has gradient 0 too: there is no choice.
 
     Args:
         supernet: It and the data are on one device and of one floating type.
@@ -120,7 +120,7 @@ def _operator(supernet: Supernet, index: int, slot: Slot, option: int) -> nn.Mod
 
 
 def _all_paths(operators: Sequence[Operator], active: int, gates: Tensor) -> Operator:
-    """`sum_k g_k o_k(x)`, in which autograd keeps what each option needs."""
+    """`sum_k g_k o_k(x)`. Autograd keeps what each option needs."""
 
     def mixed(*inputs: Tensor) -> Tensor:
         total = gates[0] * operators[0](*inputs)

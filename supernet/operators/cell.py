@@ -61,7 +61,7 @@ class Pyramid(nn.Module):
 
 
 class Concat(nn.Module):
-    """The channels of all inputs in order, of which training drops values."""
+    """The channels of all inputs in order. Training drops some of the values."""
 
     def __init__(self) -> None:
         super().__init__()
