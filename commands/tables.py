@@ -11,6 +11,7 @@ import typer
 from latlas.commands import options
 from latlas.commands.output import print_result
 from latlas.errors import FileFormatError, LatlasError, UsageError
+from latlas.files.listing import files_below
 from latlas.files.records import one_line
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def tables_merge(
 
 def _files(folder: Path) -> Sequence[Path]:
     """Parquet files below a folder, but for the histories of searches."""
-    return sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith(".") and not _is_history(path))
+    return [path for path in files_below(folder, ".parquet") if not _is_history(path)]
 
 
 def _is_history(path: Path) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latlas.errors import AlreadyExistsError, FileFormatError, LatlasError, UsageError
+from latlas.files.listing import files_below
 from latlas.files.records import one_line
 from latlas.files.write import write_bytes, write_text
 from latlas.latency.sharing.index import (
@@ -115,7 +116,7 @@ def entries_of(folder: Path | str, but: str = "") -> list[IndexEntry]:
     Raises `FileFormatError` for one that is not valid or not where it belongs.
     """
     folder = Path(folder)
-    paths = sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+    paths = files_below(folder, ".parquet")
     if len(paths) > MAX_ENTRIES:
         raise FileFormatError(f"{folder} has {len(paths)} tables; an index holds at most {MAX_ENTRIES}")
     entries = []
