@@ -9,3 +9,5 @@ import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
+Codes: TypeAlias = IntArray
+"""Architectures as whole numbers `(n, columns)`: which option each column has."""

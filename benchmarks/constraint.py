@@ -31,7 +31,7 @@ import numpy as np
 import latlas.spaces.portrait  # noqa: F401  (registers the space)
 from latlas.errors import InfeasibleBudgetError
 from latlas.files.scratch import scratch_folder
-from latlas.latency.fitting.anchors import Anchored
+from latlas.latency.fitting.anchors import Anchors
 from latlas.latency.limits.limits import limits_of
 from latlas.latency.measuring.interval import Interval
 from latlas.latency.measuring.profile import Setting
@@ -39,7 +39,6 @@ from latlas.latency.predictor.features import unit_cost
 from latlas.latency.predictor.predictor import LatencyPredictor, Prediction
 from latlas.latency.predictor.predictor_file import load_predictor
 from latlas.search.constraint.constraint import HasGraph, LatencyConstraint
-from latlas.search.constraint.simulated import SimulatedMachine
 from latlas.search.constraint.verify import select
 from latlas.search.make import make_strategy
 from latlas.search.run.campaigns import Campaigns
@@ -49,6 +48,10 @@ from latlas.spaces.graph import live_nodes
 from latlas.spaces.space import Architecture, SearchSpace
 from latlas.spaces.text import parse_architecture, parse_space
 from latlas.supernet.operators.build import timing_operator
+
+# Appended, not put first: the folders of this repository are called as other people's modules are.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.simulated import SimulatedMachine
 
 Measure = Callable[[Sequence[Any], int], list[Interval | None]]
 USE, DRY_TRAIN = 0.97, 100
@@ -64,7 +67,7 @@ class Known:
     sum_ms: Callable[[HasGraph], float]
     sum_factor: float
     setting: Setting
-    shifts: list[tuple[float, float]]
+    scales: list[tuple[float, float]]
     """By how much each campaign was off the session's first, and that one's standard error."""
     open: Callable[[int], Any]
     """A context of a session of its own that gives `(measure, scale error)`; in the predictor's milliseconds."""
@@ -88,17 +91,17 @@ def known_of(arguments: argparse.Namespace) -> Known:
 
     setting = Setting(precision=environment.precision, threads=environment.threads or 1, passes=arguments.passes)
 
-    shifts: list[tuple[float, float]] = []
+    scales: list[tuple[float, float]] = []
 
     @contextmanager
     def opened(seed: int) -> Iterator[tuple[Measure, float]]:
         with scratch_folder() as folder:
             library, campaigns = setting.library(folder, timing_operator), Campaigns(setting)
-            known = Anchored(saved, library.describe)
+            known = Anchors(saved, library.describe)
             found = campaigns.measure_all(known.networks, passes=setting.careful_passes, seed=seed)
             environment = campaigns.environment
             scale, error = known.open(found, environment.session_reference_ms, setting.rule)
-            known.shifts = shifts
+            known.scales = scales
             session = Session(campaigns, library, setting, environment, known)
 
             def measure(architectures: Sequence[Any], passes: int) -> list[Interval | None]:
@@ -111,7 +114,7 @@ def known_of(arguments: argparse.Namespace) -> Known:
 
     learnt = [one for one in saved.samples if one.role == "train"]
     ratios = [one.latency_ms / sum_ms(parse_architecture(one.architecture, space)) for one in learnt]
-    return Known(saved.predictor, space, sum_ms, float(np.median(ratios)), setting, shifts, opened)
+    return Known(saved.predictor, space, sum_ms, float(np.median(ratios)), setting, scales, opened)
 
 
 def simulated(text: str) -> Known:
@@ -318,7 +321,7 @@ def main() -> None:
                 "simulated": arguments.dry,
                 "setting": asdict(known.setting),
                 **result,
-                "shifts": known.shifts,
+                "scales": known.scales,
                 "runs": runs,
                 "again": again,
             },

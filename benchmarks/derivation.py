@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 
 import latlas.spaces.portrait  # noqa: F401  (registers the space)
-from latlas.latency.limits.additive import Additive, Codes, extreme
+from latlas.arrays import Codes
+from latlas.latency.limits.additive import Additive, extreme
 from latlas.latency.limits.limits import additive
 from latlas.latency.predictor.compiled import CompiledPredictor
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predictor_file import load_predictor
-from latlas.search.constraint.simulated import SimulatedMachine
 from latlas.search.gradient.derivation import best, best_of, per_layer_argmax
 from latlas.search.gradient.distribution import LayerWeights
 from latlas.search.gradient.sampling import FeasibleSampler, RejectionSampler
@@ -57,6 +57,7 @@ from benchmarks.derivation_basis import (
     within_budget,
 )
 from benchmarks.derivation_gradient import gradient
+from benchmarks.simulated import SimulatedMachine
 
 FREE_LAYERS, DRY_TRAIN = 5, 100
 

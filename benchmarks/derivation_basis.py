@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latlas.arrays import FloatArray
-from latlas.latency.limits.additive import Additive, Codes
+from latlas.arrays import Codes, FloatArray
+from latlas.latency.limits.additive import Additive
 from latlas.search.gradient.descent import adam, descend
 from latlas.search.gradient.distribution import AdjacentWeights, Distribution, LayerWeights
 from latlas.search.gradient.sampling import Sampler

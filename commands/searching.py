@@ -55,7 +55,7 @@ def search(
     from latlas.search.optuna.storage import require_storage
     from latlas.search.report.headline import all_fit_text, headline, what_settles
     from latlas.search.report.page import accuracy_text, comparison_rows
-    from latlas.search.report.tensorboard import Progress, TensorBoard
+    from latlas.search.report.tensorboard import Standing, TensorBoard
     from latlas.search.run.folder import RESULT, SUPERNET, discard
     from latlas.search.run.pipeline import search as run
     from latlas.search.run.prepare import require_baselines, require_searchable
@@ -134,7 +134,7 @@ def search(
         began = time.monotonic()
 
         def on_candidate(history: History, constraint: Any) -> None:
-            scored, line = len(history.candidates), Progress.of(history, constraint).line()
+            scored, line = len(history.candidates), Standing.of(history, constraint).line()
             left_s = (config.evaluations - scored) * (time.monotonic() - began) / scored
             bar(scored, config.evaluations, line, left_s, "scoring candidates")
             if board is not None:

@@ -57,7 +57,7 @@ class DpcSpace(SearchSpace):
 
     name: ClassVar[str] = "dpc"
     widened_by: ClassVar[tuple[str, ...]] = ("height", "width", "branches", "filters", "decoder_channels")
-    codes: ClassVar[dict[str, str]] = {}
+    short_names: ClassVar[dict[str, str]] = {}
 
     height: int = 256
     width: int = 256

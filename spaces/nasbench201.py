@@ -34,7 +34,7 @@ class NasBench201(SearchSpace):
 
     name: ClassVar[str] = "nasbench201"
     widened_by: ClassVar[tuple[str, ...]] = ("height", "width", "channels", "cells")
-    codes: ClassVar[dict[str, str]] = {name: name for name in OPERATORS}
+    short_names: ClassVar[dict[str, str]] = {name: name for name in OPERATORS}
 
     height: int = 32
     width: int = 32

@@ -98,7 +98,7 @@ class PortraitSpace(SearchSpace):
         "aspp_channels",
         "decoder_channels",
     )
-    codes: ClassVar[dict[str, str]] = {
+    short_names: ClassVar[dict[str, str]] = {
         "mbconv_k3": "m3",
         "mbconv_k5": "m5",
         "dilconv_k3": "d3",
@@ -273,7 +273,7 @@ class PortraitSpace(SearchSpace):
         return graph
 
     def write(self, operators: tuple[str, ...]) -> str:
-        codes = [self.codes[name] for name in operators[: sum(self.depths)]]
+        codes = [self.short_names[name] for name in operators[: sum(self.depths)]]
         stages = self.stage_slices()[: len(self.depths)]
         cell = [write_cell(self.branches_of(operators))] if self.cell else []
         return "/".join([*("-".join(codes[stage]) for stage in stages), *cell])

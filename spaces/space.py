@@ -28,7 +28,7 @@ class SearchSpace(abc.ABC):
     """
 
     name: ClassVar[str]
-    codes: ClassVar[dict[str, str]]
+    short_names: ClassVar[dict[str, str]]
     """Operator name to its short code in an architecture's text."""
     widened_by: ClassVar[tuple[str, ...]] = ("height", "width")
     """Settings that make its networks slower, and better, when they are raised."""
@@ -62,13 +62,13 @@ class SearchSpace(abc.ABC):
         """The graph of these operators, already checked to be of the space."""
 
     def write(self, operators: tuple[str, ...]) -> str:
-        """These operators as text, without the space: codes by `-`, stages by `/`."""
-        codes = [self.codes[name] for name in operators]
-        return "/".join("-".join(codes[stage]) for stage in self.stage_slices())
+        """These operators as text, without the space: short names by `-`, stages by `/`."""
+        names = [self.short_names[name] for name in operators]
+        return "/".join("-".join(names[stage]) for stage in self.stage_slices())
 
     def read(self, body: str) -> tuple[str, ...]:
         """The operators of what `write` gives, not yet checked to be of the space."""
-        names = {code: name for name, code in self.codes.items()}
+        names = {code: name for name, code in self.short_names.items()}
         return tuple(names.get(part, part) for part in body.replace("/", "-").split("-"))
 
     def recognises(self, text: str) -> bool:

@@ -100,7 +100,7 @@ class Measurement:
 
     @property
     def relative_sd(self) -> float:
-        """Its standard error over its latency."""
+        """Standard deviation of another reading over this one; see `interval.relative_sd_of`."""
         if self.lower_ms is None or self.upper_ms is None:
             return UNKNOWN_ERROR
         return relative_sd_of(self.latency_ms, self.lower_ms, self.upper_ms)

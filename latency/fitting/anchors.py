@@ -1,7 +1,7 @@
 """How fast a session is: subnets that a predictor was learnt from, measured again.
 
-Between sessions, and between the campaigns of one, other work on the machine slows networks and the reference by different
-factors, so that ratios to the reference alone shift by up to four per cent. Known subnets are slowed as their like are.
+Between sessions, and between the campaigns of one, other work on the machine slows networks and the reference differently, so
+that ratios to the reference alone change by up to four per cent. Known subnets are slowed as networks like them are.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from latlas.spaces.text import parse_architecture
 ANCHORS = 8
 LEAST_ERROR = 0.008
 """Relative standard error of one anchor's reading against its prediction, at least: that of another campaign."""
-SHIFT_SD, SHIFT_DF = 0.004, 4
-"""What campaigns of a session are believed to shift by, relative, before any is seen, and how many count for as much."""
-UNSEEN_SHIFT = 0.02
-"""Standard error of a campaign's shift where none of its anchors had a pass that counts."""
+SCALE_SD, SCALE_DF = 0.004, 4
+"""How far the scales of a session's campaigns are believed to lie from 1 before any is seen, and how many count for as much."""
+UNSEEN_SCALE_ERROR = 0.02
+"""Standard error of a campaign's scale where none of its anchors had a pass that counts."""
 
 
 def anchors_of(saved: SavedPredictor, count: int = ANCHORS) -> list[Architecture]:
@@ -59,18 +59,18 @@ def session_scale(
 
 
 @dataclass
-class Anchored:
+class Anchors:
     """The anchors of a predictor as networks that are measured along, and what they say.
 
     `describe` makes the timing process's description of a graph. `open` is told a session's first campaign, which has all
-    anchors; `shift` a later one.
+    anchors; `scale` a later one.
     """
 
     saved: SavedPredictor
     describe: Callable[[Graph], Sequence[tuple[str, list[int]]]]
     architectures: list[Architecture] = field(init=False)
     networks: list[Network] = field(init=False)
-    shifts: list[tuple[float, float]] = field(init=False, default_factory=list)
+    scales: list[tuple[float, float]] = field(init=False, default_factory=list)
     """Of each later campaign: the logarithm as its anchors' passes have it, and its standard error."""
     _expected: dict[str, float] = field(init=False, default_factory=dict)
 
@@ -84,7 +84,7 @@ class Anchored:
         ratios = {a: found[n.label].reading(rule).ratio for a, n in pairs if found[n.label].passes}
         scale, error = session_scale(self.saved, self.architectures, {a: r * reference_ms for a, r in ratios.items()})
         predicted = self.saved.predictor.latency_ms([one.graph() for one in self.architectures]) * scale / reference_ms
-        self.shifts.clear()
+        self.scales.clear()
         # Half its reading, half what the predictor makes of all readings: each is off by something of its own.
         self._expected = {
             f"anchor {a}": math.sqrt(float(ratio) * ratios.get(a, float(ratio)))
@@ -92,10 +92,10 @@ class Anchored:
         }
         return scale, error
 
-    def shift(self, found: Mapping[str, Measured]) -> tuple[float, float]:
-        """By how much a campaign's ratios are above those of the session's first, as a factor, and its relative standard error.
+    def scale(self, found: Mapping[str, Measured]) -> tuple[float, float]:
+        """A campaign's ratios over those of the session's first, and the relative standard error of that.
 
-        The trimmed mean of the anchors' passes, drawn towards 1 by what campaigns of this session have shifted so far
+        The trimmed mean of the anchors' passes, drawn towards 1 by how far the scales of this session's campaigns lay from 1
         (a normal prior about 1, whose variance has a scaled inverse chi-square prior of its own).
         """
         rows = {
@@ -104,15 +104,15 @@ class Anchored:
             if label in found and found[label].pass_ratios()
         }
         if not rows:
-            return 1.0, UNSEEN_SHIFT
+            return 1.0, UNSEEN_SCALE_ERROR
         logs = np.concatenate(list(rows.values()))
         raw = trimmed_mean(logs)
         spread = max(float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0, LEAST_ERROR)
         error = math.hypot(spread / math.sqrt(len(logs)), CAMPAIGN_SD / math.sqrt(len(rows)))
-        seen = sum(max(one**2 - own**2, 0.0) for one, own in self.shifts)
-        before = (SHIFT_DF * SHIFT_SD**2 + seen) / (SHIFT_DF + len(self.shifts))
-        # However many calm campaigns there were: a run that goes on another day has shifted as none of them.
-        between = (SHIFT_DF * before + max(raw**2 - error**2, 0.0)) / (SHIFT_DF + 1)
-        self.shifts.append((raw, error))
+        seen = sum(max(one**2 - own**2, 0.0) for one, own in self.scales)
+        before = (SCALE_DF * SCALE_SD**2 + seen) / (SCALE_DF + len(self.scales))
+        # However many calm campaigns there were: a run that goes on another day has a scale like none of them.
+        between = (SCALE_DF * before + max(raw**2 - error**2, 0.0)) / (SCALE_DF + 1)
+        self.scales.append((raw, error))
         kept = between / (between + error**2)
         return math.exp(kept * raw), math.sqrt(kept) * error

@@ -19,10 +19,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from latlas.arrays import Codes
 from latlas.errors import UsageError
 from latlas.spaces.space import Architecture, SearchSpace, enumerate_space
 
-Codes = npt.NDArray[np.int_]
 """`(subnets, layers)`: which of its layer's operators each subnet has."""
 
 ADJACENT_WEIGHT = 0.5

@@ -11,7 +11,7 @@ from typing import Any
 
 from latlas.errors import UsageError
 from latlas.files.scratch import scratch_folder
-from latlas.latency.fitting.anchors import Anchored
+from latlas.latency.fitting.anchors import Anchors
 from latlas.latency.machine.environment import Environment, require_same
 from latlas.latency.measuring import campaign
 from latlas.latency.measuring.bench import Bench, Network, network_of_graph
@@ -94,7 +94,7 @@ def measure_targets(
             shapes, fills = tuple(one.shape for one in file.inputs), tuple(one.fill for one in file.inputs)
             network = Network(label, file=str(target.resolve()), shapes=shapes, fills=fills)
             subjects.append(_Subject(target, network, file.inputs, file.batch, file.own.get("architecture")))
-        known = Anchored(like, library.describe) if like is not None else None
+        known = Anchors(like, library.describe) if like is not None else None
         careful = replace(setting, passes=setting.careful_passes)
         with careful.bench() as bench:
             found = campaign.measure_all(

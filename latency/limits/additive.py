@@ -16,7 +16,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import UsageError
 
 
@@ -74,7 +74,6 @@ class Histogram:
         return float(self._below[min(index, len(self._below) - 1)]) if index >= 0 else 0.0
 
 
-Codes = npt.NDArray[np.int_]
 """`(n, columns)`: which of its options each column has."""
 
 MAX_FRONTIER = 200_000

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from latlas.arrays import FloatArray
 from latlas.latency.limits.additive import Additive, Counted, Histogram, extreme
 from latlas.latency.predictor.compiled import CompiledPredictor
-from latlas.latency.predictor.features import Features, edge_features, node_features, unit_cost
+from latlas.latency.predictor.features import edge_features, node_features, unit_cost
 from latlas.latency.predictor.predictor import CONSTANT, LatencyPredictor
 from latlas.spaces.cell import FEATURE, Branch, CellPlace, names_of
 from latlas.spaces.codes import probe_template
@@ -135,7 +135,7 @@ class _Costs:
     def edge(self, producer: OpSpec, consumer: OpSpec) -> float:
         return self._total(edge_features(producer, consumer))
 
-    def _total(self, found: Features) -> float:
+    def _total(self, found: dict[str, float]) -> float:
         return float(sum(value * self._coefficients.get(name, 0.0) for name, value in found.items()))
 
     def cell(self, place: CellPlace, names: tuple[str, ...], branches: int, feature: OpSpec) -> CellTerms:

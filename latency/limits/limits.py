@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import UsageError
 from latlas.latency.limits.additive import (
     MAX_ENUMERATED,
     Additive,
-    Codes,
     Counted,
     Histogram,
     Share,

@@ -12,15 +12,17 @@ READING_CONFIDENCE = 0.95
 READING_Z = NormalDist().inv_cdf(0.5 + READING_CONFIDENCE / 2)
 SESSION_SD = 0.002
 """What a network's readings in the campaigns of a session differ by beyond what their passes say, relative, once the
-campaign's shift is taken out. In 30 pairs of six passes each, the difference's standard deviation was 0.64 %, and the passes'
+campaign's scale is taken out. In 30 pairs of six passes each, the difference's standard deviation was 0.64 %, and the passes'
 own 0.62 to 0.82 %."""
 
 
 def relative_sd_of(
     latency_ms: float, lower_ms: float, upper_ms: float, confidence: float = READING_CONFIDENCE
 ) -> float:
-    """The relative standard deviation of another campaign's reading about this one, as the bounds say it: by what a
-    predictor, which is held against readings, weighs a sample."""
+    """The standard deviation of another campaign's reading about this one, over this one, as the bounds say it.
+
+    A predictor weighs a sample by it, as predictions are held against readings.
+    """
     return max(0.0, upper_ms - lower_ms) / 2 / NormalDist().inv_cdf(0.5 + confidence / 2) / latency_ms
 
 
@@ -37,10 +39,10 @@ class Interval:
         """The interval of a half width; its lower bound stays above zero."""
         return cls(latency_ms, max(latency_ms - half_ms, 1e-3 * latency_ms), latency_ms + half_ms)
 
-    def over(self, factor: float, error: float) -> Interval:
-        """The interval divided by a factor that is known to a relative standard error, as another reading's would be."""
+    def over(self, scale: float, error: float) -> Interval:
+        """The interval divided by a scale that is known to a relative standard error, as another reading's would be."""
         half = math.hypot(self.half_ms / self.latency_ms, READING_Z * math.sqrt(2) * error)
-        return Interval.around(self.latency_ms / factor, half * self.latency_ms / factor)
+        return Interval.around(self.latency_ms / scale, half * self.latency_ms / scale)
 
     @property
     def half_ms(self) -> float:
@@ -48,8 +50,8 @@ class Interval:
         return (self.upper_ms - self.lower_ms) / 2
 
     @property
-    def relative_sd(self) -> float:
-        """The reading's own relative standard error: the bounds are for the difference of two such readings."""
+    def relative_se(self) -> float:
+        """The reading's own standard error over it: the bounds are for the difference of two such readings."""
         return self.half_ms / self.latency_ms / READING_Z / math.sqrt(2)
 
     def upper_at(self, confidence: float) -> float:
@@ -65,7 +67,7 @@ def pooled(readings: Sequence[Interval]) -> Interval:
     """
     if len(readings) == 1:
         return readings[0]
-    own = [max(one.relative_sd**2 - SESSION_SD**2, 1e-8) for one in readings]
+    own = [max(one.relative_se**2 - SESSION_SD**2, 1e-8) for one in readings]
     weights = [1 / value for value in own]
     latency_ms = sum(w * one.latency_ms for w, one in zip(weights, readings, strict=True)) / sum(weights)
     mean_error = 1 / sum(weights) + SESSION_SD**2

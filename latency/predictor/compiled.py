@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, product
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import UsageError
-from latlas.latency.predictor.features import CostOf, Features, edge_features, node_features, unit_cost
+from latlas.latency.predictor.features import CostOf, edge_features, node_features, unit_cost
 from latlas.latency.predictor.predictor import CONSTANT, LatencyPredictor
 from latlas.latency.predictor.predicts import Prediction
 from latlas.spaces.codes import Template, check_codes
@@ -25,7 +24,6 @@ from latlas.spaces.graph import INPUT
 from latlas.spaces.operators.spec import kind_of
 from latlas.spaces.space import Architecture
 
-Codes = npt.NDArray[np.integer[Any]]
 """`(n, columns)`: which option of each column a network has."""
 
 CHUNK = 16384
@@ -194,7 +192,7 @@ class _Terms:
         unseen = sorted({name for found in named for name in found} - set(known))
         column = {name: index for index, name in enumerate([*known, *unseen])}
 
-        def vector(found: Features) -> FloatArray:
+        def vector(found: dict[str, float]) -> FloatArray:
             row = np.zeros(len(column))
             row[[column[name] for name in found]] = list(found.values())
             return row

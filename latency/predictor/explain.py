@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import UsageError
-from latlas.latency.predictor.features import Features, edge_features, node_features, unit_cost
+from latlas.latency.predictor.features import edge_features, node_features, unit_cost
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.regression import BayesianLinear
 from latlas.spaces.graph import INPUT, Node, executed_inputs
 
-Codes = npt.NDArray[np.int_]
 CONSTANT = "constant"
 
 
@@ -68,7 +66,7 @@ def node_parts(predictor: LatencyPredictor, graph: Sequence[Node]) -> NodeParts 
     rows[-1, -1] = 1.0
     cost_of = predictor.cost_of or unit_cost
 
-    def add(row: int, found: Features, share: float) -> None:
+    def add(row: int, found: dict[str, float], share: float) -> None:
         for name, value in found.items():
             if name in column:
                 rows[row, column[name]] += share * value

@@ -17,7 +17,6 @@ from latlas.spaces.graph import INPUT, Node, executed_inputs
 from latlas.spaces.operators.spec import OpSpec
 
 CostOf = Callable[[OpSpec], float]
-Features = dict[str, float]
 
 GROUPS = {"base": 0.1, "kind": 0.1, "place": 0.1, "spec": 0.05, "pair": 0.3, "meeting": 0.3}
 """Feature groups by their name's first word, with the prior spread of their coefficients from which learning begins."""
@@ -55,7 +54,7 @@ def _names(spec: OpSpec) -> tuple[str, str, str]:
     return f"kind {spec.name}", f"place {spec.name} {spec.height}x{spec.width}", f"spec {spec}"
 
 
-def node_features(spec: OpSpec, cost: float) -> Features:
+def node_features(spec: OpSpec, cost: float) -> dict[str, float]:
     """Features of one node whose cost is `cost` milliseconds; the node's share of the network's features."""
     base = {TOTAL: cost, "base macs": spec.macs / 1e8, "base moved": moved(spec) / 1e7, "base nodes": 0.01}
     return base | dict.fromkeys(_names(spec), cost)
@@ -73,7 +72,7 @@ def edge_name(producer: OpSpec, consumer: OpSpec) -> str:
 
 
 @lru_cache(maxsize=65536)
-def edge_features(producer: OpSpec, consumer: OpSpec) -> Features:
+def edge_features(producer: OpSpec, consumer: OpSpec) -> dict[str, float]:
     """Features of an edge: which operators meet, by the elements passed on, and at which resolution."""
     return {
         f"pair {producer.name} {consumer.name}": EDGE_VALUE * prod(producer.output_shape) / EDGE_ELEMENTS,
@@ -81,9 +80,9 @@ def edge_features(producer: OpSpec, consumer: OpSpec) -> Features:
     }
 
 
-def features(graph: Sequence[Node], cost_of: CostOf) -> Features:
+def features(graph: Sequence[Node], cost_of: CostOf) -> dict[str, float]:
     """All features of a network by name; what the runtime does not execute is left out, as `executed_inputs` says."""
-    total: Features = {}
+    total: dict[str, float] = {}
     for index, sources in executed_inputs(graph).items():
         spec = graph[index].spec
         for name, value in node_features(spec, cost_of(spec)).items():

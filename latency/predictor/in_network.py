@@ -109,7 +109,7 @@ def estimate_in_network(
     Args:
         graphs: the networks.
         latencies_ms: each one's measured latency.
-        relative_sds: standard error of each latency over it.
+        relative_sds: standard deviation of another reading of each over it.
         cost_of: an operator's latency by itself, in milliseconds of any session.
 
     Raises:

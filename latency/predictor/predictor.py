@@ -16,7 +16,7 @@ import numpy as np
 from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 from latlas.latency.predictor import conformal
-from latlas.latency.predictor.features import GROUPS, TOTAL, CostList, CostOf, Features, features, unit_cost
+from latlas.latency.predictor.features import GROUPS, TOTAL, CostList, CostOf, features, unit_cost
 from latlas.latency.predictor.predicts import HasGraph, graphs_of
 from latlas.latency.predictor.predicts import Prediction as Prediction
 from latlas.latency.predictor.regression import LARGEST, BayesianLinear, Group
@@ -67,7 +67,7 @@ class LatencyPredictor:
     def fit(
         self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_sds: Sequence[float] | None = None
     ) -> LatencyPredictor:
-        """Learn from graphs, their measured milliseconds, and the standard error of each over it.
+        """Learn from graphs, measured milliseconds, and the standard deviation of another reading of each over it.
 
         Raises `UsageError` for too few or impossible samples.
         """
@@ -222,10 +222,10 @@ class LatencyPredictor:
         self.scores_ = conformal.scores(model.y_, left_out, model.left_out_spread_)
         self.cv_mape_ = float(np.mean(np.abs(left_out / model.y_ - 1)))
 
-    def _features(self, graph: Sequence[Node]) -> Features:
+    def _features(self, graph: Sequence[Node]) -> dict[str, float]:
         return features(graph, self.cost_of or unit_cost)
 
-    def _matrix(self, records: Sequence[Features]) -> tuple[FloatArray, FloatArray]:
+    def _matrix(self, records: Sequence[dict[str, float]]) -> tuple[FloatArray, FloatArray]:
         """`(len(records), len(names_) + 1)`, the constant last, and `(len(records),)` the standard deviation in milliseconds
         that features never seen in training bring, whose coefficients are only known by their prior."""
         column = {name: index for index, name in enumerate(self.names_)}

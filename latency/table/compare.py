@@ -21,7 +21,6 @@ _NORMAL = NormalDist()
 _Z95 = _NORMAL.inv_cdf(0.975)
 _NOTED = ("reference_ms", "kernel", "latlas_version", "started_at")
 """What need not agree, and a reader of a comparison wants to know."""
-Interval = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ def conflicts(a: Table, b: Table) -> list[Change]:
     return sorted((*found.changed, *inexact), key=lambda change: (-abs(math.log(change.ratio)), change.spec))
 
 
-def interval_of(row: Row, by_ratio: bool = False, factor: float = 1.0) -> Interval | None:
+def interval_of(row: Row, by_ratio: bool = False, factor: float = 1.0) -> tuple[float, float, float] | None:
     """Lower bound, value and upper bound of a row, in milliseconds or as the ratio to the reference; None for none.
 
     `factor` widens the interval on a logarithmic scale, on which it does not go below 0.

@@ -19,10 +19,10 @@ import torch
 from sklearn.linear_model import RidgeCV
 from torch import Tensor, nn
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.choices import unknown
 from latlas.errors import UsageError
-from latlas.latency.limits.additive import Additive, Codes
+from latlas.latency.limits.additive import Additive
 from latlas.search.accuracy.rank_agreement import RankAgreement, rank_agreement
 from latlas.spaces.codes import check_codes
 

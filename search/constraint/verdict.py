@@ -50,5 +50,5 @@ class Learnt:
 
     @property
     def relative_sd(self) -> float:
-        """What the predictor weighs it by; see `interval.relative_sd_of`."""
+        """Standard deviation of another reading over this one, by which the predictor weighs it (`interval.relative_sd_of`)."""
         return relative_sd_of(self.latency_ms, self.lower_ms, self.upper_ms)

@@ -63,7 +63,7 @@ def bound_of(interval: Interval, prior: tuple[float, float] | None, confidence: 
     if prior is None or prior[0] <= interval.latency_ms:
         return interval.upper_at(confidence)
     z = NormalDist().inv_cdf(confidence)
-    own = (interval.relative_sd * interval.latency_ms) ** 2
+    own = (interval.relative_se * interval.latency_ms) ** 2
     prior_variance = max((prior[0] * prior[1]) ** 2 - own, own)  # what it was tested against had an error of its own
     mean = (interval.latency_ms / own + prior[0] / prior_variance) / (1 / own + 1 / prior_variance)
     variance = 1 / (1 / own + 1 / prior_variance)

@@ -14,8 +14,9 @@ from itertools import count as numbers
 
 import numpy as np
 
+from latlas.arrays import Codes
 from latlas.errors import LatlasError, UsageError
-from latlas.latency.limits.additive import Additive, Codes
+from latlas.latency.limits.additive import Additive
 from latlas.search.gradient.distribution import Distribution
 from latlas.search.gradient.trellis import BINS, Trellis, log_max
 

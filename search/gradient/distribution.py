@@ -13,9 +13,9 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import UsageError
-from latlas.latency.limits.additive import Additive, Codes
+from latlas.latency.limits.additive import Additive
 from latlas.spaces.codes import check_codes
 
 INITIAL_SD = 1e-3

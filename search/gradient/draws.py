@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import InfeasibleBudgetError, UsageError
-from latlas.latency.limits.additive import Codes
 from latlas.search.gradient.distribution import Distribution
 from latlas.search.gradient.sampling import Sampler, Screen
 

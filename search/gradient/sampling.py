@@ -13,9 +13,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import InfeasibleBudgetError, LatlasError, UsageError
-from latlas.latency.limits.additive import Additive, Codes
+from latlas.latency.limits.additive import Additive
 from latlas.search.gradient.distribution import Distribution
 from latlas.search.gradient.trellis import BINS, Rounding, Trellis, log_sum
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import UsageError
-from latlas.latency.limits.additive import Additive, Codes
+from latlas.latency.limits.additive import Additive
 from latlas.search.gradient.derivation import best_of
 from latlas.search.gradient.descent import adam, descend
 from latlas.search.gradient.distribution import AdjacentWeights, Distribution, LayerWeights

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from latlas.arrays import FloatArray
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import LatlasError, UsageError
-from latlas.latency.limits.additive import Additive, Codes
+from latlas.latency.limits.additive import Additive
 from latlas.search.gradient.descent import adam, descend
 from latlas.search.gradient.distribution import Distribution, log_softmax
 from latlas.search.gradient.draws import FeasibleDraws, conditional_gradient

@@ -18,9 +18,9 @@ from typing import Literal
 
 import numpy as np
 
-from latlas.arrays import FloatArray, IntArray
+from latlas.arrays import Codes, FloatArray, IntArray
 from latlas.errors import InfeasibleBudgetError, UsageError
-from latlas.latency.limits.additive import Additive, Codes, added_by, extreme, taken_in
+from latlas.latency.limits.additive import Additive, added_by, extreme, taken_in
 from latlas.search.gradient.distribution import Distribution
 
 Rounding = Literal["down", "nearest", "up"]

@@ -35,7 +35,7 @@ WRITE_EVERY_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HistoryRow:
     """An architecture at a moment of the search.
 
     `phase` is `search` (scored with the supernet's weights, or measured and rejected), `front` or
@@ -67,7 +67,7 @@ _TYPES = {
     "float": pa.float64(),
     "float | None": pa.float64(),
 }
-SCHEMA = pa.schema([(one.name, _TYPES[str(one.type)]) for one in fields(Row)])
+SCHEMA = pa.schema([(one.name, _TYPES[str(one.type)]) for one in fields(HistoryRow)])
 
 
 @dataclass
@@ -77,7 +77,7 @@ class HistoryFile:
     path: Path
     strategy: str
     budget_ms: float
-    rows: list[Row] = field(default_factory=list)
+    rows: list[HistoryRow] = field(default_factory=list)
     _written: float = field(default_factory=time.monotonic)
     _taken: tuple[int, int] = (0, 0)
 
@@ -128,7 +128,7 @@ class HistoryFile:
     ) -> None:
         codes = [] if architecture.is_baseline else architecture.space.encode([architecture])[0].tolist()
         self.rows.append(
-            Row(
+            HistoryRow(
                 len(self.rows),
                 phase,
                 self.strategy,
@@ -146,7 +146,7 @@ class HistoryFile:
         )
 
 
-def write_history(path: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
+def write_history(path: Path, rows: Sequence[HistoryRow], about: Mapping[str, Any]) -> None:
     """Write rows, with what they are about, as one Parquet file, whole or not at all."""
     records = [asdict(row) | {"measured": int(row.measured)} for row in rows]
     text = canonical_json({"schema_version": SCHEMA_VERSION} | dict(about)).encode()
@@ -161,7 +161,7 @@ def write_history(path: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> 
 
 
 def read_history(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The rows of a history's file as a data frame of `Row`'s fields, and what they are about.
+    """The rows of a history's file as a data frame of `HistoryRow`'s fields, and what they are about.
 
     Raises `UsageError` where there is no file, `FileFormatError` where it is none of ours.
     """

@@ -18,7 +18,7 @@ from latlas.supernet.training.train import TrainProgress
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Standing:
     """The best candidate so far, and shares of what the constraint has decided.
 
     `feasible_share` was accepted, `measured_share` was measured for it. `prediction_error` is the mean absolute error of what
@@ -31,7 +31,7 @@ class Progress:
     prediction_error: float | None
 
     @classmethod
-    def of(cls, history: History, constraint: LatencyConstraint) -> Progress:
+    def of(cls, history: History, constraint: LatencyConstraint) -> Standing:
         """That of a history with a candidate at least."""
         counts = constraint.counts
         decided = max(1, counts.accepted + counts.rejected)
@@ -77,7 +77,7 @@ class TensorBoard:
     def on_candidate(self, history: History, constraint: LatencyConstraint) -> None:
         """The newest candidate, and where the search stands."""
         newest, step = history.candidates[-1], len(history.candidates)
-        now = Progress.of(history, constraint)
+        now = Standing.of(history, constraint)
         values = {
             "candidate/quality": newest.quality,
             "candidate/latency_ms": newest.verdict.latency_ms,

@@ -108,11 +108,11 @@ def rescaled(
     (0.4 %). A network measured both times takes both out; the uncertainty of its two measurements is added to the others'.
     """
     after = intervals[anchor]
-    factor = before.latency_ms / after.latency_ms
+    scale = before.latency_ms / after.latency_ms
     errors = [one.half_ms / one.latency_ms for one in (before, after)]
     found = {}
     for architecture, one in intervals.items():
-        latency_ms = one.latency_ms * factor
+        latency_ms = one.latency_ms * scale
         half_ms = latency_ms * math.hypot(one.half_ms / one.latency_ms, *errors)
         found[architecture] = Interval.around(latency_ms, half_ms)
     return found | {anchor: before}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from latlas.errors import InfeasibleBudgetError
 from latlas.files.lock import timing_lock
-from latlas.latency.fitting.anchors import Anchored
+from latlas.latency.fitting.anchors import Anchors
 from latlas.latency.limits.limits import limits_of
 from latlas.latency.machine.environment import Environment, require_same
 from latlas.latency.measuring.bench import Network, network_of_graph
@@ -37,13 +37,13 @@ LEAST_CHANCE = 0.1
 @dataclass(frozen=True, slots=True)
 class Session:
     """The measuring side of one search: every latency in it is at one reference latency, and at the speed of the session's
-    first campaign where subnets are known (`anchored`) that tell how much another one shifts."""
+    first campaign where subnets are known (`anchored`) that tell the scale of another one."""
 
     campaigns: Campaigns
     library: OperatorLibrary
     setting: Setting
     environment: Environment
-    anchored: Anchored | None = None
+    anchored: Anchors | None = None
 
     @property
     def reference_ms(self) -> float:
@@ -69,10 +69,10 @@ class Session:
             along=self.anchored.networks if self.anchored else (),
             seed=self.setting.seed,
         )
-        shift, error = self.anchored.shift(found) if self.anchored else (1.0, 0.0)
+        scale, error = self.anchored.scale(found) if self.anchored else (1.0, 0.0)
         campaign_sd = SESSION_SD if self.anchored else CAMPAIGN_SD
         return {
-            one.label: interval_of(found[one.label], self.reference_ms, self.setting, campaign_sd).over(shift, error)
+            one.label: interval_of(found[one.label], self.reference_ms, self.setting, campaign_sd).over(scale, error)
             for one in networks
             if found[one.label].passes
         }
@@ -107,7 +107,7 @@ def open_session(run: SearchRun) -> tuple[LatencyConstraint, Session, Landmarks]
         )
     on_note("measuring the baseline, the fastest network of the space, and some that the predictor knows")
     with timing_lock():
-        known = Anchored(saved, library.describe)
+        known = Anchors(saved, library.describe)
         ends = [
             network_of_graph(str(a), library.describe(a.graph())) for a in dict.fromkeys([baseline, paragon, fastest])
         ]

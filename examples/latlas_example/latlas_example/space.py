@@ -14,7 +14,7 @@ class RibbonSpace(SearchSpace):
     """As many layers as `widths`, each a ghost module or one of Latlas' operators; its baseline has plain convolutions."""
 
     name: ClassVar[str] = "ribbon"
-    codes: ClassVar[dict[str, str]] = {"ghost_k3": "g3", "ghost_k5": "g5", "dilconv_k3": "d3"}
+    short_names: ClassVar[dict[str, str]] = {"ghost_k3": "g3", "ghost_k5": "g5", "dilconv_k3": "d3"}
     baselines: ClassVar[tuple[str, ...]] = ("plain",)
 
     height: int = 128
@@ -23,7 +23,7 @@ class RibbonSpace(SearchSpace):
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
-        return (tuple(self.codes),) * len(self.widths)
+        return (tuple(self.short_names),) * len(self.widths)
 
     def graph(self, operators: tuple[str, ...]) -> Graph:
         names = ["conv_k3"] * len(self.widths) if operators == ("plain",) else operators

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from latlas.errors import UsageError
-from latlas.latency.fitting.anchors import ANCHORS, UNSEEN_SHIFT, Anchored, anchors_of, session_scale
+from latlas.latency.fitting.anchors import ANCHORS, UNSEEN_SCALE_ERROR, Anchors, anchors_of, session_scale
 from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.stopwatch import Pass, StopRule
 from latlas.latency.predictor.predictor_file import LearntFrom
@@ -33,7 +33,7 @@ def test_they_are_spread_over_the_latencies_that_were_learnt_from(saved):
     assert places[0] <= 2 and places[-1] >= 27
 
 
-def test_a_slower_session_is_told_by_its_factor_and_one_burst_does_not_move_it(saved):
+def test_a_slower_session_is_told_by_its_scale_and_one_burst_does_not_move_it(saved):
     anchors = anchors_of(saved)
     took = {one: 1.2 * one.macs / 1e6 for one in anchors} | {anchors[0]: 5 * anchors[0].macs / 1e6}
     scale, error = session_scale(saved, anchors, took)
@@ -56,14 +56,14 @@ def test_a_predictor_that_names_no_subnets_has_none(saved):
 
 @pytest.fixture
 def anchored(saved):
-    return Anchored(saved, lambda graph: [(node.spec.name, list(node.inputs)) for node in graph])
+    return Anchors(saved, lambda graph: [(node.spec.name, list(node.inputs)) for node in graph])
 
 
-def passes_of(anchored, factor, count, rng, sd=0.012):
-    """A campaign in which each anchor takes `factor` times what the predictor says."""
+def passes_of(anchored, scale, count, rng, sd=0.012):
+    """A campaign in which each anchor takes `scale` times what the predictor says."""
     found = {}
     for architecture, network in zip(anchored.architectures, anchored.networks, strict=True):
-        ratios = factor * architecture.macs / 1e6 * np.exp(sd * rng.normal(size=count))
+        ratios = scale * architecture.macs / 1e6 * np.exp(sd * rng.normal(size=count))
         found[network.label] = Measured(network.label, [Pass((1.0,), (float(ratio),)) for ratio in ratios])
     return found
 
@@ -74,29 +74,29 @@ def test_a_session_is_opened_at_the_scale_of_its_first_campaign(anchored):
     assert 0.002 < error < 0.01
 
 
-def test_campaigns_that_are_shifted_are_told_from_those_that_are_not(anchored):
+def test_campaigns_of_another_scale_are_told_from_those_of_the_same(anchored):
     rng = np.random.default_rng(1)
     anchored.open(passes_of(anchored, 1.1, 12, rng), 1.0, StopRule())
-    still, error = anchored.shift(passes_of(anchored, 1.1, 3, rng))
+    still, error = anchored.scale(passes_of(anchored, 1.1, 3, rng))
     assert still == pytest.approx(1, abs=0.006)
     assert error < 0.004
-    slowed, error = anchored.shift(passes_of(anchored, 1.1 * 0.96, 3, rng))
+    slowed, error = anchored.scale(passes_of(anchored, 1.1 * 0.96, 3, rng))
     assert slowed == pytest.approx(0.96, abs=0.01)
     # What one campaign has shown the next ones may do: they are drawn less towards none.
     assert error < 0.005
 
 
-def test_the_error_of_a_shift_is_as_large_as_it_is_stated(anchored):
+def test_the_error_of_a_scale_is_as_large_as_it_is_stated(anchored):
     rng, scores = np.random.default_rng(2), []
     for _ in range(300):
         anchored.open(passes_of(anchored, 1.0, 12, rng, 0.01), 1.0, StopRule())
         true = np.exp(0.004 * rng.normal())
-        shift, error = anchored.shift(passes_of(anchored, true, 2, rng, 0.01))
-        scores.append((np.log(shift) - np.log(true)) / error)
+        scale, error = anchored.scale(passes_of(anchored, true, 2, rng, 0.01))
+        scores.append((np.log(scale) - np.log(true)) / error)
     assert 0.5 < np.std(scores) < 1.2
 
 
 def test_a_campaign_without_passes_of_anchors_says_so_by_its_error(anchored):
     anchored.open(passes_of(anchored, 1.0, 6, np.random.default_rng(3)), 1.0, StopRule())
-    assert anchored.shift({}) == (1.0, UNSEEN_SHIFT)
-    assert anchored.shift(passes_of(anchored, 1.0, 0, np.random.default_rng(3))) == (1.0, UNSEEN_SHIFT)
+    assert anchored.scale({}) == (1.0, UNSEEN_SCALE_ERROR)
+    assert anchored.scale(passes_of(anchored, 1.0, 0, np.random.default_rng(3))) == (1.0, UNSEEN_SCALE_ERROR)

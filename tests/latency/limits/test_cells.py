@@ -6,11 +6,11 @@ from itertools import product
 import numpy as np
 import pytest
 
+from benchmarks.simulated import SimulatedMachine
 from latlas.latency.limits.additive import Additive
 from latlas.latency.limits.cells import cell_terms, joint_counted, joint_terms
 from latlas.latency.limits.limits import budgets_of, feasible_share, limits_of, share_record
 from latlas.latency.predictor.predictor import LatencyPredictor
-from latlas.search.constraint.simulated import SimulatedMachine
 from latlas.spaces.cell import names_of
 from latlas.spaces.dpc import DpcSpace
 from latlas.spaces.portrait import PortraitSpace

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.simulated import SimulatedMachine
 from latlas.latency.limits import limits as module
 from latlas.latency.limits.additive import extreme
 from latlas.latency.limits.limits import additive, budgets_of, feasible_share, limits_of, share_record, share_text
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.search.constraint.constraint import Learnt
-from latlas.search.constraint.simulated import SimulatedMachine
 from latlas.search.run.result import with_learnt
 from latlas.spaces.nasbench201 import NasBench201
 from latlas.spaces.portrait import PortraitSpace

@@ -4,9 +4,9 @@ import numpy as np
 import optuna
 import pytest
 
+from benchmarks.simulated import SimulatedMachine
 from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.constraint.for_optuna import KEY, OptunaLatencyConstraint
-from latlas.search.constraint.simulated import SimulatedMachine
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from benchmarks.simulated import SimulatedMachine
 from latlas.latency.predictor.adapted import AdaptedPredictor, common_sources
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.search.constraint.constraint import Interval, LatencyConstraint
 from latlas.search.constraint.session_predictor import WORTH_COMPILING, Forecast
-from latlas.search.constraint.simulated import SimulatedMachine
 from latlas.spaces.nasbench201 import NasBench201
 from latlas.spaces.portrait import PortraitSpace
 

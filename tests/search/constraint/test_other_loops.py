@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import latlas
+from benchmarks.simulated import SimulatedMachine
 from latlas.errors import EnvironmentMismatchError
 from latlas.latency.machine.environment import detect
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predictor_file import SavedPredictor, save_predictor
-from latlas.search.constraint.simulated import SimulatedMachine
 from latlas.spaces.portrait import PortraitSpace
 
 README = Path(__file__).parents[3] / "README.md"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from benchmarks.simulated import SimulatedMachine
 from latlas.search.constraint.constraint import LatencyConstraint, Verdict
-from latlas.search.constraint.simulated import SimulatedMachine
 from latlas.search.constraint.verify import select
 from latlas.search.make import make_strategy
 from latlas.search.strategies.loop import run_search
@@ -30,7 +30,7 @@ class Chain(SearchSpace):
     """Eight layers in a row: a graph of it is made quickly."""
 
     name: ClassVar[str] = "chain"
-    codes: ClassVar[dict[str, str]] = {kind: kind for kind in KINDS}
+    short_names: ClassVar[dict[str, str]] = {kind: kind for kind in KINDS}
     choices = (KINDS,) * len(PLACES)
     stages = (2, 3, 3)
     baselines = ()

@@ -29,8 +29,8 @@ class Stopwatch:
 def test_one_reading_is_its_own_pool_and_several_narrow_it_down_to_what_campaigns_share():
     one = Interval.around(10.0, 0.3)
     assert pooled([one]) == one
-    assert one.relative_sd == pytest.approx(0.03 / Z / math.sqrt(2))
-    own = one.relative_sd**2 - SESSION_SD**2
+    assert one.relative_se == pytest.approx(0.03 / Z / math.sqrt(2))
+    own = one.relative_se**2 - SESSION_SD**2
     two = pooled([one, Interval.around(10.2, 0.306)])
     assert two.latency_ms == pytest.approx(10.1)
     assert two.half_ms / two.latency_ms == pytest.approx(Z * math.sqrt(1.5 * own + 2 * SESSION_SD**2))
@@ -52,7 +52,7 @@ def test_a_prediction_makes_a_reading_look_worse_and_never_better():
     one = Interval.around(10.0, 0.2)
     alone = one.upper_at(0.995)
     assert bound_of(one, None, 0.995) == bound_of(one, (9.0, 0.02), 0.995) == alone
-    own = 10.0 * one.relative_sd
+    own = 10.0 * one.relative_se
     prior_sd = math.sqrt((11.0 * 0.02) ** 2 - own**2)
     mean = (10.0 / own**2 + 11.0 / prior_sd**2) / (1 / own**2 + 1 / prior_sd**2)
     sd = math.sqrt(1 / (1 / own**2 + 1 / prior_sd**2) + own**2)

@@ -10,7 +10,7 @@ from latlas.distribution import how_to_install
 from latlas.errors import UsageError
 from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.constraint.verdict import Verdict
-from latlas.search.report.tensorboard import Progress, TensorBoard
+from latlas.search.report.tensorboard import Standing, TensorBoard
 from latlas.search.strategies.loop import Candidate, History
 from latlas.supernet.training.train import TrainProgress
 
@@ -27,7 +27,7 @@ def searched(tiny_space):
 
 
 def test_progress_says_where_a_search_stands(searched):
-    now = Progress.of(*searched)
+    now = Standing.of(*searched)
     assert now.best is searched[0].candidates[1]
     assert (now.feasible_share, now.measured_share, now.prediction_error) == (0.75, 0.5, None)
     assert now.line() == "best 60.00 % at 1.50 ms, 75 % feasible, 50 % measured, prediction off by unknown"

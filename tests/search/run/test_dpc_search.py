@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from benchmarks.simulated import SimulatedMachine
 from latlas.latency.fitting import choose as choice
 from latlas.latency.fitting.choose import chosen
 from latlas.latency.fitting.explain import explain
@@ -13,7 +14,6 @@ from latlas.latency.limits.limits import limits_of
 from latlas.latency.predictor.features import features, unit_cost
 from latlas.latency.predictor.predictor import LatencyPredictor, Prediction
 from latlas.search.constraint.constraint import LatencyConstraint
-from latlas.search.constraint.simulated import SimulatedMachine
 from latlas.search.make import make_strategy
 from latlas.search.strategies.loop import run_search
 from latlas.search.strategies.names import STRATEGIES, TRAINED_STRATEGIES

@@ -43,7 +43,7 @@ def test_a_network_is_the_chain_and_the_cell_of_dpc():
     architecture = SPACE.architecture([*chain, *names_of(NAMED["dpc_cityscapes"])])
     text = "portrait:cell=5/m3-s5/d3-sh-m3-s5/d3-sh-m3-s5/d3-sh-m5-m5/F:a1x6-b0:a18x15-b1:a6x3-b0:a1x1-b0:a6x21"
     assert str(architecture) == text
-    backbone = "-".join(PortraitSpace.codes[name] for name in chain)
+    backbone = "-".join(PortraitSpace.short_names[name] for name in chain)
     other = DpcSpace(backbone=backbone, output_stride=32).baseline("dpc_cityscapes")
     assert architecture.graph() == other.graph()
     assert cell_of(architecture) == cell_of(other)

@@ -105,14 +105,14 @@ class SimulatedSession:
         self.measured = 0
         self._rng = np.random.default_rng(seed)
         self._pass_sd, self._campaign_sd = pass_sd, campaign_sd
-        self.shift = float(np.exp(session_sd * self._rng.normal()))
+        self.scale = float(np.exp(session_sd * self._rng.normal()))
 
     def measure(self, architectures: Sequence[HasGraph], passes: int = 6) -> list[Interval | None]:
         """One campaign: a reading of each, of so many passes."""
         found: list[Interval | None] = []
         for one in architectures:
             self.measured += 1
-            true_ms = self.machine.latency_ms(one.graph()) * self.shift * (1 + self._campaign_sd * self._rng.normal())
+            true_ms = self.machine.latency_ms(one.graph()) * self.scale * (1 + self._campaign_sd * self._rng.normal())
             ratios = np.maximum(true_ms * (1 + self._pass_sd * self._rng.normal(size=passes)), 1e-6)
             reading = combine([Pass((1.0,), (float(ratio),)) for ratio in ratios], self.rule)
             found.append(Interval(reading.ratio, reading.lower, reading.upper))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.simulated import SimulatedMachine
 from latlas.latency.measuring.stopwatch import CAMPAIGN_SD
-from latlas.search.constraint.simulated import SimulatedMachine
 
 
 @pytest.fixture(scope="module")
@@ -46,5 +46,5 @@ def test_a_sessions_shift_is_common_to_its_networks(networks):
         reading.latency_ms / machine.latency_ms(one.graph())
         for one, reading in zip(networks, session.measure(networks), strict=True)
     ]
-    assert ratios == pytest.approx([session.shift] * len(networks))
-    assert session.shift != 1.0
+    assert ratios == pytest.approx([session.scale] * len(networks))
+    assert session.scale != 1.0
