@@ -13,12 +13,16 @@ asked for (PEP 562), so `import latlas` is quick and loads neither numpy, torch 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from latlas import errors
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from latlas.api.data import load_data
     from latlas.api.fit import fit_predictor
     from latlas.api.fit_samples import fit_sample_predictor
@@ -79,10 +83,40 @@ _MODULES = {
     "space": "latlas.api.spaces",
     "train_supernet": "latlas.api.supernet",
 }
-"""Where each name stands. A name of this list must not be that of a room: importing the room would take its place."""
+"""Where each name stands. A room that is imported takes its name: only `search` is a room and a name, see `_FrontDoor`."""
+
+
+class _SearchRoom(ModuleType):
+    """The room `latlas.search`, a package like any other, which is also called like the function `latlas.api.search.search`."""
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        return import_module("latlas.api.search").search(*given, **named)
+
+    @property
+    def __signature__(self) -> Signature:
+        from inspect import signature
+
+        return signature(import_module("latlas.api.search").search)
+
+
+class _FrontDoor(ModuleType):
+    """The package `latlas`, on which an import of any `latlas.search.x` sets the room `search`, in place of what had the name.
+
+    So `latlas.search` is always the room, whatever was imported before, and the room is given the class that can be called.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "search" and type(value) is ModuleType:
+            value.__class__ = _SearchRoom
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor
 
 
 def __getattr__(name: str) -> object:
+    if name == "search":
+        return import_module("latlas.search")
     if name == "__version__":
         from latlas.latency.machine.environment import latlas_version
 

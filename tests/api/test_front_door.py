@@ -90,10 +90,44 @@ def test_a_heavy_import_would_be_seen(tmp_path):
     assert "numpy" in loaded_after("import latlas; latlas.space('portrait')", tmp_path)[0]
 
 
-def test_no_name_is_that_of_a_room():
+def test_only_search_is_the_name_of_a_room_too():
     """Importing a room sets it on the package, in place of whatever had its name."""
     rooms = {"api", "commands", "files", "latency", "search", "spaces", "supernet", "tables", "cli", "arrays"}
-    assert not rooms & set(NAMES)
+    assert rooms & set(NAMES) <= {"search"}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import latlas",
+        "import latlas.search",
+        "import latlas.search.strategies.names",
+        "import latlas.search.strategies.names as names",
+        "from latlas import search",
+        "from latlas.search.strategies import names",
+        "import latlas; latlas.search; import latlas.search.run",
+        "import latlas.search, importlib; importlib.reload(latlas.search)",
+        "import latlas, importlib; latlas.search; importlib.reload(latlas)",
+    ],
+)
+def test_search_is_called_and_is_a_room_whatever_was_imported_first(first, tmp_path):
+    """A stand-in takes the function's place: what is tried is that it is reached, and the room's modules are too."""
+    code = f"""
+import sys, types, inspect
+sys.modules["latlas.api.search"] = types.ModuleType("latlas.api.search")
+sys.modules["latlas.api.search"].search = lambda space, *given, out=None: (space, given, out)
+{first}
+import latlas
+assert latlas.search(1, 2, out=3) == (1, (2,), 3)
+assert str(inspect.signature(latlas.search)) == "(space, *given, out=None)"
+import latlas.search.strategies.names
+assert latlas.search is sys.modules["latlas.search"] and latlas.search(1) == (1, (), None)
+assert latlas.search.strategies.names.register_strategy is latlas.register_strategy
+from latlas.search.strategies.names import REGISTRY
+from latlas import search
+assert search is latlas.search and isinstance(search, types.ModuleType) and "search" not in latlas._MODULES
+"""
+    assert "torch" not in loaded_after(code, tmp_path)[0]
 
 
 def test_an_option_is_a_keyword_with_its_type_and_help():
