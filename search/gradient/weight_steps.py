@@ -71,7 +71,7 @@ class WeightSteps:
         supernet.zero_grad(set_to_none=True)
         self._run, self._done = (supernet, optimizer, steps, device), 0
         if self.checkpoint is not None and self.checkpoint.exists():
-            self._done, _ = load_training(self.checkpoint, supernet, optimizer, {}, self._identity())
+            self._done = load_training(self.checkpoint, supernet, optimizer, {}, self._identity()).step
         self._kept = self._done, time.monotonic()
 
     @property

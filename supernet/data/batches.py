@@ -23,13 +23,21 @@ def fitting_size(graph: Graph, dataset: Dataset, height: int | None, width: int 
     size = (height or own_height, width or own_width)
     if not count:
         raise UsageError("the data set has no images; training needs at least one")
-    classes = graph[-1].spec.out_channels
-    if classes != 1:
-        raise UsageError(f"the network has {classes} classes; masks of persons have one, so train num_classes=1")
+    require_person_or_not(graph)
     multiple = check_graph(graph)[1] // min(node.spec.height for node in graph)
     if min(size) < multiple or size[0] % multiple or size[1] % multiple:
         raise UsageError(f"{what} are {size[0]}x{size[1]}; the network needs multiples of {multiple}")
     return size
+
+
+def require_person_or_not(graph: Graph) -> None:
+    """Raises `UsageError` for a network of several classes: asked before images are loaded, which are not to blame."""
+    classes = graph[-1].spec.out_channels
+    if classes != 1:
+        raise UsageError(
+            f"the network has {classes} classes; only person or not is trained so far, so leave num_classes={classes} out of "
+            "the space"
+        )
 
 
 def training_batch(

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from latlas.errors import EnvironmentMismatchError, FileFormatError
+from latlas.files.journal import typed_option
+from latlas.files.records import one_line
 from latlas.supernet.networks.tensor_file import check_tensors, read_tensors, write_record
+from latlas.supernet.training.course import RECENT, Course
+
+_OPTIONS = ("steps", "batch_size", "learning_rate", "seed")
+"""Fields of a run that are options of the command line by their own names."""
+
+
+class Reached(NamedTuple):
+    """How many steps a kept training has done, in how many seconds, and how its loss went."""
+
+    step: int
+    seconds: float
+    course: Course
+
 
 _ADAM_TENSORS, _SGD_TENSORS = ("step", "exp_avg", "exp_avg_sq"), ("momentum_buffer",)
 
@@ -25,6 +41,7 @@ def save_training(
     run: Mapping[str, Any],
     step: int,
     seconds: float,
+    course: Course | None = None,
 ) -> None:
     """Write all that a training run needs to go on exactly.
 
@@ -36,6 +53,7 @@ def save_training(
         run: What must be equal when the run goes on, as JSON.
         step: How many steps are done.
         seconds: How long they took.
+        course: How the loss went; None where nobody asks.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
@@ -44,7 +62,8 @@ def save_training(
         if parameter in optimizer.state:
             state = optimizer.state[parameter]
             tensors |= {f"optimizer.{key}.{name}": state[key] for key in _tensors_of(optimizer)}
-    write_record(path, "training", tensors, {"run": dict(run), "step": step, "seconds": seconds})
+    losses = {"first": course.first, "recent": list(course.recent)} if course is not None else {}
+    write_record(path, "training", tensors, {"run": dict(run), "step": step, "seconds": seconds, "losses": losses})
 
 
 def load_training(
@@ -53,13 +72,13 @@ def load_training(
     optimizer: torch.optim.Optimizer,
     average: Mapping[str, Tensor],
     run: Mapping[str, Any],
-) -> tuple[int, float]:
-    """Step and seconds of a `save_training` file, after its tensors were copied into model, optimiser and average.
+) -> Reached:
+    """Where a `save_training` file stands, after its tensors were copied into model, optimiser and average.
 
     Raises:
         UsageError: The file cannot be read.
         FileFormatError: It is broken, foreign, of another schema, or its tensors are not the model's.
-        EnvironmentMismatchError: It is of another run than `run`; the message names what differs.
+        EnvironmentMismatchError: It is of another run than `run`; the message names what differs, and what to type.
     """
     tensors, record = read_tensors(path, "training")
     stored, step, seconds = record.get("run"), record.get("step"), record.get("seconds")
@@ -69,12 +88,7 @@ def load_training(
         raise FileFormatError(f"{path}: stands at step {step!r} after {seconds!r} seconds, which cannot be")
     # Through JSON, so that a tuple equals the list that it was written as.
     wanted = json.loads(json.dumps(dict(run)))
-    for key in sorted(wanted.keys() | stored.keys()):
-        if stored.get(key) != wanted.get(key):
-            raise EnvironmentMismatchError(
-                f"{path}: a run with {key} {stored.get(key)!r}, now it is {wanted.get(key)!r}; "
-                "start anew without resuming, or name another checkpoint"
-            )
+    _require_same(path, stored, wanted)
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
     for key, tensor in tensors.items():
         group, _, name = key.partition(".")
@@ -94,7 +108,35 @@ def load_training(
         for name, moment in moments.items():
             key, _, parameter = name.partition(".")
             optimizer.state[parameters[parameter]][key] = moment.copy_(groups["optimizer"][name])
-    return step, seconds
+    return Reached(step, seconds, _course(record.get("losses"), path))
+
+
+def _require_same(path: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    differing = [key for key in sorted(wanted.keys() | stored.keys()) if stored.get(key) != wanted.get(key)]
+    if not differing:
+        return
+    listed = "; ".join(
+        f"{key} was {one_line(repr(stored.get(key)), 120)}, is {one_line(repr(wanted.get(key)), 120)}"
+        for key in differing
+    )
+    typed = [typed_option(f"--{key.replace('_', '-')}", stored.get(key)) for key in differing if key in _OPTIONS]
+    same = " ".join(typed) if len(typed) == len(differing) else "what it was begun with"
+    raise EnvironmentMismatchError(
+        f"{path} is of a training that was begun otherwise: {listed}; go on with {same}, or --force to begin anew "
+        "(in Python resume=False)"
+    )
+
+
+def _course(record: object, path: Path) -> Course:
+    """How the loss went; an empty one where the file does not say."""
+    if not record:
+        return Course()
+    if not isinstance(record, dict) or not isinstance(record.get("recent"), list):
+        raise FileFormatError(f"{path}: its losses are {one_line(repr(record), 80)}, which cannot be")
+    found = [record.get("first"), *record["recent"]]
+    if not all(isinstance(loss, float) and math.isfinite(loss) for loss in found if loss is not None):
+        raise FileFormatError(f"{path}: its losses are {one_line(repr(record), 80)}, which cannot be")
+    return Course(found[0], deque(found[1:], maxlen=RECENT))
 
 
 def _tensors_of(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from latlas.choices import unknown
-from latlas.errors import InterruptedRunError, UsageError
+from latlas.errors import DivergedError, InterruptedRunError, UsageError
 from latlas.files.signals import stop_requested, stoppable
 from latlas.spaces.graph import Graph, graph_hash
 from latlas.spaces.space import SearchSpace
@@ -25,6 +26,7 @@ from latlas.supernet.networks.loss import segmentation_loss
 from latlas.supernet.networks.network import Subnet, Supernet
 from latlas.supernet.networks.recalibrate import recalibrate
 from latlas.supernet.training.checkpoint import load_training, save_training
+from latlas.supernet.training.course import Course
 from latlas.supernet.training.devices import DEVICES
 from latlas.supernet.training.steps import WeightAverage, adamw, training_step
 
@@ -63,10 +65,10 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0, and finite")
         for name in ("weight_decay", "warmup_steps", "seed", "checkpoint_every_s"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 0")
         if not 0 <= self.min_learning_rate_share <= 1:
             raise UsageError(f"min_learning_rate_share is {self.min_learning_rate_share}; it must be within 0..1")
@@ -86,13 +88,17 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """Where a training stands; `loss` is the mean since the last report, `seconds` are those of all its parts."""
+    """Where a training stands; `loss` is the mean since the last report, `seconds` are those of all its parts.
+
+    `first_step` is where this part of it went on, 0 for a new one.
+    """
 
     step: int
     steps: int
     loss: float
     seconds: float
     eta_s: float
+    first_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,13 +138,13 @@ def train_supernet(
         augmentation: None for images as they are.
         checkpoint: Where the run is saved every `checkpoint_every_s` seconds and at its end.
         resume: Goes on from `checkpoint` where there is one; else it is overwritten.
-        on_progress: Called every `log_every` steps and after the last.
+        on_progress: Called every `log_every` steps and after the last; once where no step is left to do.
         time_limit_s: Ends the training, annealed, after so many seconds, resumed parts counted.
         stop: Asked after each step; true interrupts the training as Ctrl-C does.
 
     Raises:
         UsageError: Space, data and config do not fit each other.
-        DivergedError: The loss is not finite.
+        DivergedError: The loss is not finite, or grew far beyond what an untrained network has; the checkpoint is deleted.
         InterruptedRunError: Ctrl-C or `stop`; the checkpoint is written.
         FileFormatError: The checkpoint is broken.
         EnvironmentMismatchError: The checkpoint is of another run.
@@ -207,9 +213,9 @@ def _train(
     average = WeightAverage(model, config.ema_decay)
     settings = {key: value for key, value in asdict(config).items() if key not in _FREE_ON_RESUME}
     identity = {"network": name, "data": _describe(run.dataset), "augmentation": repr(run.augmentation), **settings}
-    step, seconds_before = 0, 0.0
+    step, seconds_before, course = 0, 0.0, Course()
     if checkpoint is not None and run.resume and checkpoint.exists():
-        step, seconds_before = load_training(checkpoint, model, optimizer, average.state, identity)
+        step, seconds_before, course = load_training(checkpoint, model, optimizer, average.state, identity)
     first = step
     started = saved = time.monotonic()
     limit_s = math.inf if run.time_limit_s is None else run.time_limit_s
@@ -220,13 +226,14 @@ def _train(
 
     def save() -> None:
         if checkpoint is not None:
-            save_training(checkpoint, model, optimizer, average.state, identity, step, seconds())
+            save_training(checkpoint, model, optimizer, average.state, identity, step, seconds(), course)
 
     def report() -> None:
         if run.on_progress is not None and losses:
             left_s = (config.steps - step) * (seconds() - seconds_before) / (step - first)
             eta_s = max(0.0, min(left_s, limit_s - seconds()))
-            run.on_progress(TrainProgress(step, config.steps, sum(losses) / len(losses), seconds(), eta_s))
+            loss = sum(losses) / len(losses)
+            run.on_progress(TrainProgress(step, config.steps, loss, seconds(), eta_s, first))
         losses.clear()
 
     if not first:
@@ -243,10 +250,12 @@ def _train(
 
             rate = config.learning_rate_at(step, done)
             what, chance = f"{name}: at step {step}", (config.seed, 2, step)
-            loss = training_step(model, optimizer, loss_of, rate, config.clip_norm, chance, what)
+            with _forgotten_if_diverged(checkpoint):
+                loss = training_step(model, optimizer, loss_of, rate, config.clip_norm, chance, what)
             step += 1
             average.update(step)
             losses.append(loss)
+            course.add(loss)
             if step % config.log_every == 0:
                 report()
             if stop_requested() or (run.stop is not None and run.stop()):
@@ -256,12 +265,27 @@ def _train(
                 save()
                 saved = time.monotonic()
         report()
+        if step == first and run.on_progress is not None and course.loss is not None:
+            run.on_progress(TrainProgress(step, config.steps, course.loss, seconds(), 0.0, first))
+        with _forgotten_if_diverged(checkpoint):
+            course.require_learning(name, config.learning_rate)
         if step > first:
             save()
     optimizer.zero_grad(set_to_none=True)
     average.apply()
     model.eval()
     return device
+
+
+@contextmanager
+def _forgotten_if_diverged(checkpoint: Path | None) -> Iterator[None]:
+    """Delete the checkpoint of a training that diverges inside: it would do so again from there."""
+    try:
+        yield
+    except DivergedError:
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
+        raise
 
 
 def training_device(name: str) -> torch.device:

@@ -9,7 +9,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from latlas.errors import EnvironmentMismatchError, FileFormatError, InterruptedRunError, LatlasError, UsageError
+from latlas.errors import (
+    DivergedError,
+    EnvironmentMismatchError,
+    FileFormatError,
+    InterruptedRunError,
+    LatlasError,
+    UsageError,
+)
 from latlas.spaces.portrait import PortraitSpace
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.dataset import synthetic
@@ -17,6 +24,7 @@ from latlas.supernet.networks.loss import segmentation_loss
 from latlas.supernet.networks.network import Subnet, Supernet
 from latlas.supernet.networks.recalibrate import recalibrate
 from latlas.supernet.networks.weights_file import save_weights
+from latlas.supernet.training.course import Course
 from latlas.supernet.training.train import TrainConfig, TrainProgress, train_subnet, train_supernet
 
 TINY = PortraitSpace(
@@ -273,12 +281,73 @@ def test_what_is_not_finite_ends_the_training(dataset):
         train_subnet(subnet, dataset, CONFIG)
 
 
+def test_a_training_that_diverges_ends_with_an_error_and_leaves_nothing_to_go_on_from(dataset, tmp_path):
+    """Finite, and far above what a network has that knows nothing: 53,545 was once kept as a result."""
+    config, path = TrainConfig(steps=30, batch_size=4, learning_rate=100.0, device="cpu"), tmp_path / "t.safetensors"
+    with pytest.raises(DivergedError, match=r"subnet \w+ diverged: its loss was [\d.]+ at first and is .*than 100$"):
+        train_subnet(fresh_subnet(), dataset, config, checkpoint=path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("losses", "diverged"),
+    [
+        ([1.3] * 30, False),
+        ([1.3, *[2.9] * 30], False),  # worse than nothing learnt, but near it
+        ([1.3, *[3.1] * 30], True),
+        ([1.3, 9e9, *[1.0] * 20], False),  # it came back
+        ([4.0, *[5.9] * 30], False),  # it began so
+        ([4.0, *[6.1] * 30], True),
+        ([50_000.0], False),  # one step says nothing
+        ([], False),
+    ],
+)
+def test_what_diverged_is(losses, diverged):
+    course = Course()
+    for loss in losses:
+        course.add(loss)
+    if diverged:
+        with pytest.raises(DivergedError, match="it diverged"):
+            course.require_learning("it", 0.1)
+    else:
+        course.require_learning("it", 0.1)
+
+
+def test_a_time_limit_that_is_over_at_once_reports_what_was_done(dataset, tmp_path, monkeypatch):
+    path = tmp_path / "t.safetensors"
+    config = TrainConfig(steps=1000, batch_size=4, log_every=2, device="cpu")
+    stops = iter([False] * 6 + [True])
+    with pytest.raises(InterruptedRunError, match="interrupted after step 7 of 1000"):
+        train_subnet(fresh_subnet(), dataset, config, checkpoint=path, stop=lambda: next(stops))
+    reports: list[TrainProgress] = []
+    train_subnet(fresh_subnet(), dataset, config, checkpoint=path, on_progress=reports.append, time_limit_s=1e-9)
+    assert [(one.step, one.first_step, one.steps) for one in reports] == [(7, 7, 1000)]
+    assert 0.3 < reports[0].loss < 3
+    assert path.exists()
+
+
+def test_another_config_is_refused_with_what_to_type(dataset, tmp_path):
+    path = tmp_path / "t.safetensors"
+    stops = iter([False, True])
+    config = TrainConfig(steps=9, batch_size=4, device="cpu")
+    with pytest.raises(InterruptedRunError):
+        train_subnet(fresh_subnet(), dataset, config, checkpoint=path, stop=lambda: next(stops))
+    other = TrainConfig(steps=8, batch_size=4, learning_rate=0.5, device="cpu")
+    message = (
+        r"learning_rate was 0\.002, is 0\.5; steps was 9, is 8; go on with --learning-rate 0\.002 --steps 9, or --force"
+    )
+    with pytest.raises(EnvironmentMismatchError, match=message):
+        train_subnet(fresh_subnet(), dataset, other, checkpoint=path)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"steps": 0}, "steps is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0"),
         ({"ema_decay": 1.0}, "ema_decay is 1.0"),
         ({"min_learning_rate_share": 2.0}, "min_learning_rate_share is 2.0"),
