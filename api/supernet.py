@@ -11,6 +11,7 @@ from latlas.api.keywords import with_fields
 from latlas.api.setting import OnNote, OnProgress, require_new, tell_nobody
 from latlas.errors import UsageError
 from latlas.option import check_options, option
+from latlas.supernet.data.one_class import require_person_or_not
 
 if TYPE_CHECKING:
     from latlas.spaces.space import SearchSpace
@@ -33,7 +34,7 @@ class SupernetOptions:
     _: KW_ONLY
     steps: int = option(4000, "Steps of training, each of one random architecture.", at_least=1)
     batch_size: int = option(16, "Images a step.", at_least=2)
-    learning_rate: float = option(2e-3, "AdamW's learning rate at its highest.", above=0)
+    learning_rate: float = option(2e-3, "AdamW's learning rate at its highest.", above=0, at_most=1)
     train_resolution: str = option("", "Size of training images, N or HxW. Default: the space's.", metavar="SIZE")
     out: str | Path | None = option(
         Path("supernet.safetensors"),
@@ -44,7 +45,7 @@ class SupernetOptions:
     )
     time_limit: float | None = option(None, "Seconds after which training ends, annealed.", above=0, metavar="S")
     device: str = option("auto", "Where it is trained: auto, cpu or cuda.", choices=DEVICES)
-    force: bool = option(False, "Replace what is there.")
+    force: bool = option(False, "Begin anew: replace what is there, and what was begun.")
     seed: int = option(0, "Seed of everything that chance decides.", at_least=0, at_most=2**31 - 1)
     on_note: OnNote | None = None
     on_progress: OnProgress | None = None
@@ -66,7 +67,7 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
     Raises:
         UsageError: The file is there already, or an option is not possible.
         DataError: An image or a mask is missing, broken, or does not match.
-        DivergedError: The loss is not finite; a smaller learning rate helps.
+        DivergedError: The loss is not finite, or grew instead of falling; a smaller learning rate helps.
         InterruptedRunError: Ctrl-C.
 
     Example:
@@ -79,18 +80,23 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
     """
     from latlas.supernet.networks.weights_file import save_weights
 
+    require_person_or_not(space.cover()[0].graph())
     out = Path(options.out) if options.out is not None else None
-    if out is not None:
+    journal = None if out is None else out.with_name(out.name + ".training")
+    if (
+        out is not None and journal is not None and not journal.exists()
+    ):  # one that replaces a file leaves it till its end
         require_new(out, options.force)
     data = options.data or load_data()
     height, width = size_of(options.train_resolution, space)
     sheet = None if out is None else out.with_name(out.stem + ".masks.png")
     dataset = data.split("train", height, width, sheet=sheet, on_note=options.on_note)
-    journal = None if out is None else out.with_name(out.name + ".training")
     supernet, reached = _trained(space, dataset, options, journal)
     if out is not None and journal is not None:
         made_of: dict[str, Any] = {
-            "steps": int(reached.get("step", options.steps)),
+            "steps": int(reached["step"]),
+            "asked_steps": options.steps,
+            "trained_seconds": reached["seconds"],
             "images": len(dataset.images),
             "data": data.source,
             "mask_values": data.mask_values,
@@ -100,7 +106,8 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
             "loss": reached.get("loss"),
         }
         save_weights(supernet, out, made_of)
-        journal.unlink(missing_ok=True)
+        if reached["step"] > reached["first_step"] or reached["step"] == options.steps:
+            journal.unlink(missing_ok=True)  # else no step was done: it is kept, to go on from with more time
     return supernet
 
 
@@ -111,10 +118,10 @@ def _trained(
     from latlas.supernet.data.augment import Augmentation
     from latlas.supernet.training import train
 
-    told, reached = options.on_progress or tell_nobody, dict[str, float]()
+    told, reached = options.on_progress or tell_nobody, {"step": 0.0, "first_step": 0.0, "seconds": 0.0}
 
     def on_progress(p: train.TrainProgress) -> None:
-        reached.update(step=p.step, loss=p.loss)
+        reached.update(step=p.step, first_step=p.first_step, seconds=p.seconds, loss=p.loss)
         told(p.step, p.steps, f"loss {p.loss:.3f}", p.eta_s, "")
 
     config = train.TrainConfig(

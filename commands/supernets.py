@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from latlas.api.data import load_data
 from latlas.api.keywords import keywords
@@ -53,5 +55,13 @@ def train_supernet_command(
     print_result(
         record,
         json,
-        lambda: [f"{out}: {record['steps']} steps, loss {shown(record['loss'], 1, 3)}, {record['seconds']:.0f} s"],
+        lambda: _lines(record),
     )
+
+
+def _lines(record: Mapping[str, Any]) -> list[str]:
+    """What was done; first of all where it is less than was asked."""
+    steps, asked = record["steps"], record["asked_steps"]
+    short = f" of {asked}: the time limit was over" if steps < asked else ""
+    loss = f"loss {shown(record['loss'], 1, 3)}, {record['trained_seconds']:.0f} s"
+    return [f"{record['supernet']}: {steps} steps{short}, {loss}"]

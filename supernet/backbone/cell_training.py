@@ -18,6 +18,7 @@ from latlas.spaces.graph import Graph, graph_hash
 from latlas.supernet.backbone.cut import Backbone, Cut, Rest
 from latlas.supernet.backbone.features import Features
 from latlas.supernet.data.batches import chosen_samples
+from latlas.supernet.data.one_class import require_person_or_not
 from latlas.supernet.networks.loss import segmentation_loss
 from latlas.supernet.networks.network import Subnet
 from latlas.supernet.networks.recalibrate import renew_statistics
@@ -49,8 +50,7 @@ class CellTraining:
     """
 
     def __init__(self, graph: Graph, data: ProxyData, config: TrainConfig) -> None:
-        if graph[-1].spec.out_channels != 1:
-            raise UsageError(f"the network has {graph[-1].spec.out_channels} classes; masks of persons have one")
+        require_person_or_not(graph)
         self.data, self.config, self.step = data, config, 0
         self.device = training_device(config.device)
         with torch.random.fork_rng(devices=[]):

@@ -11,6 +11,7 @@ from latlas.errors import UsageError
 from latlas.spaces.graph import Graph, check_graph
 from latlas.supernet.data.augment import Augmentation, augment
 from latlas.supernet.data.dataset import Dataset
+from latlas.supernet.data.one_class import require_person_or_not
 from latlas.supernet.data.void import float_masks
 
 
@@ -28,16 +29,6 @@ def fitting_size(graph: Graph, dataset: Dataset, height: int | None, width: int 
     if min(size) < multiple or size[0] % multiple or size[1] % multiple:
         raise UsageError(f"{what} are {size[0]}x{size[1]}; the network needs multiples of {multiple}")
     return size
-
-
-def require_person_or_not(graph: Graph) -> None:
-    """Raises `UsageError` for a network of several classes: asked before images are loaded, which are not to blame."""
-    classes = graph[-1].spec.out_channels
-    if classes != 1:
-        raise UsageError(
-            f"the network has {classes} classes; only person or not is trained so far, so leave num_classes={classes} out of "
-            "the space"
-        )
 
 
 def training_batch(

@@ -612,6 +612,32 @@ class TestErrors:
         assert done.record["mask_values"] == "person=1,void=255"
         assert done.record["remarks"] == []
 
+    @pytest.mark.parametrize("rate", ["100", "-1", "0", "nan", "inf"])
+    def test_a_learning_rate_out_of_range(self, rate):
+        refuses(2, "learning-rate", "train-supernet", "--data", "synthetic", "--learning-rate", rate)
+
+    def test_several_classes_are_refused_before_the_images(self, images):
+        (images / "train" / "masks" / "1.png").write_bytes(b"no image")
+        done = refuses(2, "num_classes=10", "train-supernet", "--space", f"{SPACE},num_classes=10", "--data", images)
+        assert "only person or not is trained so far" in done.err
+
+    def test_what_was_done_is_recorded_not_what_was_asked(self):
+        """Killed after some steps, and gone on with in no time: the steps that were done, and the checkpoint is kept."""
+        words = ("train-supernet", "--space", SPACE, *TRAIN, "--out", "slow.safetensors", "--steps", 1000, "--json")
+        stop = """
+import itertools, latlas.supernet.training.train as training
+steps = itertools.count(1)
+training.stop_requested = lambda: next(steps) == 3
+"""
+        done = in_a_process(*words, prelude=stop)
+        assert done.code == 4, done.err
+        done = latlas(*words, "--time-limit", 1e-6)
+        assert done.code == 0, done.err
+        assert (done.record["steps"], done.record["asked_steps"]) == (3, 1000)
+        assert Path("slow.safetensors.training").exists()
+        done = latlas(*words[:-1], "--force", "--time-limit", 1e-6)
+        assert done.out.startswith("slow.safetensors: 0 steps of 1000: the time limit was over, loss unknown")
+
     def test_mask_values_are_read_before_the_images(self):
         refuses(2, "'dog=3'", "train-supernet", "--data", "nowhere", "--mask-values", "dog=3")
 

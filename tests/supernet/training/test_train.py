@@ -161,13 +161,16 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(dataset, tmp_path):
 def test_a_checkpoint_of_another_run_is_refused(dataset, tmp_path):
     path = tmp_path / "training.safetensors"
     train_supernet(TINY, dataset, CONFIG, checkpoint=path)
-    with pytest.raises(EnvironmentMismatchError, match=r"training\.safetensors: a run with seed 3, now it is 4"):
+    with pytest.raises(
+        EnvironmentMismatchError,
+        match=r"training\.safetensors is of .*: seed was 3, is 4; go on with --seed 3, or --force",
+    ):
         train_supernet(TINY, dataset, replace(CONFIG, seed=4), checkpoint=path)
-    with pytest.raises(EnvironmentMismatchError, match="a run with data"):
+    with pytest.raises(EnvironmentMismatchError, match="begun otherwise: data was"):
         train_supernet(TINY, synthetic(10, 32, 32, seed=1), CONFIG, checkpoint=path)
-    with pytest.raises(EnvironmentMismatchError, match="a run with augmentation 'None', now it is 'Augmentation"):
+    with pytest.raises(EnvironmentMismatchError, match="begun otherwise: augmentation was 'None', is 'Augmentation"):
         train_supernet(TINY, dataset, CONFIG, Augmentation(), checkpoint=path)
-    with pytest.raises(EnvironmentMismatchError, match="a run with network"):
+    with pytest.raises(EnvironmentMismatchError, match="begun otherwise: network was"):
         train_supernet(replace(TINY, width=64), dataset, CONFIG, checkpoint=path)
     save_weights(fresh_subnet(), path)
     with pytest.raises(FileFormatError, match="'latlas-subnet'; latlas-training is needed"):
