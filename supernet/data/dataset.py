@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latlas.errors import UsageError
+from latlas.supernet.data.drawn.portraits import generate_portrait
 from latlas.supernet.data.images import Mask
-from latlas.supernet.data.portraits import generate_portrait
 from latlas.supernet.data.void import joined, parts_of
 
 _RESIZED_AT_ONCE = 64  # as float: 64 images of 256x256 are 50 MB

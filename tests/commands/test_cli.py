@@ -34,7 +34,7 @@ from latlas.latency.table.row import NUMBERS
 from latlas.latency.table.table import Table
 from latlas.spaces.portrait import PortraitSpace
 from latlas.spaces.text import parse_space
-from latlas.supernet.data.portraits import generate_portrait
+from latlas.supernet.data.drawn.portraits import generate_portrait
 from latlas.supernet.networks.network import Supernet
 from latlas.supernet.networks.weights_file import save_weights
 from latlas.supernet.operators.build import timing_operator

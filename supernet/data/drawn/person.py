@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from latlas.supernet.data.drawing import Fill, Pen, Point, Scene, chance, rotation, solid
+from latlas.supernet.data.drawn.drawing import Fill, Pen, Point, Scene, chance, rotation, solid
 
 
 def draw_person(scene: Scene, unit: float, centre: Point) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from latlas.errors import UsageError
-from latlas.supernet.data.drawing import SUPERSAMPLING, Pen, Point, Scene, chance, rotation, solid
-from latlas.supernet.data.person import draw_person
+from latlas.supernet.data.drawn.drawing import SUPERSAMPLING, Pen, Point, Scene, chance, rotation, solid
+from latlas.supernet.data.drawn.person import draw_person
 
 
 def _thing(scene: Scene, unit: float, centre: Point) -> None:

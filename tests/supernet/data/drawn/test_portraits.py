@@ -6,7 +6,7 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from latlas.errors import UsageError
-from latlas.supernet.data.portraits import generate_portrait
+from latlas.supernet.data.drawn.portraits import generate_portrait
 from latlas.supernet.training.quality import Confusion
 
 
@@ -26,7 +26,7 @@ def test_size_and_values(height, width):
 
 def test_the_same_in_every_process():
     code = (
-        "import numpy as np, hashlib; from latlas.supernet.data.portraits import generate_portrait as g;"
+        "import numpy as np, hashlib; from latlas.supernet.data.drawn.portraits import generate_portrait as g;"
         "print(hashlib.sha256(b''.join(a.tobytes() for i in range(4) for a in g(np.random.default_rng(i), 48, 48))).hexdigest())"
     )
     runs = [

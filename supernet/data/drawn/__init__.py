@@ -1,0 +1,1 @@
+"""Persons among things, drawn, with their masks."""
