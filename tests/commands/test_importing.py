@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from latlas import cli, registry
+from latlas.latency.formats.table_format import FORMATS
 from latlas.spaces.text import SPACES
 
 COMMANDS = [
@@ -42,7 +43,8 @@ def _own_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_imported", {})
     monkeypatch.delenv("LATLAS_IMPORT", raising=False)
     yield
-    sys.modules.pop("ribbons", None)
+    for name in ("ribbons", "pairing"):
+        sys.modules.pop(name, None)
 
 
 def latlas(*words: object) -> tuple[int, str, str]:
@@ -97,6 +99,40 @@ def test_a_space_that_nothing_brings_is_refused_with_what_to_do():
     code, out, err = latlas(*DRY, "ribbon")
     assert (code, out) == (2, "")
     assert "unknown space 'ribbon'; known: dpc, nasbench201, portrait" in err and "--import PACKAGE" in err
+
+
+PAIRS = """
+import latlas
+from latlas.latency.formats.entry import Entry, foreign_operator, milliseconds, rows_of
+from latlas.latency.formats.table_format import Contents, TableFormat
+
+def read(text, path, told):
+    pairs = [line.split() for line in text.splitlines()]
+    one = lambda name: foreign_operator(name, name, in_channels=1, out_channels=1, height=1, width=1)
+    return Contents(rows_of([Entry(name, milliseconds(ms, "ms", name), one(name)) for name, ms in pairs], path))
+
+def write(table, pairs):
+    return "".join(f"{row.spec.label} {ms!r}\\n" for row, ms in pairs)
+
+latlas.register_format(TableFormat("pairs", read, write, endings=(".pairs",)))
+"""
+
+
+def test_tables_of_its_format_are_imported_and_exported(monkeypatch):
+    monkeypatch.setattr(FORMATS, "_things", dict(FORMATS._things))
+    Path("pairing.py").write_text(PAIRS)
+    Path("some.pairs").write_text("blur 0.5\nsharpen 1.25\n")
+    told = ("--import", "pairing")
+    code, out, err = latlas("tables", "import", "some.pairs", "--out", "t.parquet", *told)
+    assert code == 0, err
+    assert "2 operators of some.pairs (pairs)" in out
+    code, _, err = latlas("tables", "export", "t.parquet", "--format", "pairs", "--out", "again.pairs", *told)
+    assert code == 0, err
+    assert Path("again.pairs").read_text() == Path("some.pairs").read_text()
+    monkeypatch.setattr(FORMATS, "_things", {})
+    code, _, err = latlas("tables", "export", "t.parquet", "--format", "pairs", "--out", "third.pairs")
+    assert code == 2 and "--format is pairs; it must be one of ofa, proxyless, fbnet, csv" in err
+    assert "--import PACKAGE" in err
 
 
 @pytest.mark.parametrize(

@@ -208,14 +208,6 @@ def test_broken_architecture_files_are_refused(tmp_path, content, message):
         read_architecture(tmp_path / "none.json")
 
 
-def test_drawing_is_from_the_generator_alone():
-    def draw(seed):
-        return SPACE.sample(20, np.random.default_rng(seed))
-
-    assert draw(1) == draw(1) != draw(2)
-    assert len(set(draw(1))) == 20
-
-
 def test_a_small_space_is_enumerated_and_drawn_out(tiny_space):
     everything = list(enumerate_space(tiny_space))
     assert len(everything) == tiny_space.size == len(set(everything))
@@ -223,11 +215,6 @@ def test_a_small_space_is_enumerated_and_drawn_out(tiny_space):
     assert few.size == 7**4
     with pytest.raises(UsageError, match="count is 0"):
         few.sample(0, np.random.default_rng(0))
-
-
-def test_the_cover_holds_every_operator_of_every_layer(tiny_space):
-    seen = {(layer, name) for a in tiny_space.cover() for layer, name in enumerate(a.operators)}
-    assert seen == {(layer, name) for layer, options in enumerate(tiny_space.choices) for name in options}
 
 
 def test_stages_are_slices_of_the_layers_and_are_filled_with_one_operator():

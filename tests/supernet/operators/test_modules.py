@@ -6,7 +6,7 @@ from latlas.spaces.nasbench201 import NasBench201
 from latlas.spaces.operators.spec import FOREIGN, OpSpec, kinds
 from latlas.spaces.portrait import PortraitSpace
 from latlas.supernet.operators import build
-from latlas.supernet.operators.build import build_operator, built_kinds, timing_operator
+from latlas.supernet.operators.build import build_operator, built_kinds
 from latlas.testing import OperatorSuite
 
 # Everything that the space and its baselines are made of, and what only other configurations use.
@@ -50,18 +50,6 @@ def test_hand_computed_parameters_of_an_mbconv():
     expected = (16 * 96 + 2 * 96) + (9 * 96 + 2 * 96) + (96 * 24 + 24 + 24 * 96 + 96) + (96 * 24 + 2 * 24)
     spec = OpSpec("mbconv", 16, 24, 8, 8, 2, 3, hidden_channels=96, squeeze_channels=24, activation="relu")
     assert sum(parameter.numel() for parameter in build_operator(spec).parameters()) == expected == spec.params
-
-
-def test_timing_operator_depends_on_the_spec_alone_and_leaves_the_generator():
-    spec = OpSpec("sepconv", 8, 8, 12, 10, kernel_size=3)
-    state = torch.get_rng_state()
-    first = timing_operator(spec)
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.rand(3)
-    second = timing_operator(spec)
-    assert not first.training
-    for name, tensor in first.state_dict().items():
-        assert torch.equal(tensor, second.state_dict()[name]), name
 
 
 def test_shuffle_keeps_half_of_its_input():
