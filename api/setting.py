@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,16 +63,18 @@ class Measuring(Care):
         return setting_of(self.precision, self.threads, self.relative_error, self.seed, self.batch)
 
 
-def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed: int = 0, batch: int = 1) -> Setting:
-    """How things are measured, of the options that say so."""
+def setting_of(
+    precision: str, threads: int, relative_error: float = 0.01, seed: int = 0, batch: int = 1, any_threads: bool = False
+) -> Setting:
+    """How things are measured, of the options that say so; `any_threads` leaves to the caller what is wrong with them."""
+    from latlas.latency.machine.usable import require_threads
     from latlas.latency.measuring.profile import Setting
     from latlas.latency.measuring.stopwatch import StopRule
     from latlas.latency.runtime.plugin import require_precision
 
     require_precision(precision)
-    cores = os.cpu_count() or 1
-    if threads > cores:
-        raise UsageError(f"--threads is {threads}; this machine has {cores} CPUs")
+    if not any_threads:
+        require_threads(threads)
     if not 0 < relative_error < 1:
         raise UsageError(f"--relative-error is {relative_error}; it must lie between 0 and 1, as 0.01 for 1 %")
     rule = StopRule(relative_half_width=relative_error)

@@ -10,7 +10,7 @@ from latlas.api.fit import FitOptions, fit_predictor, require_predictors_place
 from latlas.api.fit_samples import SAMPLES, SampleOptions, fit_sample_predictor
 from latlas.api.keywords import keywords
 from latlas.commands import options
-from latlas.commands.output import bar_of, note, print_result, shown
+from latlas.commands.output import bar_of, note, print_result, shown, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import UsageError
 from latlas.option import check_options, option
@@ -54,11 +54,13 @@ def fit_predictor_command(
 
         table = Table.read(files.table)
         text = files.space or table.manifest.only_space(f"table {files.table}")
-    with bar_of("measuring subnets") as bar:
+    from latlas.latency.machine.trouble import listening
+
+    with listening() as troubles, bar_of("measuring subnets") as bar:
         asked = replace(learning, table=table, on_note=note, on_progress=bar)
         saved = fit_predictor(options.space_of(text, files.resolution), **keywords(asked))
-    record = {"predictor": str(out), **saved.figures}
-    print_result(record, json, lambda: [_line(record)])
+    record = {"predictor": str(out), **saved.figures, "warnings": troubles}
+    print_result(record, json, lambda: [*trouble_lines(troubles), _line(record)])
 
 
 def _fit_samples(path: Path, files: FitFiles, learning: FitOptions, given: SampleOptions, json: bool) -> None:

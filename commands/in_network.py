@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latlas.commands import options
-from latlas.commands.output import bar_of, note, print_result, shown
+from latlas.commands.output import bar_of, note, print_result, shown, trouble_lines
 from latlas.errors import UsageError
 
 if TYPE_CHECKING:
+    from latlas.latency.machine.trouble import listening
     from latlas.latency.table.table import Table
 
 
@@ -45,7 +46,7 @@ def tables_in_network(
     environment = isolated.manifest.environment
     setting = options.setting_of(environment.precision or "", environment.threads or 1, relative_error, seed)
     journal = target.with_name(target.name + ".in-network.journal")
-    with bar_of("measuring subnets") as bar:
+    with listening() as troubles, bar_of("measuring subnets") as bar:
         added, figures = add_in_network(
             isolated,
             options.space_of(isolated.manifest.only_space("the table"), ""),
@@ -58,8 +59,8 @@ def tables_in_network(
         )
     added.write(target, overwrite=force or out is None)
     journal.unlink(missing_ok=True)
-    record = {"table": str(target), **figures, "seconds": time.monotonic() - started}
-    print_result(record, json, lambda: [*side_by_side(added), _summary(record)])
+    record = {"table": str(target), **figures, "seconds": time.monotonic() - started, "warnings": troubles}
+    print_result(record, json, lambda: [*trouble_lines(troubles), *side_by_side(added), _summary(record)])
 
 
 def side_by_side(table: Table) -> list[str]:

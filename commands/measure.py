@@ -13,7 +13,7 @@ from latlas.api.keywords import keywords
 from latlas.api.measure import MeasureOptions, measure
 from latlas.api.predictor import load_predictor
 from latlas.commands import options
-from latlas.commands.output import bar_of, note, print_result
+from latlas.commands.output import bar_of, note, print_result, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import LatlasError
 from latlas.option import option
@@ -45,6 +45,7 @@ def measure_command(
 ) -> None:
     """Measure networks end to end, in turn, and say what exactly was measured; JSON: an object, or a list for several."""
     from latlas.latency.fitting.measure import FAILED
+    from latlas.latency.machine.trouble import listening
 
     asked = replace(
         measuring,
@@ -52,12 +53,14 @@ def measure_command(
         like=load_predictor(files.predictor) if files.predictor is not None else None,
         on_note=note,
     )
-    with bar_of("measuring") as bar:
+    with listening() as troubles, bar_of("measuring") as bar:
         records = [one.record for one in measure(targets, **keywords(replace(asked, on_progress=bar)))]
     print_result(
-        records[0] if len(records) == 1 else records, json, lambda: [line for r in records for line in lines_of(r)]
+        records[0] if len(records) == 1 else records,
+        json,
+        lambda: [*trouble_lines(troubles), *(line for r in records for line in lines_of(r))],
     )
-    for line in records[0]["warnings"] if records else ():
+    for line in (one for one in records[0]["warnings"] if one not in troubles):
         note(f"warning: {line}")
     failed = [record for record in records if record["status"] == FAILED]
     if failed:

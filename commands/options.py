@@ -71,11 +71,13 @@ LockOption = Annotated[
 ]
 
 
-def setting_of(precision: str, threads: int, relative_error: float = 0.01, seed: int = 0, batch: int = 1) -> Setting:
+def setting_of(
+    precision: str, threads: int, relative_error: float = 0.01, seed: int = 0, batch: int = 1, any_threads: bool = False
+) -> Setting:
     """How things are measured, of the options that say so."""
     from latlas.api import setting
 
-    return setting.setting_of(precision, threads, relative_error, seed, batch)
+    return setting.setting_of(precision, threads, relative_error, seed, batch, any_threads)
 
 
 def space_of(text: str, resolution: str) -> SearchSpace:

@@ -44,6 +44,11 @@ def print_result(record: Any, as_json: bool, lines: Callable[[], list[str]]) -> 
     typer.echo(without_passwords(dumps(record, indent=1, allow_nan=False) if as_json else "\n".join(lines())))
 
 
+def trouble_lines(troubles: Sequence[str]) -> list[str]:
+    """The first lines of a result that was measured on a machine in trouble."""
+    return [f"not to be trusted: {trouble}" for trouble in troubles]
+
+
 def print_marked(record: Any, as_json: bool, lines: Callable[[], list[tuple[str, str]]]) -> None:
     """The record as JSON, or its lines, each with a style of rich's; coloured on a terminal, else plain."""
     from rich.console import Console

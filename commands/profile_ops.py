@@ -16,7 +16,7 @@ from latlas.api.keywords import keywords
 from latlas.api.profile import ProfileOptions, profile, table_file
 from latlas.api.setting import Care
 from latlas.commands import options
-from latlas.commands.output import bar_of, note, print_result, shown
+from latlas.commands.output import bar_of, note, print_result, shown, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import UsageError
 from latlas.option import check_options, option
@@ -96,21 +96,26 @@ def _print_specs(spaces: Sequence[SearchSpace], json: bool) -> None:
 
 
 def _measure_one(space: SearchSpace, asked: ProfileOptions, json: bool) -> None:
+    from latlas.latency.machine.trouble import listening
+
     started = time.monotonic()
-    with bar_of("measuring operators") as bar:
+    with listening() as troubles, bar_of("measuring operators") as bar:
         table = profile(space, **keywords(asked) | {"on_progress": bar})
-    record = record_of(table, table_file(space, asked), time.monotonic() - started)
-    print_result(record, json, lambda: [line_of(record)])
+    record = record_of(table, table_file(space, asked), time.monotonic() - started) | {"warnings": troubles}
+    print_result(record, json, lambda: [*trouble_lines(troubles), line_of(record)])
 
 
 def _measure_several(folder: Path | None, wanted: Sequence[tuple[SearchSpace, ProfileOptions]], json: bool) -> None:
     from latlas.api.profile_several import changes_of_rank, profile_several, variants_in
+    from latlas.latency.machine.trouble import listening
 
     variants = variants_in(folder, wanted)
-    found = profile_several(variants, note, lambda index: bar_of(f"table {index + 1} of {len(variants)}"))
+    with listening() as troubles:
+        found = profile_several(variants, note, lambda index: bar_of(f"table {index + 1} of {len(variants)}"))
     changes = changes_of_rank(variants, [one.table for one in found])
     records = [record_of(one.table, one.path, one.seconds) | {"skipped": one.there} for one in found]
-    print_result({"tables": records, "rank_changes": changes}, json, lambda: _lines(records, changes))
+    record = {"tables": records, "rank_changes": changes, "warnings": troubles}
+    print_result(record, json, lambda: [*trouble_lines(troubles), *_lines(records, changes)])
 
 
 def record_of(table: Table, path: Path, seconds: float) -> dict[str, Any]:

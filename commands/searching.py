@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from latlas.commands import options, search_options
-from latlas.commands.output import aligned, bar_of, note, print_result
+from latlas.commands.output import aligned, bar_of, note, print_result, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.commands.search_options import SearchFiles, SearchMeasuring
 from latlas.distribution import require_torch
@@ -51,6 +51,7 @@ def search(
 
     from latlas.files.lock import waiting_at_most
     from latlas.latency.fitting.adapt import require_here
+    from latlas.latency.machine.trouble import listening
     from latlas.latency.predictor.predictor_file import load_predictor
     from latlas.search.optuna.storage import require_storage
     from latlas.search.report.headline import all_fit_text, headline, what_settles
@@ -157,11 +158,14 @@ def search(
         listener = Listener(note, on_candidate, on_training, on_architecture_step, on_measuring)
         setting = options.setting_of(environment.precision, environment.threads or 1, measuring.relative_error, seed)
         task = SearchTask(saved, scoring, training, validation, setting, config, Augmentation(), files.data)
-        result = run(task, out, listener)
+        with listening() as troubles:
+            result = run(task, out, listener)
+    result["machine_warnings"] = list(troubles)
     print_result(
         result,
         json,
         lambda: [
+            *trouble_lines(troubles),
             headline(result),
             *filter(None, [*what_settles(result), all_fit_text(result)]),
             f"{result['architecture']}",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from latlas.files import lock
-from latlas.latency.doctor.checks import OK, PROBLEM, UNKNOWN, WARNING, Check, Sight, state_checks, steal_check
 from latlas.latency.doctor.self_test import Cost, SelfTest, foresee, self_test
 from latlas.latency.machine import system
-from latlas.latency.machine.load import SAMPLE_SECONDS, LoadMeter, StealMeter, other_load
+from latlas.latency.machine.checks import OK, PROBLEM, UNKNOWN, WARNING, Check, Sight, state_checks
+from latlas.latency.machine.load import SAMPLE_SECONDS, StealMeter, other_load
+from latlas.latency.machine.meanwhile import Meanwhile, Watch, meanwhile_checks
+from latlas.latency.machine.power import power
 from latlas.latency.machine.state import allowed_cpus, machine_state
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.measuring.time_left import Progress
@@ -24,27 +26,11 @@ FLOOR_WARNING, FLOOR_PROBLEM = 1.0, 2.0
 """Relative difference of two readings, in asked errors, above which a table would be worth less, or not be worth keeping."""
 BUSY_WARNING = 0.5
 DRIFT_WARNING = 0.05
-CLOCK_WARNING = 0.05
-"""Relative change of the clock, or of the reference's latency, over the run."""
-THROTTLED_PROBLEM = 0.05
-"""Share of the run's time for which a CPU limit stopped it."""
+"""Relative change of the reference's latency over the run."""
 MET_WARNING = 0.9
 QUICK_SECONDS = 0.5
 SUBNETS = 200
 """What `fit-predictor` measures when nothing else is said."""
-
-
-@dataclass(slots=True)
-class Meanwhile:
-    """What the machine did during the A/A runs; None where the system does not say."""
-
-    seconds: float = 0.0
-    steal_share: float | None = None
-    other_cpus: float | None = None
-    throttles: int | None = None
-    throttled_s: float | None = None
-    thermal_throttles: int | None = None
-    clocks_mhz: list[float] = field(default_factory=list)
 
 
 def look(precisions: tuple[str, ...], folder: Path, seconds: float, root: Path = Path("/")) -> Sight:
@@ -67,6 +53,7 @@ def look(precisions: tuple[str, ...], folder: Path, seconds: float, root: Path =
         holder=holder,
         free_bytes=free_bytes,
         supported=precisions,
+        power=power(root, allowed_cpus() if root == Path("/") else None),
     )
 
 
@@ -102,7 +89,7 @@ def examine(
     sight = look(supported, folder, QUICK_SECONDS if quick else SAMPLE_SECONDS)
     checks = state_checks(sight, setting.threads, setting.precision)
     # Measuring beside another measurement would spoil that, and a precision that is not there cannot be measured.
-    barred = any(check.status == PROBLEM for check in checks if check.name in ("timing_lock", "precision"))
+    barred = any(check.status == PROBLEM for check in checks if check.name in ("timing_lock", "precision", "affinity"))
     runs: dict[str, SelfTest] = {}
     costs: dict[str, Cost] = {}
     meanwhile = Meanwhile()
@@ -147,25 +134,18 @@ def _run(
 ) -> tuple[dict[str, SelfTest], Meanwhile]:
     """Both references' A/A runs under one hold of the host's lock, and what the machine did meanwhile."""
     root, cpus = Path("/"), allowed_cpus()
-    seen = Meanwhile()
+    clocks: list[float] = []
 
     def watch(progress: Progress) -> None:
         # Right after a pass: the kernel's figure is still that of the pass.
-        seen.clocks_mhz += [max(system.frequencies_mhz(root, cpus), default=0.0)]
+        clocks.append(max(system.frequencies_mhz(root, cpus), default=0.0))
         if on_progress is not None:
             on_progress(progress)
 
     with lock.timing_lock():
-        steal, load, started = StealMeter(root), LoadMeter(), time.monotonic()
-        throttling, heat = system.cgroup_throttling(root), system.thermal_throttles(root)
+        watch_machine = Watch(root)
         runs = {name: self_test(setting, name, passes, watch) for name in ("operator", "network")}
-        seen.steal_share, seen.other_cpus, seen.seconds = steal.read(), load.read(), time.monotonic() - started
-        after, heat_after = system.cgroup_throttling(root), system.thermal_throttles(root)
-    if throttling is not None and after is not None:
-        seen.throttles, seen.throttled_s = after[0] - throttling[0], after[1] - throttling[1]
-    if heat is not None and heat_after is not None:
-        seen.thermal_throttles = heat_after - heat
-    seen.clocks_mhz = [clock for clock in seen.clocks_mhz if clock][1:]  # the first is from before any pass
+        seen = watch_machine.read([clock for clock in clocks if clock][1:])  # the first is from before any pass
     return runs, seen
 
 
@@ -174,8 +154,7 @@ def run_checks(
 ) -> list[Check]:
     """What the A/A runs mean."""
     checks = [_floor(name, run, setting.rule.relative_half_width) for name, run in runs.items()]
-    checks += [_busy(runs), _drift(runs), _stolen(seen), _others(seen, cpus, setting.threads)]
-    checks += [_throttled(seen), _heat(seen), _clocks(seen)]
+    checks += [_busy(runs), _drift(runs), *meanwhile_checks(seen, cpus, setting.threads)]
     return [*checks, *(_cost(name, cost) for name, cost in costs.items())]
 
 
@@ -221,63 +200,6 @@ def _drift(runs: dict[str, SelfTest]) -> Check:
         return Check("drift", OK, drifts, seen)
     meaning = "ratios hold, milliseconds of two sessions differ by as much"
     return Check("drift", WARNING, drifts, seen, meaning, "hold networks to a budget at one `--reference-ms`")
-
-
-def _stolen(seen: Meanwhile) -> Check:
-    share = seen.steal_share
-    if share is None:
-        return Check("run_steal", UNKNOWN, None, "time given to other virtual machines during the run is not known")
-    return steal_check(
-        "run_steal", share, share, f"{100 * share:.1f} % of the run's CPU time went to other virtual machines"
-    )
-
-
-def _others(seen: Meanwhile, cpus: int | None, threads: int) -> Check:
-    taken, name = seen.other_cpus, "run_other_load"
-    if taken is None:
-        return Check(name, UNKNOWN, None, "what others took during the run is not known")
-    text = f"others took {taken:.2f} CPUs during the run"
-    # What it did to the measurement, the noise floor says.
-    if taken <= max(0.3, 0.1 * ((cpus or threads) - threads)):
-        return Check(name, OK, taken, text)
-    return Check(name, WARNING, taken, text, "they share caches, memory and clock with what is measured", "stop them")
-
-
-def _throttled(seen: Meanwhile) -> Check:
-    name, value = "run_throttling", {"throttles": seen.throttles, "throttled_s": seen.throttled_s}
-    if seen.throttles is None or seen.throttled_s is None:
-        return Check(name, UNKNOWN, value, "whether a CPU limit stopped the run is not known")
-    text = f"a CPU limit stopped the run {seen.throttles} times, for {seen.throttled_s:.2f} s"
-    if not seen.throttles:
-        return Check(name, OK, value, "no CPU limit stopped the run")
-    status = PROBLEM if seen.throttled_s > THROTTLED_PROBLEM * seen.seconds else WARNING
-    return Check(name, status, value, text, "such pauses are measured", "raise the container's CPU limit")
-
-
-def _heat(seen: Meanwhile) -> Check:
-    count, name = seen.thermal_throttles, "run_heat"
-    if count is None:
-        return Check(name, UNKNOWN, None, "whether the CPU was slowed for its heat is not known")
-    if not count:
-        return Check(name, OK, 0, "the CPU was not slowed for its heat")
-    text = f"the CPU was slowed for its heat {count} times during the run"
-    return Check(
-        name, WARNING, count, text, "latency follows the temperature", "let it cool, cool it better, or turn turbo off"
-    )
-
-
-def _clocks(seen: Meanwhile) -> Check:
-    clocks, name = seen.clocks_mhz, "run_clock"
-    if not clocks:
-        return Check(name, UNKNOWN, None, "the clock during the run cannot be read")
-    low, high = min(clocks), max(clocks)
-    value = {"lowest_mhz": low, "highest_mhz": high}
-    text = f"the clock was {low:.0f} to {high:.0f} MHz during the run"
-    if high / low - 1 <= CLOCK_WARNING:
-        return Check(name, OK, value, text)
-    return Check(
-        name, WARNING, value, text, "latency follows the clock", "set the performance governor, turn turbo off"
-    )
 
 
 def _cost(name: str, cost: Cost) -> Check:

@@ -143,7 +143,7 @@ def collect_these(
     """
     listed = "\n".join(map(str, architectures))
     asked = {**asked, "architectures": hashlib.sha256(listed.encode()).hexdigest()[:16]}
-    header = {**asked, "setting": asdict(setting), "environment": setting.key()}
+    header = {**asked, "setting": asdict(setting), "environment": setting.key() | setting.place()}
     with stoppable(), Journal(journal_path, header) as journal, timing_lock(), scratch_folder() as folder:
         library = setting.library(folder, build_module)
         if on_note is not None:

@@ -57,7 +57,8 @@ def measure_targets(
     `inputs` are the shape, element type and fill of each input, `batch` the samples an inference has (None where a file does
     not say it), `precision` what the compiled network said of itself, `int8_share` the share of its layers that ran in int8,
     `crashes` how often the timing process crashed on it. A target that cannot be built or timed has the status `failed`, its
-    `reason`, and None for each number. `warnings` is what was wrong with the machine meanwhile.
+    `reason`, and None for each number. `warnings` are lines of what was wrong with the machine meanwhile; with what
+    `doctor` calls a problem the status is `noisy` at best.
 
     Milliseconds are at the reference's latency in this session, or at `reference_ms` where it is given, or `like` a predictor's:
     some of what it was learnt from is measured along, and says by how much this session is slower.
@@ -108,7 +109,7 @@ def measure_targets(
             timed = any(found[subject.network.label].passes for subject in subjects)
             session_ms = campaign.reference_ms(list(found.values())) if timed else None
             environment = careful.environment(bench, session_ms)
-    warnings = _warnings(list(found.values()), environment, reference_ms, like, setting)
+    warnings = [*bench.problems, *_warnings(list(found.values()), environment, reference_ms, like, setting)]
     stated, uncertain = session_ms if reference_ms is None else reference_ms, 0.0
     if like is not None and known is not None and session_ms is not None:
         require_same(like.environment, environment, "state milliseconds like this predictor's here")
@@ -179,7 +180,7 @@ def _record(
             "rounds": reading.rounds,
             "discarded": reading.discarded,
             "passes": reading.passes,
-            "status": reading.status,
+            "status": "noisy" if bench.problems else reading.status,
             "reason": "",
         }
     told = bench.read_back.get(subject.network.label, {})

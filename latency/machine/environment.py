@@ -24,6 +24,7 @@ from latlas.latency.machine.state import MachineState, machine_state
 
 __all__ = [
     "KEY_FIELDS",
+    "PLACE_FIELDS",
     "UNKNOWN",
     "Environment",
     "MachineState",
@@ -49,6 +50,8 @@ KEY_FIELDS = (
     "reference_id",
 )
 """Fields that must agree for two sets of latencies to be of one environment."""
+PLACE_FIELDS = ("core_kind", "affinity")
+"""What is told from the state and must agree too: which part of the machine was used. A table that does not say it fits any."""
 UNKNOWN = "unknown"
 """What a text is of which nothing is known."""
 
@@ -127,6 +130,35 @@ class Environment:
             )
         return self.reference_ms
 
+    @property
+    def core_kind(self) -> str:
+        """The kind of the cores that could be used: `alike`, `performance`, `efficiency`, `performance and efficiency`."""
+        state = self.state
+        if state.performance_cpus is None or state.efficiency_cpus is None or state.allowed_cpus is None:
+            return UNKNOWN
+        if not state.efficiency_cpus:
+            return "alike"
+        allowed = system.cpu_list(state.allowed_cpus)
+        fast = allowed & system.cpu_list(state.performance_cpus)
+        slow = allowed & system.cpu_list(state.efficiency_cpus)
+        kinds = [*(["performance"] if fast else []), *(["efficiency"] if slow else [])]
+        return " and ".join(kinds) or UNKNOWN
+
+    @property
+    def affinity(self) -> str:
+        """How much of the machine could be used: `all`, or such as `2 of 12 CPUs on 1 core`."""
+        usable, cores = self.state.affinity_cpus, self.state.allowed_cores
+        if usable is None or self.logical_cpus is None:
+            return UNKNOWN
+        if usable >= self.logical_cpus:
+            return "all"
+        on = "" if cores is None else f" on {cores} core{'s' if cores > 1 else ''}"
+        return f"{usable} of {self.logical_cpus} CPUs{on}"
+
+    def place(self) -> dict[str, str]:
+        """Which part of the machine was used: `PLACE_FIELDS` by name."""
+        return {name: getattr(self, name) for name in PLACE_FIELDS}
+
     def key(self) -> dict[str, str | int | None]:
         """The fields that must agree, by name."""
         return {name: getattr(self, name) for name in KEY_FIELDS}
@@ -142,9 +174,16 @@ class Environment:
 
 
 def differing_fields(a: Environment, b: Environment) -> dict[str, tuple[object, object]]:
-    """The key fields in which two environments differ, or of which one says nothing, with both values."""
+    """The key fields in which two environments differ, or of which one says nothing, with both values; then the place's.
+
+    Of the place, what one of them does not say is no difference.
+    """
     pairs = {name: (value, b.key()[name]) for name, value in a.key().items()}
-    return {name: (x, y) for name, (x, y) in pairs.items() if x != y or x is None or x == UNKNOWN}
+    differing: dict[str, tuple[object, object]] = {
+        name: (x, y) for name, (x, y) in pairs.items() if x != y or x is None or x == UNKNOWN
+    }
+    places = {name: (value, b.place()[name]) for name, value in a.place().items()}
+    return differing | {name: pair for name, pair in places.items() if UNKNOWN not in pair and pair[0] != pair[1]}
 
 
 def require_same(a: Environment, b: Environment, what: str, but: Sequence[str] = ()) -> None:

@@ -179,7 +179,8 @@ def container(root: Path) -> str | None:
 def core_kinds(root: Path) -> tuple[frozenset[int], frozenset[int]]:
     """Performance and efficiency CPUs of a hybrid machine; both empty where all are alike.
 
-    Intel's from the 12th generation on by their counters' lists, others by the kernel's estimate of their capacity.
+    Intel's from the 12th generation on by their counters' lists, others by the kernel's estimate of their capacity, or by the
+    highest clock that each can reach.
     """
     fast = cpu_list(text(root / "sys/devices/cpu_core/cpus"))
     slow = cpu_list(text(root / "sys/devices/cpu_atom/cpus")) | cpu_list(text(root / "sys/devices/cpu_lowpower/cpus"))
@@ -187,6 +188,9 @@ def core_kinds(root: Path) -> tuple[frozenset[int], frozenset[int]]:
         return fast, slow
     found = {int(f.parent.name[3:]): number(f) for f in (root / CPUS).glob("cpu[0-9]*/cpu_capacity")}
     capacities = {cpu: capacity for cpu, capacity in found.items() if capacity}
+    if len(set(capacities.values())) < 2:
+        clocks = {int(f.name[3:]): number(f / "cpufreq/cpuinfo_max_freq") for f in (root / CPUS).glob("cpu[0-9]*")}
+        capacities = {cpu: clock for cpu, clock in clocks.items() if clock}
     # Favoured cores of one kind differ by some per cent.
     limit = 0.85 * max(capacities.values(), default=0)
     slow = frozenset(cpu for cpu, capacity in capacities.items() if capacity < limit)

@@ -20,6 +20,8 @@ from latlas import errors
 from latlas.errors import CompileTimeoutError, LatlasError
 from latlas.files import signals as interrupt
 from latlas.files.lock import timing_lock
+from latlas.latency.machine.meanwhile import Watch, problems
+from latlas.latency.machine.trouble import tell
 from latlas.latency.measuring.stopwatch import QUIET_SECONDS, Pass, StopRule, quiet_level
 
 log = logging.getLogger(__name__)
@@ -77,7 +79,8 @@ class Bench:
     Use it as a context manager, in one thread: it holds the host's timing lock and the process. It may be entered again after
     it was left, and remembers the reference's quiet level of the last minutes. `options` are those of
     `runtime.CompileOptions`; `reference` is `network` for whole networks, `operator` for single ones. `crashes` counts by
-    label how often the process crashed on a network, `read_back` holds what its first compile said of its precision.
+    label how often the process crashed on a network, `problems` are what was wrong with the machine while it was entered last,
+    `read_back` holds what its first compile said of its precision.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Bench:
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
         self.options = {"precision": precision, "threads": threads, "streams": streams}
+        self._threads = threads
         self.reference = reference
         self.rule = rule or StopRule()
         self.openvino_version = ""
@@ -109,10 +113,12 @@ class Bench:
         self._met: set[str] = set()
         self.crashes: Counter[str] = Counter()
         self.read_back: dict[str, dict[str, Any]] = {}
+        self.problems: list[str] = []
 
     def __enter__(self) -> Bench:
         self._lock = timing_lock(*self._lock_options)
         self._lock.__enter__()
+        self._watch = Watch()
         try:
             self._twice(self._start)
         except BaseException:
@@ -125,6 +131,8 @@ class Bench:
     ) -> None:
         self._stop()
         self._lock.__exit__(kind, error, trace)
+        self.problems = problems(self._watch.read(), self._threads)
+        tell(self.problems)
 
     def time(self, network: Network) -> Pass:
         """One pass of a network, compiled anew.

@@ -115,6 +115,10 @@ class Setting:
 
         return self.environment_of(openvino_version(), reference_of(reference).id, 1.0).key()
 
+    def place(self) -> dict[str, str]:
+        """Which part of the machine would be measured on: `Environment.place` of now."""
+        return self.environment_of("0", "none", 1.0).place()
+
     def environment_of(self, openvino_version: str, reference_id: str, reference_ms: float | None) -> Environment:
         """The environment of what would be measured here; without a reference's latency nothing was."""
         from latlas.latency.runtime.plugin import openvino_build
@@ -166,7 +170,7 @@ def profile(
         "specs": len(wanted),
         "setting": asdict(setting),
         "operators": _digest(wanted),
-        "environment": setting.key("operator"),
+        "environment": setting.key("operator") | setting.place(),
     }
 
     def so_far() -> Table | None:

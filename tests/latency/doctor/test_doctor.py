@@ -20,10 +20,12 @@ from latlas.commands.doctor import lines_of
 from latlas.errors import LatlasError
 from latlas.files import lock
 from latlas.latency.doctor import doctor
-from latlas.latency.doctor.checks import Sight, state_checks
-from latlas.latency.doctor.doctor import Meanwhile, examine, look, run_checks, verdict
+from latlas.latency.doctor.doctor import examine, look, run_checks, verdict
 from latlas.latency.doctor.self_test import SelfTest, foresee
+from latlas.latency.machine.checks import Sight, state_checks
 from latlas.latency.machine.load import OtherLoad, ProcessLoad
+from latlas.latency.machine.meanwhile import Meanwhile
+from latlas.latency.machine.power import Power
 from latlas.latency.machine.state import MachineState
 from latlas.latency.measuring.bench import Bench
 from latlas.latency.measuring.profile import Setting
@@ -59,6 +61,7 @@ IDLE = Sight(
     state=DESKTOP,
     flags=frozenset({"avx2", "fma"}),
     load=OtherLoad(0.03, (ProcessLoad("editor", 7, 0.03),), 1.0),
+    power=Power(on_battery=False, profile="performance", top_mhz=3200.0, cap_mhz=3200.0),
     steal_share=0.0,
     free_bytes=2**40,
     supported=("f32", "int8"),

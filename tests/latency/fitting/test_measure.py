@@ -25,6 +25,7 @@ class ScriptedBench:
         self.crashes: Counter[str] = Counter()
         self.read_back: dict[str, dict[str, object]] = {}
         self.asked: list[Network] = []
+        self.problems: list[str] = []
         self.openvino_version, self.reference_id = "2026.4.1", "network-1"
 
     def __enter__(self):
@@ -124,3 +125,10 @@ def test_a_reference_that_is_far_off_its_usual_latency_is_a_warning(bench, two, 
     assert "latlas doctor" in said and "--predictor" in said and second["warnings"] == [said]
     (said,) = measure_targets(two[1:], SETTING, build_module=timing_operator, reference_ms=1.0)[0]["warnings"]
     assert "1.50 times the latency of --reference-ms" in said
+
+
+def test_a_problem_of_the_machine_is_in_every_result_and_no_result_is_ok_then(bench, two):
+    bench.problems = ["a CPU limit stopped the run 964 times"]
+    first, second = measured(two, "1,3,8,8")
+    assert first["warnings"] == second["warnings"] == bench.problems
+    assert (first["status"], first["latency_ms"]) == ("noisy", 2.0)

@@ -6,6 +6,7 @@ import textwrap
 import pytest
 
 from latlas.errors import CompileTimeoutError, FileFormatError, UsageError
+from latlas.latency.machine.trouble import listening
 from latlas.latency.measuring import bench as bench_module
 from latlas.latency.measuring.bench import Bench, Network, ProcessDiedError, network_of_graph
 from latlas.latency.measuring.stopwatch import StopRule
@@ -161,3 +162,13 @@ def test_what_something_else_killed_is_no_crash(tmp_path, monkeypatch, own_lock)
     with Bench(rule=QUICK, recycle_after=1) as bench:
         assert [bench.time(Network("bad", file="bad")).ratio for _ in range(4)] == [2.0] * 4
         assert bench.crashes["bad"] == 0
+
+
+def test_what_was_wrong_with_the_machine_is_told_when_the_bench_is_left(tmp_path, monkeypatch, own_lock):
+    _program(tmp_path, monkeypatch, ROUNDS)
+    seen = iter([(5, 1.0), (969, 8.0)])
+    monkeypatch.setattr("latlas.latency.machine.system.cgroup_throttling", lambda root: next(seen, (969, 8.0)))
+    with listening() as heard, Bench(rule=QUICK) as bench:
+        bench.time(Network("a", file="a"))
+    assert any("a CPU limit stopped the run 964 times, for 7.00 s" in line for line in heard)
+    assert set(bench.problems) <= set(heard)

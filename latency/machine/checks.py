@@ -1,4 +1,4 @@
-"""One check of `doctor`, and the checks that the state of the machine answers."""
+"""A check of a machine, and those that its state answers: what `doctor` says, and every result of a measurement."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from latlas.latency.machine.load import OtherLoad
+from latlas.latency.machine.power import SAVING, Power
 from latlas.latency.machine.state import MachineState
 from latlas.latency.machine.system import cpu_list, listed
 
@@ -18,6 +19,8 @@ LOAD_WARNING = 0.15
 """CPUs that other processes may take without a word: what a desktop takes at rest."""
 LOAD_ROOM = 0.3
 """Other processes may use so many CPUs more than the threads leave free. Above that they take the CPUs of the threads."""
+CLOCK_CAP, CLOCK_LOW = 0.85, 0.5
+"""Shares of the highest clock: a cap below the one, or a clock below the other, is worth a word."""
 MEMORY_WARNING, MEMORY_PROBLEM = 2**30, 2**28
 DISK_WARNING, DISK_PROBLEM = 2**28, 2**24
 """Bytes; a journal of a space's operators takes some megabytes."""
@@ -72,6 +75,7 @@ class Sight:
     holder: str | None = None
     free_bytes: int | None = None
     supported: tuple[str, ...] = ()
+    power: Power = field(default_factory=Power)
 
     def instructions(self, precision: str) -> list[str]:
         """The CPU's instruction sets for a precision."""
@@ -81,7 +85,7 @@ class Sight:
 def state_checks(sight: Sight, threads: int, precision: str) -> list[Check]:
     """What the machine's state means for measuring with so many threads at this precision."""
     kinds: tuple[Callable[[Sight, int], Check], ...] = (
-        *(_lock, _other_load, _load_average, _steal, _affinity, _quota, _governor, _clock, _turbo, _smt),
+        *(_lock, _other_load, _load_average, _steal, _affinity, _quota, _power, _governor, _clock, _turbo, _smt),
         *(_cores, _nodes, _virtual, _huge_pages, _memory, _swap, _disk),
     )
     return [*(kind(sight, threads) for kind in kinds), _precision(sight, precision)]
@@ -110,9 +114,10 @@ def _other_load(sight: Sight, threads: int) -> Check:
     seen = f"others take {load.cpus:.2f} CPUs now" + (f": {largest}" if largest and load.cpus > LOAD_WARNING else "")
     if load.cpus <= LOAD_WARNING:
         return Check(name, OK, value, seen)
-    room = (sight.state.affinity_cpus or threads) - threads
+    room = max(0, (sight.state.affinity_cpus or threads) - threads)
     if load.cpus > room + LOAD_ROOM:
-        meaning = f"{threads} thread(s) find {room} CPU(s) beside them, so the others run on theirs"
+        free = f"only {room} CPU(s) are" if room else "no CPU is"
+        meaning = f"{free} free beside your {threads} thread(s), so other processes run on theirs"
         return Check(name, PROBLEM, value, seen, meaning, "stop them, or measure when they are done")
     meaning = "they share caches, memory and clock with what is measured"
     return Check(name, WARNING, value, seen, meaning, "stop them, or measure when they are done")
@@ -176,6 +181,21 @@ def _quota(sight: Sight, threads: int) -> Check:
     return Check(name, PROBLEM, value, seen, f"{threads} thread(s) are stopped again and again", advice)
 
 
+def _power(sight: Sight, threads: int) -> Check:
+    power, name = sight.power, "power"
+    value = {"on_battery": power.on_battery, "profile": power.profile}
+    if power.on_battery is None and power.profile is None:
+        return Check(name, UNKNOWN, value, "battery and power profile are not known")
+    parts = ["on battery" if power.on_battery else "on mains"] if power.on_battery is not None else []
+    parts += [f"power profile {power.profile}"] if power.profile else []
+    saving = power.profile in SAVING
+    if not power.on_battery and not saving:
+        return Check(name, OK, value, ", ".join(parts))
+    advice = ["connect it to the mains"] if power.on_battery else []
+    advice += ["choose another profile (`powerprofilesctl set performance`)"] if saving else []
+    return Check(name, WARNING, value, ", ".join(parts), "the CPU is kept slow to save power", " and ".join(advice))
+
+
 def _governor(sight: Sight, threads: int) -> Check:
     state, name = sight.state, "governor"
     if state.governor is None:
@@ -191,11 +211,20 @@ def _governor(sight: Sight, threads: int) -> Check:
 
 def _clock(sight: Sight, threads: int) -> Check:
     state, name = sight.state, "clock"
-    value = {"now_mhz": state.frequency_mhz, "max_mhz": state.max_mhz}
+    cap, top = sight.power.cap_mhz or state.max_mhz, sight.power.top_mhz
+    value = {"now_mhz": state.frequency_mhz, "max_mhz": state.max_mhz, "top_mhz": top}
+    if cap and top and cap < CLOCK_CAP * top:
+        seen = f"the clock is held at {cap:.0f} MHz at most, of {top:.0f} that the CPU can reach"
+        advice = "`sudo cpupower frequency-set -u " + f"{top:.0f}MHz`, unless it is so where the network runs"
+        return Check(name, WARNING, value, seen, "latency follows the clock", advice)
     if state.frequency_mhz is None:
         return Check(name, UNKNOWN, value, "the clock cannot be read")
     most = f" of at most {state.max_mhz:.0f}" if state.max_mhz else ""
-    return Check(name, OK, value, f"clock {state.frequency_mhz:.0f} MHz{most} now")
+    seen = f"clock {state.frequency_mhz:.0f} MHz{most} now"
+    if state.max_mhz and state.frequency_mhz < CLOCK_LOW * state.max_mhz:
+        meaning = "far below the highest: it rises under load, or something keeps it down"
+        return Check(name, WARNING, value, seen, meaning, "mains, a performance profile and the performance governor")
+    return Check(name, OK, value, seen)
 
 
 def _turbo(sight: Sight, threads: int) -> Check:

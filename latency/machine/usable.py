@@ -1,0 +1,38 @@
+"""How many CPUs this process may use: of the machine, of its affinity, of its container's limit."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from latlas.errors import UsageError
+from latlas.latency.machine import system
+from latlas.latency.machine.state import allowed_cpus
+
+
+def require_threads(threads: int, root: Path = Path("/"), allowed: Iterable[int] | None = None) -> None:
+    """Raises `UsageError` where so many threads would take turns on the CPUs that this process may use; it names them.
+
+    A container's limit counts rounded up: of 1.5 CPUs two threads may be asked for, and are stopped now and then.
+    """
+    cpus = allowed_cpus() if allowed is None else frozenset(allowed)
+    quota, count = system.cpu_quota(root), os.cpu_count() or 1
+    if cpus is not None and threads > len(cpus):
+        where = (
+            ""
+            if len(cpus) == count
+            else f", of {count} in the machine: allow more (`taskset`, the container's cpuset), or"
+        )
+        raise UsageError(
+            f"--threads is {threads}; this process may use {len(cpus)} CPU(s) ({system.listed(cpus)}){where or ';'} ask for "
+            f"--threads {len(cpus)} or fewer"
+        )
+    if cpus is None and threads > count:
+        raise UsageError(f"--threads is {threads}; this machine has {count} CPUs")
+    if quota is not None and threads > max(1, math.ceil(quota)):
+        raise UsageError(
+            f"--threads is {threads}; the container may use {quota:g} CPUs: raise its limit (`cpu.max`, `docker run --cpus`, "
+            f"the pod's CPU limit), or ask for --threads {max(1, math.floor(quota))}"
+        )
