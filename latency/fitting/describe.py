@@ -85,7 +85,8 @@ def wilson(held: int, count: int, confidence: float) -> tuple[float, float]:
     share, scale = held / count, 1 + z**2 / count
     middle = (share + z**2 / (2 * count)) / scale
     half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not leave the share that was seen outside.
+    return max(0.0, middle - half) if held else 0.0, min(1.0, middle + half) if held < count else 1.0
 
 
 def operators(saved: SavedPredictor, space: SearchSpace, seed: int = 0) -> list[dict[str, Any]]:

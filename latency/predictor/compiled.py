@@ -9,6 +9,7 @@ exact; no feature is computed for a network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, product
 
 import numpy as np
@@ -89,7 +90,13 @@ class CompiledPredictor:
         self._blocks = _blocks(template.sizes, list(self.pairwise))
         vectors = terms.of_blocks(self._blocks)
         self._latency = [block @ coef for block in vectors]
-        self._variance = dict(_variances(vectors, terms.covariance))
+        _require_few(vectors)
+        self._vectors, self._covariance = vectors, terms.covariance
+
+    @cached_property
+    def _variance(self) -> dict[tuple[int, int], npt.NDArray[np.float64]]:
+        """What `_variances` says of the blocks; most of the work of compiling, and only intervals need it."""
+        return dict(_variances(self._vectors, self._covariance))
 
     def predict(self, networks: Sequence[Architecture] | Codes, confidence: float = 0.95) -> list[Prediction]:
         """Milliseconds of each network with the bounds of its interval, as every kind of predictor gives them.
@@ -250,13 +257,17 @@ def _blocks(sizes: tuple[int, ...], pairs: list[tuple[int, int]]) -> list[tuple[
     return [*sorted(pairs), *((column,) for column in range(len(sizes)) if column not in paired)]
 
 
+def _require_few(vectors: list[FloatArray]) -> None:
+    """Raises `UsageError` where the tables of `_variances` would be too large."""
+    total = sum(len(one) for one in vectors)
+    if total**2 > 2 * MAX_TABLE * len(vectors):
+        raise UsageError(f"{total} pairs of options meet in the template; too many to compile, predict from graphs")
+
+
 def _variances(
     vectors: list[FloatArray], covariance: FloatArray
 ) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.float64]]]:
     """For each pair of blocks the table, flat, of what they add to a prediction's variance in ms^2."""
-    total = sum(len(one) for one in vectors)
-    if total**2 > 2 * MAX_TABLE * len(vectors):
-        raise UsageError(f"{total} pairs of options meet in the template; too many to compile, predict from graphs")
     for i, one in enumerate(vectors):
         spread = one @ covariance
         yield (i, i), _on_diagonal(np.einsum("ij,ij->i", spread, one))

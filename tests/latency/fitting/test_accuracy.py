@@ -26,9 +26,11 @@ def test_spearman_is_scipys_with_equal_values_too():
     assert spearman(first, second) == pytest.approx(spearmanr(first, second).statistic, rel=1e-12)
 
 
-@pytest.mark.parametrize(("held", "count"), [(0, 7), (7, 7), (19, 20), (1, 2)])
+@pytest.mark.parametrize(("held", "count"), [(0, 7), (7, 7), (40, 40), (0, 13), (19, 20), (1, 2)])
 def test_intervals_of_shares_are_scipys(held, count):
     from scipy.stats import binomtest
 
     expected = binomtest(held, count).proportion_ci(0.95, method="wilson")
-    assert wilson(held, count, 0.95) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    low, high = wilson(held, count, 0.95)
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert low <= held / count <= high
