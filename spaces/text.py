@@ -19,6 +19,9 @@ Space = TypeVar("Space", bound=SearchSpace)
 def _read_space(name: str, value: object) -> type[SearchSpace]:
     if not (isinstance(value, type) and issubclass(value, SearchSpace) and value.name == name):
         raise UsageError(f"it is {value!r:.80}; it must be a class of SearchSpace whose name is {name!r}")
+    lacking = sorted(value.__abstractmethods__) + ([] if hasattr(value, "short_names") else ["short_names"])
+    if lacking:
+        raise UsageError(f"space {name!r} does not say its {', '.join(lacking)}; see docs/extending.md")
     without = [field.name for field in fields(value) if field.default is MISSING]
     if without:
         raise UsageError(

@@ -1,4 +1,6 @@
 import json
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,8 +10,16 @@ from hypothesis import strategies as st
 from latlas.errors import FileFormatError, UnknownOperatorError, UnknownSpaceError, UsageError
 from latlas.spaces.graph import check_graph
 from latlas.spaces.portrait import SPACE_OPERATORS, PortraitSpace
-from latlas.spaces.space import enumerate_space
-from latlas.spaces.text import architecture_from_record, parse_architecture, parse_space, read_architecture
+from latlas.spaces.space import SearchSpace, enumerate_space
+from latlas.spaces.text import (
+    SPACES,
+    _read_space,
+    architecture_from_record,
+    parse_architecture,
+    parse_space,
+    read_architecture,
+    register_space,
+)
 
 SPACE = PortraitSpace()
 
@@ -229,3 +239,23 @@ def test_stages_are_slices_of_the_layers_and_are_filled_with_one_operator():
     assert seen == set(space.choices[2])
     operators = space.random_by_stage(rng).operators
     assert all(len(set(operators[stage][1:])) <= 1 for stage in space.stage_slices())
+
+
+def test_a_space_that_lacks_something_is_refused_with_what_it_lacks():
+    @dataclass(frozen=True)
+    class Bare(SearchSpace):
+        name: ClassVar[str] = "bare"
+
+    with pytest.raises(UsageError, match="space 'bare' does not say its choices, graph, short_names; see docs"):
+        register_space(Bare)
+
+    @dataclass(frozen=True)
+    class Open(PortraitSpace):
+        name: ClassVar[str] = "open"
+        blocks: int = field(kw_only=True)
+
+    with pytest.raises(UsageError, match="space 'open' has no default for blocks; its text says what differs"):
+        register_space(Open)
+    with pytest.raises(UsageError, match="it must be a class of SearchSpace whose name is 'open'"):
+        SPACES.add("open", _read_space("open", PortraitSpace))
+    assert not {"bare", "open"} & {*SPACES.names()}
