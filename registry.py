@@ -17,11 +17,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib import metadata
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from latlas.choices import unknown
 from latlas.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +105,8 @@ def package_versions(definitions: Iterable[object]) -> dict[str, str]:
     packages = {_definition(one)[0].partition(".")[0] for one in definitions} - {"latlas", "builtins"}
     if not packages:
         return {}
+    from importlib import metadata
+
     installed = metadata.packages_distributions()
     return {name: metadata.version(installed[name][0]) if name in installed else "unknown" for name in sorted(packages)}
 
@@ -142,7 +146,7 @@ class Registry(Generic[Thing]):
         self._own = dict(own or {})
         self._read, self._defined = read, definition
         self._things: dict[str, Thing] = {}
-        self._offers: tuple[tuple[str, ...], dict[str, list[metadata.EntryPoint]]] | None = None
+        self._offers: tuple[tuple[str, ...], dict[str, list[EntryPoint]]] | None = None
 
     def add(self, name: str, thing: Thing) -> None:
         """Make a thing known by its name.
@@ -213,11 +217,13 @@ class Registry(Generic[Thing]):
         held = self._things.get(name)
         return name in self._own or (held is not None and owner_of(self._defined(held)) == "Latlas")
 
-    def _offered(self) -> dict[str, list[metadata.EntryPoint]]:
+    def _offered(self) -> dict[str, list[EntryPoint]]:
         """The entry points of other packages by name, looked up anew only where Python looks elsewhere than before."""
         path = tuple(sys.path)
         if self._offers is None or self._offers[0] != path:
-            found: dict[str, list[metadata.EntryPoint]] = {}
+            from importlib import metadata  # here, as most commands need no entry point
+
+            found: dict[str, list[EntryPoint]] = {}
             for entry in metadata.entry_points(group=self._group):
                 if self._is_ours(entry.name):
                     log.warning(
@@ -244,5 +250,5 @@ class Registry(Generic[Thing]):
         return self._things[name]
 
 
-def _of(entry: metadata.EntryPoint) -> str:
+def _of(entry: EntryPoint) -> str:
     return f"package {entry.dist.name if entry.dist else entry.value.partition('.')[0]}"

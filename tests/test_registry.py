@@ -79,7 +79,7 @@ def test_an_entry_point_is_loaded_only_when_its_name_is_asked_for(tools, tmp_pat
 
 
 def test_nothing_is_looked_up_for_a_known_name(tools, monkeypatch):
-    monkeypatch.setattr(registry.metadata, "entry_points", lambda **_: pytest.fail("entry points were looked up"))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: pytest.fail("entry points were looked up"))
     request_imports(["no_such_package"])
     assert tools.get("path") is Path
 
@@ -135,7 +135,7 @@ def test_an_unknown_name_says_what_there_is_and_what_to_do(tools, tmp_path):
 def test_a_package_asked_for_is_imported_before_entry_points_are_looked_up(tools, tmp_path, monkeypatch):
     (tmp_path / "toolbox_asked.py").write_text("import sys\nsys.toolbox.add('saw', type('Saw', (), {}))\n")
     monkeypatch.setattr(sys, "toolbox", tools, raising=False)
-    monkeypatch.setattr(registry.metadata, "entry_points", lambda **_: pytest.fail("entry points were looked up"))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: pytest.fail("entry points were looked up"))
     monkeypatch.chdir(tmp_path)
     request_imports(["toolbox_asked"], from_here=True)
     assert "toolbox_asked" not in sys.modules and imported_packages() == ()
