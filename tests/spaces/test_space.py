@@ -247,7 +247,7 @@ def test_a_space_that_lacks_something_is_refused_with_what_it_lacks():
         name: ClassVar[str] = "bare"
 
     with pytest.raises(UsageError, match="space 'bare' does not say its choices, graph, short_names; see docs"):
-        register_space(Bare)
+        register_space(Bare)  # type: ignore[type-abstract]
 
     @dataclass(frozen=True)
     class Open(PortraitSpace):
