@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from latlas.api.measure import measure
     from latlas.api.predictor import load_predictor, load_sample_predictor, predict
     from latlas.api.profile import profile
+    from latlas.api.search import search
     from latlas.api.spaces import architecture, space
     from latlas.api.supernet import load_supernet, train_supernet
     from latlas.api.tables import load_table
@@ -59,6 +60,7 @@ __all__ = [
     "register_operator",
     "register_space",
     "register_strategy",
+    "search",
     "space",
     "train_supernet",
 ]

@@ -42,6 +42,7 @@ class Option:
         name: The option's name on the command line without dashes, where it is not the field's.
         before: Looks at the value before any work is done, when all options are read: a path that cannot be written, a file that
             is not there. It raises `UsageError`; None is not looked at.
+        negated: Whether there is a `--no-...` beside it; a flag that is true by default has it anyway.
         offered: What a shell completes, where `choices` do not say it: others may bring more of them.
     """
 
@@ -58,6 +59,7 @@ class Option:
     name: str = ""
     offered: Callable[[], Iterable[str]] | None = None
     before: Callable[[Any], None] | None = None
+    negated: bool = False
 
     def problem(self, name: str, value: object) -> str | None:
         """A sentence that refuses a value of the option of this name; None for a good one."""

@@ -33,16 +33,20 @@ PREDICTED = "Predicted quality"
 OUTPUT = "Comparison, output"
 
 
-def read_budget(text: str) -> float | None:
-    """The budget of its text: a positive number of milliseconds, or None for `auto`."""
+def read_budget(text: str) -> float | str | None:
+    """The budget of its text: a positive number of milliseconds, the name of a baseline, or None for `auto`."""
+    from latlas.spaces.text import SPACES
+
     if text == "auto":
         return None
     try:
         value = float(text)
     except ValueError:
+        if any(kind().is_baseline(text) for kind in SPACES.loadable()):
+            return text
         value = float("nan")
     if not 0 < value < float("inf"):
-        raise UsageError(f"--budget-ms is {text!r}; it must be a positive number, or auto")
+        raise UsageError(f"--budget-ms is {text!r}; it must be a positive number, the name of a baseline, or auto")
     return value
 
 
@@ -69,7 +73,7 @@ class SearchConfig:
     strategy then searches over the predicted quality, in three rounds, and what is predicted best is scored.
 
     Attributes:
-        budget_ms: Milliseconds, or None for the measured latency of the baseline.
+        budget_ms: Milliseconds, or the name of a baseline for its measured latency; None for that of `baseline`.
         baseline: Its name; "" for the space's own default.
         own_strategy: Whether the caller made the strategy, so that its name need not be known.
         confidence: With which a candidate must be within the budget.
@@ -79,9 +83,9 @@ class SearchConfig:
         checkpoint_every_s: Seconds after which a training is kept on the disk.
     """
 
-    budget_ms: float | None = option(
+    budget_ms: float | str | None = option(
         None,
-        "Milliseconds, or auto for the measured latency of the baseline.",
+        "Milliseconds, or the name of a baseline; auto: as --baseline takes.",
         above=0,
         metavar="MS",
         read=read_budget,
@@ -187,7 +191,9 @@ class SearchConfig:
         group=OUTPUT,
         read=read_names,
     )
-    onnx: bool = option(True, "Write the winner as ONNX too.", group=OUTPUT)
+    onnx: bool | None = option(
+        None, "Write the winner as ONNX too. Default: where its packages are installed.", group=OUTPUT, negated=True
+    )
 
     own_strategy: bool = False
     confidence: float = 0.95
@@ -239,7 +245,9 @@ class SearchConfig:
     @property
     def strategy_entry(self) -> StrategyEntry:
         """What is known of the strategy; raises `UsageError` for an unknown one."""
-        return StrategyEntry(type(None)) if self.own_strategy else REGISTRY.get(self.strategy)
+        if self.own_strategy or not isinstance(self.strategy, str):
+            return StrategyEntry(type(self.strategy))
+        return REGISTRY.get(self.strategy)
 
     @property
     def alternating(self) -> bool:

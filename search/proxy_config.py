@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from latlas.errors import UsageError
 from latlas.option import check_options, option
+from latlas.search.config import SearchConfig
 from latlas.search.strategies.halving import ETA
 
 BACKBONE = "Cells on a backbone"
@@ -54,3 +55,15 @@ def rungs_of(steps: int, pruner: str) -> tuple[int, ...]:
     if steps < ETA ** (RUNGS - 1):
         raise UsageError(f"{steps} steps are too few for {RUNGS} rungs; train for at least {ETA ** (RUNGS - 1)}")
     return tuple(steps // ETA**left for left in reversed(range(RUNGS)))
+
+
+def require_scorable(config: SearchConfig, proxy: ProxyConfig) -> None:
+    """Raises `UsageError` for a search that cannot score its candidates on a backbone's features."""
+    if config.inherit:
+        raise UsageError("--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway")
+    if config.strategy_entry.trained:
+        raise UsageError(
+            f"strategy {config.strategy!r} trains on a supernet's weights; with a backbone take another one"
+        )
+    if config.accuracy_predictor and proxy.pruner != "none":
+        raise UsageError("an accuracy predictor learns from scores of equal steps; take the pruner none with it")

@@ -116,7 +116,7 @@ def _typer_option(key: str, about: Option, default: object) -> Any:
     """The option as typer has it; the same for the same field of two classes."""
     name = f"--{key.replace('_', '-')}"
     return typer.Option(
-        f"{name}/--no-{name[2:]}" if default is True else name,
+        f"{name}/--no-{name[2:]}" if default is True or about.negated else name,
         help=about.help,
         metavar=about.metavar or None,
         rich_help_panel=about.group or None,

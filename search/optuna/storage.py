@@ -35,7 +35,8 @@ def require_storage(config: SearchConfig, space: SearchSpace | None = None) -> N
         open_storage(config.storage)
         return
     directions: Directions = ("maximize", "minimize") if config.front else ("maximize",)
-    context = StrategyContext(budget_ms=config.budget_ms, storage=config.storage, study=config.study)
+    budget_ms = None if isinstance(config.budget_ms, str) else config.budget_ms
+    context = StrategyContext(budget_ms=budget_ms, storage=config.storage, study=config.study)
     require_study(sampler_setting(kind, space, 0, config.evaluations), space, context, directions)
 
 

@@ -72,7 +72,7 @@ def compared(run: SearchRun, explored: Explored, finalists: Sequence[Candidate])
         start = images.fresh(one)
         networks.append((one, train(run, name, start, task.training, baseline_config, images.calibration)))
     exported = [export(*network, out, name) for network, name in zip(networks, names, strict=True)]
-    onnx = export_onnx(subnet, out / "winner.onnx", run.note) if config.onnx else None
+    onnx = export_onnx(subnet, out / "winner.onnx", run.note) if config.onnx is not False else None
     run.note("measuring the exported networks")
     intervals = measure_final(exported, explored, images.baseline, run.note)
     steps = [config.train_steps, *[baseline_config.steps] * len(baselines)]

@@ -85,7 +85,8 @@ def prepare(task: SearchTask) -> Prepared:
 
 def require_baselines(space: SearchSpace, config: SearchConfig) -> None:
     """Raises `UsageError` for a baseline or rival that the space does not have."""
-    for name in (config.baseline, *config.rivals):
+    budget = [config.budget_ms] if isinstance(config.budget_ms, str) else []
+    for name in (config.baseline, *config.rivals, *budget):
         if not space.is_baseline(name):
             raise UsageError(f"{space.name} has no baseline {name!r}; it has {', '.join(space.baselines)}")
 

@@ -15,11 +15,10 @@ from latlas.distribution import latlas_version
 from latlas.errors import DivergedError, UsageError
 from latlas.files import signals as interrupt
 from latlas.search.config import SearchConfig
-from latlas.search.proxy_config import ProxyConfig
+from latlas.search.proxy_config import ProxyConfig, require_scorable
 from latlas.search.run.journal import share
 from latlas.search.run.rungs import Rungs
 from latlas.search.strategies.loop import History
-from latlas.search.strategies.names import REGISTRY
 from latlas.spaces.space import Architecture, SearchSpace
 from latlas.supernet.backbone.backbone_file import load_backbone
 from latlas.supernet.backbone.cell_training import CellTraining, ProxyData
@@ -65,16 +64,7 @@ class ProxyTask:
 
     def require_fitting(self, config: SearchConfig, scored: Dataset, unscored: Dataset, calibrating: Dataset) -> None:
         """Raises `UsageError` for a search that this cannot score, and where features are larger than the cache may be."""
-        if config.inherit:
-            raise UsageError(
-                "--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway"
-            )
-        if REGISTRY.get(config.strategy).trained:
-            raise UsageError(
-                f"strategy {config.strategy!r} trains on a supernet's weights; with a backbone take another one"
-            )
-        if config.accuracy_predictor and self.config.pruner != "none":
-            raise UsageError("an accuracy predictor learns from scores of equal steps; take the pruner none with it")
+        require_scorable(config, self.config)
         if not len(unscored):
             raise UsageError("there are too few images to train cells on some and to score them on others")
         fitting_size(self.space.cover()[0].graph(), scored, None, None, "training images")

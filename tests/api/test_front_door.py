@@ -29,6 +29,7 @@ NAMES = [
     "register_operator",
     "register_space",
     "register_strategy",
+    "search",
     "space",
     "train_supernet",
 ]

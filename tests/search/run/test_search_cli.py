@@ -7,10 +7,13 @@ from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from latlas import cli
+from latlas.api.data import load_data
+from latlas.api.search import search
 from latlas.latency.measuring.interval import Interval
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import save_predictor
@@ -267,3 +270,39 @@ def test_options_are_read_of_a_file_and_of_variables(work, tmp_path, monkeypatch
     Path("latlas.toml").write_text('[search]\narch_training = "alternating"\n')
     code, _, said = latlas(work, "refused")
     assert code == 2 and "'optuna-random' trains no architecture parameters" in said
+
+
+class Drawn:
+    """A strategy of the caller's, whose draws no seed of a search decides."""
+
+    name = "drawn"
+
+    def __init__(self, space):
+        self.space, self.rng, self.told = space, np.random.default_rng(11), []
+
+    def suggest(self, count):
+        return [self.space.random(self.rng) for _ in range(count)]
+
+    def update(self, completed):
+        self.told += [one.architecture for one in completed]
+
+
+def test_a_search_by_a_strategy_of_the_callers_within_a_baselines_latency(work, tiny):
+    options = {
+        "data": load_data("synthetic", images=16),
+        "budget_ms": "mobilenetv3_small",
+        "out": work / "own",
+        **{"evaluations": 6, "batch_size": 2, "score_images": 4, "train_steps": 2, "halving_steps": 1, "finalists": 2},
+        **{"max_measurements": 12, "min_use": 0.0, "relative_error": 0.02, "onnx": False, "device": "cpu"},
+    }
+    mine = Drawn(tiny.SPACE)
+    result = search(work / "predictor", work / "supernet", strategy=mine, **options)
+    assert result["config"]["strategy"] == "drawn" and result["config"]["budget_ms"] == "mobilenetv3_small"
+    assert result["budget_ms"] == pytest.approx(tiny.milliseconds(tiny.SPACE.baseline("mobilenetv3_small")), rel=0.005)
+    assert result["latency_ms"] <= result["budget_ms"] and result["evaluated"] == len(mine.told) == 6
+    # As after a kill: the journal has what it suggested, and a strategy made anew is told the same.
+    (work / "own" / "result.json").unlink()
+    other = Drawn(tiny.SPACE)
+    other.rng = np.random.default_rng(12)
+    again = search(work / "predictor", work / "supernet", strategy=other, **options)
+    assert {**again, "seconds": 0} == {**result, "seconds": 0} and other.told == mine.told
