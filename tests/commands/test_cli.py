@@ -682,7 +682,7 @@ training.stop_requested = lambda: next(steps) == 3
         shutil.copytree(run_folder, "run", ignore=shutil.ignore_patterns("result.json"))
         kept = Path("run/journal.jsonl").read_bytes()
         words = ("search", "--predictor", predictor, "--supernet", supernet, *TRAIN, *QUICK, "--evaluations", 5)
-        done = refuses(3, "asked.evaluations was 4, is 5", *words, "--out", "run")
+        done = refuses(3, "--evaluations was 4, is 5", *words, "--out", "run")
         assert "--force to begin anew" in done.err
         assert Path("run/journal.jsonl").read_bytes() == kept
 
