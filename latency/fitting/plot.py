@@ -13,6 +13,7 @@ import numpy as np
 
 from latlas.arrays import FloatArray
 from latlas.errors import UsageError
+from latlas.files.page import STYLE
 from latlas.files.write import require_free, write_bytes
 from latlas.latency.fitting.describe import described_lines, graphs_of
 from latlas.latency.predictor.predictor_file import SavedPredictor
@@ -30,12 +31,6 @@ ROLES = (
     ("test", "#0072B2", "tested on"),
 )
 CONFIDENCE = 0.95
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .9rem; border-bottom: 1px solid #d5dce3 }
-td { text-align: right; font-variant-numeric: tabular-nums } td:first-child, th:first-child { text-align: left }
-img { max-width: 100% } pre { white-space: pre-wrap; font-size: 13px }
-"""
 
 
 def check_plot(path: Path, overwrite: bool) -> None:
@@ -119,7 +114,7 @@ def page_of(svg: bytes, record: Mapping[str, Any]) -> str:
     )
     text = html.escape("\n".join(described_lines(record)))
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Latlas predictor</title><style>{_STYLE}</style></head><body>
+<html lang="en"><head><meta charset="utf-8"><title>Latlas predictor</title><style>{STYLE}</style></head><body>
 <h1>{html.escape(str(record["predictor"]))}</h1>
 <img alt="predicted against measured latency" src="{source}">
 <h2>How often intervals hold</h2>{calibration}

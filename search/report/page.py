@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from latlas.files.page import STYLE
 from latlas.files.write import write_text
 from latlas.latency.limits.limits import share_text
 from latlas.search.report.headline import all_fit_text, headline, what_settles
@@ -48,12 +49,6 @@ COMPARED: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("macs", "multiply-adds", "{:,}".format),
     ("train_steps", "own training steps", "{:,}".format),
 )
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .9rem; border-bottom: 1px solid #d5dce3 }
-td { text-align: right; font-variant-numeric: tabular-nums } td:first-child, th:first-child { text-align: left }
-img { max-width: 100% } code { word-break: break-all }
-"""
 
 
 def comparison_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -77,7 +72,7 @@ def write_report(
     within, learnt = share_text(result.get("feasible")), accuracy_text(result.get("accuracy_predictor"))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Latlas search</title><style>{_STYLE}</style></head><body>
+<title>Latlas search</title><style>{STYLE}</style></head><body>
 <h1>{html.escape(headline(result))}</h1>
 {"".join(f"<p>{html.escape(line)}.</p>" for line in [*what_settles(result), all_fit_text(result)] if line)}
 {f"<p>Predicted to be within it: {html.escape(within)}.</p>" if within else ""}

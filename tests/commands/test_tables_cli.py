@@ -16,30 +16,21 @@ from rich.console import Console
 from latlas import cli
 from latlas.commands.grid import grid_lines
 from latlas.errors import UsageError
-from latlas.latency.machine.environment import Environment, MachineState
+from latlas.latency.machine.environment import MachineState
 from latlas.latency.table.manifest import InNetwork
 from latlas.latency.table.merge import merge
 from latlas.latency.table.row import COUNTS, NUMBERS, Row
 from latlas.latency.table.table import Manifest, Table
 from latlas.spaces.operators.spec import OpSpec
+from tests.machines import I7
 
-ENVIRONMENT = Environment(
-    cpu_model="Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz",
+ENVIRONMENT = replace(
+    I7,
     cpu_flags="avx2 fma",
-    logical_cpus=12,
-    physical_cores=6,
-    threads=1,
-    streams=1,
-    precision="f32",
-    batch=1,
-    openvino_version="2026.4.1",
     openvino_build="2026.4.1-1-abc",
     reference_id="operator-2",
     reference_ms=2.0,
-    kernel="Linux 6.1",
-    python_version="3.11.7",
     latlas_version="0.2.0",
-    started_at="2026-01-02T03:04:05+00:00",
     state=MachineState(),
 )
 MANIFEST = Manifest(

@@ -18,13 +18,14 @@ from latlas.files.write import write_text
 from latlas.latency.formats.interchange import export_table, guess_format, import_table
 from latlas.latency.formats.ofa import key_of, parse_key
 from latlas.latency.formats.table_format import FORMATS, Told
-from latlas.latency.machine.environment import Environment, MachineState
+from latlas.latency.machine.environment import MachineState
 from latlas.latency.table.compare import diff
 from latlas.latency.table.manifest import Manifest
 from latlas.latency.table.merge import merge
 from latlas.latency.table.row import NUMBERS, Row
 from latlas.latency.table.table import Table
 from latlas.spaces.operators.spec import FOREIGN, OpSpec
+from tests.machines import I7
 
 EXPORTS = [name for name in FORMATS.own() if FORMATS.get(name).write is not None]
 # As Once-for-All's MBv3LatencyTable asks for them: `expand` is the width inside.
@@ -307,23 +308,8 @@ def test_format_is_guessed_where_it_is_plain(name, text, expected):
 
 # Round trips ----------------------------------------------------------------------------------------------------------
 
-ENVIRONMENT = Environment(
-    cpu_model="Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz",
-    cpu_flags="avx avx2",
-    logical_cpus=12,
-    physical_cores=6,
-    threads=1,
-    streams=1,
-    precision="f32",
-    batch=1,
-    openvino_version="2026.4.1",
-    reference_id="ref-1",
-    reference_ms=2.5,
-    kernel="Linux 6.1",
-    python_version="3.11.7",
-    latlas_version="0.2.0",
-    started_at="2026-01-02T03:04:05+00:00",
-    state=MachineState(governor="performance", load_1m=0.25),
+ENVIRONMENT = replace(
+    I7, cpu_flags="avx avx2", latlas_version="0.2.0", state=MachineState(governor="performance", load_1m=0.25)
 )
 MANIFEST = Manifest(ENVIRONMENT, "eight convolutions", "portrait", "latlas profile-ops", 0)
 

@@ -6,31 +6,15 @@ from dataclasses import replace
 import pytest
 
 from latlas.errors import UsageError
-from latlas.latency.machine.environment import Environment, MachineState
+from latlas.latency.machine.environment import MachineState
 from latlas.latency.table.compare import compare, differences, interval_of, ranks
 from latlas.latency.table.row import COUNTS, NUMBERS, Row
 from latlas.latency.table.table import Manifest, Table
 from latlas.spaces.operators.spec import OpSpec
 from latlas.spaces.places import Place, choices
+from tests.machines import I7
 
-ENVIRONMENT = Environment(
-    cpu_model="Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz",
-    cpu_flags="avx2 fma",
-    logical_cpus=12,
-    physical_cores=6,
-    threads=1,
-    streams=1,
-    precision="f32",
-    batch=1,
-    openvino_version="2026.4.1",
-    reference_id="ref-1",
-    reference_ms=2.0,
-    kernel="Linux 6.1",
-    python_version="3.11.7",
-    latlas_version="0.2.0",
-    started_at="2026-01-02T03:04:05+00:00",
-    state=MachineState(),
-)
+ENVIRONMENT = replace(I7, cpu_flags="avx2 fma", reference_ms=2.0, latlas_version="0.2.0", state=MachineState())
 MANIFEST = Manifest(environment=ENVIRONMENT, reference="r", space="portrait", command="", seed=0)
 SKIPS = [OpSpec("skip", 8 * n, 8 * n, 64, 64) for n in range(1, 7)]
 SEP, DIL, SHUFFLE = (OpSpec(kind, 24, 24, 32, 32) for kind in ("sepconv", "dilconv", "shuffle"))

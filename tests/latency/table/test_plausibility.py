@@ -6,32 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from latlas.latency.machine.environment import Environment, MachineState
+from latlas.latency.machine.environment import MachineState
 from latlas.latency.table.manifest import InNetwork
 from latlas.latency.table.merge import PARTS
 from latlas.latency.table.plausibility import implausible, leftovers
 from latlas.latency.table.row import Row
 from latlas.latency.table.table import Manifest, Table
 from latlas.spaces.operators.spec import OpSpec
+from tests.machines import I7
 
-ENVIRONMENT = Environment(
-    cpu_model="Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz",
-    cpu_flags="avx2 fma",
-    logical_cpus=12,
-    physical_cores=6,
-    threads=1,
-    streams=1,
-    precision="f32",
-    batch=1,
-    openvino_version="2026.4.1",
-    reference_id="ref-1",
-    reference_ms=2.0,
-    kernel="Linux 6.1",
-    python_version="3.11.7",
-    latlas_version="0.2.0",
-    started_at="2026-01-02T03:04:05+00:00",
-    state=MachineState(),
-)
+ENVIRONMENT = replace(I7, cpu_flags="avx2 fma", reference_ms=2.0, latlas_version="0.2.0", state=MachineState())
 MANIFEST = Manifest(environment=ENVIRONMENT, reference="r", space="portrait", command="", seed=0)
 IN_NETWORK = InNetwork(subnets=100, reference_id="net-1", reference_ms=5.0, fixed_ms=0.1, error=0.02, seed=0)
 LARGE, SMALL = OpSpec("sepconv", 32, 32, 64, 64, kernel_size=3), OpSpec("sepconv", 32, 32, 32, 32, kernel_size=3)
