@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+MEASURING = "measuring"
+"""The kind of work whose bars know best how long they still take."""
 PRIOR_SECONDS = 10.0
 """How long a kind of work must have been planned to take before its own pace counts for more than the plan."""
 PRIOR_SHARE = 0.1
@@ -117,9 +119,11 @@ class Job:
             state.seconds += spent
             state.current, state.total = float(done), float(total)
         part_left = max(0.0, total - done)
-        own = part_left * state.pace(self._factor(state.phase.kind)) if seconds is None else seconds
+        pace = state.pace(self._factor(state.phase.kind))
+        # A campaign knows what is noisy and measured again; other bars know no more than is known here.
+        own = seconds if seconds is not None and state.phase.kind == MEASURING else part_left * pace
         others = sum(self._left(one) for one in self._states if one is not state)
-        rest = max(0.0, state.phase.units - state.units - part_left) * state.pace(self._factor(state.phase.kind))
+        rest = max(0.0, state.phase.units - state.units - part_left) * pace
         return own + rest + others + state.quiet_left * self._factor()
 
     def seconds_left(self) -> float:

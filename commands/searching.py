@@ -73,11 +73,12 @@ def _listener(stack: ExitStack, asked: SearchOptions, tensorboard: Path | None) 
 
     bar = stack.enter_context(bar_of("search"))
     board = stack.enter_context(TensorBoard(tensorboard)) if tensorboard is not None else None
-    began = time.monotonic()
+    began: list[float] = []  # with the first candidate: what lies before is measured
 
     def on_candidate(history: History, constraint: Any) -> None:
         scored, line = len(history.candidates), Standing.of(history, constraint).line()
-        left_s = (asked.evaluations - scored) * (time.monotonic() - began) / scored
+        began.append(time.monotonic())
+        left_s = (asked.evaluations - scored) * (began[-1] - began[0]) / (scored - 1) if scored > 1 else None
         bar(scored, asked.evaluations, line, left_s, "scoring candidates")
         if board is not None:
             board.on_candidate(history, constraint)
@@ -105,8 +106,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
     from latlas.search.report.page import accuracy_text, comparison_rows
 
     return [
-        *trouble_lines(result["machine_warnings"]),
         headline(result),
+        *trouble_lines(result["machine_warnings"]),
         *filter(None, [*what_settles(result), all_fit_text(result)]),
         f"{result['architecture']}",
         f"budget {result['budget_ms']:.3f} ms, {result['evaluated']} candidates, {result['filtered']} dropped, "

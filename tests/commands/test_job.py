@@ -83,7 +83,15 @@ def test_more_work_than_planned_counts_as_far_as_its_bar_goes():
     run.now = 5.0
     assert run.job.time_left("training", 0, 300, None) == pytest.approx(PLANNED_S - 60)
     assert run.job.time_left("training", 0, 600, None) == pytest.approx(PLANNED_S - 60 + 30)
-    assert run.job.time_left("training", 0, 600, 100.0) == pytest.approx(PLANNED_S - 90 + 100)
+    assert run.job.time_left("training", 0, 600, 100.0) == pytest.approx(PLANNED_S - 60 + 30)
+
+
+def test_a_campaign_that_measures_noisy_ones_again_says_how_long_that_takes():
+    run = Run()
+    run.job.begin("profile")
+    run.now = 5.0
+    assert run.job.time_left("measuring", 0, 100, None) == pytest.approx(PLANNED_S - 5)
+    assert run.job.time_left("measuring", 0, 100, 80.0) == pytest.approx(PLANNED_S - 5 - 50 + 80)
 
 
 def test_a_bar_that_is_not_planned_changes_nothing():
