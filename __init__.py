@@ -23,6 +23,7 @@ from latlas import errors
 if TYPE_CHECKING:
     from inspect import Signature
 
+    from latlas.api.adapt import adapt_predictor
     from latlas.api.data import load_data
     from latlas.api.fit import fit_predictor
     from latlas.api.fit_samples import fit_sample_predictor
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LatencyConstraint",
     "__version__",
+    "adapt_predictor",
     "architecture",
     "errors",
     "fit_predictor",
@@ -67,6 +69,7 @@ __all__ = [
 
 _MODULES = {
     "LatencyConstraint": "latlas.search.constraint.constraint",
+    "adapt_predictor": "latlas.api.adapt",
     "architecture": "latlas.api.spaces",
     "fit_predictor": "latlas.api.fit",
     "fit_sample_predictor": "latlas.api.fit_samples",

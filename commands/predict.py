@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latlas.api.predictor import any_predictor
-from latlas.commands import options, predictors
-from latlas.commands.output import print_result
+from latlas.commands import options
+from latlas.commands.output import aligned, print_result
 from latlas.commands.parsing.command_line import with_options
-from latlas.errors import UsageError
+from latlas.errors import EnvironmentMismatchError, UsageError
 from latlas.option import check_options, option
 
 if TYPE_CHECKING:
+    from latlas.latency.fitting.explain import Explanation
     from latlas.latency.predictor.predicts import Prediction
     from latlas.latency.predictor.saved import SavedPredictor
     from latlas.latency.samples.predictor import SavedSamplePredictor
@@ -64,19 +65,19 @@ def predict(
 def _predict_networks(saved: SavedPredictor, texts: Sequence[str], asked: PredictOptions, json: bool) -> None:
     if asked.samples is not None:
         raise UsageError(f"{asked.predictor} was not made of samples; give architectures, or --random N")
-    predictors.require_asked(saved, asked.here, asked.threads, asked.precision)
+    require_asked(saved, asked.here, asked.threads, asked.precision)
     chosen = _architectures(texts, saved.space, asked)
     if not chosen:
         raise UsageError("nothing to predict; give architectures, or --random N")
     if asked.explain:
-        predictors.explain_all(saved, chosen, asked.seed, json)
+        explain_all(saved, chosen, asked.seed, json)
         return
     record = _records([{"architecture": str(one)} for one in chosen], saved.predict(chosen, asked.confidence))
     print_result(record, json, lambda: [_line(one, one["architecture"], ".3f") for one in record])
 
 
 def _predict_by_samples(saved: SavedSamplePredictor, texts: Sequence[str], asked: PredictOptions, json: bool) -> None:
-    predictors.refuse_for_samples(asked.explain, asked.here, asked.threads, asked.precision)
+    refuse_for_samples(asked.explain, asked.here, asked.threads, asked.precision)
     networks, names = _of_space(saved, texts, asked) if saved.space is not None else _of_lines(saved, texts, asked)
     record = _records(names, saved.predict(networks, asked.confidence))
     print_result(
@@ -138,3 +139,69 @@ def _records(names: Sequence[dict[str, Any]], predictions: Sequence[Prediction])
 def _line(record: dict[str, Any], name: str, digits: str) -> str:
     milliseconds = [format(record[which], digits) for which in ("latency_ms", "lower_ms", "upper_ms")]
     return f"{milliseconds[0]} ms [{milliseconds[1]}, {milliseconds[2]}]  {name}"
+
+
+def require_asked(saved: SavedPredictor, here: bool, threads: int | None, precision: str | None) -> None:
+    """Raises `EnvironmentMismatchError` where a prediction is asked of another environment than the predictor's."""
+    asked: dict[str, str | int] = {}
+    if threads is not None:
+        asked["threads"] = threads
+    if precision is not None:
+        asked["precision"] = precision
+    saved.require(saved.space_text, **asked)
+    if here:
+        from latlas.latency.fitting.adapt import require_here
+
+        require_here(saved.environment, "predict for this machine with this predictor")
+
+
+def refuse_for_samples(explain: bool, here: bool, threads: int | None, precision: str | None) -> None:
+    """Raises where of a predictor of somebody's samples something is asked that only measured ones can tell."""
+    if explain:
+        raise UsageError("--explain is of predictors of operators; this one was learnt from somebody's samples")
+    if here or threads is not None or precision is not None:
+        raise EnvironmentMismatchError(
+            "the predictor was learnt from somebody's samples: nothing is known of threads, precision or machine; "
+            "make one with `latlas fit-predictor` without --samples"
+        )
+
+
+def explain_all(saved: SavedPredictor, chosen: Sequence[Architecture], seed: int, json: bool) -> None:
+    """Print the milliseconds of each architecture's parts; one object as JSON for one, a list for several."""
+    from latlas.latency.fitting.explain import explain
+
+    found = [explain(saved.predictor, architecture, seed) for architecture in chosen]
+    record = [one.to_record() for one in found]
+    print_result(
+        record[0] if len(record) == 1 else record,
+        json,
+        lambda: [line for one in found for line in explained_lines(one)],
+    )
+
+
+def explained_lines(found: Explanation) -> list[str]:
+    """A table of the parts: what, where, operator, milliseconds with standard error, share, and the fastest operator there."""
+    rows = [("part", "", "operator", "ms", "+-", "share", "fastest there", "saves ms")]
+    for part in found.parts:
+        swap = part.fastest if part.fastest != part.operator else "is the fastest"
+        rows.append(
+            (
+                part.part,
+                part.stage,
+                part.operator,
+                f"{part.latency_ms:.3f}",
+                "" if part.se_ms is None else f"{part.se_ms:.3f}",
+                f"{100 * part.share:.1f} %",
+                swap or "",
+                "" if not part.saves_ms else f"{part.saves_ms:.3f}",
+            )
+        )
+    rows.append(("sum", "", "", f"{found.latency_ms:.3f}", "", "100.0 %", "", ""))
+    lines = [found.architecture, *aligned(rows, left=(0, 1, 2, 6))]
+    # A baseline has no layers to choose.
+    chosen = any(part.fastest for part in found.parts)
+    if chosen and len(found.parts) > 1 and found.fixed_se_ms is not None:
+        lines.append(
+            f"all that is no layer, together: {found.fixed_ms:.3f} +-{found.fixed_se_ms:.3f} ms (one standard error)"
+        )
+    return lines

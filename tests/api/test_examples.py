@@ -50,6 +50,13 @@ def write_predictor(folder, space):
     save_predictor(folder, SavedPredictor(predictor, environment(), space.text, {"mape": 0.01}))
 
 
+def write_measurements(path, space):
+    """Latencies of twelve networks somewhere else, where all takes three times as long."""
+    networks = space.sample(12, np.random.default_rng(1))
+    lines = [f"{space.write(one.operators)},{3 * sum(cost_ms(n.spec) for n in one.graph())}" for one in networks]
+    path.write_text("\n".join(["architecture,latency_ms", *lines, ""]))
+
+
 def write_sample_predictor(folder):
     from latlas.latency.fitting.fit_samples import fit_tabular
     from latlas.latency.samples.predictor import save_sample_predictor
@@ -113,6 +120,7 @@ def folder(tmp_path_factory, tiny_space):
     space = replace(tiny_space, skip=False)
     write_predictor(folder / "predictor", space)
     write_sample_predictor(folder / "of-samples")
+    write_measurements(folder / "elsewhere.csv", space)
     save_weights(Supernet(space).eval(), folder / "supernet.safetensors")
     write_table(space.specs(), None, folder / "table.parquet", None, space=space.text, command="")
     return folder

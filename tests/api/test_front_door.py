@@ -13,6 +13,7 @@ from latlas import errors
 NAMES = [
     "LatencyConstraint",
     "__version__",
+    "adapt_predictor",
     "architecture",
     "errors",
     "fit_predictor",
