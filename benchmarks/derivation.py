@@ -35,9 +35,9 @@ from latlas.latency.limits.limits import additive
 from latlas.latency.predictor.compiled import CompiledPredictor
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predictor_file import load_predictor
-from latlas.search.gradient.derivation import best, best_of, per_layer_argmax
+from latlas.search.gradient.derivation import best, best_of
 from latlas.search.gradient.distribution import LayerWeights
-from latlas.search.gradient.sampling import FeasibleSampler, RejectionSampler
+from latlas.search.gradient.sampling import FeasibleSampler
 from latlas.search.gradient.trellis import Trellis
 from latlas.spaces.text import parse_space
 
@@ -51,12 +51,14 @@ from benchmarks.derivation_basis import (
     budget_of,
     enumerated,
     exact_log_share,
+    per_layer_argmax,
     quality_of,
     restricted,
     train,
     within_budget,
 )
 from benchmarks.derivation_gradient import gradient
+from benchmarks.rejection import RejectionSampler
 from benchmarks.simulated import SimulatedMachine
 
 FREE_LAYERS, DRY_TRAIN = 5, 100

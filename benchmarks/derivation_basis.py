@@ -123,3 +123,8 @@ def train(
         baseline = float(values.mean()) if baseline is None else baseline
         descend(optimizer, reinforce_gradient(distribution, correct, rows, values - baseline))
         baseline = 0.9 * baseline + 0.1 * float(values.mean())
+
+
+def per_layer_argmax(distribution: Distribution) -> Codes:
+    """Codes `(columns,)` of each column's most probable option: ProxylessNAS's derivation, which knows no budget."""
+    return np.array([int(np.argmax(one)) for one in distribution.probabilities()])

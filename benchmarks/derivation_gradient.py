@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.derivation_basis import BATCH, KINDS, SHARES, budget_of, enumerated, quality_of, train, within_budget
+from benchmarks.rejection import RejectionSampler
 from latlas.arrays import Codes, FloatArray
 from latlas.latency.limits.additive import Additive
 from latlas.search.gradient.distribution import Distribution
-from latlas.search.gradient.sampling import FeasibleSampler, RejectionSampler, Sampler
+from latlas.search.gradient.sampling import FeasibleSampler, Sampler
 from latlas.search.gradient.strategy import reinforce_gradient
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.constraint import Known
+from benchmarks.derivation_basis import per_layer_argmax
 from latlas.errors import UsageError
 from latlas.latency.limits.additive import Additive
 from latlas.latency.limits.limits import additive
-from latlas.search.gradient.derivation import per_layer_argmax
 from latlas.search.gradient.distribution import Distribution
 from latlas.search.gradient.proxyless import trained_distribution
 from latlas.search.gradient.soft_latency import SoftLatency

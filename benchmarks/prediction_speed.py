@@ -27,14 +27,17 @@ from typing import Any
 import numpy as np
 
 import latlas.spaces.portrait  # noqa: F401  (registers the space)
+from latlas.arrays import Codes, FloatArray
 from latlas.files.scratch import scratch_folder
 from latlas.latency.measuring.bench import network_of_graph
 from latlas.latency.measuring.campaign import measure_all
 from latlas.latency.measuring.profile import Setting
-from latlas.latency.predictor.compiled import CompiledPredictor, CompiledSum
+from latlas.latency.predictor.compiled import CHUNK, CompiledPredictor
+from latlas.latency.predictor.features import CostOf
 from latlas.latency.predictor.predictor_file import load_predictor
 from latlas.latency.table.table import Table
 from latlas.search.constraint.constraint import LatencyConstraint
+from latlas.spaces.codes import Template
 from latlas.spaces.graph import Graph
 from latlas.spaces.operators.spec import OpSpec
 from latlas.spaces.space import Architecture
@@ -43,6 +46,31 @@ from latlas.supernet.operators.build import timing_operator
 REPEATS = 5
 FEW = 2000
 """Architectures for what is too slow for all of them."""
+
+
+class CompiledSum:
+    """The plain sum of operators' latencies for codes `(n, columns)`: one look into a small array a column.
+
+    `cost_of` gives an operator's milliseconds; the template's networks have no dead branches.
+    """
+
+    def __init__(self, cost_of: CostOf, template: Template) -> None:
+        self.constant = sum(cost_of(slot.options[0]) for slot in template.slots if slot.column is None)
+        self.unary = [np.zeros(size) for size in template.sizes]
+        for slot in template.slots:
+            if slot.column is not None:
+                self.unary[slot.column] += [cost_of(spec) for spec in slot.options]
+
+    def latency_ms(self, codes: Codes) -> FloatArray:
+        """Milliseconds `(n,)`."""
+        found = []
+        for start in range(0, len(codes), CHUNK):
+            part = codes[start : start + CHUNK]
+            total = np.full(len(part), self.constant)
+            for values, column in zip(self.unary, part.T, strict=True):
+                total += values[column]
+            found.append(total)
+        return np.concatenate(found)
 
 
 @dataclass(frozen=True)

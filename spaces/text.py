@@ -66,11 +66,6 @@ def register_space(space: type[Space]) -> type[Space]:
     return space
 
 
-def space_names() -> tuple[str, ...]:
-    """Names of all known spaces, sorted."""
-    return SPACES.names()
-
-
 def parse_space(text: str) -> SearchSpace:
     """The space of a text such as `portrait` or `portrait:resolution=192x256,decoder_channels=24`.
 

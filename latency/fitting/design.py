@@ -14,7 +14,6 @@ the pairs of adjacent operators are spread evenly first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,6 @@ import numpy.typing as npt
 from latlas.arrays import Codes
 from latlas.errors import UsageError
 from latlas.spaces.space import Architecture, SearchSpace, enumerate_space
-
-"""`(subnets, layers)`: which of its layer's operators each subnet has."""
 
 ADJACENT_WEIGHT = 0.5
 """What a coincidence of two adjacent layers counts beside one for each of them."""
@@ -68,20 +65,6 @@ def designed(space: SearchSpace, count: int, seed: int = 0, given: Sequence[Arch
         if one not in taken:
             found[one] = None
     return list(found)
-
-
-def least_count(architectures: Sequence[Architecture], adjacent: bool = False) -> int:
-    """How often the rarest operator of a layer occurs; with `adjacent`, the rarest pair of two layers in a row."""
-    layers = range(len(architectures[0].operators))
-    choices = architectures[0].space.choices
-    if not adjacent:
-        return min(sum(one.operators[i] == name for one in architectures) for i in layers for name in choices[i])
-    return min(
-        sum(one.operators[i] == a and one.operators[j] == b for one in architectures)
-        for i, j in pairwise(layers)
-        for a in choices[i]
-        for b in choices[j]
-    )
 
 
 def _fill(before: Codes, size: int, count: int, rng: np.random.Generator) -> Codes:

@@ -74,8 +74,6 @@ class Histogram:
         return float(self._below[min(index, len(self._below) - 1)]) if index >= 0 else 0.0
 
 
-"""`(n, columns)`: which of its options each column has."""
-
 MAX_FRONTIER = 200_000
 """Combinations that a step may keep apart; a chain of seven operators keeps seven."""
 MAX_CELLS = 20_000_000

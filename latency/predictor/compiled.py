@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from latlas.arrays import Codes, FloatArray
 from latlas.errors import UsageError
-from latlas.latency.predictor.features import CostOf, edge_features, node_features, unit_cost
+from latlas.latency.predictor.features import edge_features, node_features, unit_cost
 from latlas.latency.predictor.predictor import CONSTANT, LatencyPredictor
 from latlas.latency.predictor.predicts import Prediction
 from latlas.spaces.codes import Template, check_codes
@@ -25,38 +25,10 @@ from latlas.spaces.graph import INPUT
 from latlas.spaces.operators.spec import kind_of
 from latlas.spaces.space import Architecture
 
-"""`(n, columns)`: which option of each column a network has."""
-
 CHUNK = 16384
 """Networks at once: few enough that the work stays in the cache."""
 MAX_TABLE = 4_000_000
 """Entries of a table of pairs; a template whose tables would be larger is not compiled."""
-
-
-class CompiledSum:
-    """The plain sum of operators' latencies for `(n, columns)` codes: one look into a small array a column.
-
-    `cost_of` gives an operator's milliseconds. Raises `UsageError` for a template whose networks have dead branches.
-    """
-
-    def __init__(self, cost_of: CostOf, template: Template) -> None:
-        _require_live(template)
-        self.sizes = template.sizes
-        self.constant = sum(cost_of(slot.options[0]) for slot in template.slots if slot.column is None)
-        self.unary = [np.zeros(size) for size in template.sizes]
-        for slot in template.slots:
-            if slot.column is not None:
-                self.unary[slot.column] += [cost_of(spec) for spec in slot.options]
-
-    def latency_ms(self, codes: Codes) -> FloatArray:
-        """Milliseconds `(n,)`."""
-        found = [np.empty(0)]
-        for part in _parts(codes, self.sizes):
-            total = np.full(len(part), self.constant)
-            for values, column in zip(self.unary, part.T, strict=True):
-                total += values[column]
-            found.append(total)
-        return np.concatenate(found)
 
 
 class CompiledPredictor:

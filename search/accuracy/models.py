@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,21 +33,6 @@ LEAST_VALIDATED = 10
 """At least so many networks decide which kind is chosen. Four fifths of them are learnt from."""
 RIDGE_ALPHAS = tuple(np.logspace(-2, 4, 25))
 CHUNK = 16_384
-
-
-class AccuracyPredictor(Protocol):
-    """Quality from codes; `fit` first. `sizes` are the options of each column of the codes."""
-
-    kind: ClassVar[str]
-    sizes: tuple[int, ...]
-
-    def fit(self, codes: Codes, qualities: npt.ArrayLike) -> Self:
-        """Learn from codes `(n, columns)` and their qualities `(n,)`."""
-        ...
-
-    def predict(self, codes: Codes) -> FloatArray:
-        """Qualities `(n,)` of codes `(n, columns)`."""
-        ...
 
 
 def one_hot(codes: Codes, sizes: Sequence[int]) -> FloatArray:

@@ -15,7 +15,6 @@ from latlas.errors import UsageError
 
 LEAST_PAIRS = 4
 """Architectures below which no interval is given."""
-RESAMPLES = 1000
 _BOUNDS = ("value", "lower", "upper")
 
 
@@ -76,28 +75,6 @@ def rank_agreement(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = 0.95)
     return RankAgreement(
         len(one), _jackknifed(kendall, one, other, confidence), _jackknifed(spearman, one, other, confidence)
     )
-
-
-def advantage(
-    truth: npt.ArrayLike, score: npt.ArrayLike, rival: npt.ArrayLike, *, confidence: float = 0.95, seed: int = 0
-) -> Estimate:
-    """By how much Kendall's tau of `score` with `truth` is above that of `rival`, of the same architectures `(n,)`.
-
-    The interval is the percentile bootstrap's over architectures, which both scores share: they are far less sure each
-    than their difference is.
-    """
-    first, mine = _pair(truth, score)
-    _, other = _pair(truth, rival)
-    value = kendall(first, mine) - kendall(first, other)
-    if not np.isfinite(value) or len(first) < LEAST_PAIRS:
-        return Estimate(value if np.isfinite(value) else None)
-    rng = np.random.default_rng(seed)
-    drawn = [rng.integers(len(first), size=len(first)) for _ in range(RESAMPLES)]
-    # Few of many resamples may have no order; they say nothing.
-    values = np.array([kendall(first[i], mine[i]) - kendall(first[i], other[i]) for i in drawn])
-    tail = (1 - confidence) / 2
-    lower, upper = np.quantile(values[np.isfinite(values)], [tail, 1 - tail])
-    return Estimate(value, float(lower), float(upper))
 
 
 def _jackknifed(

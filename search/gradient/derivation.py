@@ -96,11 +96,6 @@ def best_of(
     return np.concatenate([np.empty((0, last), dtype=np.int64), *found])
 
 
-def per_layer_argmax(distribution: Distribution) -> Codes:
-    """Codes `(columns,)` of each column's most probable option: ProxylessNAS's derivation, which knows no budget."""
-    return np.array([int(np.argmax(one)) for one in distribution.probabilities()])
-
-
 def _codes(trellis: Trellis, chosen: Sequence[int]) -> Codes:
     codes = np.empty((1, len(trellis.steps)), dtype=np.int64)
     for step, option in zip(trellis.steps, chosen, strict=True):

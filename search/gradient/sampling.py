@@ -1,4 +1,4 @@
-"""Drawing architectures from a distribution under a latency budget: exactly, or by rejection.
+"""Drawing architectures from a distribution under a latency budget, exactly and without rejection.
 
 Drawing again until an architecture is within the budget makes the sampler `p(a | V) = p(a) / P(V)` of the feasible set V, whose
 gradient is that of `log p(a)` less that of `log P(V)`: TabNAS (arXiv 2204.07615) estimates P(V) by the share of draws that are
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latlas.arrays import Codes, FloatArray
-from latlas.errors import InfeasibleBudgetError, LatlasError, UsageError
+from latlas.errors import LatlasError
 from latlas.latency.limits.additive import Additive
 from latlas.search.gradient.distribution import Distribution
 from latlas.search.gradient.trellis import BINS, Rounding, Trellis, log_sum
@@ -146,66 +146,3 @@ class FeasibleSampler:
             found = weights, trellis.messages(weights, log_sum)
             self._kept = dict([*self._kept.items()][1 - KEPT :]) | {state: found}
         return trellis, *self._kept[state]
-
-
-class RejectionSampler:
-    """Draws from a distribution until `screen` lets enough through: any test of feasibility, such as a constraint's.
-
-    `log P(V)` is estimated by the share of `estimate_draws` draws of `rng` that are feasible, and its gradient is the mean over
-    these of that of `log p`, as TabNAS has it (arXiv 2204.07615): with k feasible ones unbiased, of variance 1 / k. Where
-    none is, more are drawn, to `max_draws`.
-    """
-
-    def __init__(
-        self,
-        screen: Screen,
-        rng: np.random.Generator,
-        *,
-        max_draws: int = 100_000,
-        estimate_draws: int = 1024,
-    ) -> None:
-        if max_draws < 1 or estimate_draws < 1:
-            raise UsageError(f"max_draws {max_draws} and estimate_draws {estimate_draws} must be at least 1")
-        self.screen, self.rng, self.max_draws, self.estimate_draws = screen, rng, max_draws, estimate_draws
-        self.drawn = self.rejected = 0
-
-    def sample(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
-        """Feasible codes `(count, columns)`; raises `InfeasibleBudgetError` where `max_draws` draws do not hold so many."""
-        found, missing, drawn = [np.empty((0, len(distribution.sizes)), dtype=np.int64)], count, 0
-        while missing and drawn < self.max_draws:
-            at_once = min(self.max_draws - drawn, max(16, missing, min(drawn, 4096)))
-            rows = distribution.sample(at_once, rng)
-            within = self.screen(rows)
-            found.append(rows[within][:missing])
-            missing, drawn = missing - len(found[-1]), drawn + at_once
-            self.drawn += at_once
-            self.rejected += int((~within).sum())
-        if missing:
-            raise InfeasibleBudgetError(
-                f"{count - missing} of {drawn} architectures drawn are feasible, {count} were asked for; raise the budget, or "
-                "draw exactly from what is feasible"
-            )
-        return np.concatenate(found)
-
-    def log_feasible(self, distribution: Distribution) -> float:
-        """The logarithm of the feasible share of new draws; raises `InfeasibleBudgetError` where none is."""
-        rows, drawn = self._feasible(distribution)
-        return float(np.log(len(rows) / drawn))
-
-    def log_feasible_gradient(self, distribution: Distribution) -> list[FloatArray]:
-        """The mean gradient of `log p` over the feasible ones of new draws. It is the gradient of `log P_hat(V)`."""
-        rows, _ = self._feasible(distribution)
-        return distribution.log_prob_gradient(rows, np.full(len(rows), 1 / len(rows)))
-
-    def _feasible(self, distribution: Distribution) -> tuple[Codes, int]:
-        """The feasible of new draws, and how many these were."""
-        drawn = 0
-        while drawn < self.max_draws:
-            rows = distribution.sample(min(self.estimate_draws, self.max_draws - drawn), self.rng)
-            drawn += len(rows)
-            rows = rows[self.screen(rows)]
-            if len(rows):
-                return rows, drawn
-        raise InfeasibleBudgetError(
-            f"none of {drawn} architectures drawn is feasible; raise the budget, or draw exactly from what is feasible"
-        )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latlas.errors import UsageError
-from latlas.latency.fitting.design import designed, least_count
+from latlas.latency.fitting.design import designed
 from latlas.spaces.portrait import PortraitSpace
 
 SPACE = PortraitSpace()
@@ -52,6 +52,20 @@ def test_every_operator_of_a_layer_is_there_equally_often(count, seed):
         counts = Counter(one.operators[layer] for one in subnets)
         assert set(counts) == set(SPACE.choices[layer])
         assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def least_count(architectures, adjacent=False):
+    """How often the rarest operator of a layer occurs; with `adjacent`, the rarest pair of two layers in a row."""
+    layers = range(len(architectures[0].operators))
+    choices = architectures[0].space.choices
+    if not adjacent:
+        return min(sum(one.operators[i] == name for one in architectures) for i in layers for name in choices[i])
+    return min(
+        sum(one.operators[i] == a and one.operators[j] == b for one in architectures)
+        for i, j in pairwise(layers)
+        for a in choices[i]
+        for b in choices[j]
+    )
 
 
 def test_a_hundred_have_each_operator_fourteen_times_at_each_layer():

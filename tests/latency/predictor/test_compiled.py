@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from benchmarks.prediction_speed import CompiledSum
 from latlas.errors import UsageError
-from latlas.latency.predictor.compiled import CompiledPredictor, CompiledSum
+from latlas.latency.predictor.compiled import CompiledPredictor
 from latlas.latency.predictor.features import unit_cost
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.spaces.portrait import PortraitSpace

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.ranking_report import advantage
 from latlas.errors import UsageError
-from latlas.search.accuracy.rank_agreement import Estimate, advantage, kendall, rank_agreement
+from latlas.search.accuracy.rank_agreement import Estimate, kendall, rank_agreement
 
 SCORES = st.lists(st.integers(0, 6), min_size=4, max_size=8)
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.derivation_basis import per_layer_argmax
 from latlas.errors import InfeasibleBudgetError, LatlasError, UsageError
 from latlas.latency.limits.additive import Additive
 from latlas.search.gradient import derivation
-from latlas.search.gradient.derivation import best, best_of, per_layer_argmax
+from latlas.search.gradient.derivation import best, best_of
 from latlas.search.gradient.distribution import AdjacentWeights, LayerWeights
 from latlas.search.gradient.trellis import Trellis
 

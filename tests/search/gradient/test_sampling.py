@@ -8,10 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks.rejection import RejectionSampler
 from latlas.errors import InfeasibleBudgetError, LatlasError, UsageError
 from latlas.latency.limits.additive import Additive
 from latlas.search.gradient.distribution import AdjacentWeights, LayerWeights
-from latlas.search.gradient.sampling import FeasibleSampler, RejectionSampler
+from latlas.search.gradient.sampling import FeasibleSampler
 from latlas.search.gradient.trellis import Trellis
 
 KINDS = (LayerWeights, AdjacentWeights)
