@@ -171,7 +171,6 @@ def _searched(
     options: SearchOptions,
     listener: Callable[[], Listener],
 ) -> dict[str, Any]:
-    from latlas.latency.machine.trouble import listening
     from latlas.search.run import pipeline
     from latlas.search.run.search_run import SearchTask
     from latlas.supernet.data.augment import Augmentation
@@ -188,9 +187,8 @@ def _searched(
         (options.data or load_data()).source,
         None if isinstance(options.strategy, str) else options.strategy,
     )
-    with waiting_at_most(options.lock_timeout), listening() as troubles:
-        result = pipeline.search(task, Path(options.out), listener())
-    return result | {"machine_warnings": list(troubles)}
+    with waiting_at_most(options.lock_timeout):
+        return pipeline.search(task, Path(options.out), listener())
 
 
 def _require_possible(options: SearchOptions) -> None:

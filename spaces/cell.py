@@ -229,3 +229,22 @@ class CellPlace:
             nodes.append(Node(spec, (feature if source is None else first + source,)))
         nodes.append(Node(self.joined(len(branches)), tuple(range(first, first + len(branches)))))
         nodes.append(Node(self.output(len(branches)), (len(nodes) - 1,)))
+
+
+@dataclass(frozen=True, slots=True)
+class CellPart:
+    """The searched cell of a space's networks, as plain data: what its latency is a sum over.
+
+    Attributes:
+        place: Where the cell is, and how wide.
+        branches: How many it has.
+        operators: What a branch may be.
+        first: The node of the first branch, the same in all graphs; the node before it makes the feature.
+        layers: Columns of the space's `choices` before the cell's; 0 where only the cell is searched.
+    """
+
+    place: CellPlace
+    branches: int
+    operators: tuple[str, ...]
+    first: int
+    layers: int

@@ -21,6 +21,7 @@ from latlas.spaces.cell import (
     NAMED,
     RATES,
     Branch,
+    CellPart,
     CellPlace,
     branches_of,
     canonical,
@@ -139,6 +140,13 @@ class DpcSpace(SearchSpace):
         return cell_choices(self.branches, cell_operators(self.rates, self.grids))
 
     @property
+    def cell_part(self) -> CellPart:
+        return CellPart(self.cell, self.branches, self.choices[1], len(self.backbone_nodes), 0)
+
+    def cell_of(self, operators: tuple[str, ...]) -> tuple[tuple[Branch, ...], CellPlace] | None:
+        return self.branches_of(operators), self.cell
+
+    @property
     def stages(self) -> tuple[int, ...]:
         return (2,) * self.branches
 
@@ -205,13 +213,3 @@ class DpcSpace(SearchSpace):
     def cover(self) -> list[Architecture]:
         """Each operator in all branches, once where they read the feature, once where they read earlier branches in turn."""
         return [self.of_branches(cell) for cell in cover_cells(self.branches, self.choices[1])]
-
-
-def cell_of(architecture: Architecture) -> tuple[tuple[Branch, ...], CellPlace] | None:
-    """The cell of an architecture and where it is; None for one that has none."""
-    space = architecture.space
-    if isinstance(space, DpcSpace):
-        return space.branches_of(architecture.operators), space.cell
-    if isinstance(space, PortraitSpace) and space.cell and not architecture.is_baseline:
-        return space.branches_of(architecture.operators), space.cell_place
-    return None

@@ -13,29 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-import numpy as np
-
 from latlas.errors import UsageError
-from latlas.spaces.cell import (
-    MAX_BRANCHES,
-    Branch,
-    CellPlace,
-    branches_of,
-    canonical,
-    cell_choices,
-    cell_operators,
-    cover_cells,
-    names_of,
-    no_template,
-    read_cell,
-    spread_cell,
-    write_cell,
-)
-from latlas.spaces.codes import Template
 from latlas.spaces.graph import Graph, Node, check_graph
 from latlas.spaces.macro import append_decoder, encoder_features, encoder_nodes, portrait_stem
 from latlas.spaces.operators.spec import OpSpec, make_divisible
-from latlas.spaces.space import Architecture, SearchSpace
+from latlas.spaces.space import SearchSpace
 
 SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
 NARROW_OPERATORS = ("narrow_k3", "narrow_k5")
@@ -78,13 +60,11 @@ _BASELINE = re.compile(r"(mobilenetv3_large|mobilenetv3_small)(?:_x(\d(?:\.\d{1,
 
 
 @dataclass(frozen=True)
-class PortraitSpace(SearchSpace):
-    """Seven operators in 14 layers at the default widths; every size is a field.
+class PortraitMacro(SearchSpace):
+    """What the spaces named `portrait` share: stem, chain, decoder and head, and MobileNetV3 as a baseline.
 
-    With `cell` a Dense Prediction Cell of so many branches (`dpc_cell`), each `aspp_channels` wide, takes ASPP's place and is
-    searched along with the chain; baselines keep ASPP. `widths` and `depths` are the channels and searchable layers of S4, S8,
-    S16 and S32. `operators` are those of the seven that a layer may have. `skip` adds the identity where a layer keeps its
-    shape, `narrow_ratio` adds `narrow_k3` and `narrow_k5`, the same block as `mbconv` with that expansion instead of
+    `widths` and `depths` are the channels and searchable layers of S4, S8, S16 and S32. `skip` adds the identity where a layer
+    keeps its shape. `narrow_ratio` adds `narrow_k3` and `narrow_k5`, the same block as `mbconv` with that expansion instead of
     `expand_ratio`. `num_classes` of 1 is person or not, with a sigmoid.
     """
 
@@ -123,10 +103,9 @@ class PortraitSpace(SearchSpace):
     decoder_channels: int = 32
     num_classes: int = 1
     narrow_ratio: int = 0
-    cell: int = 0
-    operators: tuple[str, ...] = SPACE_OPERATORS
 
-    def __post_init__(self) -> None:
+    def _check(self, operators: tuple[str, ...]) -> None:
+        """Raises `UsageError` for sizes that are none, and for operators that a layer cannot have."""
         for field in ("height", "width"):
             value = getattr(self, field)
             if value < 32 or value % 32:
@@ -146,26 +125,19 @@ class PortraitSpace(SearchSpace):
             raise UsageError(
                 f"narrow_ratio is {self.narrow_ratio}; it must be 0 for none, or another than expand_ratio"
             )
-        unknown = [name for name in self.operators if name not in SPACE_OPERATORS]
-        if unknown or not self.operators or len(set(self.operators)) < len(self.operators):
+        unknown = [name for name in operators if name not in SPACE_OPERATORS]
+        if unknown or not operators or len(set(operators)) < len(operators):
             raise UsageError(
-                f"operators are {'.'.join(self.operators) or 'none'}; give each once, of {'.'.join(SPACE_OPERATORS)}"
+                f"operators are {'.'.join(operators) or 'none'}; give each once, of {'.'.join(SPACE_OPERATORS)}"
             )
         if any(width < 4 or width % 4 for width in self.widths):
             raise UsageError(f"widths are {self.widths}; shuffle needs multiples of 4")
-        if not 0 <= self.cell <= MAX_BRANCHES:
-            raise UsageError(f"cell is {self.cell}; it must be 0 to {MAX_BRANCHES} branches, 0 for ASPP")
 
-    @property
-    def stages(self) -> tuple[int, ...]:
-        return (*self.depths, *(2,) * self.cell)
-
-    @cached_property
-    def choices(self) -> tuple[tuple[str, ...], ...]:  # made once: a cell's are long
-        first = (*self.operators, *NARROW_OPERATORS) if self.narrow_ratio else self.operators
+    def _chain_choices(self, operators: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """The operators of each layer of the chain, where a layer may have these."""
+        first = (*operators, *NARROW_OPERATORS) if self.narrow_ratio else operators
         keeps = (*first, "skip") if self.skip else first
-        chain = tuple(keeps if layer else first for depth in self.depths for layer in range(depth))
-        return (*chain, *cell_choices(self.cell, cell_operators()))
+        return tuple(keeps if layer else first for depth in self.depths for layer in range(depth))
 
     @property
     def baselines(self) -> tuple[str, ...]:
@@ -173,21 +145,6 @@ class PortraitSpace(SearchSpace):
 
     def is_baseline(self, name: str) -> bool:
         return _BASELINE.fullmatch(name) is not None
-
-    @property
-    def cell_place(self) -> CellPlace:
-        """Where a cell is, and how wide."""
-        return CellPlace(
-            self.widths[-1], self.aspp_channels, self.decoder_channels, self.height // 32, self.width // 32, 32
-        )
-
-    def branches_of(self, operators: tuple[str, ...]) -> tuple[Branch, ...]:
-        """The cell's branches of an architecture's operators."""
-        return branches_of(operators[sum(self.depths) :])
-
-    def graph(self, operators: tuple[str, ...]) -> Graph:
-        searched = self.cell and not (len(operators) == 1 and self.is_baseline(operators[0]))
-        return self._macro(*self.encoder(operators), self.branches_of(operators) if searched else ())
 
     def encoder(self, operators: tuple[str, ...]) -> tuple[int, list[OpSpec]]:
         """The stem's channels and the blocks behind it, of a searchable architecture or a baseline."""
@@ -252,66 +209,54 @@ class PortraitSpace(SearchSpace):
             channels, stride_total = out_channels, stride_total * stride
         return stem, specs
 
-    def _macro(self, stem_channels: int, blocks: list[OpSpec], branches: tuple[Branch, ...]) -> Graph:
-        nodes = encoder_nodes(portrait_stem(self.height, self.width, stem_channels), blocks)
+    def _encoded(self, operators: tuple[str, ...]) -> list[Node]:
+        """The nodes of stem and chain, or of a baseline's."""
+        stem_channels, blocks = self.encoder(operators)
+        return encoder_nodes(portrait_stem(self.height, self.width, stem_channels), blocks)
+
+    def _with_aspp(self, nodes: list[Node]) -> Graph:
+        """The whole network of these encoder nodes, with ASPP behind them."""
         encoder = encoder_features(nodes, self.height)
-        if branches:
-            self.cell_place.append(nodes, branches, len(nodes) - 1)
-        else:
-            aspp = OpSpec(
-                "aspp",
-                nodes[-1].spec.out_channels,
-                self.decoder_channels,
-                *nodes[-1].spec.output_size,
-                hidden_channels=self.aspp_channels,
-                dilation=self.aspp_dilation,
-            )
-            nodes.append(Node(aspp, (len(nodes) - 1,)))
+        aspp = OpSpec(
+            "aspp",
+            nodes[-1].spec.out_channels,
+            self.decoder_channels,
+            *nodes[-1].spec.output_size,
+            hidden_channels=self.aspp_channels,
+            dilation=self.aspp_dilation,
+        )
+        nodes.append(Node(aspp, (len(nodes) - 1,)))
+        return self._decoded(nodes, encoder)
+
+    def _decoded(self, nodes: list[Node], encoder: dict[int, int]) -> Graph:
+        """The whole network of these nodes, with decoder and head behind them."""
         append_decoder(nodes, encoder, self.height, self.decoder_channels, self.num_classes)
         graph = tuple(nodes)
         check_graph(graph)
         return graph
 
-    def write(self, operators: tuple[str, ...]) -> str:
-        codes = [self.short_names[name] for name in operators[: sum(self.depths)]]
-        stages = self.stage_slices()[: len(self.depths)]
-        cell = [write_cell(self.branches_of(operators))] if self.cell else []
-        return "/".join([*("-".join(codes[stage]) for stage in stages), *cell])
 
-    def read(self, body: str) -> tuple[str, ...]:
-        chain, separator, cell = body.partition("/F:") if self.cell else (body, "", "")
-        return (*super().read(chain), *(names_of(read_cell(f"F:{cell}")) if separator else ()))
+@dataclass(frozen=True)
+class PortraitSpace(PortraitMacro):
+    """Seven operators in 14 layers at the default widths; every size is a field.
 
-    def canonical(self, architecture: Architecture) -> Architecture:
-        if not self.cell or architecture.is_baseline:
-            return architecture
-        own = architecture.operators
-        return self.architecture((*own[: sum(self.depths)], *names_of(canonical(self.branches_of(own)))))
+    `operators` are those of the seven that a layer may have. With `cell` in its text it is a `PortraitCellSpace`.
+    """
 
-    def template(self) -> Template:
-        if self.cell:
-            raise no_template(self.text)
-        return super().template()
+    variants: ClassVar[dict[str, str]] = {"cell": "latlas.spaces.portrait_cell:PortraitCellSpace"}
 
-    def searchable_nodes(self) -> list[int | None]:
-        if not self.cell:
-            return super().searchable_nodes()
-        layers, nodes = sum(self.depths), len(self.architecture([options[0] for options in self.choices]).graph())
-        cell = {1 + layers + branch: layers + 2 * branch + 1 for branch in range(self.cell)}
-        return [index - 1 if 0 < index <= layers else cell.get(index) for index in range(nodes)]
+    operators: tuple[str, ...] = SPACE_OPERATORS
 
-    def random_by_stage(self, rng: np.random.Generator) -> Architecture:
-        drawn = super().random_by_stage(rng)
-        if not self.cell:
-            return drawn
-        cell = spread_cell(self.cell, self.choices[-1], rng)
-        return self.architecture((*drawn.operators[: sum(self.depths)], *names_of(cell)))
+    def __post_init__(self) -> None:
+        self._check(self.operators)
 
-    def cover(self) -> list[Architecture]:
-        if not self.cell:
-            return super().cover()
-        chain = self.choices[: sum(self.depths)]
-        return [
-            self.architecture((*(options[k % len(options)] for options in chain), *names_of(cell)))
-            for k, cell in enumerate(cover_cells(self.cell, self.choices[-1]))
-        ]
+    @property
+    def stages(self) -> tuple[int, ...]:
+        return self.depths
+
+    @cached_property
+    def choices(self) -> tuple[tuple[str, ...], ...]:
+        return self._chain_choices(self.operators)
+
+    def graph(self, operators: tuple[str, ...]) -> Graph:
+        return self._with_aspp(self._encoded(operators))

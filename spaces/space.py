@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,27 @@ from latlas.errors import UnknownOperatorError, UsageError
 from latlas.spaces.codes import Template, check_codes, probe_template
 from latlas.spaces.graph import Graph, check_graph, distinct_specs, graph_hash, graph_macs, graph_params
 from latlas.spaces.operators.spec import OpSpec
+
+if TYPE_CHECKING:
+    from latlas.spaces.cell import Branch, CellPart, CellPlace
+
+T = TypeVar("T", covariant=True)
+
+
+class Solver(Protocol[T]):
+    """What `SearchSpace.limits` is asked with: how each way of putting networks together is solved."""
+
+    def of_columns(self, space: SearchSpace) -> T:
+        """Networks that are a choice a column of `space.choices`."""
+        ...
+
+    def of_cell(self, space: SearchSpace, cell: CellPart) -> T:
+        """Networks that are a fixed backbone and a cell."""
+        ...
+
+    def of_columns_and_cell(self, space: SearchSpace, cell: CellPart) -> T:
+        """Networks that are a choice a column, and a cell behind the last of them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +51,8 @@ class SearchSpace(abc.ABC):
     name: ClassVar[str]
     short_names: ClassVar[dict[str, str]]
     """Operator name to its short code in an architecture's text."""
+    variants: ClassVar[dict[str, str]] = {}
+    """Settings in the text that make it a space of another class, which has such a field, and that class: `package:Class`."""
     widened_by: ClassVar[tuple[str, ...]] = ("height", "width")
     """Settings that make its networks slower, and better, when they are raised."""
 
@@ -136,6 +159,26 @@ class SearchSpace(abc.ABC):
     def baseline(self, name: str) -> Architecture:
         """The baseline of that name."""
         return Architecture(self, (name,))
+
+    @property
+    def cell_part(self) -> CellPart | None:
+        """The cell that is searched, behind the other layers; None where all layers are columns of a template."""
+        return None
+
+    def cell_of(self, operators: tuple[str, ...]) -> tuple[tuple[Branch, ...], CellPlace] | None:
+        """The branches of the cell of these operators and where it is, to be drawn; None where there is none."""
+        return None
+
+    def limits(self, solver: Solver[T]) -> T:
+        """What a solver finds of the sum that a network's latency is in this space.
+
+        A network is a choice a column, with a cell behind them or nothing but a cell. A space that is put together in another
+        way calls what it has of the solver.
+        """
+        part = self.cell_part
+        if part is None:
+            return solver.of_columns(self)
+        return solver.of_columns_and_cell(self, part) if part.layers else solver.of_cell(self, part)
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The one architecture that stands for all that are the same network but for the order of weights; itself here."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from latlas.errors import FileFormatError, UnknownSpaceError, UsageError
-from latlas.registry import Registry
+from latlas.registry import Registry, resolve
 from latlas.spaces.space import Architecture, SearchSpace
 
 JSON_LIMIT_BYTES = 1_000_000
@@ -72,7 +72,10 @@ def parse_space(text: str) -> SearchSpace:
     `resolution=N` or `HxW` stands for height and width. Raises `UnknownSpaceError` or `UsageError`.
     """
     name, _, settings = text.partition(":")
-    kind = SPACES.get(name)
+    kind, variants = SPACES.get(name), vars(SPACES.get(name)).get("variants", {})
+    for key, reference in variants.items():
+        if f"{key}=" in settings:
+            kind = _read_space(name, resolve(reference, f"space {name!r} with {key}"))
     defaults = {field.name: field.default for field in fields(kind)}
     values: dict[str, Any] = {}
     for setting in settings.split(",") if settings else ():
@@ -83,7 +86,9 @@ def parse_space(text: str) -> SearchSpace:
         elif key in defaults and equals:
             values[key] = _parse(value, defaults[key], setting)
         else:
-            raise UsageError(f"space setting {setting!r} is not known; {name} has resolution, {', '.join(defaults)}")
+            raise UsageError(
+                f"space setting {setting!r} is not known; {name} has resolution, {', '.join({**defaults, **variants})}"
+            )
     return kind(**values)
 
 

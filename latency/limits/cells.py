@@ -21,13 +21,11 @@ from latlas.latency.limits.additive import Additive, Counted, Histogram, extreme
 from latlas.latency.predictor.compiled import CompiledPredictor
 from latlas.latency.predictor.features import edge_features, node_features, unit_cost
 from latlas.latency.predictor.predictor import CONSTANT, LatencyPredictor
-from latlas.spaces.cell import FEATURE, Branch, CellPlace, names_of
+from latlas.spaces.cell import FEATURE, Branch, CellPart, CellPlace, names_of
 from latlas.spaces.codes import probe_template
-from latlas.spaces.dpc import DpcSpace
 from latlas.spaces.graph import INPUT
 from latlas.spaces.operators.spec import OpSpec
-from latlas.spaces.portrait import PortraitSpace
-from latlas.spaces.space import Architecture
+from latlas.spaces.space import Architecture, SearchSpace
 
 BINS = 20_000
 
@@ -153,12 +151,11 @@ class _Costs:
         )
 
 
-def cell_terms(predictor: LatencyPredictor, space: DpcSpace) -> CellTerms:
-    """A predictor's milliseconds of all cells of a space as a sum over branches."""
-    costs, count = _Costs(predictor), space.branches
+def cell_terms(predictor: LatencyPredictor, space: SearchSpace, part: CellPart) -> CellTerms:
+    """A predictor's milliseconds of all networks of a space that are a fixed backbone and a cell, as a sum over branches."""
+    costs = _Costs(predictor)
     graph = space.architecture([options[0] for options in space.choices]).graph()
-    first = len(space.backbone_nodes)
-    cell = range(first, first + count)
+    cell = range(part.first, part.first + part.branches)
     constant = costs.constant + sum(costs.node(one.spec) for index, one in enumerate(graph) if index not in cell)
     constant += sum(
         costs.edge(graph[source].spec, one.spec)
@@ -166,18 +163,17 @@ def cell_terms(predictor: LatencyPredictor, space: DpcSpace) -> CellTerms:
         for source in one.inputs
         if source != INPUT and index not in cell and source not in cell
     )
-    terms = costs.cell(space.cell, space.choices[1], count, graph[first - 1].spec)
+    terms = costs.cell(part.place, part.operators, part.branches, graph[part.first - 1].spec)
     return replace(terms, constant=constant)
 
 
-def joint_terms(predictor: LatencyPredictor, space: PortraitSpace) -> tuple[Additive, list[CellTerms]]:
+def joint_terms(predictor: LatencyPredictor, space: SearchSpace, part: CellPart) -> tuple[Additive, list[CellTerms]]:
     """A chain with its cell as a sum: the chain's without a cell, and the cell's for each operator of the chain's last layer.
 
     The two meet there only. Raises `UsageError` where the chain cannot be compiled.
     """
-    layers = sum(space.depths)
-    chain, names = space.choices[:layers], space.choices[-1]
-    fixed = ((FEATURE, names[0]),) * space.cell
+    chain, names = space.choices[: part.layers], part.operators
+    fixed = ((FEATURE, names[0]),) * part.branches
     compiled = CompiledPredictor(
         predictor, probe_template(lambda operators: space.graph((*operators, *names_of(fixed))), chain)
     )
@@ -185,13 +181,13 @@ def joint_terms(predictor: LatencyPredictor, space: PortraitSpace) -> tuple[Addi
     unary = [column.copy() for column in compiled.unary]
     for code, name in enumerate(chain[-1]):
         operators = (*(options[0] for options in chain[:-1]), name, *names_of(fixed))
-        feature = space.graph(operators)[layers].spec
-        cells.append(costs.cell(space.cell_place, names, space.cell, feature))
+        feature = space.graph(operators)[part.first - 1].spec
+        cells.append(costs.cell(part.place, names, part.branches, feature))
         unary[-1][code] -= cells[-1].value(fixed)
     return Additive(compiled.constant, unary, compiled.pairwise), cells
 
 
-def joint_extreme(terms: Additive, cells: list[CellTerms], space: PortraitSpace, sign: int = 1) -> Architecture:
+def joint_extreme(terms: Additive, cells: list[CellTerms], space: SearchSpace, sign: int = 1) -> Architecture:
     """The fastest (`sign` 1) or slowest (-1) network of `joint_terms`: with each last operator of the chain its best cell."""
     best = [cell.extreme(sign) for cell in cells]
     added = np.array([cell.value(one) for cell, one in zip(cells, best, strict=True)])

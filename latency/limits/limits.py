@@ -22,8 +22,7 @@ from latlas.latency.limits.cells import cell_terms, joint_counted, joint_extreme
 from latlas.latency.predictor.compiled import CompiledPredictor
 from latlas.latency.predictor.predictor import LatencyPredictor, Prediction
 from latlas.latency.predictor.predicts import Predicts
-from latlas.spaces.dpc import DpcSpace
-from latlas.spaces.portrait import PortraitSpace
+from latlas.spaces.cell import CellPart, names_of
 from latlas.spaces.space import Architecture, SearchSpace
 
 MAX_GRAPHS = 20_000
@@ -54,24 +53,40 @@ def limits_of(predictor: LatencyPredictor, space: SearchSpace, confidence: float
     By dynamic programming where the predictor can be compiled for the space, or its networks are trees of branches; else by
     predicting all networks where they are few; else by coordinate descent, which is not sure to find them.
     """
-    terms = additive(predictor, space)
-    if terms is not None:
-        fastest, slowest = (extreme(terms, sign) for sign in (1, -1))
-    elif isinstance(space, DpcSpace):
-        cells = cell_terms(predictor, space)
-        ends = [space.of_branches(cells.extreme(sign)).canonical() for sign in (1, -1)]
-        return _limits(predictor, ends, "exact", confidence)
-    elif isinstance(space, PortraitSpace) and space.cell:
-        ends = [joint_extreme(*joint_terms(predictor, space), space, sign) for sign in (1, -1)]
-        return _limits(predictor, ends, "exact", confidence)
-    else:
+    return space.limits(_Ends(predictor, confidence))
 
-        def evaluate(codes: Codes) -> FloatArray:
-            return np.asarray(predictor.latency_ms([one.graph() for one in space.decode(codes)]))
 
-        sizes = [len(options) for options in space.choices]
-        fastest, slowest = (extreme_of(evaluate, sizes, sign, min(MAX_GRAPHS, MAX_ENUMERATED)) for sign in (1, -1))
-    return _limits(predictor, space.decode(np.array([fastest.codes, slowest.codes])), fastest.how, confidence)
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """A `spaces.space.Solver` that finds the fastest and the slowest network."""
+
+    predictor: LatencyPredictor
+    confidence: float
+
+    def of_columns(self, space: SearchSpace) -> Limits:
+        terms = additive(self.predictor, space)
+        if terms is not None:
+            fastest, slowest = (extreme(terms, sign) for sign in (1, -1))
+        else:
+
+            def evaluate(codes: Codes) -> FloatArray:
+                return np.asarray(self.predictor.latency_ms([one.graph() for one in space.decode(codes)]))
+
+            sizes = [len(options) for options in space.choices]
+            most = min(MAX_GRAPHS, MAX_ENUMERATED)
+            fastest, slowest = (extreme_of(evaluate, sizes, sign, most) for sign in (1, -1))
+        both = space.decode(np.array([fastest.codes, slowest.codes]))
+        return _limits(self.predictor, both, fastest.how, self.confidence)
+
+    def of_cell(self, space: SearchSpace, cell: CellPart) -> Limits:
+        terms = cell_terms(self.predictor, space, cell)
+        both = [space.architecture(names_of(terms.extreme(sign))).canonical() for sign in (1, -1)]
+        return _limits(self.predictor, both, "exact", self.confidence)
+
+    def of_columns_and_cell(self, space: SearchSpace, cell: CellPart) -> Limits:
+        terms = joint_terms(self.predictor, space, cell)
+        both = [joint_extreme(*terms, space, sign) for sign in (1, -1)]
+        return _limits(self.predictor, both, "exact", self.confidence)
 
 
 def _limits(predictor: LatencyPredictor, both: Sequence[Architecture], how: str, confidence: float) -> Limits:
@@ -143,17 +158,27 @@ def budgets_of(predictor: LatencyPredictor, space: SearchSpace) -> Budgets | Non
 
 
 def _counted(predictor: LatencyPredictor, space: SearchSpace) -> Histogram | None:
-    terms = additive(predictor, space)
-    if terms is not None:
-        return Counted(terms)
-    if isinstance(space, DpcSpace):
-        return cell_terms(predictor, space).counted()
-    if isinstance(space, PortraitSpace) and space.cell:
-        found, cells = joint_terms(predictor, space)
-        ends = [joint_extreme(found, cells, space, sign).graph() for sign in (1, -1)]
-        fastest_ms, slowest_ms = predictor.latency_ms(ends)
-        return joint_counted(found, cells, (float(fastest_ms), float(slowest_ms)))
-    return None
+    return space.limits(_Counts(predictor))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """A `spaces.space.Solver` that counts how many networks take how long; None where they cannot be counted."""
+
+    predictor: LatencyPredictor
+
+    def of_columns(self, space: SearchSpace) -> Histogram | None:
+        terms = additive(self.predictor, space)
+        return None if terms is None else Counted(terms)
+
+    def of_cell(self, space: SearchSpace, cell: CellPart) -> Histogram | None:
+        return cell_terms(self.predictor, space, cell).counted()
+
+    def of_columns_and_cell(self, space: SearchSpace, cell: CellPart) -> Histogram | None:
+        terms, cells = joint_terms(self.predictor, space, cell)
+        ends = [joint_extreme(terms, cells, space, sign).graph() for sign in (1, -1)]
+        fastest_ms, slowest_ms = self.predictor.latency_ms(ends)
+        return joint_counted(terms, cells, (float(fastest_ms), float(slowest_ms)))
 
 
 def additive(predictor: LatencyPredictor, space: SearchSpace) -> Additive | None:

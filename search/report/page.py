@@ -20,7 +20,6 @@ from latlas.latency.limits.limits import share_text
 from latlas.search.report.headline import all_fit_text, headline, what_settles
 from latlas.search.report.history import read_history
 from latlas.spaces.cell_drawing import cell_svg
-from latlas.spaces.dpc import cell_of
 from latlas.spaces.text import parse_architecture
 from latlas.supernet.data.dataset import Dataset
 from latlas.supernet.data.mask_values import VOID
@@ -99,7 +98,8 @@ def write_report(
 
 def _cell(text: str) -> str:
     """The drawn cell of an architecture that has one, under its heading."""
-    found = cell_of(parse_architecture(text))
+    architecture = parse_architecture(text)
+    found = architecture.space.cell_of(architecture.operators)
     return "" if found is None else f"<h2>Cell</h2>{cell_svg(*found)}"
 
 

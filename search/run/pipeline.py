@@ -12,6 +12,7 @@ from latlas.errors import InterruptedRunError
 from latlas.files.scratch import scratch_folder
 from latlas.files.signals import stoppable
 from latlas.files.write import write_json
+from latlas.latency.machine.trouble import listening
 from latlas.latency.predictor.predictor_file import save_predictor
 from latlas.search.optuna.storage import require_storage, storage_named
 from latlas.search.report.page import write_report
@@ -44,6 +45,7 @@ def search(task: SearchTask, out: Path, listener: Listener | None = None) -> dic
     task = replace(task, config=config, scoring=scoring)
     prepared = prepare(task)
     with (
+        listening() as troubles,
         open_run(out, task.identity()) as opened,
         _resumable(opened),
         storage_named(config.storage),
@@ -72,6 +74,7 @@ def search(task: SearchTask, out: Path, listener: Listener | None = None) -> dic
             "history": str(explored.file.path),
             "report": str(out / "report.html"),
             "seconds": seconds,
+            "machine_warnings": list(troubles),
         }
         require_within(searched, constraint.budget_ms, out)
         if trained := explored.gradient if config.alternating else None:

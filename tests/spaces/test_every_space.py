@@ -5,7 +5,7 @@ from dataclasses import replace
 from latlas.spaces.dpc import DpcSpace
 from latlas.spaces.nasbench201 import NasBench201
 from latlas.spaces.portrait import PortraitSpace
-from latlas.spaces.text import SPACES
+from latlas.spaces.text import SPACES, parse_space
 from latlas.testing import SpaceSuite
 
 TINY = PortraitSpace(
@@ -43,7 +43,7 @@ class TestCells(SpaceSuite):
 
 
 class TestChainsWithCells(SpaceSuite):
-    spaces = (replace(TINY, narrow_ratio=2, cell=2),)
+    spaces = (parse_space(TINY.text + ",narrow_ratio=2,cell=2"),)
     templated = False
     limited = False  # tests/latency/limits/test_cells.py knows them by hand
 

@@ -13,7 +13,7 @@ from latlas.latency.limits.limits import budgets_of, feasible_share, limits_of, 
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.spaces.cell import names_of
 from latlas.spaces.dpc import DpcSpace
-from latlas.spaces.portrait import PortraitSpace
+from latlas.spaces.portrait_cell import PortraitCellSpace
 from latlas.spaces.space import enumerate_space
 
 SETTING = {"height": 64, "width": 64, "backbone": "mobilenetv3_small_x0.5", "filters": 16}
@@ -37,7 +37,7 @@ def known(request):
 
 def test_the_sum_over_branches_is_the_prediction(known):
     predictor, everything, values = known
-    terms = cell_terms(predictor, SMALL)
+    terms = cell_terms(predictor, SMALL, SMALL.cell_part)
     sums = [terms.value(SMALL.branches_of(one.operators)) for one in everything]
     assert sums == pytest.approx(values, rel=1e-9)
 
@@ -50,7 +50,7 @@ def test_the_limits_are_those_of_all_cells(known):
     assert limits.slowest_ms.latency_ms == pytest.approx(values.max(), rel=1e-9)
     assert {limits.fastest.canonical(), limits.slowest.canonical()} <= {one.canonical() for one in everything}
     # What is read has a say: else the test would not see the tree.
-    assert np.ptp(cell_terms(predictor, SMALL).inner, axis=0).max() > 0
+    assert np.ptp(cell_terms(predictor, SMALL, SMALL.cell_part).inner, axis=0).max() > 0
 
 
 def test_the_share_of_cells_within_a_budget(known):
@@ -87,7 +87,7 @@ def test_the_published_space_is_counted_too():
         assert predictor.latency_ms([one.graph() for one in others]).min() >= limits.fastest_ms.latency_ms - 1e-9
 
 
-JOINT = PortraitSpace(
+JOINT = PortraitCellSpace(
     height=64, width=64, stem_channels=8, widths=(8, 8, 12, 12), depths=(1, 1, 1, 1), aspp_channels=8, cell=2
 )
 
@@ -122,7 +122,7 @@ def test_the_limits_of_chain_and_cell_together():
 def test_chain_and_cell_are_counted_as_by_predicting_all():
     """With few operators in the cell, by a space that is a copy of the joint one in all but that."""
     predictor = learnt(JOINT)
-    terms, cells = joint_terms(predictor, JOINT)
+    terms, cells = joint_terms(predictor, JOINT, JOINT.cell_part)
     few = [0, 20, 70]
     small = [
         replace(cell, names=tuple(cell.names[i] for i in few), root=cell.root[few], inner=cell.inner[np.ix_(few, few)])

@@ -10,14 +10,15 @@ from latlas.errors import UnknownOperatorError, UsageError
 from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.latency.runtime.plugin import Compiled, CompileOptions
 from latlas.spaces.cell import NAMED, names_of
-from latlas.spaces.dpc import DpcSpace, cell_of
+from latlas.spaces.dpc import DpcSpace
 from latlas.spaces.portrait import PortraitSpace
+from latlas.spaces.portrait_cell import PortraitCellSpace
 from latlas.spaces.text import architecture_from_record, parse_architecture, parse_space
 from latlas.supernet.networks.network import Supernet, run_graph
 from latlas.supernet.operators.build import timing_operator
 
-SPACE = PortraitSpace(cell=5)
-TINY = PortraitSpace(
+SPACE = PortraitCellSpace(cell=5)
+TINY = PortraitCellSpace(
     height=64,
     width=64,
     stem_channels=8,
@@ -46,8 +47,8 @@ def test_a_network_is_the_chain_and_the_cell_of_dpc():
     backbone = "-".join(PortraitSpace.short_names[name] for name in chain)
     other = DpcSpace(backbone=backbone, output_stride=32).baseline("dpc_cityscapes")
     assert architecture.graph() == other.graph()
-    assert cell_of(architecture) == cell_of(other)
-    assert cell_of(SPACE.baseline("mobilenetv3_small")) is None
+    assert SPACE.cell_of(architecture.operators) == other.space.cell_of(other.operators) is not None
+    assert SPACE.cell_of(SPACE.baseline("mobilenetv3_small").operators) is None
     assert SPACE.baseline("mobilenetv3_small").graph() == PortraitSpace().baseline("mobilenetv3_small").graph()
 
 
@@ -112,9 +113,30 @@ def test_the_supernet_and_openvino_run_it(tmp_path):
         np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
+def test_the_texts_and_hashes_of_the_first_version_stay():
+    """Of a table, a predictor and a journal; they were written when the space was one class with the other."""
+    text = "portrait:height=64,width=96,cell=3,operators=mbconv_k3.shuffle"
+    space = parse_space(text)
+    assert space.text == text and space == PortraitCellSpace(
+        height=64, width=96, cell=3, operators=("mbconv_k3", "shuffle")
+    )
+    assert space.random(np.random.default_rng(0)).hash == "500abf4a8e11cc88"
+    assert len(space.specs()) == 199 and space.size == 52242776064
+    assert type(parse_space("portrait:operators=sepconv_k3")) is PortraitSpace
+
+
+def test_a_setting_that_is_not_known_is_told_what_the_text_may_have():
+    with pytest.raises(
+        UsageError, match=r"'branches=3' is not known; portrait has resolution, height, .*, operators, cell"
+    ):
+        parse_space("portrait:branches=3")
+    with pytest.raises(UsageError, match="cell is 0; it must be 1 to 12 branches; leave cell out for ASPP"):
+        parse_space("portrait:cell=0")
+
+
 def test_what_is_impossible_is_refused():
-    with pytest.raises(UsageError, match="cell is 13; it must be 0 to 12"):
-        PortraitSpace(cell=13)
+    with pytest.raises(UsageError, match="cell is 13; it must be 1 to 12"):
+        PortraitCellSpace(cell=13)
     with pytest.raises(UsageError, match="no template holds its networks"):
         SPACE.template()
     with pytest.raises(UnknownOperatorError, match="layer 16 of portrait:cell=5 has no operator 'b1'"):
