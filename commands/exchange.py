@@ -33,6 +33,9 @@ def tables_import(
         str | None,
         typer.Option(help="Of keys that do not say it: relu, hswish, or ofa (Once-for-All's MobileNetV3, by stage)."),
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Keep entries without a latency as failed rows, and list them.")
+    ] = False,
     force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
@@ -40,9 +43,11 @@ def tables_import(
     from latlas.latency.formats.interchange import import_table
     from latlas.latency.formats.table_format import Told
 
-    told = Told(cpu_model, threads, precision, batch, space, unit, source, latency_column, activation)
+    told = Told(cpu_model, threads, precision, batch, space, unit, source, latency_column, activation, skip_bad)
     found = import_table(path, format_name, told, shlex.join(["latlas", *sys.argv[1:]]))
     found.table.write(out, overwrite=force)
+    for line in found.failed:
+        note(f"failed: {line}")
     environment = found.table.manifest.environment
     record = {
         "table": str(out),
@@ -50,6 +55,7 @@ def tables_import(
         "origin": found.table.manifest.origin,
         "entries": len(found.table),
         "foreign": found.foreign,
+        "failed": found.failed,
         "unknown": list(environment.unknown),
         "ignored": list(found.ignored),
         "source": found.table.manifest.source,
@@ -60,6 +66,11 @@ def tables_import(
         shown = [
             f"{out}: {total} operators of {path} ({found.format}), {total - found.foreign} as ours, {found.foreign} foreign"
         ]
+        if found.failed:
+            shown[0] += f", {len(found.failed)} of them failed"
+        slowest = max((row.latency_ms for row in found.table if row.latency_ms is not None), default=1.0)
+        if found.table.manifest.origin == "imported" and unit is None and slowest < 0.1:
+            shown.append(f"the slowest takes {slowest:.4g} ms: if those are seconds, say --unit s")
         if found.undecided and activation is None:
             shown.append(f"{found.undecided} of those do not say their activation; --activation does")
         if environment.unknown:

@@ -20,7 +20,7 @@ from latlas.latency.formats.entry import (
     Entry,
     brief,
     foreign_operator,
-    milliseconds,
+    latency_in,
     rows_of,
     source_of,
     whole,
@@ -141,22 +141,24 @@ def read_others(
 ) -> tuple[list[Entry], set[str]]:
     """The entries of another project's columns, and the columns that a table does not keep."""
     latency = _latency_column(header, path, column)
-    if unit is not None or not all(cell_in_unit(record[latency])[1] for _, record in records):
+    if unit is not None or not all(
+        cell_in_unit(record[latency])[1] for _, record in records if record[latency].strip()
+    ):
         unit = unit_of(latency, unit)
     columns = _columns(header, latency)
     found = []
     for what, record in records:
         cells = {name: record[column].strip() for name, column in columns.items()}
         number, said = cell_in_unit(record[latency])
-        latency_ms = milliseconds(number.strip(), said or unit or "ms", what)
-        found.append((what, cells, source_of(cells.get("key") or _name(cells), what), latency_ms))
+        measured = latency_in(number.strip(), said or unit or "ms")
+        found.append((what, cells, source_of(cells.get("key") or _name(cells), what), measured))
     mobilenetv3 = says_activation(source for _, _, source, _ in found)
     entries = []
-    for what, cells, source, latency_ms in found:
+    for what, cells, source, (latency_ms, reason) in found:
         key = parse_key(source)
         foreign = _foreign(source, cells, what) if key is None else foreign_of(source, key, what)
         spec = None if key is None else operator_of(key, activation, mobilenetv3)
-        entries.append(Entry(source, latency_ms, foreign, spec))
+        entries.append(Entry(source, latency_ms, foreign, spec, reason=reason, what=what))
     ignored = set(header) - {latency, *columns.values()}
     return entries, {name for name in ignored if any(record[name] for _, record in records)}
 
@@ -239,7 +241,7 @@ def _read(text: str, path: Path, told: Told) -> Contents:
     header, records = read.header, read.records
     if not is_ours(header):
         entries, ignored = read_others(header, records, path, told.unit, told.column, told.activation)
-        return Contents(rows_of(entries, path), ignored)
+        return Contents(rows_of(entries, path, told.skip_bad), ignored)
     rows, manifest = read_own(records, path)
     told.require_untold("unit", "column", "activation")
     if manifest is not None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import one_line
+from latlas.latency.formats.delimited import listed
 from latlas.latency.formats.table_format import UNITS
 from latlas.latency.table.row import MAX_SOURCE, NUMBERS, Row
 from latlas.spaces.operators.spec import FOREIGN, MAX_LABEL, OpSpec
@@ -31,16 +32,19 @@ class Entry:
 
     `source` is its name there. `spec` is the operator of ours that it exactly is, None for none; `foreign` what it is
     else. `stated` is whether the file itself says the spec, as the files do that we write. `rounds` is how often it was
-    measured, 0 where that is not said; `percentiles` are 10, 50 and 90 %, in milliseconds.
+    measured, 0 where that is not said; `percentiles` are 10, 50 and 90 %, in milliseconds. An entry that failed there has no
+    latency and a `reason`; `what` names it in messages.
     """
 
     source: str
-    latency_ms: float
+    latency_ms: float | None
     foreign: OpSpec
     spec: OpSpec | None = None
     stated: bool = False
     rounds: int = 0
     percentiles: tuple[float | None, float | None, float | None] = (None, None, None)
+    reason: str = ""
+    what: str = ""
 
 
 def brief(value: object) -> str:
@@ -55,11 +59,19 @@ def called(name: str) -> str:
 
 def milliseconds(text: str, unit: str, what: str) -> float:
     """The milliseconds of a decimal number in a unit; raises `FileFormatError` unless it is finite and positive."""
+    value, reason = latency_in(text, unit)
+    if value is None:
+        raise FileFormatError(f"{what}: {reason}")
+    return value
+
+
+def latency_in(text: str, unit: str) -> tuple[float | None, str]:
+    """The milliseconds of a decimal number in a unit, or None and why there is no latency."""
     # By way of a decimal: what is written with the point moved three places is read as the same float again.
     value = float(Decimal(text).scaleb(UNITS[unit])) if _NUMBER.fullmatch(text) else 0.0
-    if not 0 < value < float("inf"):
-        raise FileFormatError(f"{what}: the latency is {brief(text)}; it must be a finite, positive number")
-    return value
+    if 0 < value < float("inf"):
+        return value, ""
+    return None, f"the latency is {brief(text)}; it must be a finite, positive number"
 
 
 def exact_text(latency_ms: float, unit: str) -> str:
@@ -121,9 +133,16 @@ def short_record(spec: OpSpec) -> dict[str, int | str]:
     }
 
 
-def rows_of(entries: Iterable[Entry], path: object) -> list[Row]:
-    """A row an entry; raises `FileFormatError` where two have one name, or state one operator."""
+def rows_of(entries: Iterable[Entry], path: object, keep_failed: bool = False) -> list[Row]:
+    """A row an entry; with `keep_failed` one without a latency is a failed row.
+
+    Raises `FileFormatError` where two have one name, or state one operator, and, without `keep_failed`, for entries without a
+    latency: the first few and how many.
+    """
     entries = list(entries)
+    failed = [f"{entry.what}: {entry.reason}" for entry in entries if entry.latency_ms is None]
+    if failed and not keep_failed:
+        raise FileFormatError(f"{listed(failed, len(entries))}; --skip-bad keeps such entries as failed")
     names = Counter(entry.source for entry in entries if not entry.stated)
     specs = Counter(entry.spec for entry in entries)
     rows: dict[OpSpec, Row] = {}
@@ -136,6 +155,9 @@ def rows_of(entries: Iterable[Entry], path: object) -> list[Row]:
             raise FileFormatError(f"{path}: two entries are of one operator, {spec}")
         numbers: dict[str, Any] = dict.fromkeys(NUMBERS) | {"latency_ms": entry.latency_ms}
         numbers |= dict(zip(("p10_ms", "p50_ms", "p90_ms"), entry.percentiles, strict=True))
+        failure: dict[str, Any] = {} if entry.latency_ms is not None else {"status": "failed", "reason": entry.reason}
+        if failure:
+            numbers = dict.fromkeys(NUMBERS)
         try:
             rows[spec] = Row(
                 spec=spec,
@@ -145,6 +167,7 @@ def rows_of(entries: Iterable[Entry], path: object) -> list[Row]:
                 passes=0,
                 origin="imported",
                 source=entry.source,
+                **failure,
             )
         except UsageError as error:
             raise FileFormatError(f"{path}: {one_line(str(error), 300)}") from None

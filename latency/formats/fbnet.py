@@ -29,6 +29,7 @@ from latlas.latency.formats.entry import (
     called,
     exact_text,
     foreign_operator,
+    latency_in,
     milliseconds,
     rows_of,
     short_record,
@@ -118,9 +119,9 @@ def _entry(record: dict[str, Any], column: str, unit: str, what: str) -> Entry:
     missing = [name for name in ("op_type", "input_shapes", column) if name not in record]
     if missing:
         raise FileFormatError(f"{what} has no {', '.join(missing)}")
-    latency_ms = milliseconds(_number(record[column]), unit, what)
+    latency_ms, reason = latency_in(_number(record[column]), unit)
     p10, p50, p90 = (
-        (milliseconds(_number(record[name]), "us", f"{what}, {name}") if record.get(name) else None)
+        (milliseconds(_number(record[name]), "us", f"{what}, {name}") if record.get(name) and not reason else None)
         for name in PERCENTILES
     )
     whole = column == LATENCY and None not in (p10, p50, p90)
@@ -133,7 +134,7 @@ def _entry(record: dict[str, Any], column: str, unit: str, what: str) -> Entry:
             raise FileFormatError(f"{what}: its argument latlas is not {{spec, source}}")
         spec = stated_spec(stated.get("spec"), what)
         source = source_of(str(stated.get("source") or key_of(spec)), what)
-        return Entry(source, latency_ms, spec, spec, stated=True, percentiles=percentiles)
+        return Entry(source, latency_ms, spec, spec, stated=True, percentiles=percentiles, reason=reason, what=what)
     identity = [
         _texts([record["op_type"]], f"{what}: op_type")[0],
         _shapes(record["input_shapes"], what),
@@ -143,7 +144,7 @@ def _entry(record: dict[str, Any], column: str, unit: str, what: str) -> Entry:
     ]
     source = source_of(_line(identity), what)
     foreign, spec_or_none = _operator(identity, source, what)
-    return Entry(source, latency_ms, foreign, spec_or_none, percentiles=percentiles)
+    return Entry(source, latency_ms, foreign, spec_or_none, percentiles=percentiles, reason=reason, what=what)
 
 
 def _quoted(argument: str, what: str) -> str:
@@ -302,7 +303,7 @@ def _record(row: Row, batch: int | None, device: str) -> dict[str, object]:
 def _read(text: str, path: Path, told: Told) -> Contents:
     told.require_untold("activation")
     entries, ignored, devices = read_fbnet(text, path, told.unit, told.column)
-    return Contents(rows_of(entries, path), ignored, devices)
+    return Contents(rows_of(entries, path, told.skip_bad), ignored, devices)
 
 
 def _write(table: Table, pairs: Sequence[tuple[Row, float]]) -> str:

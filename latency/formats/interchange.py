@@ -1,7 +1,8 @@
 """Latency tables of other projects into ours, and ours into theirs.
 
 An imported table is marked as such, row by row, keeps each entry's name, and says of its environment only what it was told:
-the rest is unknown, so that it merges with no other table and no predictor takes it for a measurement of its own.
+the rest is unknown, so that it merges only with imported tables of which the same was told, and no predictor takes it for a
+measurement of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import one_line
 from latlas.latency.formats.ofa import operator_of, parse_key
+from latlas.latency.formats.other_files import looks_like, what_else
 from latlas.latency.formats.table_format import FORMATS, Contents, TableFormat, Told
 from latlas.latency.machine.environment import UNKNOWN, told_environment
 from latlas.latency.table.manifest import Manifest
@@ -40,6 +42,11 @@ class Imported:
         return sum(row.spec.kind == FOREIGN for row in self.table)
 
     @property
+    def failed(self) -> list[str]:
+        """What failed there, an entry a line."""
+        return [f"{row.source or row.spec}: {row.reason}" for row in self.table if row.status == "failed"]
+
+    @property
     def undecided(self) -> int:
         """How many are foreign only as nothing says their activation (`Told.activation`)."""
         keys = (parse_key(row.source) for row in self.table if row.spec.kind == FOREIGN)
@@ -54,7 +61,11 @@ def import_table(path: Path, format_name: str | None, told: Told, command: str =
         FileFormatError: the file is broken or hostile, or says an impossible thing.
     """
     content = _read_bytes(path)
+    if found := what_else(content):
+        raise FileFormatError(f"{path}: {found}")
     text = _decoded(content, path)
+    if found := looks_like(text):
+        raise FileFormatError(f"{path}: {found}")
     one = _format_of(format_name) if format_name else guess_format(path, text)
     if one.read is None:
         raise UsageError(f"--format is {one.name}; Latlas writes it, and does not read it")
@@ -67,7 +78,8 @@ def import_table(path: Path, format_name: str | None, told: Told, command: str =
 def guess_format(path: Path, text: str) -> TableFormat:
     """The format of a file by its ending, else by how its text begins; raises `UsageError` where neither says it."""
     ending, head = path.suffix.lower(), text[:4096].lstrip()
-    for tell in (lambda one: ending in one.endings, lambda one: one.recognises(head)):
+    tells = (lambda one: one.surely(head), lambda one: ending in one.endings, lambda one: one.recognises(head))
+    for tell in tells:
         for one in FORMATS.loadable():
             if tell(one):
                 return one

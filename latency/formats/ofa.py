@@ -26,7 +26,7 @@ from latlas.latency.formats.entry import (
     Entry,
     called,
     foreign_operator,
-    milliseconds,
+    latency_in,
     rows_of,
     short_record,
     source_of,
@@ -70,8 +70,12 @@ def _value(events: Iterator[Any], event: Any, depth: int, what: str) -> str | Ya
     import yaml
 
     where = f"{what}, line {event.start_mark.line + 1}"
-    if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-        raise FileFormatError(f"{where}: it has a YAML anchor or alias; neither is read")
+    # An anchor that nothing refers to is harmless; a list of them, or what refers to one, may be a bomb.
+    named = isinstance(event, yaml.ScalarEvent | yaml.MappingStartEvent)
+    if isinstance(event, yaml.AliasEvent) or (event.anchor is not None and not named):
+        raise FileFormatError(
+            f"{where}: it has a YAML anchor or alias of a value; write the value out, aliases are not read"
+        )
     if event.tag is not None:
         raise FileFormatError(f"{where}: it has the YAML tag {one_line(event.tag[:400], 60)}; tags are not read")
     if isinstance(event, yaml.ScalarEvent):
@@ -211,18 +215,22 @@ def read_ofa(
         record = value if isinstance(value, dict) else {"mean": value}
         if not isinstance(record.get("mean"), str):
             raise FileFormatError(f"{what} has no number `mean`")
-        source, latency_ms = source_of(name, what), milliseconds(record["mean"], unit, what)
+        source, (latency_ms, reason) = source_of(name, what), latency_in(record["mean"], unit)
         rounds = whole(_text(record.get("count", "0")), f"{what}: count")
         ignored |= set(record) - {"mean", "count", "spec"}
         if "spec" in record:
             spec = stated_spec(record["spec"], what)
-            entries.append(Entry(source, latency_ms, spec, spec, stated=True, rounds=rounds))
+            entries.append(Entry(source, latency_ms, spec, spec, stated=True, rounds=rounds, reason=reason, what=what))
             continue
         key = parse_key(source)
         if key is None:
             raise FileFormatError(f"{what} says no shapes; a key is such as Conv-input:224x224x3-output:112x112x16")
         spec_of_key = operator_of(key, activation, mobilenetv3)
-        entries.append(Entry(source, latency_ms, foreign_of(source, key, what), spec_of_key, rounds=rounds))
+        entries.append(
+            Entry(
+                source, latency_ms, foreign_of(source, key, what), spec_of_key, rounds=rounds, reason=reason, what=what
+            )
+        )
     return entries, ignored
 
 
@@ -283,15 +291,25 @@ def write_ofa(rows: Iterable[tuple[Row, float]]) -> str:
 def _reader(proxyless: bool) -> Callable[[str, Path, Told], Contents]:
     def read(text: str, path: Path, told: Told) -> Contents:
         told.require_untold("column")
+        if _is_json(text):
+            text = text.replace("\t", " ")  # YAML takes no tabs
         entries, ignored = read_ofa(text, path, told.unit or "ms", told.activation, proxyless)
-        return Contents(rows_of(entries, path), ignored)
+        return Contents(rows_of(entries, path, told.skip_bad), ignored)
 
     return read
 
 
 def _recognises(text: str) -> bool:
     first = text.partition("\n")[0]
-    return "-input:" in first and first.rstrip().endswith(":")
+    return ("-input:" in first and first.rstrip().endswith(":")) or _is_json(text)
+
+
+_JSON_KEY = re.compile(r'\s*\{\s*"[^"\n]{1,300}-input:')
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is such a table as JSON, which is YAML too, blanks aside."""
+    return bool(_JSON_KEY.match(text))
 
 
 OFA = TableFormat(
@@ -300,5 +318,6 @@ OFA = TableFormat(
     write=lambda table, pairs: write_ofa(pairs),
     endings=(".yaml", ".yml"),
     recognises=_recognises,
+    surely=_is_json,
 )
 PROXYLESS = TableFormat("proxyless", _reader(proxyless=True))

@@ -29,7 +29,8 @@ ACTIVATIONS = ("relu", "hswish", "ofa")
 class Told:
     """What the user says of a file that it does not say itself; None for nothing.
 
-    `unit` is one of `UNITS`, `column` the column or field of the latencies, `activation` one of `ACTIVATIONS`.
+    `unit` is one of `UNITS`, `column` the column or field of the latencies, `activation` one of `ACTIVATIONS`; `skip_bad` keeps
+    entries without a latency as failed rows.
     """
 
     cpu_model: str | None = None
@@ -41,6 +42,7 @@ class Told:
     source: str = ""
     column: str | None = None
     activation: str | None = None
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         for name, known in (("unit", tuple(UNITS)), ("activation", ACTIVATIONS)):
@@ -77,7 +79,8 @@ class TableFormat:
     `read(text, path, told)` gives what a file of it holds; it raises `FileFormatError` for a broken or hostile file, and
     `UsageError` where the user must say more. `write(table, pairs)` gives the text of a table's rows, each with the
     milliseconds to write; either may be missing. A file is of the format where its name ends so, in lower case, or, of an
-    ending that no format has, where the format `recognises` how its text begins. A format that is `whole` writes every latency
+    ending that no format has, where the format `recognises` how its text begins; `surely` knows a text of the format
+    whatever the file's name ends in. A format that is `whole` writes every latency
     of every row: it is given no pairs, and no latency is chosen for it.
     """
 
@@ -86,6 +89,7 @@ class TableFormat:
     write: Callable[[Table, Sequence[tuple[Row, float]]], str] | None = None
     endings: tuple[str, ...] = ()
     recognises: Callable[[str], bool] = lambda text: False
+    surely: Callable[[str], bool] = lambda text: False
     whole: bool = False
 
 

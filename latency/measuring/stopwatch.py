@@ -60,7 +60,8 @@ class StopRule:
     def __post_init__(self) -> None:
         if not 0 < self.relative_half_width < 1:
             raise UsageError(
-                f"relative_half_width is {self.relative_half_width}; it must lie between 0 and 1, as 0.01 for 1 %"
+                f"relative_half_width is {self.relative_half_width} (--relative-error); it must lie between 0 and 1, as 0.01 for "
+                "1 %"
             )
         if not 0.5 <= self.confidence < 1:
             raise UsageError(f"confidence is {self.confidence}; it must lie in [0.5, 1), as 0.95")

@@ -9,7 +9,7 @@ from statistics import NormalDist, fmean
 from typing import TYPE_CHECKING
 
 from latlas.errors import UsageError
-from latlas.latency.machine.environment import differing_fields, require_same
+from latlas.latency.machine.environment import UNKNOWN, differing_fields, require_same
 from latlas.latency.table.row import Row
 from latlas.spaces.operators.spec import OpSpec
 from latlas.spaces.places import Place, choices
@@ -146,13 +146,27 @@ def diff(before: Table, after: Table) -> list[Change]:
     return list(compare(before, after).changed)
 
 
+def require_mergeable(a: Table, b: Table, what: str) -> None:
+    """Raises `EnvironmentMismatchError` unless two tables are of one environment.
+
+    Of imported tables all that was told must agree, the CPU among it; what was told of neither is no difference.
+    """
+    one, other = a.manifest.environment, b.manifest.environment
+    untold: tuple[str, ...] = ()
+    if a.manifest.origin == b.manifest.origin == "imported" and UNKNOWN not in (one.cpu_model, other.cpu_model):
+        untold = tuple(
+            name for name, value in one.key().items() if value == other.key()[name] and value in (None, UNKNOWN)
+        )
+    require_same(one, other, what, but=untold)
+
+
 def conflicts(a: Table, b: Table) -> list[Change]:
     """Operators of which two tables of one environment disagree beyond both intervals, the largest first.
 
     A latency without an interval disagrees with every other latency. Raises `EnvironmentMismatchError` where the
     environments differ.
     """
-    require_same(a.manifest.environment, b.manifest.environment, f"compare {a.name} with {b.name}")
+    require_mergeable(a, b, f"compare {a.name} with {b.name}")
     found = compare(a, b)
     inexact = [change for change in found.no_interval if change.ratio != 1]
     return sorted((*found.changed, *inexact), key=lambda change: (-abs(math.log(change.ratio)), change.spec))

@@ -14,8 +14,7 @@ from itertools import combinations
 
 from latlas.errors import EnvironmentMismatchError, LatlasError, MergeConflictError, UsageError
 from latlas.files.records import canonical_json
-from latlas.latency.machine.environment import require_same
-from latlas.latency.table.compare import Change, conflicts
+from latlas.latency.table.compare import Change, conflicts, require_mergeable
 from latlas.latency.table.manifest import MAX_TEXT, SPACES, Manifest
 from latlas.latency.table.row import Row
 from latlas.latency.table.table import Table
@@ -100,7 +99,7 @@ def _require_joinable(a: Table, b: Table) -> None:
     origins = a.manifest.origin, b.manifest.origin
     if origins[0] != origins[1]:
         raise EnvironmentMismatchError(f"cannot {what}: the one is {origins[0]} and the other {origins[1]}")
-    require_same(a.manifest.environment, b.manifest.environment, what)
+    require_mergeable(a, b, what)
     estimates = a.manifest.in_network, b.manifest.in_network
     if None not in estimates and estimates[0] != estimates[1]:
         raise EnvironmentMismatchError(

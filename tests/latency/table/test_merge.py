@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latlas.errors import EnvironmentMismatchError, LatlasError, MergeConflictError, UsageError
-from latlas.latency.machine.environment import MachineState
+from latlas.latency.machine.environment import MachineState, told_environment
 from latlas.latency.table.manifest import InNetwork
 from latlas.latency.table.merge import merge, parts
 from latlas.latency.table.row import COUNTS, NUMBERS, Row
@@ -198,10 +198,27 @@ def test_measured_and_imported_do_not_mix():
     foreign = table(imported(), origin="imported")
     with pytest.raises(EnvironmentMismatchError, match="the one is measured and the other imported"):
         merge([table(row()), foreign])
-    unknown = replace(ENVIRONMENT, reference_id="unknown", reference_ms=None)
+    unknown = replace(ENVIRONMENT, cpu_model="unknown", reference_id="unknown", reference_ms=None)
     foreign = table(imported(), origin="imported", environment=unknown)
-    with pytest.raises(EnvironmentMismatchError, match="reference_id is 'unknown' and 'unknown'"):
+    with pytest.raises(
+        EnvironmentMismatchError, match="cpu_model is 'unknown' and 'unknown'; reference_id is 'unknown'"
+    ):
         merge([foreign, foreign])
+
+
+def test_imported_tables_merge_where_all_that_was_told_agrees():
+    told = told_environment(cpu_model="Note10", threads=4, precision="f32", batch=None)
+    small = table(imported(), origin="imported", environment=told)
+    large = table(imported(replace(SKIP, height=2 * SKIP.height)), origin="imported", environment=told)
+    assert len(merge([small, large])) == 2
+    for other, message in (
+        (replace(told, threads=1), "threads is 4 and 1"),
+        (replace(told, threads=None), "threads is 4 and None"),
+        (replace(told, batch=1), "batch is None and 1"),
+        (replace(told, cpu_model="Pixel"), "cpu_model is 'Note10' and 'Pixel'"),
+    ):
+        with pytest.raises(EnvironmentMismatchError, match=message):
+            merge([small, table(imported(), origin="imported", environment=other)])
 
 
 def test_latencies_without_an_interval_agree_only_if_equal():
