@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from latlas.errors import UsageError
 from latlas.spaces.graph import INPUT, Graph, Node
-from latlas.spaces.operators.spec import OpSpec
+from latlas.spaces.operators.spec import SPEC_FIELDS, OpSpec
 from latlas.spaces.space import Architecture, SearchSpace
 from latlas.supernet.operators.build import build_operator
 
@@ -62,14 +62,13 @@ class Supernet(nn.Module):
         self.space = space
         self.operators = nn.ModuleDict()
         places = dict.fromkeys((i, node.spec) for one in space.cover() for i, node in enumerate(one.graph()))
-        count = Counter((index, spec.name) for index, spec in places)
-        self._several = {place for place, specs in count.items() if specs > 1}
+        variants: dict[tuple[int, str], list[OpSpec]] = defaultdict(list)
+        for index, spec in places:
+            variants[index, spec.name].append(spec)
+        self._told_apart = {place: _differing(specs) for place, specs in variants.items() if len(specs) > 1}
         for index, spec in places:
             key = self._key(index, spec)
-            if key in self.operators:
-                raise ValueError(
-                    f"two operators of node {index} would share the weights called {key}, one of them {spec}"
-                )
+            assert key not in self.operators, f"{spec} of node {index} would share the weights called {key}"
             self.operators[key] = build_operator(spec)
 
     def operator(self, index: int, spec: OpSpec) -> nn.Module:
@@ -77,10 +76,13 @@ class Supernet(nn.Module):
         return self.operators[self._key(index, spec)]
 
     def _key(self, index: int, spec: OpSpec) -> str:
-        """The name of an operator's weights; where only the expansion tells two apart, with its channels."""
+        """The name of an operator's weights; of several variants with input channels, label, expansion and what else differs."""
+        if (index, spec.name) not in self._told_apart:
+            return f"{index:02d}_{spec.name}"
+        label = spec.label.replace(".", ",")  # a dot has a meaning in a module's name
         hidden = f"_h{spec.hidden_channels}" if spec.hidden_channels else ""
-        variant = f"_{spec.in_channels}_{spec.label}{hidden}" if (index, spec.name) in self._several else ""
-        return f"{index:02d}_{spec.name}{variant}"
+        others = "".join(f"_{name}{getattr(spec, name)}" for name in self._told_apart[index, spec.name])
+        return f"{index:02d}_{spec.name}_{spec.in_channels}_{label}{hidden}{others}"
 
     def _module_of(self, architecture: Architecture) -> Callable[[int], nn.Module]:
         if architecture.space != self.space:
@@ -104,3 +106,11 @@ class Supernet(nn.Module):
         modules = [copy.deepcopy(module_of(index)) for index in range(len(graph))]
         subnet = Subnet(graph, cast(Sequence[nn.Module], modules))
         return subnet.train(self.training)
+
+
+def _differing(specs: Sequence[OpSpec]) -> list[str]:
+    """The fields that tell variants of an operator apart, where input channels, label and expansion do not."""
+    said = ("in_channels", "label", "hidden_channels")
+    if len({tuple(getattr(spec, name) for name in said) for spec in specs}) == len(specs):
+        return []
+    return [name for name in SPEC_FIELDS if name not in said and len({getattr(spec, name) for spec in specs}) > 1]

@@ -1,8 +1,14 @@
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 
 from latlas.errors import UsageError
+from latlas.spaces.graph import INPUT, Node
+from latlas.spaces.nasbench201 import NasBench201
+from latlas.spaces.operators.spec import OpSpec
 from latlas.spaces.portrait import PortraitSpace
 from latlas.supernet.networks.network import Subnet, Supernet, logits_graph
 
@@ -103,3 +109,43 @@ def test_probabilities_are_the_sigmoid_of_the_logits(supernet, images):
     assert logits_graph(architecture.graph()) == architecture.graph()[:-1]
     assert logits_graph(architecture.graph()[:-1]) == architecture.graph()[:-1]
     assert torch.equal(supernet.logits(images, architecture).sigmoid(), supernet(images, architecture))
+
+
+@dataclass(frozen=True)
+class Variants(NasBench201):
+    """Of one cell whose edges have one operator each, in variants that differ in one field."""
+
+    name: ClassVar[str] = "variants"
+    fields: ClassVar[dict[str, dict[str, object]]] = {
+        "plain": {},
+        "dilated": {"dilation": 2},
+        "active": {"activation": "relu"},
+        "both": {"dilation": 2, "activation": "relu"},
+    }
+
+    @property
+    def choices(self):
+        return (tuple(self.fields),)
+
+    @property
+    def stages(self):
+        return (1,)
+
+    def graph(self, operators):
+        return (Node(OpSpec("conv", 3, 4, 8, 8, kernel_size=3, **self.fields[operators[0]]), (INPUT,)),)
+
+
+def test_variants_of_an_operator_have_weights_of_their_own_whatever_they_differ_in():
+    supernet = Supernet(Variants())
+    assert list(supernet.operators) == [
+        "00_conv_k3_3__dilation1_activationnone",
+        "00_conv_k3_3__dilation2_activationnone",
+        "00_conv_k3_3__dilation1_activationrelu",
+        "00_conv_k3_3__dilation2_activationrelu",
+    ]
+
+
+def test_the_names_of_weights_never_change():
+    """As files of trained weights have them."""
+    narrow = Supernet(replace(TINY, narrow_ratio=3))
+    assert {"00_conv_k3", "01_mbconv_k3_8__h24", "01_mbconv_k3_8__h48", "05_shuffle", "06_aspp"} <= {*narrow.operators}
