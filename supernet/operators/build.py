@@ -9,8 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from latlas.errors import UnknownOperatorError
-from latlas.registry import resolve
+from latlas.errors import UnknownOperatorError, UsageError
+from latlas.registry import owner_of, resolve
 from latlas.spaces.operators.spec import OpSpec, kind_of
 from latlas.supernet.operators import cell, lite, modules
 
@@ -21,7 +21,8 @@ _BUILDERS: dict[str, Callable[[OpSpec], nn.Module]] = {**modules.BUILDERS, **cel
 def build_operator(spec: OpSpec) -> nn.Module:
     """The operator's module, initialised anew from torch's global generator.
 
-    Raises `UnknownOperatorError` for a kind that nothing builds, and `UsageError` where its builder cannot be loaded.
+    Raises `UnknownOperatorError` for a kind that nothing builds, and `UsageError` where another package's builder cannot be
+    loaded or fails.
     """
     builder = _BUILDERS.get(spec.kind)
     if builder is None:
@@ -31,8 +32,20 @@ def build_operator(spec: OpSpec) -> nn.Module:
                 f"operator kind {spec.kind!r} has no torch builder; known: {', '.join(sorted(_BUILDERS))}; "
                 "give its Kind a builder"
             )
-        builder = resolve(given, f"the builder of operator kind {spec.kind!r}")
+        return _of_another(spec, resolve(given, f"the builder of operator kind {spec.kind!r}"))
     return builder(spec)
+
+
+def _of_another(spec: OpSpec, builder: Callable[[OpSpec], nn.Module]) -> nn.Module:
+    """What another package's builder makes; raises `UsageError`, which names the package, where it fails."""
+    try:
+        module = builder(spec)
+    except Exception as error:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"{owner_of(builder)} cannot build {spec}: {cause[:300]}") from error
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"{owner_of(builder)} built {type(module).__name__} for {spec}; it must be a torch module")
+    return module
 
 
 def built_kinds() -> tuple[str, ...]:

@@ -6,7 +6,14 @@ import pytest
 from latlas.errors import UsageError
 from latlas.search.gradient.distribution import AdjacentWeights, LayerWeights
 from latlas.search.make import make_strategy
-from latlas.search.strategies.names import FRONT_STRATEGIES, OPTUNA_STRATEGIES, STRATEGIES, TRAINED_STRATEGIES
+from latlas.search.strategies.names import (
+    FRONT_STRATEGIES,
+    OPTUNA_STRATEGIES,
+    REGISTRY,
+    STRATEGIES,
+    TRAINED_STRATEGIES,
+    register_strategy,
+)
 from latlas.search.strategies.strategy import StrategyContext
 from latlas.spaces.space import enumerate_space
 from latlas.spaces.text import parse_space
@@ -74,3 +81,24 @@ def test_what_needs_a_trained_distribution_says_so(name):
     wrong = StrategyContext(distribution=other.initial((7, 7, 7, 7), np.random.default_rng(0)))
     with pytest.raises(UsageError, match=f"{other.__name__} was given"):
         make_strategy(name, space, np.random.default_rng(0), 10, context=wrong)
+
+
+def test_another_packages_strategy_is_given_what_it_takes(monkeypatch):
+    def named(name, context, evaluations, weight=3):
+        return name, context.near_share, evaluations, weight
+
+    monkeypatch.setattr(REGISTRY, "_things", REGISTRY.loaded())
+    register_strategy("named", named)
+    space, rng = parse_space(SPACES["plain"]), np.random.default_rng(0)
+    assert make_strategy("named", space, rng, 10) == ("named", 0.5, 10, 3)
+    register_strategy("greedy", lambda space, temperature: None)
+    with pytest.raises(
+        UsageError, match="'greedy' of package tests takes space, temperature; it may take name, space, rng"
+    ):
+        make_strategy("greedy", space, rng, 10)
+    with pytest.raises(
+        UsageError, match="strategy 'evolution' is registered already, by Latlas; package tests must give"
+    ):
+        register_strategy("evolution", named)
+    with pytest.raises(UsageError, match="it must be a callable that makes a strategy"):
+        register_strategy("number", 3)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from latlas.errors import UnknownOperatorError
+from latlas.errors import UnknownOperatorError, UsageError
 from latlas.spaces.nasbench201 import NasBench201
-from latlas.spaces.operators.spec import FOREIGN, OpSpec, kinds
+from latlas.spaces.operators.spec import FOREIGN, KINDS, Kind, OpSpec, kinds, register_operator
 from latlas.spaces.portrait import PortraitSpace
 from latlas.supernet.operators import build
 from latlas.supernet.operators.build import build_operator, built_kinds
@@ -71,3 +71,22 @@ def test_a_kind_without_a_builder_is_named(monkeypatch):
     monkeypatch.delitem(build._BUILDERS, "skip")
     with pytest.raises(UnknownOperatorError, match="'skip' has no torch builder; known: add, aspp"):
         build_operator(OpSpec("skip", 4, 4, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("builder", "message"),
+    [
+        (lambda spec: 1 / 0, r"package tests cannot build odd 4->4 at 2x2: ZeroDivisionError: division by zero"),
+        (lambda spec: spec, r"package tests built OpSpec for odd 4->4 at 2x2; it must be a torch module"),
+        (
+            "tests_of_nothing:Odd",
+            "the builder of operator kind 'odd', tests_of_nothing:Odd, cannot be loaded: ModuleNot",
+        ),
+        (None, "'odd' has no torch builder; known: .*; give its Kind a builder"),
+    ],
+)
+def test_another_packages_builder_that_fails_is_named(monkeypatch, builder, message):
+    monkeypatch.setattr(KINDS, "_things", KINDS.loaded())
+    register_operator(Kind("odd", lambda spec: 0, lambda spec: 0, builder=builder))
+    with pytest.raises(UsageError, match=message):
+        build_operator(OpSpec("odd", 4, 4, 2, 2))
