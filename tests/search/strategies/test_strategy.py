@@ -1,5 +1,7 @@
 """One class that every strategy passes: a new one gets it by its name in STRATEGIES or FRONT_STRATEGIES."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -90,7 +92,8 @@ def test_another_packages_strategy_is_given_what_it_takes(monkeypatch):
     monkeypatch.setattr(REGISTRY, "_things", REGISTRY.loaded())
     register_strategy("named", named)
     space, rng = parse_space(SPACES["plain"]), np.random.default_rng(0)
-    assert make_strategy("named", space, rng, 10) == ("named", 0.5, 10, 3)
+    given: Any = make_strategy("named", space, rng, 10)
+    assert given == ("named", 0.5, 10, 3)
     register_strategy("greedy", lambda space, temperature: None)
     with pytest.raises(
         UsageError, match="'greedy' of package tests takes space, temperature; it may take name, space, rng"
