@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from latlas.api.fit import require_predictors_place
 from latlas.api.keywords import with_fields
-from latlas.api.setting import Measuring, OnNote, OnProgress, tell_nobody
+from latlas.api.setting import Measuring, OnNote, OnProgress, can_be_written, tell_nobody
 from latlas.errors import FileFormatError, UsageError
 from latlas.option import option
 
@@ -59,7 +59,12 @@ class AdaptOptions(Measuring):
     )
     cpu_model: str = option("", "Its CPU's name, where no --environment is given.", group=SAMPLES)
     out: str | Path = option(
-        Path("adapted"), "Folder of the adapted predictor.", metavar="FOLDER", read=Path, shown="adapted"
+        Path("adapted"),
+        "Folder of the adapted predictor.",
+        metavar="FOLDER",
+        read=Path,
+        shown="adapted",
+        before=can_be_written,
     )
     force: bool = option(False, "Replace what is there.")
     on_note: OnNote | None = None

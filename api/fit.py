@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latlas.api.keywords import with_fields
-from latlas.api.setting import Measuring, OnNote, OnProgress, tell_nobody
+from latlas.api.setting import Measuring, OnNote, OnProgress, can_be_written, tell_nobody
 from latlas.errors import EnvironmentMismatchError
 from latlas.option import option
 
@@ -46,7 +46,12 @@ class FitOptions(Measuring):
         at_least=1,
     )
     out: str | Path | None = option(
-        Path("predictor"), "Folder of the predictor.", metavar="FOLDER", read=Path, shown="predictor"
+        Path("predictor"),
+        "Folder of the predictor.",
+        metavar="FOLDER",
+        read=Path,
+        shown="predictor",
+        before=can_be_written,
     )
     force: bool = option(False, "Replace what is there.")
     on_note: OnNote | None = None

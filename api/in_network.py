@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latlas.api.keywords import with_fields
-from latlas.api.setting import Care, OnNote, OnProgress, require_new, setting_of, tell_nobody
+from latlas.api.setting import Care, OnNote, OnProgress, can_be_written, require_new, setting_of, tell_nobody
 from latlas.errors import UsageError
 from latlas.option import option
 
@@ -28,6 +28,7 @@ class InNetworkOptions(Care):
         None,
         "Table to write. Default: the same file.",
         metavar="FILE",
+        before=can_be_written,
         read=lambda text: Path(text) if text else None,
     )
     force: bool = option(False, "Replace what is there.")

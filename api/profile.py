@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latlas.api.keywords import with_fields
-from latlas.api.setting import Measuring, OnProgress, default_table, tell_nobody
+from latlas.api.setting import Measuring, OnProgress, can_be_written, default_table, tell_nobody
 from latlas.option import option
 
 if TYPE_CHECKING:
@@ -64,12 +64,13 @@ def profile(space: SearchSpace, options: ProfileOptions) -> Table:
     from latlas.latency.measuring import profile as measuring
     from latlas.supernet.operators.timed import timing_operator
 
-    told = options.on_progress or tell_nobody
+    told, out = options.on_progress or tell_nobody, table_file(space, options)
+    can_be_written(out)
     with waiting_at_most(options.lock_timeout):
         return measuring.profile(
             space.specs(),
             timing_operator,
-            table_file(space, options),
+            out,
             options.setting(),
             space=space.text,
             command=options.command,

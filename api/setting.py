@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latlas.errors import UsageError
+from latlas.files.places import require_can_write
 from latlas.option import check_options, option
 
 if TYPE_CHECKING:
@@ -95,7 +96,13 @@ def default_table(
     return folder / table_path(cpu_model(), space.text, precision, threads, batch)
 
 
+def can_be_written(path: str | Path) -> None:
+    """Raises `UsageError` or `StorageError` where nothing can be written at a path; looked at before any work."""
+    require_can_write(Path(path))
+
+
 def require_new(path: Path, force: bool) -> None:
-    """Raises `UsageError` where something is there already that may not be replaced."""
+    """Raises `UsageError` where something is there already that may not be replaced, or nothing can be written."""
     if path.exists() and not force:
         raise UsageError(f"{path} exists already; choose another path, or --force to replace it")
+    can_be_written(path)

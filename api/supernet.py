@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from latlas.api.data import Data, load_data
 from latlas.api.keywords import with_fields
-from latlas.api.setting import OnNote, OnProgress, require_new, tell_nobody
+from latlas.api.setting import OnNote, OnProgress, can_be_written, require_new, tell_nobody
 from latlas.errors import UsageError
 from latlas.option import check_options, option
 from latlas.supernet.data.one_class import require_person_or_not
@@ -42,6 +42,7 @@ class SupernetOptions:
         metavar="FILE",
         read=Path,
         shown="supernet.safetensors",
+        before=can_be_written,
     )
     time_limit: float | None = option(None, "Seconds after which training ends, annealed.", above=0, metavar="S")
     device: str = option("auto", "Where it is trained: auto, cpu or cuda.", choices=DEVICES)

@@ -19,6 +19,7 @@ from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import UsageError
+from latlas.files.places import require_can_write
 from latlas.option import check_options, option
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class ProfiledSpaces:
         (1,), "Images an inference. Several by commas.", read=partial(whole_numbers, "--batch"), shown="1"
     )
     out: Path | None = option(
-        None, "Table. Default: tables/<device>/<space>-<precision>-t<threads>.parquet. For several tables, a folder."
+        None,
+        "Table. Default: tables/<device>/<space>-<precision>-t<threads>.parquet. For several tables, a folder.",
+        before=require_can_write,
     )
     update: bool = option(False, "Measure only what the table lacks, and add it.")
     force: bool = option(False, "Replace what is there.")
