@@ -42,6 +42,7 @@ PLAN = (
 def demo(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    seed: options.SeedOption = 0,
 ) -> None:
     """The main job from nothing in about five minutes: a small search on drawn portraits.
 
@@ -52,8 +53,8 @@ def demo(
     job = Job(PLAN)
     said = time_left_text(job.seconds_left()).removesuffix(" left")
     note(f"this is {WHAT}; it takes about {said} on two quiet cores, in {out}")
-    again = shlex.join(["latlas", "demo", "--out", str(out)])
-    for product, words in commands(out):
+    again = shlex.join(["latlas", "demo", "--out", str(out), *(["--seed", str(seed)] if seed else [])])
+    for product, words in commands(out, seed):
         if product.exists():
             note(f"{product} is there already, kept; delete it to make it anew")
             continue
@@ -69,7 +70,7 @@ def demo(
         raise typer.Exit(LatlasError.exit_code)
 
 
-def commands(out: Path) -> list[tuple[Path, list[str]]]:
+def commands(out: Path, seed: int = 0) -> list[tuple[Path, list[str]]]:
     """The commands of the demo, each after what it makes."""
     table, predictor, supernet = out / "table.parquet", out / "predictor", out / "supernet.safetensors"
     # At 5 % an operator or a subnet has three short passes; the search's 1.5 % is what certifies its winner.
@@ -93,7 +94,7 @@ def commands(out: Path) -> list[tuple[Path, list[str]]]:
         (supernet, train),
         (out / "result.json", search),
     ]
-    return [(product, list(map(str, words))) for product, words in made]
+    return [(product, [*map(str, words), "--seed", str(seed)]) for product, words in made]
 
 
 def _run(context: typer.Context, words: list[str], again: str) -> int:
