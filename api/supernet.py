@@ -11,7 +11,7 @@ from latlas.api.keywords import with_fields
 from latlas.api.setting import OnNote, OnProgress, can_be_written, require_new, tell_nobody
 from latlas.errors import UsageError
 from latlas.option import check_options, option
-from latlas.supernet.data.one_class import require_person_or_not
+from latlas.supernet.data.fitting import require_multiple, require_person_or_not
 
 if TYPE_CHECKING:
     from latlas.spaces.space import SearchSpace
@@ -90,6 +90,7 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
         require_new(out, options.force)
     data = options.data or load_data()
     height, width = size_of(options.train_resolution, space)
+    require_multiple(space.cover()[0].graph(), (height, width), "training images")
     sheet = None if out is None else out.with_name(out.stem + ".masks.png")
     dataset = data.split("train", height, width, sheet=sheet, on_note=options.on_note)
     supernet, reached = _trained(space, dataset, options, journal)
@@ -166,7 +167,7 @@ def size_of(text: str, space: SearchSpace) -> tuple[int, int]:
     """Height and width of `N` or `HxW`, the space's for no text; raises `UsageError` for what is no size."""
     if not text:
         return space.input_shape()[1:]
-    height, _, width = text.partition("x")
+    height, _, width = text.lower().partition("x")
     for number in (height, width or height):
         if not number.isdecimal() or not 1 <= int(number) <= 8192:
             raise UsageError(

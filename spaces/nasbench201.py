@@ -15,6 +15,7 @@ from typing import ClassVar
 from latlas.errors import UnknownOperatorError, UsageError
 from latlas.spaces.graph import INPUT, Graph, Node, check_graph
 from latlas.spaces.operators.spec import OpSpec
+from latlas.spaces.settings import sizes_that_work
 from latlas.spaces.space import SearchSpace
 
 OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -49,7 +50,10 @@ class NasBench201(SearchSpace):
         for field in ("height", "width"):
             value = getattr(self, field)
             if not 4 <= value <= 8192 or value % 4:
-                raise UsageError(f"{field} is {value}; nasbench201 needs a multiple of 4 up to 8192, for two halvings")
+                fitting = sizes_that_work(min(self.height, 8192), min(self.width, 8192), 4)
+                raise UsageError(
+                    f"{field} is {value}; nasbench201 needs a multiple of 4 up to 8192, for two halvings; {fitting}"
+                )
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:

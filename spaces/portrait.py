@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+from latlas.choices import did_you_mean
 from latlas.errors import UsageError
 from latlas.spaces.graph import Graph, Node, check_graph
 from latlas.spaces.macro import append_decoder, encoder_features, encoder_nodes, portrait_stem
 from latlas.spaces.operators.spec import OpSpec, make_divisible
+from latlas.spaces.settings import sizes_that_work
 from latlas.spaces.space import SearchSpace
 
 SPACE_OPERATORS = ("mbconv_k3", "mbconv_k5", "dilconv_k3", "dilconv_k5", "sepconv_k3", "sepconv_k5", "shuffle")
@@ -56,6 +58,7 @@ MOBILENETV3: dict[str, tuple[_Block, ...]] = {
         (5, 576, 96, True, "hswish", 1),
     ),
 }
+_LARGEST, _LARGEST_RATIO = 8192, 64
 _BASELINE = re.compile(r"(mobilenetv3_large|mobilenetv3_small)(?:_x(\d(?:\.\d{1,3})?))?")
 
 
@@ -108,15 +111,23 @@ class PortraitMacro(SearchSpace):
         """Raises `UsageError` for sizes that are none, and for operators that a layer cannot have."""
         for field in ("height", "width"):
             value = getattr(self, field)
+            if value > _LARGEST:
+                raise UsageError(f"{field} is {value}; at most {_LARGEST} is a network for a CPU")
             if value < 32 or value % 32:
-                raise UsageError(f"{field} is {value}; portrait needs a multiple of 32, for five halvings")
+                raise UsageError(
+                    f"{field} is {value}; portrait needs a multiple of 32, for five halvings; "
+                    f"{sizes_that_work(self.height, self.width, 32)}"
+                )
         if len(self.widths) != 4 or len(self.depths) != 4:
             raise UsageError(f"widths {self.widths} and depths {self.depths} must each have four values, S4 to S32")
         for field in ("stem_channels", "expand_ratio", "aspp_channels", "aspp_dilation", "decoder_channels"):
-            if getattr(self, field) < 1:
-                raise UsageError(f"{field} is {getattr(self, field)}; it must be at least 1")
-        if max(*self.depths, *self.widths, self.height, self.width, self.decoder_channels, self.aspp_channels) > 8192:
-            raise UsageError("a size of the space is above 8192; that is no network for a CPU")
+            if not 1 <= getattr(self, field) <= _LARGEST:
+                raise UsageError(f"{field} is {getattr(self, field)}; it must be at least 1, and at most {_LARGEST}")
+        if max(*self.depths, *self.widths, self.num_classes, self.narrow_ratio) > _LARGEST:
+            raise UsageError(f"a size of the space is above {_LARGEST}; that is no network for a CPU")
+        for field in ("expand_ratio", "narrow_ratio"):
+            if getattr(self, field) > _LARGEST_RATIO:
+                raise UsageError(f"{field} is {getattr(self, field)}; it must be at most {_LARGEST_RATIO}")
         if max(self.depths) > 64:
             raise UsageError(f"depths are {self.depths}; at most 64 layers a stage")
         if min(self.depths) < 1 or self.num_classes < 1:
@@ -128,7 +139,8 @@ class PortraitMacro(SearchSpace):
         unknown = [name for name in operators if name not in SPACE_OPERATORS]
         if unknown or not operators or len(set(operators)) < len(operators):
             raise UsageError(
-                f"operators are {'.'.join(operators) or 'none'}; give each once, of {'.'.join(SPACE_OPERATORS)}"
+                f"operators are {'.'.join(operators)[:200] or 'none'}; give each once, of {'.'.join(SPACE_OPERATORS)}"
+                + (did_you_mean(unknown[0][:80], SPACE_OPERATORS) if unknown else "")
             )
         if any(width < 4 or width % 4 for width in self.widths):
             raise UsageError(f"widths are {self.widths}; shuffle needs multiples of 4")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latlas.arrays import IntArray
+from latlas.choices import did_you_mean
 from latlas.errors import UnknownOperatorError, UsageError
 from latlas.spaces.codes import Template, check_codes, probe_template
 from latlas.spaces.graph import Graph, check_graph, distinct_specs, graph_hash, graph_macs, graph_params
@@ -249,7 +250,8 @@ class Architecture:
         for layer, (operator, options) in enumerate(zip(self.operators, choices, strict=True)):
             if operator not in options:
                 raise UnknownOperatorError(
-                    f"layer {layer} of {self.space.text} has no operator {operator!r}; it has {', '.join(options)}"
+                    f"layer {layer} of {self.space.text} has no operator {operator!r:.80}; it has {', '.join(options)}"
+                    + did_you_mean(operator[:80], options)
                 )
 
     @property

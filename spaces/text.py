@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from latlas.errors import FileFormatError, UnknownSpaceError, UsageError
 from latlas.registry import Registry, resolve
+from latlas.spaces.settings import read_settings
 from latlas.spaces.space import Architecture, SearchSpace
 
 JSON_LIMIT_BYTES = 1_000_000
@@ -69,44 +71,23 @@ def register_space(space: type[Space]) -> type[Space]:
 def parse_space(text: str) -> SearchSpace:
     """The space of a text such as `portrait` or `portrait:resolution=192x256,decoder_channels=24`.
 
-    `resolution=N` or `HxW` stands for height and width. Raises `UnknownSpaceError` or `UsageError`.
+    `resolution=N` or `HxW` stands for height and width; see `read_settings`. Raises `UnknownSpaceError` or `UsageError`.
     """
     name, _, settings = text.partition(":")
+    name = name.strip()
+    name = name if name in SPACES else name.lower() if name.lower() in SPACES else name
     kind, variants = SPACES.get(name), vars(SPACES.get(name)).get("variants", {})
     for key, reference in variants.items():
-        if f"{key}=" in settings:
+        if re.search(rf"(?i)(?:^|,)\s*{key}\s*=", settings):
             kind = _read_space(name, resolve(reference, f"space {name!r} with {key}"))
     defaults = {field.name: field.default for field in fields(kind)}
-    values: dict[str, Any] = {}
-    for setting in settings.split(",") if settings else ():
-        key, equals, value = setting.partition("=")
-        if key == "resolution" and equals:
-            height, _, width = value.partition("x")
-            values |= {"height": _parse(height, 0, setting), "width": _parse(width or height, 0, setting)}
-        elif key in defaults and equals:
-            values[key] = _parse(value, defaults[key], setting)
-        else:
-            raise UsageError(
-                f"space setting {setting!r} is not known; {name} has resolution, {', '.join({**defaults, **variants})}"
-            )
-    return kind(**values)
-
-
-def _parse(value: str, default: object, setting: str) -> object:
-    try:
-        if isinstance(default, tuple):
-            return tuple(type(default[0])(part) for part in value.split("."))
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[value.lower()]
-        return type(default)(value)  # type: ignore[call-arg]  # fields of the subclass
-    except (ValueError, KeyError):
-        raise UsageError(f"space setting {setting!r}: {value!r} is not such as {default!r}") from None
+    return kind(**read_settings(settings, defaults, kind.name, tuple(variants)))
 
 
 def parse_architecture(text: str, space: SearchSpace | None = None) -> Architecture:
     """The architecture of its text form; without a space in front it is of `space`."""
     head, slash, body = text.strip().partition("/")
-    if slash and head.partition(":")[0] in SPACES:
+    if slash and head.partition(":")[0].strip().lower() in SPACES:
         named = parse_space(head)
         if space is not None and named != space:
             raise UsageError(f"architecture {text!r} is of {named.text}, not of {space.text}")

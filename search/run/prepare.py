@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from latlas.choices import did_you_mean
 from latlas.errors import UsageError
 from latlas.search.config import SearchConfig
 from latlas.search.run.export import calibration_images
@@ -88,7 +89,10 @@ def require_baselines(space: SearchSpace, config: SearchConfig) -> None:
     budget = [config.budget_ms] if isinstance(config.budget_ms, str) else []
     for name in (config.baseline, *config.rivals, *budget):
         if not space.is_baseline(name):
-            raise UsageError(f"{space.name} has no baseline {name!r}; it has {', '.join(space.baselines)}")
+            raise UsageError(
+                f"{space.name} has no baseline {name!r:.80}; it has {', '.join(space.baselines)}"
+                + did_you_mean(name[:80], space.baselines)
+            )
 
 
 def require_searchable(precision: str, batch: int | None) -> None:

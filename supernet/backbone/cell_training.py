@@ -18,7 +18,7 @@ from latlas.spaces.graph import Graph, graph_hash
 from latlas.supernet.backbone.cut import Backbone, Cut, Rest
 from latlas.supernet.backbone.features import Features
 from latlas.supernet.data.batches import chosen_samples
-from latlas.supernet.data.one_class import require_person_or_not
+from latlas.supernet.data.fitting import require_person_or_not
 from latlas.supernet.networks.loss import segmentation_loss
 from latlas.supernet.networks.network import Subnet
 from latlas.supernet.networks.recalibrate import renew_statistics

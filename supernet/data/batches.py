@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from latlas.errors import UsageError
-from latlas.spaces.graph import Graph, check_graph
+from latlas.spaces.graph import Graph
 from latlas.supernet.data.augment import Augmentation, augment
 from latlas.supernet.data.dataset import Dataset
-from latlas.supernet.data.one_class import require_person_or_not
+from latlas.supernet.data.fitting import require_multiple, require_person_or_not
 from latlas.supernet.data.void import float_masks
 
 
@@ -25,9 +25,7 @@ def fitting_size(graph: Graph, dataset: Dataset, height: int | None, width: int 
     if not count:
         raise UsageError("the data set has no images; training needs at least one")
     require_person_or_not(graph)
-    multiple = check_graph(graph)[1] // min(node.spec.height for node in graph)
-    if min(size) < multiple or size[0] % multiple or size[1] % multiple:
-        raise UsageError(f"{what} are {size[0]}x{size[1]}; the network needs multiples of {multiple}")
+    require_multiple(graph, size, what)
     return size
 
 

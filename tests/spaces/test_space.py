@@ -156,11 +156,11 @@ def test_narrow_blocks_are_those_of_a_space_with_that_expansion():
     [
         ("landscape", UnknownSpaceError, "unknown space 'landscape'; known: dpc, nasbench201, portrait"),
         ("portrait:depth=3", UsageError, "setting 'depth=3' is not known; portrait has resolution, height"),
-        ("portrait:height=big", UsageError, "'big' is not such as 256"),
+        ("portrait:height=big", UsageError, "height is 'big', which is not a whole number"),
         ("portrait:height=100", UsageError, "height is 100; portrait needs a multiple of 32"),
         ("portrait:widths=16.24", UsageError, r"widths \(16, 24\)"),
         ("portrait:widths=18.24.40.80", UsageError, "multiples of 4"),
-        ("portrait:resolution", UsageError, "'resolution' is not known"),
+        ("portrait:resolution", UsageError, "'resolution' has no value; write resolution=..."),
         ("portrait:narrow_ratio=6", UsageError, "narrow_ratio is 6; it must be 0 for none, or another than expand"),
         ("portrait:num_classes=0", UsageError, "num_classes 0"),
         (
@@ -169,7 +169,7 @@ def test_narrow_blocks_are_those_of_a_space_with_that_expansion():
             "operators are mbconv_k3.warp; give each once, of mbconv_k3.mb",
         ),
         ("portrait:operators=shuffle.shuffle", UsageError, "operators are shuffle.shuffle; give each once"),
-        ("portrait:operators=", UsageError, "operators are none; give each once"),
+        ("portrait:operators=", UsageError, "operators is '', which is not names parted by dots"),
     ],
 )
 def test_impossible_spaces_are_refused(text, error, message):
