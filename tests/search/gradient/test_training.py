@@ -166,7 +166,7 @@ def test_weights_go_on_from_their_checkpoint(supernet, dataset, kept, tmp_path):
 def test_a_checkpoint_of_other_weight_steps_is_refused(supernet, dataset, tmp_path):
     steps = replace(weight_steps(dataset), checkpoint=tmp_path / "weights.training")
     trained(supernet, dataset, weight_steps=steps)
-    with pytest.raises(EnvironmentMismatchError, match=r"a run with momentum 0\.9, now it is 0\.5"):
+    with pytest.raises(EnvironmentMismatchError, match=r"begun otherwise: momentum was 0\.9, is 0\.5;"):
         trained(supernet, dataset, weight_steps=replace(steps, momentum=0.5))
 
 
