@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from latlas.api.keywords import with_fields
 from latlas.api.setting import Measuring, OnNote, OnProgress, can_be_written, tell_nobody
 from latlas.errors import EnvironmentMismatchError
+from latlas.files.journal import begun_by_force, remove_journal
 from latlas.option import option
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class FitOptions(Measuring):
         shown="predictor",
         before=can_be_written,
     )
-    force: bool = option(False, "Replace what is there.")
+    force: bool = option(False, "Begin anew: replace what is there, and what was begun.")
     on_note: OnNote | None = None
     on_progress: OnProgress | None = None
 
@@ -90,8 +91,12 @@ def fit_predictor(space: SearchSpace, options: FitOptions) -> SavedPredictor:
 
     started = time.monotonic()
     out = Path(options.out) if options.out is not None else None
+    replaces = options.force
     if out is not None:
-        require_predictors_place(out, options.force)
+        if options.force:
+            remove_journal(journal_of(out))
+        replaces = options.force or begun_by_force(journal_of(out))
+        require_predictors_place(out, replaces)
     table, setting = options.table, options.setting()
     if table is not None:
         _require_fits(table, space, options, setting)
@@ -111,7 +116,7 @@ def fit_predictor(space: SearchSpace, options: FitOptions) -> SavedPredictor:
         saved.figures["choice"] = options.choice
         saved.figures["seconds"] = time.monotonic() - started
         if out is not None:
-            save_predictor(out, saved, overwrite=options.force)
+            save_predictor(out, saved, overwrite=replaces)
         journal.unlink(missing_ok=True)
     return saved
 
@@ -154,9 +159,15 @@ def _measured(
         setting,
         journal,
         build_module=timing_operator,
+        replaces=options.force,
         on_note=options.on_note,
         on_progress=lambda p: told(p.done, p.total, "", p.eta_seconds, ""),
     )
+
+
+def journal_of(out: Path) -> Path:
+    """Where a run keeps what it has measured for the predictor `out`."""
+    return out.with_name(out.name + ".journal")
 
 
 @contextmanager
@@ -165,7 +176,7 @@ def _journal(out: Path | None) -> Iterator[Path]:
     from latlas.files.scratch import scratch_folder
 
     if out is not None:
-        yield out.with_name(out.name + ".journal")
+        yield journal_of(out)
         return
     with scratch_folder() as folder:
         yield folder / "journal"

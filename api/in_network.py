@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from latlas.api.keywords import with_fields
 from latlas.api.setting import Care, OnNote, OnProgress, can_be_written, require_new, setting_of, tell_nobody
 from latlas.errors import UsageError
+from latlas.files.journal import begun_by_force, remove_journal
 from latlas.option import option
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class InNetworkOptions(Care):
         before=can_be_written,
         read=lambda text: Path(text) if text else None,
     )
-    force: bool = option(False, "Replace what is there.")
+    force: bool = option(False, "Begin anew: replace what is there, and what was begun.")
     on_note: OnNote | None = None
     on_progress: OnProgress | None = None
 
@@ -57,11 +58,14 @@ def add_in_network(path: str | Path, options: InNetworkOptions) -> tuple[Table, 
     from latlas.supernet.operators.timed import timing_operator
 
     isolated, target = Table.read(path), written_to(path, options)
-    if not options.force and options.out is None and isolated.manifest.in_network is not None:
+    journal = journal_of(target)
+    replaces = options.force or begun_by_force(journal)
+    if not replaces and options.out is None and isolated.manifest.in_network is not None:
         raise UsageError(f"{path} has in-network latencies already; --force to replace them, or --out for another file")
     environment = isolated.manifest.environment
     setting = setting_of(environment.precision or "", environment.threads or 1, options.relative_error, options.seed)
-    journal = target.with_name(target.name + ".in-network.journal")
+    if options.force:
+        remove_journal(journal)
     told = options.on_progress or tell_nobody
     with waiting_at_most(options.lock_timeout):
         added, figures = in_network.add_in_network(
@@ -71,10 +75,11 @@ def add_in_network(path: str | Path, options: InNetworkOptions) -> tuple[Table, 
             setting,
             journal,
             build_module=timing_operator,
+            replaces=options.force,
             on_note=options.on_note,
             on_progress=lambda p: told(p.done, p.total, "", p.eta_seconds, ""),
         )
-    added.write(target, overwrite=options.force or options.out is None)
+    added.write(target, overwrite=replaces or options.out is None)
     journal.unlink(missing_ok=True)
     return added, figures
 
@@ -85,5 +90,10 @@ def written_to(path: str | Path, options: InNetworkOptions) -> Path:
     if target.suffix != ".parquet":
         raise UsageError(f"{target}: a table's name ends in .parquet")
     if options.out is not None:
-        require_new(target, options.force)
+        require_new(target, options.force or begun_by_force(journal_of(target)))
     return target
+
+
+def journal_of(target: Path) -> Path:
+    """Where a run keeps what it has measured for a table."""
+    return target.with_name(target.name + ".in-network.journal")

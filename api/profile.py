@@ -29,7 +29,7 @@ class ProfileOptions(Measuring):
     )
     _: KW_ONLY
     update: bool = option(False, "Measure only what the table lacks, and add it.")
-    force: bool = option(False, "Replace what is there.")
+    force: bool = option(False, "Begin anew: replace what is there, and what was begun.")
     command: str = "latlas.profile"
     on_progress: OnProgress | None = None
 

@@ -58,7 +58,7 @@ SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything that chance decides.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Begin anew: replace what is there.")]
 ErrorOption = Annotated[float, typer.Option("--relative-error", help="Asked half width of the 95 % interval.")]
 LockOption = Annotated[
     float | None,

@@ -36,6 +36,8 @@ class Journal:
         path: the file, made if it is not there.
         header: what must be the same for a run to go on from the records: environment key, settings; JSON values.
         begin_again: what to do to begin again, for the message where the header differs.
+        replaces: the run began anew with `--force`, and replaces at its end what is there. It is written down, so that the run
+            goes on without `--force`; `replaces` of a journal that is gone on with is as it was begun.
         option_of: the option, such as `--seed`, that says a field of the header, given as a dotted name; "" for none.
 
     Raises:
@@ -61,8 +63,10 @@ class Journal:
         header: Mapping[str, object],
         begin_again: str = "or delete the file to begin again",
         option_of: Callable[[str], str] = lambda name: "",
+        replaces: bool = False,
     ) -> None:
         self.path = Path(path)
+        self.replaces = replaces
         self._option_of = option_of
         self._begin_again = begin_again
         try:
@@ -77,7 +81,8 @@ class Journal:
             if self._end == 0:
                 self._truncate(0)
                 try:
-                    self._write(_MAGIC + f'{JOURNAL_VERSION},"header":{first}}}\n'.encode())
+                    mark = ',"replaces":true' if replaces else ""
+                    self._write(_MAGIC + f'{JOURNAL_VERSION},"header":{first}{mark}}}\n'.encode())
                 except StorageError:
                     self.path.unlink(missing_ok=True)  # there is nothing in it
                     raise
@@ -159,6 +164,7 @@ class Journal:
                 if len(lines) == 1 and self._is_ours(record) and record["header"] != self._header:
                     return [], 0  # nothing was finished: the run may be asked for otherwise
                 self._check_header(record, self._header)
+                self.replaces = record.get("replaces") is True
             else:
                 records.append(record)
         if end < len(content):
@@ -214,6 +220,22 @@ def typed_option(option: str, value: object) -> str:
     if isinstance(value, list | tuple):
         value = ",".join(map(str, value))
     return f"{option} {shlex.quote(str(value))}"
+
+
+def begun_by_force(path: Path) -> bool:
+    """Whether a journal is there whose run replaces at its end what is there; it goes on without `--force`."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline(MAX_BYTES)
+        return bool(parse_json(first, str(path)).get("replaces") is True)
+    except (OSError, FileFormatError, AttributeError):
+        return False
+
+
+def goes_on(path: Path) -> str:
+    """How a stopped run goes on, for a message: `the same command goes on from t.parquet.journal`."""
+    without = ", without --force," if begun_by_force(path) else ""
+    return f"the same command{without} goes on from {path}"
 
 
 def remove_journal(path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latlas.errors import InterruptedRunError, LatlasError, UsageError
-from latlas.files.journal import Journal
+from latlas.files.journal import Journal, goes_on
 from latlas.files.lock import timing_lock
 from latlas.files.scratch import scratch_folder
 from latlas.files.signals import stoppable
@@ -132,6 +132,7 @@ def collect_these(
     journal_path: Path,
     *,
     build_module: BuildModule,
+    replaces: bool = False,
     on_note: Notify | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[list[Sample], Environment]:
@@ -139,12 +140,18 @@ def collect_these(
 
     Goes on from the journal of a killed run, which `asked` and the architectures tell from another's; raises
     `InterruptedRunError` when interrupted. The journal is left for the caller to delete when what it measured is safe.
+    `replaces` says that the run was begun with `--force`.
     `build_module` makes an operator's torch module, such as `latlas.supernet.operators.build.timing_operator`.
     """
     listed = "\n".join(map(str, architectures))
     asked = {**asked, "architectures": hashlib.sha256(listed.encode()).hexdigest()[:16]}
     header = {**asked, "setting": asdict(setting), "environment": setting.key() | setting.place()}
-    with stoppable(), Journal(journal_path, header) as journal, timing_lock(), scratch_folder() as folder:
+    with (
+        stoppable(),
+        Journal(journal_path, header, replaces=replaces) as journal,
+        timing_lock(),
+        scratch_folder() as folder,
+    ):
         library = setting.library(folder, build_module)
         if on_note is not None:
             on_note(f"converting the operators of {len(architectures)} subnets")
@@ -164,9 +171,7 @@ def collect_these(
                 environment = setting.environment(bench, campaign.reference_ms(measured))
                 remember(environment)
         except KeyboardInterrupt:
-            raise InterruptedRunError(
-                f"stopped; what is finished is in {journal.path}, and the same command goes on from there"
-            ) from None
+            raise InterruptedRunError(f"stopped; what is finished is kept, and {goes_on(journal.path)}") from None
         samples = [
             sample_of(architecture, one, environment.session_reference_ms, setting)
             for architecture, one in found.items()

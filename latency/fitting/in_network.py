@@ -52,6 +52,7 @@ def add_in_network(
     journal: Path,
     *,
     build_module: BuildModule,
+    replaces: bool = False,
     on_note: Notify | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Table, dict[str, Any]]:
@@ -76,6 +77,7 @@ def add_in_network(
         setting,
         journal,
         build_module=build_module,
+        replaces=replaces,
         on_note=on_note,
         on_progress=on_progress,
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from latlas.errors import InterruptedRunError, LatlasError, StorageError, UsageError
 from latlas.files import signals as interrupt
-from latlas.files.journal import Journal
+from latlas.files.journal import Journal, begun_by_force, goes_on, remove_journal
 from latlas.files.lock import timing_lock
 from latlas.files.scratch import scratch_folder
 from latlas.files.signals import stoppable
@@ -59,7 +59,7 @@ def kept_on_stop(journal: Journal, out: Path, wanted: int, so_far: Callable[[], 
 
 
 def _left(journal: Journal, partial: Path, wanted: int, so_far: Callable[[], Table | None]) -> str:
-    go_on = f"the same command goes on from {journal.path}"
+    go_on = goes_on(journal.path)
     try:
         table = so_far()
         if table is None:
@@ -154,13 +154,16 @@ def profile(
     `<out>.journal`, from which the same call goes on after a kill; interrupted, it also writes `<out>.partial`, a table of
     what it has, and raises `InterruptedRunError`. With `update`, only operators that the table at `out` lacks are measured
     and added to it. Raises `UsageError` where `out` exists and neither `force` nor `update` is given, and `StorageError`
-    where the disk is full.
+    where the disk is full. `force` begins anew, whatever was begun; stopped, that goes on without it.
     """
     if out.suffix != ".parquet":
         raise UsageError(f"{out}: a table's name ends in .parquet")
     journal_path = Path(f"{out}.journal")
+    if force:
+        remove_journal(journal_path)
     if not journal_path.exists():
         _require_free(out, force or update)
+    replaceable = force or update or begun_by_force(journal_path)
     existing = Table.read(out) if update and out.exists() else None
     wanted = [spec for spec in specs if existing is None or spec not in existing]
     if existing is not None and not wanted:
@@ -178,14 +181,14 @@ def profile(
 
     with (
         stoppable(),
-        Journal(journal_path, header) as journal,
+        Journal(journal_path, header, replaces=force) as journal,
         kept_on_stop(journal, out, len(wanted), so_far),
         timing_lock(),  # converting takes all cores, which another's measurement would feel
         scratch_folder() as folder,
     ):
         for path in (out, partial_path(out)):
             remove_leftovers(path)
-        if out.exists() and not (force or update):
+        if out.exists() and not replaceable:
             return _written_before(out, journal, wanted, command)
         library = setting.library(folder, build_module)
         networks: list[Network] = []
@@ -231,9 +234,9 @@ def profile(
         if existing is not None:
             table = replace(merge((existing, table)), path=out)
         try:
-            table.write(out, overwrite=force or update)
+            table.write(out, overwrite=replaceable)
         except (UsageError, StorageError) as error:
-            raise StorageError(f"{error}; all is measured, and the same command goes on from {journal.path}") from None
+            raise StorageError(f"{error}; all is measured, and {goes_on(journal.path)}") from None
         journal.finish()
     return table
 

@@ -97,4 +97,6 @@ def _resumable(run: RunFolder) -> Iterator[None]:
         with stoppable():
             yield
     except KeyboardInterrupt:
-        raise InterruptedRunError(f"the search is stopped; the same command goes on from {run.path}") from None
+        raise InterruptedRunError(
+            f"the search is stopped; the same command, without --force, goes on from {run.path}"
+        ) from None

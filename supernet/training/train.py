@@ -300,7 +300,7 @@ def _farewell(name: str, step: int, steps: int, checkpoint: Path | None) -> str:
     after = f"{name}: interrupted after step {step} of {steps}; "
     if checkpoint is None:
         return after + "nothing is kept, as no checkpoint was named"
-    return after + f"saved in {checkpoint}, from where the same command goes on"
+    return after + f"saved in {checkpoint}, from where the same command goes on, without --force"
 
 
 def _crop_size(graph: Graph, run: _Run) -> tuple[int, int]:

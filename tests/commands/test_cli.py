@@ -835,8 +835,23 @@ class TestInterrupted:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["t.parquet"]
 
     def test_another_setting_does_not_go_on_from_it(self):
-        Path("t.parquet.journal").write_text('{"latlas_journal":2,"header":{"space":"another"}}\n')
+        Path("t.parquet.journal").write_text('{"latlas_journal":2,"header":{"space":"another"}}\n{"label":"x"}\n')
         refuses(3, "'another'", "profile-ops", "--space", SPACE, "--out", "t.parquet")
+
+    def test_force_begins_anew_whatever_was_begun_and_goes_on_without_it(self, table, tmp_path):
+        shutil.copy(table, "t.parquet")
+        before = Path("t.parquet").read_bytes()
+        Path("t.parquet.journal").write_text('{"latlas_journal":2,"header":{"space":"another"}}\n{"label":"x"}\n')
+        words = ("profile-ops", "--space", SPACE, *QUICK, "--out", "t.parquet", "--json")
+        done = in_a_process(*words, "--force", prelude=INTERRUPTING, start_new_session=True)
+        assert done.code == 4, done.err
+        assert "the same command, without --force, goes on from t.parquet.journal" in done.err
+        assert Path("t.parquet").read_bytes() == before
+        done = in_a_process(*words, prelude=FEW, start_new_session=True)
+        assert done.code == 0, done.err
+        assert len(Table.read("t.parquet")) == 3
+        assert not Path("t.parquet.journal").exists()
+        refuses(2, "t.parquet", *words)
 
     def test_anywhere_else_it_ends_with_the_same_code(self, monkeypatch):
         monkeypatch.setattr(PortraitSpace, "specs", lambda self: signal.raise_signal(signal.SIGINT))
