@@ -260,8 +260,6 @@ def _require_fitting(saved: SavedPredictor, space: SearchSpace, config: SearchCo
 
 def _images(space: SearchSpace, options: SearchOptions) -> tuple[Dataset, Dataset]:
     """Training and validation images."""
-    from latlas.supernet.data.checks import shared_images
-
     data, out = options.data or load_data(seed=options.seed), Path(options.out)
     height, width = space.input_shape()[1:]
     size = size_of(options.train_resolution, space)
@@ -269,8 +267,6 @@ def _images(space: SearchSpace, options: SearchOptions) -> tuple[Dataset, Datase
     validation = data.split(
         "val", height, width, keep_native=True, sheet=out / "masks-val.png", on_note=options.on_note
     )
-    if options.on_note and (shared := shared_images(training, validation)):
-        options.on_note(f"warning: {shared}")
     return training, validation
 
 

@@ -104,7 +104,7 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
             "mask_values": data.mask_values,
             "height": height,
             "width": width,
-            "remarks": list(dataset.remarks),
+            "warnings": list(dataset.warnings),
             "loss": reached.get("loss"),
         }
         save_weights(supernet, out, made_of)

@@ -23,6 +23,7 @@ from latlas.search.run.folder import RESULT, SUPERNET, RunFolder, open_run
 from latlas.search.run.prepare import prepare
 from latlas.search.run.result import result_record, with_learnt
 from latlas.search.run.search_run import Listener, SearchRun, SearchTask, without_password
+from latlas.supernet.data.checks import shared_images
 from latlas.supernet.networks.weights_file import save_weights
 
 
@@ -43,6 +44,7 @@ def search(task: SearchTask, out: Path, listener: Listener | None = None) -> dic
     config = replace(task.config, baseline=task.config.baseline or task.space.default_baseline)
     scoring = task.scoring.to_be_trained(config.strategy) if config.alternating else task.scoring
     task = replace(task, config=config, scoring=scoring)
+    shared = shared_images(task.training, task.validation)
     prepared = prepare(task)
     with (
         listening() as troubles,
@@ -54,6 +56,8 @@ def search(task: SearchTask, out: Path, listener: Listener | None = None) -> dic
         run = SearchRun(task, prepared, opened, listener or Listener(), scratch)
         if run.journal.recorded:
             run.note(f"going on with the search in {out}, from {run.journal.recorded} answers in its journal")
+        if shared:
+            run.note(f"warning: {shared}")
         explored = explore(run)
         trials = ranked_by_training(run, explored.finalists)
         explored.file.add_trials(trials, run.journal.seconds())
@@ -69,6 +73,7 @@ def search(task: SearchTask, out: Path, listener: Listener | None = None) -> dic
             **scoring.record(),
             "supernet_steps": config.supernet_steps,
             "config": {**without_password(asdict(config)), "setting": asdict(task.setting), "data": task.data},
+            "warnings": [*task.training.warnings, *task.validation.warnings, *([shared] if shared else [])],
             "predictor": str(out / "predictor"),
             "trained_supernet": str(out / SUPERNET) if config.alternating else None,
             "history": str(explored.file.path),

@@ -32,7 +32,7 @@ def check(
     where: str,
     sheet: Path | None = None,
 ) -> Dataset:
-    """The same data with remarks on what looks wrong, each logged as a warning.
+    """The same data with warnings on what looks wrong, each logged as a warning.
 
     Raises `DataError` where no pixel is person, or none is anything else.
     """
@@ -48,13 +48,13 @@ def check(
             f"{where}: every pixel is person{said}; the masks have the values {values_text(found)}; "
             f"say which is person, such as {OPTION} person={brightest}"
         )
-    remarks = [*_looks_inverted(dataset, where, reading), *_fit_remarks(fits, where)]
-    if remarks:
-        remarks = [f"{remark}; {_look(dataset, sheet)}" for remark in remarks]
-    remarks += _repeated(dataset, where)
-    for remark in remarks:
-        log.warning("%s", remark)
-    return replace(dataset, remarks=tuple(remarks))
+    warnings = [*_looks_inverted(dataset, where, reading), *_fit_warnings(fits, where)]
+    if warnings:
+        warnings = [f"{warning}; {_look(dataset, sheet)}" for warning in warnings]
+    warnings += _repeated(dataset, where)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return replace(dataset, warnings=tuple(warnings))
 
 
 def person_share(dataset: Dataset) -> float:
@@ -90,22 +90,22 @@ def _looks_inverted(dataset: Dataset, where: str, reading: Reading) -> list[str]
     ]
 
 
-def _fit_remarks(fits: Sequence[Fit], where: str) -> list[str]:
-    remarks = []
+def _fit_warnings(fits: Sequence[Fit], where: str) -> list[str]:
+    warnings = []
     if count := fits.count("scaled"):
-        remarks.append(
+        warnings.append(
             f"{where}: {count} of {len(fits)} masks have another size than their images; they are scaled to them"
         )
     if count := fits.count("turned"):
-        remarks.append(
+        warnings.append(
             f"{where}: {count} of {len(fits)} images are turned by EXIF and their masks are not; the masks are turned too"
         )
     if count := fits.count("either"):
-        remarks.append(
+        warnings.append(
             f"{where}: {count} of {len(fits)} images are turned by EXIF; their masks fit before and after, and are taken to "
             "be upright"
         )
-    return remarks
+    return warnings
 
 
 def _look(dataset: Dataset, sheet: Path | None) -> str:
@@ -132,7 +132,7 @@ def _repeated(dataset: Dataset, where: str) -> list[str]:
 
 
 def shared_images(training: Dataset, validation: Dataset) -> str:
-    """A remark on images that both sets have, empty for none: quality would be stated on what was trained on."""
+    """A warning on images that both sets have, empty for none: quality would be stated on what was trained on."""
     if training.images.shape[1:] != validation.images.shape[1:]:
         return ""
     both = _hashes(training).keys() & _hashes(validation).keys()

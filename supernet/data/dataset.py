@@ -27,7 +27,7 @@ class Dataset:
 
     `images` is uint8 `(N, 3, H, W)` RGB, `masks` uint8 `(N, H, W)`: 0 background, 1 person, 255 void, whose pixels count in
     neither loss nor score. `sources` and `names` have one text a sample. `native_masks` are the masks `(h, w)` at their own
-    size, empty unless asked for: quality is stated at it. `remarks` say what looked wrong when the data was read.
+    size, empty unless asked for: quality is stated at it. `warnings` say what looked wrong when the data was read.
     """
 
     images: Tensor
@@ -35,7 +35,7 @@ class Dataset:
     sources: tuple[str, ...]
     names: tuple[str, ...]
     native_masks: tuple[Mask, ...] = ()
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

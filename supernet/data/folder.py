@@ -43,7 +43,7 @@ def load_folder(
     """The samples of one split, `train` or `val`, resized to `(height, width)`.
 
     `layouts.pairs_of` says where images and masks lie, `mask_reading.reading_of` how masks are read. A mask has its image's
-    shape; one that is smaller or larger by a factor is enlarged or reduced. What looks wrong is in the data's `remarks`.
+    shape; one that is smaller or larger by a factor is enlarged or reduced. What looks wrong is in the data's `warnings`.
 
     Args:
         folder: Of images and masks.

@@ -610,7 +610,7 @@ class TestErrors:
         assert done.code == 0, done.err
         assert "void" in done.err
         assert done.record["mask_values"] == "person=1,void=255"
-        assert done.record["remarks"] == []
+        assert done.record["warnings"] == []
 
     @pytest.mark.parametrize("rate", ["100", "-1", "0", "nan", "inf"])
     def test_a_learning_rate_out_of_range(self, rate):

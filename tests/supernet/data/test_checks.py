@@ -39,7 +39,7 @@ def test_inverted_masks_are_said_with_a_sheet_to_look_at(tmp_path, caplog):
     found = load(tmp_path, sheet=tmp_path / "look" / "sheet.png")
     share = 1 - 20 * 34 / (HEIGHT * WIDTH)
     assert person_share(found) == pytest.approx(share)
-    (remark,) = found.remarks
+    (remark,) = found.warnings
     assert f"the masks look inverted: person is {share:.0%} of all pixels" in remark
     assert "say --mask-values person=0; look at " in remark
     assert remark in caplog.text
@@ -47,14 +47,14 @@ def test_inverted_masks_are_said_with_a_sheet_to_look_at(tmp_path, caplog):
         assert sheet.size == (3 * 2 * WIDTH, 2 * HEIGHT)
     turned_round = load(tmp_path, mask_values="person=0")
     assert person_share(turned_round) == pytest.approx(1 - share)
-    assert turned_round.remarks == ()
+    assert turned_round.warnings == ()
 
 
 def test_persons_that_fill_the_picture_are_not_inverted(tmp_path):
     close = np.zeros((HEIGHT, WIDTH), np.uint8)
     close[4:, 2:34] = 255
     write(tmp_path / "train", [picture(i) for i in range(3)], [close, close, PERSON])
-    assert load(tmp_path).remarks == ()
+    assert load(tmp_path).warnings == ()
 
 
 def test_drawn_portraits_do_not_look_inverted():
@@ -78,7 +78,7 @@ def test_images_that_are_there_twice(tmp_path):
     write(tmp_path / "train", images, [PERSON] * 5)
     write(tmp_path / "val", [picture(1), picture(9)], [PERSON] * 2)
     training = load(tmp_path)
-    assert "2 of 5 images are there more than once" in training.remarks[0]
+    assert "2 of 5 images are there more than once" in training.warnings[0]
     validation = load_folder(tmp_path, "val", HEIGHT, WIDTH)
     assert "1 of 2 validation images are among the training images too, such as 0;" in shared_images(
         training, validation
@@ -102,19 +102,19 @@ def test_a_mask_drawn_on_the_stored_pixels_is_turned_too(tmp_path):
     found = load(tmp_path)
     assert np.array_equal(found.masks[0].numpy() * 255, PERSON)
     assert np.array_equal(found.masks[1].numpy() * 255, PERSON)
-    assert "1 of 2 images are turned by EXIF and their masks are not; the masks are turned too" in found.remarks[0]
+    assert "1 of 2 images are turned by EXIF and their masks are not; the masks are turned too" in found.warnings[0]
 
 
 def test_a_half_turn_that_fits_both_ways_is_said(tmp_path):
     write(tmp_path / "train", [picture(0)], [PERSON], exif=3)
-    assert "their masks fit before and after" in load(tmp_path).remarks[0]
+    assert "their masks fit before and after" in load(tmp_path).warnings[0]
 
 
 def test_masks_of_another_size(tmp_path):
     half = PERSON[::2, ::2]
     write(tmp_path / "train", [picture(0), picture(1)], [half, PERSON])
     found = load(tmp_path)
-    assert "1 of 2 masks have another size than their images; they are scaled to them" in found.remarks[0]
+    assert "1 of 2 masks have another size than their images; they are scaled to them" in found.warnings[0]
     assert np.array_equal(found.masks[0].numpy() * 255, PERSON)
     with pytest.raises(DataError, match=r"m\.png is 30x48, its image 36x48.*its shape"):
         fitted(PERSON[:, :30], 1, (HEIGHT, WIDTH), 1, tmp_path / "m.png")
