@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from latlas.arrays import FloatArray
 from latlas.files.lock import timing_lock
 from latlas.latency.machine.environment import StealMeter, machine_state
 from latlas.latency.measuring.stopwatch import trimmed_mean
@@ -102,17 +103,17 @@ def collect(arguments: argparse.Namespace) -> list[Block]:
     return blocks
 
 
-Samples = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+Samples = tuple[FloatArray, FloatArray, FloatArray]
 """Reference `(rounds + 1,)`, candidate `(rounds, 2)` in turn with it, candidate alone `(runs,)`, in milliseconds."""
 
 
-def _kept(reference: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _kept(reference: FloatArray) -> npt.NDArray[np.bool_]:
     """Rounds whose brackets lie within 8 % of the reference's low quantile; all where fewer than six do."""
     kept = np.maximum(reference[:-1], reference[1:]) <= 1.08 * np.quantile(reference, 0.1)
     return kept if kept.sum() >= 6 else np.ones(len(kept), dtype=bool)
 
 
-def _pair_ratios(reference: npt.NDArray[np.float64], times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _pair_ratios(reference: FloatArray, times: FloatArray) -> FloatArray:
     return times.mean(axis=1) / (reference[:-1] + reference[1:]) * 2
 
 

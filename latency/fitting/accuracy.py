@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from latlas.arrays import FloatArray
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Confidences at which it is said how often intervals held test subnets."""
 
 
-def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64]) -> dict[str, float | None]:
+def accuracy(predicted: FloatArray, measured: FloatArray) -> dict[str, float | None]:
     """MAPE, the shares within 1, 5 and 10 % of the measured value, and Spearman's rank correlation.
 
     The correlation is None where it is undefined: for fewer than three values, and where all are equal.
@@ -26,7 +27,7 @@ def accuracy(predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float6
     }
 
 
-def spearman(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+def spearman(first: FloatArray, second: FloatArray) -> float:
     """Spearman's rank correlation of two series `(n,)`, equal values sharing their mean rank.
 
     As `scipy.stats.spearmanr`, whose import alone takes longer than all else that `predictor show` does.
@@ -34,7 +35,7 @@ def spearman(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) ->
     return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
 
 
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _ranks(values: FloatArray) -> FloatArray:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2)[place]

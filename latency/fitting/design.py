@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from latlas.arrays import Codes
+from latlas.arrays import Codes, FloatArray
 from latlas.errors import UsageError
 from latlas.spaces.space import Architecture, SearchSpace, enumerate_space
 
@@ -112,7 +112,7 @@ def _exchange_column(codes: Codes, first: int, layer: int, size: int) -> int:
         done += 1
 
 
-def _coincidences(codes: Codes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+def _coincidences(codes: Codes) -> tuple[npt.NDArray[np.bool_], FloatArray]:
     """Where two rows have the same code, `(rows, rows, layers)`, and how much that is in all, `(rows, rows)`."""
     same = codes[:, None, :] == codes[None, :, :]
     return same, same.sum(axis=2) + ADJACENT_WEIGHT * (same[:, :, 1:] & same[:, :, :-1]).sum(axis=2)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from latlas.arrays import FloatArray
 from latlas.errors import InterruptedRunError, LatlasError, UsageError
 from latlas.files.journal import Journal, goes_on
 from latlas.files.lock import timing_lock
@@ -254,6 +254,6 @@ def _learnt_from(sample: Sample, predicted_ms: float, role: str) -> LearntFrom:
     )
 
 
-def _plain_sums(costs: CostList, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
+def _plain_sums(costs: CostList, samples: Sequence[Sample]) -> FloatArray:
     graphs = [sample.architecture.graph() for sample in samples]
     return np.array([sum(costs(graph[i].spec) for i in live_nodes(graph)) for graph in graphs])

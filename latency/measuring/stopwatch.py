@@ -21,6 +21,7 @@ from statistics import NormalDist, fmean, median
 import numpy as np
 import numpy.typing as npt
 
+from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 
 PASS_SD = 0.012
@@ -142,12 +143,12 @@ class Reading:
         return (self.upper - self.lower) / 2 / self.ratio
 
 
-def quiet_level(levels_ms: Sequence[float] | npt.NDArray[np.float64]) -> float:
+def quiet_level(levels_ms: Sequence[float] | FloatArray) -> float:
     """The reference's quiet level, of its passes' minima."""
     return float(np.quantile(levels_ms, QUIET_QUANTILE))
 
 
-def trimmed_mean(values: Sequence[float] | npt.NDArray[np.float64]) -> float:
+def trimmed_mean(values: Sequence[float] | FloatArray) -> float:
     """The mean without the lowest and highest `TRIM` of the values."""
     ordered, cut = np.sort(values), int(TRIM * len(values))
     return float(ordered[cut : len(ordered) - cut].mean())
@@ -234,7 +235,7 @@ def combine(passes: Sequence[Pass], rule: StopRule, campaign_sd: float = CAMPAIG
     )
 
 
-def _winsorised_variance(values: npt.NDArray[np.float64], cut: int) -> float:
+def _winsorised_variance(values: FloatArray, cut: int) -> float:
     """The variance that a trimmed mean has, times how many values there are; 0 for a single one."""
     count, left = len(values), len(values) - 2 * cut
     if left < 2:
@@ -282,16 +283,14 @@ def controlled(networks: Sequence[Sequence[Pass]]) -> list[list[Pass]]:
     ]
 
 
-def _deviations(passes: Sequence[Pass]) -> npt.NDArray[np.float64]:
+def _deviations(passes: Sequence[Pass]) -> FloatArray:
     """Logarithm of each pass's reference time over the level around it."""
     times, at = np.log([done.reference_level_ms for done in passes]), np.array([done.at for done in passes])
     levels = [np.median(times[np.abs(at - moment) <= LEVEL_SECONDS]) for moment in at]
     return times - np.array(levels)
 
 
-def _share(
-    network: npt.NDArray[np.int_], candidate: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]
-) -> float:
+def _share(network: npt.NDArray[np.int_], candidate: FloatArray, reference: FloatArray) -> float:
     """Slope of the candidates' log times over the level on the reference's, within networks, drawn to the prior; 0..1."""
     prior = PRIOR_PASSES * PRIOR_SD**2
     counts = np.maximum(np.bincount(network), 1)

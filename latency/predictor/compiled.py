@@ -13,7 +13,6 @@ from functools import cached_property
 from itertools import chain, product
 
 import numpy as np
-import numpy.typing as npt
 
 from latlas.arrays import Codes, FloatArray
 from latlas.errors import UsageError
@@ -66,7 +65,7 @@ class CompiledPredictor:
         self._vectors, self._covariance = vectors, terms.covariance
 
     @cached_property
-    def _variance(self) -> dict[tuple[int, int], npt.NDArray[np.float64]]:
+    def _variance(self) -> dict[tuple[int, int], FloatArray]:
         """What `_variances` says of the blocks; most of the work of compiling, and only intervals need it."""
         return dict(_variances(self._vectors, self._covariance))
 
@@ -236,9 +235,7 @@ def _require_few(vectors: list[FloatArray]) -> None:
         raise UsageError(f"{total} pairs of options meet in the template; too many to compile, predict from graphs")
 
 
-def _variances(
-    vectors: list[FloatArray], covariance: FloatArray
-) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.float64]]]:
+def _variances(vectors: list[FloatArray], covariance: FloatArray) -> Iterator[tuple[tuple[int, int], FloatArray]]:
     """For each pair of blocks the table, flat, of what they add to a prediction's variance in ms^2."""
     for i, one in enumerate(vectors):
         spread = one @ covariance

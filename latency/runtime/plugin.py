@@ -100,7 +100,7 @@ def _text(info: Mapping[str, Any], key: str) -> str:
     return str(getattr(value, "value", value))
 
 
-FloatArray = npt.NDArray[np.float32]
+Float32Array = npt.NDArray[np.float32]
 _HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """OpenVINO's precision hint of each precision. An int8 network is one with quantisers in it; the hint is for the rest of it."""
 _CAPABILITIES = {"f32": "fp32", "bf16": "bf16", "int8": "int8"}
@@ -227,7 +227,7 @@ class Compiled:
                 times[node.node_name not in border].append(node.real_time.total_seconds() * 1e6)
         return times
 
-    def infer(self, *inputs: FloatArray) -> FloatArray:
+    def infer(self, *inputs: Float32Array) -> Float32Array:
         """The first output for these inputs."""
         outputs = self._request.infer(dict(enumerate(inputs)))
         _keep_interrupt_handler()

@@ -12,13 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from latlas.arrays import FloatArray
-
-Groups = npt.NDArray[np.int64]
-"""The group of each feature, `(features,)`, numbered from 0."""
+from latlas.arrays import FloatArray, IntArray
 
 SHAPES = ("smooth", "rough")
 """exp(-r) and Matern 5/2, both tried."""
@@ -42,7 +38,7 @@ class Weights:
     noise: float
 
 
-def most_likely(x: FloatArray, t: FloatArray, own: FloatArray, group: Groups, shape: str) -> list[Weights]:
+def most_likely(x: FloatArray, t: FloatArray, own: FloatArray, group: IntArray, shape: str) -> list[Weights]:
     """The weights of the largest marginal likelihood, no sample doubted, and those with doubts.
 
     `x` `(n, features)` and `t` `(n,)` are standardised, `own` `(n,)` the variances of the samples' own errors.
@@ -63,7 +59,7 @@ def most_likely(x: FloatArray, t: FloatArray, own: FloatArray, group: Groups, sh
     return [found[0], found[-1]]
 
 
-def kernel_of(x: FloatArray, z: FloatArray, weights: Weights, group: Groups) -> FloatArray:
+def kernel_of(x: FloatArray, z: FloatArray, weights: Weights, group: IntArray) -> FloatArray:
     """`(n, m)` of standardised features `(n, features)` and `(m, features)`."""
     linear = (x * weights.linear[group]) @ z.T
     return 1 + linear + weights.scale * _shape_of(_distance(x, z, weights.smooth[group]), weights.shape)[0]
@@ -108,7 +104,7 @@ class Problem:
         t: FloatArray,
         own: FloatArray,
         doubts: FloatArray,
-        group: Groups,
+        group: IntArray,
         shape: str,
         centre: FloatArray,
     ) -> None:

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 from latlas.supernet.data.void import float_joined, float_parts
 
@@ -72,7 +72,7 @@ def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def _tensor(values: npt.NDArray[np.float64], like: Tensor) -> Tensor:
+def _tensor(values: FloatArray, like: Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(like.device)
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from latlas.arrays import FloatArray
 from latlas.supernet.data.mask_file import Kind, MaskFile, Values
 
 N = TypeVar("N", np.int64, np.float64)
@@ -31,7 +32,7 @@ class Counts:
 
     pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BYTE, np.int64))
     areas: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BYTE, np.int64))
-    largest: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BYTE))
+    largest: FloatArray = field(default_factory=lambda: np.zeros(_BYTE))
     files: int = 0
     lossy: bool = False
 
