@@ -64,7 +64,7 @@ def measure_command(
         note(f"warning: {line}")
     failed = [record for record in records if record["status"] == FAILED]
     if failed:
-        raise LatlasError(f"{len(failed)} of {len(records)} could not be measured: {failed[0]['reason']}")
+        raise LatlasError(f"{len(failed)} of {len(records)} could not be measured")
 
 
 def lines_of(record: Mapping[str, Any]) -> list[str]:

@@ -30,6 +30,7 @@ from statistics import median
 from typing import Any, TextIO
 
 from latlas.errors import LatlasError
+from latlas.files.records import one_line
 from latlas.files.signals import end_with
 from latlas.latency.measuring.stopwatch import StopRule, run_pass
 from latlas.latency.runtime import model_file, stitching
@@ -170,9 +171,16 @@ def serve(requests: TextIO, answers: TextIO) -> None:
             answer(event="error", kind=type(error).__name__, message=str(error))
         except RuntimeError as error:
             # What OpenVINO's binding raises for a network it cannot compile or run.
-            answer(event="error", kind="LatlasError", message=f"OpenVINO failed: {str(error)[:500]}")
+            answer(event="error", kind="LatlasError", message=f"OpenVINO failed: {_said(error)}")
         else:
             answer(event="pass", reference=done.reference_times_ms, times=done.times_ms)
+
+
+def _said(error: RuntimeError) -> str:
+    """What OpenVINO says, in a line: without the places in its sources that it begins with."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith("Exception from ")] or lines
+    return one_line(" ".join(dict.fromkeys(told)), 400) or type(error).__name__
 
 
 def main() -> None:

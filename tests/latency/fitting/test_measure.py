@@ -43,6 +43,12 @@ class ScriptedBench:
         return Pass((1.0,) * 7, (2.0,) * 12, at=1e9)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """The user's cache must not learn scripted latencies, nor a test what this machine usually takes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def bench(monkeypatch):
     made = ScriptedBench()

@@ -46,3 +46,12 @@ def test_one_interrupted_warm_up_run_changes_nothing():
     network = Scripted(0.1, 0.1, 80.0, 0.1)
     _, runs = runs_of(network, worker.candidate_sampler(network))
     assert runs == worker.SETTLE_RUNS + 2 * 15
+
+
+def test_what_openvino_says_is_one_line_without_its_sources_and_once():
+    said = (
+        "Exception from src/inference/src/cpp/core.cpp:84:\nException from src/core/a.cpp:9:\nbad shape\n\nbad shape\n"
+    )
+    assert worker._said(RuntimeError(said)) == "bad shape"
+    assert worker._said(RuntimeError("Exception from a.cpp:1:")) == "Exception from a.cpp:1:"
+    assert worker._said(RuntimeError("")) == "RuntimeError"
