@@ -1,12 +1,55 @@
-"""A latency table of its file."""
+"""Latency tables of their files: one read, many listed, many checked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from latlas.errors import LatlasError, UsageError
+from latlas.files.listing import files_below
+from latlas.option import check_options, option
 
 if TYPE_CHECKING:
     from latlas.latency.table.table import Table
+
+FOOTER_BYTES = 1 << 16
+"""Of a Parquet file's end, where what it is about is written."""
+STATUSES = ("ok", "noisy", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFilter:
+    """Which tables are listed."""
+
+    device: str = option("", "Only of CPUs whose name or folder name has this.")
+    space: str = option("", "Only of this space, with its options or without.")
+    precision: str = option("", "Only of this precision.")
+    threads: int | None = option(None, "Only of this many threads.", at_least=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def takes(self, table: Table) -> bool:
+        """Whether a table is one of them."""
+        manifest, environment = table.manifest, table.manifest.environment
+        names = f"{environment.cpu_model} {environment.device}".lower()
+        return (
+            self.device.lower() in names
+            and (not self.space or any(self.space in (one, one.partition(":")[0]) for one in manifest.spaces))
+            and self.precision in ("", environment.precision)
+            and self.threads in (None, environment.threads)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTable:
+    """A file that was read as a table: the table, or why it is none."""
+
+    path: Path
+    table: Table | None
+    error: LatlasError | None
 
 
 def load_table(path: str | Path) -> Table:
@@ -29,3 +72,77 @@ def load_table(path: str | Path) -> Table:
     from latlas.latency.table.table import Table
 
     return Table.read(path)
+
+
+def read_tables(paths: Sequence[Path]) -> Iterator[ReadTable]:
+    """What each file holds, those of folders too, sorted within each; a file that is no table has the error."""
+    from latlas.latency.table.table import Table
+
+    for file in (file for path in paths for file in (table_files(path) if path.is_dir() else [path])):
+        try:
+            yield ReadTable(file, Table.read(file), None)
+        except LatlasError as error:
+            yield ReadTable(file, None, error)
+
+
+def list_tables(folder: Path, wanted: TableFilter) -> list[dict[str, Any]]:
+    """A record for each table below a folder: its path, whether it is valid, and what it is of; raises for no such folder."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    records = []
+    for one in read_tables([folder]):
+        if one.table is None:
+            records.append({"table": str(one.path), "valid": False, "reason": str(one.error)})
+        elif wanted.takes(one.table):
+            records.append({"table": str(one.path), "valid": True, "reason": "", **_told(one.table)})
+    return records
+
+
+def _told(table: Table) -> dict[str, Any]:
+    manifest, environment = table.manifest, table.manifest.environment
+    return {
+        "space": manifest.space,
+        "entries": len(table),
+        **{status: table.count(status) for status in STATUSES},
+        "device": environment.device,
+        "origin": manifest.origin,
+        "created_at": manifest.created_at,
+        "in_network": manifest.in_network is not None,
+        **environment.key(),
+    }
+
+
+def check_tables(paths: Sequence[Path]) -> list[tuple[LatlasError | None, dict[str, Any]]]:
+    """For each file why it is no table, or None, and a record: whether it is a valid table, and warnings for what is hardly true.
+
+    Raises `UsageError` where there are no files.
+    """
+    from latlas.latency.table.plausibility import implausible, leftovers
+
+    found = []
+    for one in read_tables(paths):
+        record: dict[str, Any] = {"table": str(one.path), "entries": None, "valid": False, "reason": "", "warnings": []}
+        if one.table is None:
+            record["reason"] = str(one.error)
+        else:
+            doubts = [*implausible(one.table), *leftovers(one.path)]
+            record |= {"entries": len(one.table), "valid": True, "warnings": [doubt.to_record() for doubt in doubts]}
+        found.append((one.error, record))
+    if not found:
+        raise UsageError(f"{', '.join(map(str, paths))}: no tables there")
+    return found
+
+
+def table_files(folder: Path) -> list[Path]:
+    """Parquet files below a folder, but for the histories of searches."""
+    return [path for path in files_below(folder, ".parquet") if not _is_history(path)]
+
+
+def _is_history(path: Path) -> bool:
+    from latlas.search.report.history_name import FILE_NAME, METADATA_KEY
+
+    if path.name != FILE_NAME:
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - FOOTER_BYTES))
+        return METADATA_KEY in file.read()

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from latlas.api.tables import TableFilter, check_tables, list_tables
 from latlas.commands import options
 from latlas.commands.output import print_result
+from latlas.commands.parsing.command_line import with_options
 from latlas.errors import FileFormatError, LatlasError, UsageError
-from latlas.files.listing import files_below
 from latlas.files.records import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-FOOTER_BYTES = 1 << 16
-"""Of a Parquet file's end, where what it is about is written."""
 
 
 class Value(StrEnum):
@@ -39,44 +34,16 @@ class FailOn(StrEnum):
     none = "none"
 
 
+@with_options
 def tables_list(
+    wanted: TableFilter,
     folder: Annotated[Path, typer.Argument(help="Folder of tables.")] = Path("tables"),
-    device: Annotated[str, typer.Option(help="Only of CPUs whose name or folder name has this.")] = "",
-    space: Annotated[str, typer.Option(help="Only of this space, with its options or without.")] = "",
-    precision: Annotated[str, typer.Option(help="Only of this precision.")] = "",
-    threads: Annotated[int | None, typer.Option(min=1, help="Only of this many threads.")] = None,
     json: options.JsonOption = False,
 ) -> None:
     """List the tables below a folder; one that cannot be read is listed as that, and then the exit code is 3."""
-    from latlas.latency.table.table import Table
-
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
-    records: list[dict[str, Any]] = []
-    broken = []
-    for path in _files(folder):
-        try:
-            table = Table.read(path)
-        except LatlasError as error:
-            broken.append(str(path))
-            records.append({"table": str(path), "valid": False, "reason": str(error)})
-            continue
-        manifest, environment = table.manifest, table.manifest.environment
-        names = f"{environment.cpu_model} {environment.device}".lower()
-        asked = (
-            device.lower() in names,
-            not space or any(space in (one, one.partition(":")[0]) for one in manifest.spaces),
-            precision in ("", environment.precision),
-            threads in (None, environment.threads),
-        )
-        if all(asked):
-            counts = {status: table.count(status) for status in ("ok", "noisy", "failed")}
-            told = {"space": manifest.space, "entries": len(table), **counts, "device": environment.device}
-            told |= {"origin": manifest.origin, "created_at": manifest.created_at}
-            told["in_network"] = manifest.in_network is not None
-            records.append({"table": str(path), "valid": True, "reason": "", **told, **environment.key()})
+    records = list_tables(folder, wanted)
     print_result(records, json, lambda: [_list_line(record) for record in records] or [f"{folder}: no such table"])
-    if broken:
+    if broken := [str(record["table"]) for record in records if not record["valid"]]:
         raise FileFormatError(f"not tables, {len(broken)} of the files: {', '.join(broken[:10])}")
 
 
@@ -113,35 +80,19 @@ def tables_validate(
     json: options.JsonOption = False,
 ) -> None:
     """Check tables from top to bottom; exit code 3 where one is broken, warnings for what is hardly true."""
-    from latlas.latency.table.plausibility import implausible, leftovers
-    from latlas.latency.table.table import Table
-
-    files = [file for path in paths for file in (_files(path) if path.is_dir() else [path])]
-    if not files:
-        raise UsageError(f"{', '.join(map(str, paths))}: no tables there")
-    records: list[dict[str, Any]] = []
-    worst: LatlasError | None = None
-    for path in files:
-        record: dict[str, Any] = {"table": str(path), "entries": None, "valid": False, "reason": "", "warnings": []}
-        try:
-            table = Table.read(path)
-        except LatlasError as error:
-            if len(files) == 1 and not (json and error.exit_code == FileFormatError.exit_code):
-                raise
-            record["reason"] = str(error)
-            if worst is None or error.exit_code > worst.exit_code:
-                worst = error
-        else:
-            doubts = [*implausible(table), *leftovers(path)]
-            record |= {"entries": len(table), "valid": True, "warnings": [doubt.to_record() for doubt in doubts]}
-        records.append(record)
+    found = check_tables(paths)
+    errors = [error for error, _ in found if error is not None]
+    if errors and len(found) == 1 and not (json and errors[0].exit_code == FileFormatError.exit_code):
+        raise errors[0]
+    records = [record for _, record in found]
+    worst = max(errors, key=lambda error: error.exit_code, default=None)
     print_result(records, json, lambda: [line for record in records for line in _validate_lines(record)])
     if worst is not None:
         broken = [str(record["table"]) for record in records if not record["valid"]]
-        raise type(worst)(f"{len(broken)} of {len(files)} tables not valid: {', '.join(broken)}")
+        raise type(worst)(f"{len(broken)} of {len(records)} tables not valid: {', '.join(broken)}")
     doubtful = [str(record["table"]) for record in records if record["warnings"]]
     if strict and doubtful:
-        raise LatlasError(f"{len(doubtful)} of {len(files)} tables have warnings: {', '.join(doubtful)}")
+        raise LatlasError(f"{len(doubtful)} of {len(records)} tables have warnings: {', '.join(doubtful)}")
 
 
 def tables_diff(
@@ -200,21 +151,6 @@ def tables_merge(
     merged.write(out, overwrite=force)
     record = {"table": str(out), "entries": len(merged), "conflicts": [], "parts": list(parts(merged.manifest))}
     print_result(record, json, lambda: [f"{out}: {len(merged)} operators"])
-
-
-def _files(folder: Path) -> Sequence[Path]:
-    """Parquet files below a folder, but for the histories of searches."""
-    return [path for path in files_below(folder, ".parquet") if not _is_history(path)]
-
-
-def _is_history(path: Path) -> bool:
-    from latlas.search.report.history_name import FILE_NAME, METADATA_KEY
-
-    if path.name != FILE_NAME:
-        return False
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - FOOTER_BYTES))
-        return METADATA_KEY in file.read()
 
 
 def _list_line(record: dict[str, Any]) -> str:
