@@ -311,6 +311,6 @@ def _unlike_sizes(training: Dataset, validation: Dataset) -> str:
     if (height, width) == (judged_height, judged_width):
         return ""
     return (
-        f"cells are trained and scored at {height}x{width} and judged at {judged_height}x{judged_width}: those that pool to "
-        f"a grid lose by that; --train-resolution {judged_height}x{judged_width} takes longer and does not have it"
+        f"cells are trained and scored at {height}x{width} and judged at {judged_height}x{judged_width}: a cell that "
+        f"pools to a grid loses by that; --train-resolution {judged_height}x{judged_width} takes longer and avoids it"
     )

@@ -38,7 +38,7 @@ from latlas.spaces.codes import Template
 from latlas.spaces.graph import Graph, Node, check_graph
 from latlas.spaces.lite0 import NAME as LITE0
 from latlas.spaces.lite0 import lite0_encoder
-from latlas.spaces.macro import append_decoder, encoder_features, encoder_nodes, held_at, portrait_stem
+from latlas.spaces.macro import append_decoder, encoder_features, encoder_nodes, portrait_stem, with_output_stride
 from latlas.spaces.portrait import PortraitSpace
 from latlas.spaces.space import Architecture, SearchSpace
 
@@ -51,9 +51,9 @@ class DpcSpace(SearchSpace):
 
     `backbone` is a baseline of `portrait`, `efficientnet_lite0`, or a chain's codes with `-` throughout, as `m3-s5-d3-...`, of
     these `stem_channels`, `widths`, `depths`, `expand_ratio` and `narrow_ratio`. With `output_stride` 16 its last stage keeps the
-    size of the one before, dilated as DeepLabv3's (`macro.held_at`); with 32 it is as in `portrait`. `rates` and `grids` are
-    the published ones, for output stride 16; rates follow the stride. `filters` is the width of a branch: 256 as published, on
-    servers; 64 here, as wide as `portrait`'s ASPP, whose place the cell takes on a CPU.
+    size of the one before, dilated as in DeepLabv3 (`macro.with_output_stride`); with 32 it is as in `portrait`. `rates` and
+    `grids` are the published ones, for output stride 16; rates follow the stride. `filters` is the width of a branch: 256 as
+    published, on servers; 64 here, as wide as `portrait`'s ASPP, whose place the cell takes on a CPU.
     """
 
     name: ClassVar[str] = "dpc"
@@ -105,7 +105,7 @@ class DpcSpace(SearchSpace):
         )
         if self.backbone == LITE0:
             lite, lite_blocks = lite0_encoder(self.height, self.width)
-            return tuple(encoder_nodes(lite, held_at(lite_blocks, self.height, self.output_stride)))
+            return tuple(encoder_nodes(lite, with_output_stride(lite_blocks, self.height, self.output_stride)))
         if set("/,=:") & set(self.backbone):
             raise UsageError(f"backbone is {self.backbone!r:.80}; write a chain with - throughout, as m3-s5-d3-...")
         try:
@@ -116,7 +116,7 @@ class DpcSpace(SearchSpace):
         except (UsageError, UnknownOperatorError) as error:
             raise UsageError(f"backbone {self.backbone!r:.80}: {error}") from None
         stem = portrait_stem(self.height, self.width, channels)
-        return tuple(encoder_nodes(stem, held_at(blocks, self.height, self.output_stride)))
+        return tuple(encoder_nodes(stem, with_output_stride(blocks, self.height, self.output_stride)))
 
     @cached_property
     def taps(self) -> tuple[int, ...]:

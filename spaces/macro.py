@@ -52,7 +52,7 @@ def append_decoder(nodes: list[Node], encoder: dict[int, int], height: int, deco
     nodes.append(Node(OpSpec("probability", num_classes, num_classes, height, width), (len(nodes) - 1,)))
 
 
-def held_at(blocks: Sequence[OpSpec], height: int, output_stride: int) -> list[OpSpec]:
+def with_output_stride(blocks: Sequence[OpSpec], height: int, output_stride: int) -> list[OpSpec]:
     """The blocks with only as many halvings as lead to the output stride of an image of that height.
 
     As DeepLabv3 does: a stride that would go further becomes one, and what follows is dilated by it, where its kind can be

@@ -91,7 +91,7 @@ class SearchSpace(abc.ABC):
         return "/".join("-".join(names[stage]) for stage in self.stage_slices())
 
     def read(self, body: str) -> tuple[str, ...]:
-        """The operators of what `write` gives, not yet checked to be of the space."""
+        """The operators of a text that `write` made, not yet checked to be of the space."""
         names = {code: name for name, code in self.short_names.items()}
         return tuple(names.get(part, part) for part in body.replace("/", "-").split("-"))
 
@@ -106,8 +106,8 @@ class SearchSpace(abc.ABC):
     def template(self) -> Template:
         """The graphs of all architectures at once; `encode` gives the codes it takes.
 
-        Made once, by changing one choice at a time. Raises `UsageError` for a space in which what is at a node depends on
-        several choices, or in which a choice changes what feeds a node; such a space writes its own.
+        Made once, by changing one choice at a time. Raises `UsageError` for a space where the operator of a node
+        depends on several choices, or a choice changes what feeds a node; such a space writes its own.
         """
         return self._template
 
@@ -216,7 +216,7 @@ class SearchSpace(abc.ABC):
         return list(found)
 
     def cover(self) -> list[Architecture]:
-        """Few architectures in which every operator of every layer occurs."""
+        """Few architectures that have every operator of every layer between them."""
         rounds = max(len(options) for options in self.choices)
         return [self.architecture([options[k % len(options)] for options in self.choices]) for k in range(rounds)]
 

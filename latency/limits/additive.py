@@ -60,7 +60,7 @@ class Histogram:
         return Share(lower, min(1.0, upper), self.error_ms)
 
     def quantile(self, share: float) -> float:
-        """The milliseconds within which this share of all networks is, give or take `error_ms`."""
+        """The milliseconds that this share of all networks needs at most, give or take `error_ms`."""
         index = int(np.searchsorted(self._below, share * (1 - 1e-12)))
         return min(max(self.least_ms + self.width_ms * index, self.fastest_ms), self.slowest_ms)
 

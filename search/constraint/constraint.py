@@ -146,7 +146,7 @@ class LatencyConstraint:
         return self.check_all([architecture])[0]
 
     def check_all(self, architectures: Sequence[HasGraph]) -> list[Verdict]:
-        """The verdict on each architecture; those that predictions leave open are measured together."""
+        """The verdict on each architecture. The ones that predictions leave open are measured together."""
         keys = [key_of(one) for one in architectures]
         latest = self._session.latest
         new = {key: one for key, one in zip(keys, architectures, strict=True) if key not in latest}
@@ -171,7 +171,7 @@ class LatencyConstraint:
         return [said[key] if key in said else self._verdict(latest[key]) for key in keys]
 
     def confirm(self, architecture: HasGraph, interval: Interval) -> Verdict:
-        """The verdict of a measurement made elsewhere, such as that of a finalist; predictions that it refutes count."""
+        """The verdict of a measurement made elsewhere, such as a finalist's; a prediction that it refutes is counted."""
         return self.confirm_all([architecture], [interval])[0]
 
     def confirm_all(self, architectures: Sequence[HasGraph], intervals: Sequence[Interval]) -> list[Verdict]:
@@ -215,7 +215,7 @@ class LatencyConstraint:
         return within.astype(np.int8) - ((lowest > self.budget_ms) & ~within).astype(np.int8)
 
     def _ask(self, architectures: Mapping[Key, HasGraph]) -> dict[Key, Interval]:
-        """Measured milliseconds of those that there are measurements left for, and learns them."""
+        """Measured milliseconds of as many as measurements are left for; the predictor learns them."""
         chosen = list(architectures.items())[: max(0, self.max_measurements - self.counts.measured)]
         if self._measure_all is None or not chosen:
             return {}

@@ -24,7 +24,7 @@ CONFIDENCE = 0.99
 ROUNDS = 3
 """How often a finalist is measured at most."""
 LEAST_USE = 0.97
-"""Of the budget; verified networks that use less come after those that use as much."""
+"""Share of the budget. Verified networks that use less come after all that use as much."""
 CERTIFICATE_CONFIDENCE = 0.95
 """That the whole interval of a later campaign, of the exported network, lies within the budget."""
 MORE_GROUPS = 2
@@ -78,7 +78,7 @@ def verify(
     confidence: float = CONFIDENCE,
     rounds: int = ROUNDS,
 ) -> list[Finalist[A]]:
-    """Each architecture measured in turn with the others, in their order; those that cannot be measured are left out.
+    """Each architecture measured in turn with the others, in their order; one that cannot be measured is left out.
 
     Those that further passes could bring within the budget are measured up to `rounds` times. The constraint learns of it.
     """

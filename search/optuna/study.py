@@ -210,7 +210,7 @@ def _require_same_study(
 
 
 def evaluations_of(coding: Coding, trials: list[FrozenTrial]) -> Iterator[Evaluation]:
-    """What was evaluated of a study's trials, by whichever process; trials of anything else are passed over."""
+    """The evaluations among a study's trials, of whichever process; other trials are passed over."""
     for trial in trials:
         if trial.user_attrs.get(VERDICT) != EVALUATED or not trial.values:
             continue

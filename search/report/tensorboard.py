@@ -19,10 +19,10 @@ from latlas.supernet.training.train import TrainProgress
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The best candidate so far, and shares of what the constraint has decided.
+    """The best candidate so far, and how the constraint has decided.
 
-    `feasible_share` was accepted, `measured_share` was measured for it. `prediction_error` is the mean absolute error of what
-    was predicted of measured architectures before they were, relative; None where there are none.
+    `feasible_share` was accepted, `measured_share` was measured for it. `prediction_error` is the mean relative
+    error of predictions made before the measurement; None where nothing was measured.
     """
 
     best: Candidate

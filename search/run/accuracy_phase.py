@@ -26,7 +26,7 @@ from latlas.spaces.space import Architecture
 
 KIND = "predicted quality"
 LEARN_SHARE = 0.7
-"""Of the evaluations, those that are drawn to learn from."""
+"""Share of the evaluations that are drawn to learn quality from."""
 
 
 def phase_config(config: SearchConfig) -> AccuracySearchConfig:

@@ -46,7 +46,9 @@ class Contestant:
     onnx: Path | None = None
 
 
-def compared(run: SearchRun, explored: Explored, finalists: Sequence[Candidate]) -> tuple[Candidate, list[Contestant]]:
+def compare_with_baseline(
+    run: SearchRun, explored: Explored, finalists: Sequence[Candidate]
+) -> tuple[Candidate, list[Contestant]]:
     """The best finalist; and it, the baseline and its rivals, trained equally long, exported into the run's folder, measured.
 
     With `inherit` the baseline is trained longer by as many steps as each of the supernet's operators had, before the search

@@ -13,7 +13,7 @@ from latlas.search.constraint.constraint import LatencyConstraint
 from latlas.search.make import make_strategy
 from latlas.search.report.history import HistoryFile
 from latlas.search.run.accuracy_phase import search_by_prediction
-from latlas.search.run.finalists import confirmed
+from latlas.search.run.finalists import confirm_finalists
 from latlas.search.run.folder import HISTORY
 from latlas.search.run.front import measured_front
 from latlas.search.run.gradient_phase import TrainedDistribution, train_distribution
@@ -91,7 +91,7 @@ def explore(run: SearchRun) -> Explored:
     comparable = scorer.comparable(history)
     front = measured_front(comparable, constraint, session, run.note) if config.front else []
     file.add("front", front, journal.seconds())
-    finalists = confirmed(comparable, constraint, session, config.finalists, run.note)
+    finalists = confirm_finalists(comparable, constraint, session, config.finalists, run.note)
     file.add("finalist", finalists, journal.seconds())
     return Explored(constraint, session, landmarks, history, finalists, file, front, accuracy, gradient, shared)
 

@@ -29,7 +29,7 @@ DIFFERENT_SHARE = 0.25
 """Finalists differ from each other in at least this share of their layers."""
 
 
-def confirmed(
+def confirm_finalists(
     history: History,
     constraint: LatencyConstraint,
     session: Session,
@@ -38,7 +38,7 @@ def confirmed(
 ) -> list[Candidate]:
     """The finalists that are surely within the budget when measured anew, best first.
 
-    Where there are none, those that are ranked after them are measured, and so on; see `verify.select`. Raises `LatlasError`
+    Where none is, the candidates ranked after them are measured, and so on; see `verify.select`. Raises `LatlasError`
     where no candidate holds the budget.
     """
     ranked = spread(history.ranked(), at_once)
@@ -102,7 +102,7 @@ def train(
     return recalibrate(done.cpu(), calibration)
 
 
-def ranked_by_training(run: SearchRun, finalists: list[Candidate]) -> list[Trial[Candidate]]:
+def rank_by_training(run: SearchRun, finalists: list[Candidate]) -> list[Trial[Candidate]]:
     """The finalists by successive halving, best first; none where there is nothing to rank, or no images for it.
 
     Those whose training diverges are left out, with a note. Raises `LatlasError` where no training holds.

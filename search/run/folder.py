@@ -63,7 +63,7 @@ def open_run(out: Path, asked: Mapping[str, Any]) -> Iterator[RunFolder]:
 
 
 def discard(out: Path) -> list[str]:
-    """Delete what an earlier run left in the folder, so that another begins anew; the names of what there was.
+    """Delete what an earlier run left in the folder, so that another begins anew; returns the names of the deleted files.
 
     Raises `LatlasError` where that run is still going on.
     """

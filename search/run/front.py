@@ -20,7 +20,7 @@ MEASURED = 16
 def measured_front(
     history: History, constraint: LatencyConstraint, session: Session, on_note: Callable[[str], None]
 ) -> list[Candidate]:
-    """The front of what was evaluated, the fastest first, its milliseconds measured; what turns out dominated is left out.
+    """The front of the evaluated networks, measured, the fastest first; a network that turns out dominated is left out.
 
     `quality` is the supernet's. The constraint learns what is measured.
     """

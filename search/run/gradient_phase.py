@@ -21,7 +21,7 @@ from latlas.supernet.data.dataset import Dataset, parted
 
 KIND = "gates"
 HELD_OUT_SHARE = 0.25
-"""Of the images, those that architecture parameters are trained on where weights are trained in turns on the others."""
+"""Share of the images that train architecture parameters, where the others train weights in turns."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,13 +79,13 @@ class RunJournal:
         return self._seconds + (0.0 if self.replaying else time.monotonic() - self._since)
 
     def ask(self, kind: str, key: object, answer: Callable[[], Any], read: Callable[[Any], T]) -> T:
-        """The answer to a question: what `read` makes of the journal's, or of what `answer()` gives.
+        """The answer to a question: the journal's, or else that of `answer()`; each goes through `read`.
 
         What `answer` gives is JSON, and on the disk when this returns; `read` has it as the journal would give it back.
 
         Args:
             kind: of the question, such as `score`.
-            key: what it is about, a text or a list; a journal that has another question here is of other code.
+            key: The subject, a text or a list. A journal with another question here was written by other code.
             answer: asks the world. Ctrl-C is taken before it, not in the middle of writing.
             read: of the answer, checked: it raises `ValueError` for what no answer of this kind is.
 

@@ -16,9 +16,9 @@ from latlas.latency.machine.trouble import listening
 from latlas.latency.predictor.predictor_file import save_predictor
 from latlas.search.optuna.storage import require_storage, storage_named
 from latlas.search.report.page import write_report
-from latlas.search.run.comparison import compared, require_within
+from latlas.search.run.comparison import compare_with_baseline, require_within
 from latlas.search.run.explore import explore
-from latlas.search.run.finalists import ranked_by_training
+from latlas.search.run.finalists import rank_by_training
 from latlas.search.run.folder import RESULT, SUPERNET, RunFolder, open_run
 from latlas.search.run.prepare import prepare
 from latlas.search.run.result import result_record, with_learnt
@@ -59,10 +59,10 @@ def search(task: SearchTask, out: Path, listener: Listener | None = None) -> dic
         if shared:
             run.note(f"warning: {shared}")
         explored = explore(run)
-        trials = ranked_by_training(run, explored.finalists)
+        trials = rank_by_training(run, explored.finalists)
         explored.file.add_trials(trials, run.journal.seconds())
         finalists = [trial.candidate for trial in trials] or explored.finalists
-        winner, networks = compared(run, explored, finalists)
+        winner, networks = compare_with_baseline(run, explored, finalists)
         searched, baseline, *rivals = networks
         constraint, seconds = explored.constraint, run.journal.seconds()
         constraint.confirm(winner.architecture, searched.interval)

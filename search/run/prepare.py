@@ -28,11 +28,18 @@ CALIBRATION_IMAGES = 64
 class Prepared:
     """What a search works with.
 
-    Candidates are compared on training images, `scored`, so that what is reported is of images that chose nothing; finalists
-    are trained on the others, `unscored`, for that. `calibrating` are some of all at the same size, `score_calibration` they as
-    float batches `(n, 3, H, W)`, which set statistics, and `calibration` at the data's size: shared weights know the former,
-    and at another size what is compared is how networks bear the change. `fresh` gives an architecture's subnet as training
-    begins with it, `start_of` that of a finalist.
+    Candidates are compared on training images, so that the images of the result chose nothing. Shared weights know the size that
+    they were trained at; at another size a score would say how well a network bears the change.
+
+    Attributes:
+        baseline: The network to compare with.
+        scored: Training images that candidates and finalists are scored on, at the supernet's size.
+        unscored: The other training images at that size, which finalists are trained on.
+        calibrating: Some of all training images at that size, which set batch statistics.
+        calibration: Those images at the data's own size, as float batches `(n, 3, H, W)`.
+        score_calibration: Those images at the supernet's size, as float batches.
+        fresh: Gives an architecture's subnet as its training begins.
+        start_of: Gives a finalist's subnet as its training begins; with `inherit` it has the supernet's weights.
     """
 
     baseline: Architecture
@@ -99,8 +106,8 @@ def require_searchable(precision: str, batch: int | None) -> None:
     """Raises `UsageError` for latencies that a search cannot be led by: int8, and a batch of several."""
     if precision == "int8":
         raise UsageError(
-            "search does not take int8: it states the quality of what it exports, and a quantised network's is not known; "
-            "search at f32 or bf16, and see `latlas measure --precision int8` for the latency of what it finds"
+            "search does not take int8: it states the quality of the network that it exports, and quantising changes that; "
+            "search at f32 or bf16, and measure the winner with `latlas measure --precision int8`"
         )
     if batch != 1:
         raise UsageError(

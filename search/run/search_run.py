@@ -172,7 +172,7 @@ def without_password(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def predictor_sha256(saved: SavedPredictor) -> str:
-    """The sha256 of what a predictor learnt, where, and of what."""
+    """The sha256 of a predictor: its coefficients, its environment and its samples."""
     record = {
         "predictor": saved.predictor.to_record(),
         "environment": saved.environment.to_record(),

@@ -93,7 +93,7 @@ def open_session(run: SearchRun) -> tuple[LatencyConstraint, Session, Landmarks]
     config, setting, saved, space, on_note = run.config, run.setting, run.saved, run.space, run.note
     baseline, predictor = run.prepared.baseline, saved.predictor
     # A budget that is no number is the measured latency of a baseline.
-    paragon = space.baseline(config.budget_ms) if isinstance(config.budget_ms, str) else baseline
+    budgeted = space.baseline(config.budget_ms) if isinstance(config.budget_ms, str) else baseline
     budget_ms = None if isinstance(config.budget_ms, str) else config.budget_ms
     campaigns = Campaigns(setting, run.journal, run.listener.on_measuring)
     library = setting.library(run.operators, timing_operator)
@@ -109,7 +109,7 @@ def open_session(run: SearchRun) -> tuple[LatencyConstraint, Session, Landmarks]
     with timing_lock():
         known = Anchors(saved, library.describe)
         ends = [
-            network_of_graph(str(a), library.describe(a.graph())) for a in dict.fromkeys([baseline, paragon, fastest])
+            network_of_graph(str(a), library.describe(a.graph())) for a in dict.fromkeys([baseline, budgeted, fastest])
         ]
     found = campaigns.measure_all(
         [*ends, *known.networks], passes=setting.careful_passes, max_passes=setting.max_passes, seed=setting.seed
@@ -132,7 +132,7 @@ def open_session(run: SearchRun) -> tuple[LatencyConstraint, Session, Landmarks]
         slowest_ms=limits.slowest_ms.latency_ms * scale,
     )
     if budget_ms is None:
-        budget_ms = interval_of(found[str(paragon)], reference_ms, setting).latency_ms
+        budget_ms = interval_of(found[str(budgeted)], reference_ms, setting).latency_ms
     if landmarks.fastest.lower_ms > budget_ms:
         raise InfeasibleBudgetError(
             f"no network of {space.text} is within {budget_ms:.3f} ms on this machine: the fastest, {fastest}, takes "

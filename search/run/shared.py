@@ -57,8 +57,13 @@ KIND = "shared study"
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """How many networks the processes of a study had evaluated, and the best of other processes that are within the budget here
-    too, and were scored here."""
+    """What came of a shared study.
+
+    Attributes:
+        study: Its name.
+        evaluated: How many networks all its processes had evaluated.
+        taken: The best of other processes that are within the budget here too, and were scored here.
+    """
 
     study: str
     evaluated: int
@@ -77,7 +82,7 @@ def take_shared(
     history: History,
     options: LoopOptions,
 ) -> tuple[History, Shared]:
-    """A history with the best of what others evaluated in the context's study.
+    """A history with the best networks that others evaluated in the context's study.
 
     These are `config.finalists`, or `MEASURED` of its front. They are scored and checked here, so that what is compared is of
     one supernet and one machine; doubtful ones are measured, though the measurements allowed be spent. What the study said is

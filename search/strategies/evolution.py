@@ -59,7 +59,7 @@ class Evolution:
             raise UsageError(
                 f"population is {self.population}, parent_share {self.parent_share}, mutation_rate {self.mutation_rate}, "
                 f"mutant_share {self.mutant_share}, stage_share {self.stage_share}; at least 2, and shares up to 1, "
-                "of which only the last two may be 0"
+                "and only the last two may be 0"
             )
 
     def suggest(self, count: int) -> list[Architecture]:

@@ -83,7 +83,7 @@ def _points(points: npt.ArrayLike) -> FloatArray:
 
 @dataclass
 class FrontEvolution:
-    """NSGA-II (Deb et al. 2002) over quality and latency: children of what is non-dominated and lies in empty regions.
+    """NSGA-II (Deb et al. 2002) over quality and latency: children of non-dominated networks in empty regions.
 
     `population` random architectures come first, then children of binary tournaments among the best `population` seen: the
     lower rank wins, of equal ranks the less crowded. All children are crossovers, and each gene then changes with
@@ -104,11 +104,11 @@ class FrontEvolution:
         if self.population < 2 or not 0 < self.mutation_rate <= 1 or not 0 <= self.stage_share <= 1:
             raise UsageError(
                 f"population is {self.population}, mutation_rate {self.mutation_rate}, stage_share {self.stage_share}; "
-                "at least 2, and shares up to 1, of which only the last may be 0"
+                "at least 2, and shares up to 1; only the last may be 0"
             )
 
     def suggest(self, count: int) -> list[Architecture]:
-        """Draws of `draw` until the first population is evaluated, one in four a mutant of what there is; then children."""
+        """Draws until the first population is evaluated, one in four a mutant of a known network; then children."""
         survivors = list(self._survivors)
 
         def first() -> Architecture:
@@ -157,7 +157,7 @@ def ordered(points: dict[Architecture, tuple[float, float]]) -> dict[Architectur
 def front_of(history: History) -> list[Candidate]:
     """The candidates that no other dominates, the fastest first, by the latency of their verdicts.
 
-    That is what was predicted, for those that were not measured: measure what is to be promised.
+    A network that was not measured has its predicted latency: measure it before you promise it.
     """
     candidates = history.candidates
     kept = front([(one.verdict.latency_ms, one.quality) for one in candidates])

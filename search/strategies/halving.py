@@ -27,7 +27,7 @@ class Trial(Generic[T]):
 def successive_halving(
     candidates: Sequence[T], train: Callable[[T, int], float | None], steps: int, max_steps: int
 ) -> list[Trial[T]]:
-    """The candidates best first: the last rung's by their quality, then those that left it before.
+    """The candidates best first: the last rung's by their quality, then the ones that left before it.
 
     `train(candidate, steps)` trains it from its start for so many steps and gives its quality, or None where that failed:
     such a candidate is left out altogether. The first rung has all candidates at `steps`; each further rung the best third

@@ -117,7 +117,7 @@ def run_search(
 ) -> History:
     """Evaluate feasible, different networks until `evaluations` are done, or suggestions run dry.
 
-    Suggestions come, and are checked, `batch` at once: those that prediction leaves open are measured together.
+    Suggestions come, and are checked, `batch` at once, so that the ones that prediction leaves open are measured together.
     `start` is checked first, before the strategy is asked: the fastest architecture there makes sure that a tight
     budget has something to grow from. Suggestions below `floor_ms` are not evaluated: latency that a budget gives and a
     network does not use is quality given away, which a supernet's score shows worse than a longer training does. Where

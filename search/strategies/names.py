@@ -100,7 +100,7 @@ OPTUNA_STRATEGIES = tuple(name for name, entry in _OWN.items() if entry.stored a
 TRAINED_STRATEGIES = tuple(name for name, entry in _OWN.items() if entry.trained)
 """Names of those that need a trained distribution in the context."""
 PREDICTED_STRATEGIES = tuple(name for name, entry in _OWN.items() if entry.predicted)
-"""Those that search over predicted quality too: they need nothing but evaluations, of which thousands cost little."""
+"""Names of those that search over predicted quality too: they need nothing but evaluations, and thousands cost little."""
 STRATEGIES = tuple(name for name, entry in _OWN.items() if not entry.front)
 """Latlas' own that look for the best network within the budget."""
 FRONT_STRATEGIES = tuple(name for name, entry in _OWN.items() if entry.front)

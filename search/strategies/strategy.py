@@ -69,7 +69,7 @@ class StrategyContext:
 
     `terms` and `budget_ms` are the predictor as a sum and the limit, both in milliseconds of this session. `distribution` is a
     trained one over codes. `storage` is where Optuna keeps the study named `study`, for processes that share a search.
-    `near_share` is that of `NearBest`.
+    `near_share` is for `NearBest`, see there.
     """
 
     terms: Additive | None = None

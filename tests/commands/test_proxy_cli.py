@@ -79,7 +79,7 @@ def test_options_arrive_where_they_belong(files, asked, tiny):
 @pytest.mark.parametrize(("resolution", "said"), [("64", True), ("64x32", True), ("32", False), ("", False)])
 def test_another_resolution_than_the_space_s_is_spoken_of(files, asked, resolution, said):
     stderr = run(files, "--budget-ms", "0.2", "--train-resolution", resolution).stderr
-    assert ("judged at 32x32: those that pool to a grid lose by that" in stderr) == said
+    assert ("judged at 32x32: a cell that pools to a grid loses by that" in stderr) == said
     assert not said or f"trained and scored at {'64x64' if resolution == '64' else resolution} " in stderr
 
 

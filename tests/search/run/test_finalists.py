@@ -8,7 +8,7 @@ from latlas.errors import DivergedError, LatlasError
 from latlas.search.config import SearchConfig
 from latlas.search.constraint.verdict import Verdict
 from latlas.search.run import finalists
-from latlas.search.run.finalists import ranked_by_training, train_best
+from latlas.search.run.finalists import rank_by_training, train_best
 from latlas.search.run.folder import open_run
 from latlas.search.run.search_run import Listener, SearchRun
 from latlas.search.strategies.loop import Candidate
@@ -45,7 +45,7 @@ class Ranking:
         with open_run(self.out, {}) as folder:
             task = SimpleNamespace(config=config, augmentation=None)
             run = SearchRun(task, prepared, folder, Listener(on_note=self.notes.append), self.out)
-            return [trial.candidate for trial in ranked_by_training(run, candidates)]
+            return [trial.candidate for trial in rank_by_training(run, candidates)]
 
 
 def test_one_that_diverges_is_left_out_with_a_note_and_stays_so(monkeypatch, tmp_path, three):

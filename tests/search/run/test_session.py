@@ -5,7 +5,7 @@ import pytest
 from latlas.errors import LatlasError
 from latlas.latency.predictor.predictor import Prediction
 from latlas.search.constraint.constraint import Interval, LatencyConstraint, Verdict
-from latlas.search.run.finalists import confirmed, spread
+from latlas.search.run.finalists import confirm_finalists, spread
 from latlas.search.strategies.loop import Candidate, History
 from latlas.spaces.portrait import PortraitSpace
 
@@ -44,7 +44,7 @@ def chosen(history, latencies, at_once=2, budget_ms=2.0):
     ranked = [one.architecture for one in history.ranked()]
     constraint = LatencyConstraint(FlatPredictor(), budget_ms)
     session = ScriptedSession(dict(zip(ranked, latencies, strict=True)))
-    return confirmed(history, constraint, session, at_once, lambda note: None), session, ranked, constraint
+    return confirm_finalists(history, constraint, session, at_once, lambda note: None), session, ranked, constraint
 
 
 def test_all_finalists_that_hold_the_budget_are_kept_in_their_order(history):
