@@ -1,6 +1,7 @@
 """`docs/extending.md` and the example package as somebody would use them: the page's blocks are a module that works."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,26 +45,29 @@ def test_the_pages_operator_space_strategy_and_format_work(folder):
     assert export_table(import_table(lut, None, Told()).table, "pairs") == ("blur 0.5\n", [])
 
 
+WRONG = """
+from my_package import *
+from latlas.testing import OperatorSuite
+
+latlas.register_operator(Kind("wrong", DEPTHWISE.macs, params=lambda spec: 1, has_kernel=True, builder=build))
+
+
+class TestWrong(OperatorSuite):
+    specs = (OpSpec("wrong", 4, 4, 12, 10, 2, 5),)
+"""
+
+
 @pytest.mark.timeout(300)
-def test_what_the_page_and_the_example_bring_passes_the_suites(folder):
+def test_what_the_page_and_the_example_bring_passes_the_suites_and_what_says_too_little_does_not(folder):
     (suites,) = [block for block in PYTHON if "latlas.testing" in block]
-    test = folder / "test_my_package.py"
-    test.write_text("from my_package import *\n" + suites)
-    done = pytest_on(folder, test, EXAMPLE / "tests")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_a_suite_fails_for_an_operator_that_says_too_little(folder):
-    wrong = (folder / "my_package.py").read_text().replace("(spec.kernel_size**2 + 2)", "spec.kernel_size**2")
-    (folder / "my_package.py").write_text(wrong)
-    test = folder / "test_my_package.py"
-    test.write_text(
-        "from my_package import *\nfrom latlas.testing import OperatorSuite\n\n"
-        "class TestDepthwise(OperatorSuite):\n    specs = (OpSpec('depthwise', 4, 4, 12, 10, 2, 5),)\n"
-    )
-    done = pytest_on(folder, test)
-    assert done.returncode == 1 and "1 failed, 4 passed" in done.stdout, done.stdout + done.stderr
-    assert "test_module_has_the_shape_parameters_and_macs_of_its_spec" in done.stdout
+    (folder / "test_my_package.py").write_text("from my_package import *\n" + suites)
+    (folder / "test_wrong.py").write_text(WRONG)
+    done = pytest_on(folder, folder / "test_my_package.py", EXAMPLE / "tests", folder / "test_wrong.py")
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    assert done.returncode == 1 and len(failed) == 1, done.stdout + done.stderr
+    assert "TestWrong::test_module_has_the_shape_parameters_and_macs_of_its_spec[wrong_k5" in failed[0]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None and int(passed[1]) > 100
 
 
 def pytest_on(folder: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
