@@ -10,12 +10,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from latlas.errors import EnvironmentMismatchError, FileFormatError, LatlasError, UnknownOperatorError, UsageError
-from latlas.files.records import canonical_json, from_record, one_line, parse_json
+from latlas.files.records import canonical_json, one_line, parse_json
 from latlas.files.write import require_free, whole_folder
 from latlas.latency.machine.environment import Environment
 from latlas.latency.predictor.adapted import AdaptedPredictor
@@ -45,7 +44,7 @@ def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False)
         "environment": saved.environment.to_record(),
         "space": saved.space_text,
         "figures": saved.figures,
-        "samples": [asdict(sample) for sample in saved.samples],
+        "samples": [sample.to_record() for sample in saved.samples],
         "adapted_from": list(saved.adapted_from),
     }
     write_folder(folder, record, overwrite)
@@ -97,7 +96,7 @@ def load_predictor(folder: Path) -> SavedPredictor:
         if kind not in KINDS:
             raise ValueError(f"a predictor of kind {kind!r:.40}, known are {', '.join(KINDS)}")
         environment = Environment.from_record(record["environment"], f"{what}, environment")
-        samples = tuple(from_record(LearntFrom, sample, f"{what}, a sample") for sample in record["samples"])
+        samples = tuple(LearntFrom.from_record(sample, f"{what}, a sample") for sample in record["samples"])
         adapted_from = tuple(dict(source) for source in record["adapted_from"])
         space, figures = record["space"], dict(record["figures"])
         if not isinstance(space, str) or not space or space != one_line(space):

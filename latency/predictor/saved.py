@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from latlas.errors import EnvironmentMismatchError, UsageError
-from latlas.files.records import one_line
+from latlas.files.records import from_record, one_line
 from latlas.latency.machine.environment import Environment
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predicts import HasGraph, Prediction
@@ -45,6 +45,15 @@ class LearntFrom:
             )
         if self.role not in ROLES:
             raise UsageError(f"role is {one_line(self.role, 40)!r}; known: {', '.join(ROLES)}")
+
+    def to_record(self) -> dict[str, Any]:
+        """Every field by name; `from_record` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: object, what: str = "a sample") -> LearntFrom:
+        """The sample of a record; raises `FileFormatError` for unknown, missing or impossible fields."""
+        return from_record(cls, record, what)
 
 
 @dataclass(frozen=True, slots=True)

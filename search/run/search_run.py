@@ -176,6 +176,6 @@ def predictor_sha256(saved: SavedPredictor) -> str:
     record = {
         "predictor": saved.predictor.to_record(),
         "environment": saved.environment.to_record(),
-        "samples": [asdict(sample) for sample in saved.samples],
+        "samples": [sample.to_record() for sample in saved.samples],
     }
     return hashlib.sha256(canonical_json(record).encode()).hexdigest()
