@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from latlas.api.data import Data, load_data
 from latlas.api.keywords import with_fields
 from latlas.api.setting import OnNote, OnProgress, can_be_written, require_new, tell_nobody
-from latlas.errors import UsageError
+from latlas.errors import LatlasError, UsageError
 from latlas.option import check_options, option
 from latlas.supernet.data.fitting import require_multiple, require_person_or_not
 
@@ -70,6 +70,7 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
         DataError: An image or a mask is missing, broken, or does not match.
         DivergedError: The loss is not finite, or grew instead of falling; a smaller learning rate helps.
         InterruptedRunError: Ctrl-C.
+        LatlasError: The time limit was over before the first step.
 
     Example:
         >>> import latlas
@@ -94,6 +95,10 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
     sheet = None if out is None else out.with_name(out.stem + ".masks.png")
     dataset = data.split("train", height, width, sheet=sheet, on_note=options.on_note)
     supernet, reached = _trained(space, dataset, options, journal)
+    if not reached["step"]:
+        raise LatlasError(
+            f"no step was done in the time limit of {options.time_limit} s, so nothing is written; give more time"
+        )
     if out is not None and journal is not None:
         made_of: dict[str, Any] = {
             "steps": int(reached["step"]),

@@ -48,7 +48,7 @@ def check(
             f"{where}: every pixel is person{said}; the masks have the values {values_text(found)}; "
             f"say which is person, such as {OPTION} person={brightest}"
         )
-    warnings = [*_looks_inverted(dataset, where, reading), *_fit_warnings(fits, where)]
+    warnings = [*_looks_inverted(dataset, where, reading, values), *_fit_warnings(fits, where)]
     if warnings:
         warnings = [f"{warning}; {_look(dataset, sheet)}" for warning in warnings]
     warnings += _repeated(dataset, where)
@@ -75,7 +75,7 @@ def _share(masks: Iterable[Tensor]) -> float:
     return person / max(1, known)
 
 
-def _looks_inverted(dataset: Dataset, where: str, reading: Reading) -> list[str]:
+def _looks_inverted(dataset: Dataset, where: str, reading: Reading, values: MaskValues | None = None) -> list[str]:
     """Whether person lies where backgrounds lie: along the borders above and beside, more than in the middle."""
     masks = dataset.masks
     height, width = masks.shape[1:]
@@ -84,9 +84,10 @@ def _looks_inverted(dataset: Dataset, where: str, reading: Reading) -> list[str]
     middle = _share((masks[:, height // 3 : height - height // 3, width // 3 : width - width // 3],))
     if border < TOUCHING or border <= middle:
         return []
+    advice = f"say {OPTION} person=0" if values is None else f"name another value than {OPTION} {values.text}"
     return [
         f"{where}: the masks look inverted: person is {person_share(dataset):.0%} of all pixels, {border:.0%} of the upper "
-        f"borders and {middle:.0%} of the middle ({reading.text}); if background is marked, say {OPTION} person=0"
+        f"borders and {middle:.0%} of the middle ({reading.text}); if background is marked, {advice}"
     ]
 
 

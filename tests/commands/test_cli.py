@@ -635,8 +635,9 @@ training.stop_requested = lambda: next(steps) == 3
         assert done.code == 0, done.err
         assert (done.record["steps"], done.record["asked_steps"]) == (3, 1000)
         assert Path("slow.safetensors.training").exists()
-        done = latlas(*words[:-1], "--force", "--time-limit", 1e-6)
-        assert done.out.startswith("slow.safetensors: 0 steps of 1000: the time limit was over, loss unknown")
+        before = Path("slow.safetensors").read_bytes()
+        refuses(1, "no step was done in the time limit of 1e-06 s", *words[:-1], "--force", "--time-limit", 1e-6)
+        assert Path("slow.safetensors").read_bytes() == before
 
     def test_mask_values_are_read_before_the_images(self):
         refuses(2, "'dog=3'", "train-supernet", "--data", "nowhere", "--mask-values", "dog=3")

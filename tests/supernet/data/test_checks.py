@@ -48,6 +48,8 @@ def test_inverted_masks_are_said_with_a_sheet_to_look_at(tmp_path, caplog):
     turned_round = load(tmp_path, mask_values="person=0")
     assert person_share(turned_round) == pytest.approx(1 - share)
     assert turned_round.warnings == ()
+    (warning,) = load(tmp_path, mask_values="person=255").warnings
+    assert "if background is marked, name another value than --mask-values person=255; look at" in warning
 
 
 def test_persons_that_fill_the_picture_are_not_inverted(tmp_path):
