@@ -48,7 +48,10 @@ class AdaptOptions(Measuring):
         metavar="FILE",
         read=lambda text: Path(text) if text else None,
     )
-    target: str = option("latency_ms", "Its column of milliseconds.", group=SAMPLES)
+    target: str = option("latency_ms", "Its column of latencies.", group=SAMPLES)
+    unit: str | None = option(
+        None, "s, ms, us or ns, where the target's name or cells do not say it.", group=SAMPLES, metavar="UNIT"
+    )
     column: str = option("architecture", "Its column of architectures.", group=SAMPLES)
     environment: str | Path | None = option(
         None,
@@ -159,7 +162,7 @@ def _given(
     from latlas.latency.predictor.adapted import common_sources
 
     assert options.samples is not None
-    found = read_measurements(Path(options.samples), space, options.target, options.column)
+    found = read_measurements(Path(options.samples), space, options.target, options.column, options.unit)
     there, count = _environment_of(options), options.subnets
     if count is None or count >= len(found):
         return found, [], there

@@ -35,6 +35,7 @@ class PredictOptions:
     samples: Path | None = option(
         None, "CSV to predict the lines of, with a predictor made of --samples.", metavar="FILE"
     )
+    column: str = option("architecture", "With --samples: the column of architectures.", metavar="COLUMN")
     confidence: float = option(0.95, "Share of measured latencies that the interval holds.", above=0, below=1)
     explain: bool = option(False, "Say how many milliseconds each layer has.")
     here: bool = option(False, "Refuse where the predictor is not of this machine.", group=REFUSE)
@@ -95,7 +96,7 @@ def _of_space(
     space = saved.space
     assert space is not None
     chosen = [options.architecture_of(text, space) for text in texts]
-    chosen += architectures_of(read_samples(asked.samples), space) if asked.samples is not None else []
+    chosen += architectures_of(read_samples(asked.samples), space, asked.column) if asked.samples is not None else []
     chosen += _drawn(space, asked)
     if not chosen:
         raise UsageError("nothing to predict; give architectures, --samples FILE.csv, or --random N")

@@ -253,7 +253,9 @@ def _learnt_from(one: Measurement, predicted_ms: float, role: str) -> LearntFrom
     return LearntFrom(str(one.architecture), one.latency_ms, lower, upper, max(float(predicted_ms), 1e-9), role)
 
 
-def read_measurements(path: Path, space: SearchSpace, target: str, column: str = "architecture") -> list[Measurement]:
+def read_measurements(
+    path: Path, space: SearchSpace, target: str, column: str = "architecture", unit: str | None = None
+) -> list[Measurement]:
     """The measurements of a CSV file, each architecture once; `lower_ms` and `upper_ms` are used where `target` is `latency_ms`.
 
     Raises `UsageError` for a file or column that is not there, `FileFormatError` for one that cannot be believed.
@@ -261,7 +263,7 @@ def read_measurements(path: Path, space: SearchSpace, target: str, column: str =
     from latlas.latency.samples.read import architectures_of, read_samples, target_of
 
     samples = read_samples(path)
-    architectures, latencies = architectures_of(samples, space, column), target_of(samples, target)
+    architectures, latencies = architectures_of(samples, space, column), target_of(samples, target, unit)
     bounds: list[tuple[float | None, float | None]] = [(None, None)] * len(latencies)
     if target == "latency_ms" and {"lower_ms", "upper_ms"} <= set(samples.header):
         both = zip(target_of(samples, "lower_ms").tolist(), target_of(samples, "upper_ms").tolist(), strict=True)

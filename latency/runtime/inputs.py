@@ -71,7 +71,8 @@ def settle_inputs(
         elif (fill := values.get(name_of(port), "")).lower().endswith(".npy") and port.get_partial_shape().is_dynamic:
             found[index] = _fitting(path, port, read_array(fill).shape)
     open_ports = [i for i, port in enumerate(ports) if i not in found and port.get_partial_shape().is_dynamic]
-    loose, used = shapes.get(""), False
+    loose = shapes.get("")
+    used = loose is not None and any(shape == loose for shape in map(_static, ports))
     if loose is not None and len(open_ports) == 1:
         (index,) = open_ports
         if _fits(ports[index].get_partial_shape(), loose) or _filled(ports[index].get_partial_shape(), batch) is None:
@@ -161,6 +162,11 @@ def _fitting(path: Path, port: Any, shape: Sequence[int]) -> tuple[int, ...]:
             f"{path}: shape {shape_text(shape)} does not fit its input {one_line(name_of(port), 60)} {_partial(partial)}"
         )
     return tuple(int(size) for size in shape)
+
+
+def _static(port: Any) -> tuple[int, ...] | None:
+    partial = port.get_partial_shape()
+    return tuple(size.get_length() for size in partial) if partial.is_static else None
 
 
 def _filled(partial: Any, batch: int) -> tuple[int, ...] | None:

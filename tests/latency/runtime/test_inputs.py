@@ -47,6 +47,7 @@ def test_a_shape_without_a_name_leaves_a_static_file_as_it_is(tmp_path):
     assert (second.inputs[0].shape, second.inputs[0].reshaped) == ((1, 3, 16, 16), False)
     with pytest.raises(UsageError, match=r"no input took it; .* x \[1,3,16,16\], .* name it: --shape x=1,3,8,8"):
         settled([static], "1,3,8,8")
+    assert settled([static], "1,3,16,16")[0].inputs[0].reshaped is False  # it is that already
 
 
 def test_a_static_input_is_reshaped_where_it_is_named_and_the_result_says_so(tmp_path):
