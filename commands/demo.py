@@ -28,8 +28,8 @@ PLAN = (
     Phase("profile-ops", "measuring operators", "measuring", 174, 33, quiet_seconds=2),
     Phase("profile-ops", "measuring borders", "measuring", 58, 9),
     Phase("fit-predictor", "measuring subnets", "measuring", 96, 29, quiet_seconds=5),
-    Phase("train-supernet", "training the supernet", "training", 250, 12, quiet_seconds=6),
-    Phase("search", "scoring candidates", "training", 20, 8, quiet_seconds=7),
+    Phase("train-supernet", "training the supernet", "training", 250, 12, quiet_seconds=8),
+    Phase("search", "scoring candidates", "training", 20, 8, quiet_seconds=9),
     Phase("search", "training the finalist", "training", 450, 20, parts=3),
     Phase("search", "training the winner", "training", 700, 32),
     Phase("search", "training the baseline", "training", 700, 32),
@@ -80,7 +80,7 @@ def commands(out: Path, seed: int = 0) -> list[tuple[Path, list[str]]]:
         *("fit-predictor", "--table", table, "--subnets", 24, "--test", 8),
         *("--relative-error", 0.05, "--out", predictor),
     )
-    training = ("--images", 1200, "--learning-rate", LEARNING_RATE)
+    training = ("--images", 1600, "--learning-rate", LEARNING_RATE)
     train = ("train-supernet", "--space", SPACE, *training, "--steps", 250, "--out", supernet)
     search = (
         *("search", "--predictor", predictor, "--supernet", supernet, *training, "--budget-ms", "auto"),
