@@ -25,6 +25,8 @@ import typer
 from PIL import Image
 
 from latlas import cli
+from latlas.api import in_network as api_in_network
+from latlas.api import search as api_search
 from latlas.api import setting
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import load_predictor
@@ -80,7 +82,8 @@ def hasten(patch: pytest.MonkeyPatch) -> None:
         rule = replace(made.rule, pass_seconds=0.02, min_rounds=3, max_seconds=1.0, quiet_tolerance=100.0)
         return replace(made, passes=2, max_passes=2, rule=rule)
 
-    patch.setattr(setting, "setting_of", hasty)
+    for module in (setting, api_search, api_in_network):  # wherever the name is used
+        patch.setattr(module, "setting_of", hasty)
 
 
 def in_a_process(*words: object, prelude: str = "", **options: Any) -> Done:
