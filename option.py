@@ -36,6 +36,7 @@ class Option:
         group: The panel of `--help-all` that it stands in; "" for a common option, which `--help` explains.
         at_least, above, at_most, below: Bounds of a number, inclusive and exclusive.
         choices: The texts that it may be; none for any.
+        several: Whether it may be several of the choices, parted by commas.
         metavar: What stands for the value in the help: `MS`, `FOLDER`.
         read: Makes the field's value from the command line's text, where the field is of no type that a text can be read as.
         shown: The default as text, for such a field; it is also how the help writes any other default.
@@ -53,6 +54,7 @@ class Option:
     at_most: float | None = None
     below: float | None = None
     choices: tuple[str, ...] = ()
+    several: bool = False
     metavar: str = ""
     read: Callable[[str], Any] | None = None
     shown: str | None = None
@@ -65,8 +67,10 @@ class Option:
         """A sentence that refuses a value of the option of this name; None for a good one."""
         if value is None:
             return None
-        if self.choices and value not in self.choices:
-            return unknown(name.lstrip("-"), value, self.choices)
+        if self.choices:
+            given = [one.strip() for one in value.split(",")] if self.several and isinstance(value, str) else [value]
+            wrong = [one for one in given if one not in self.choices]
+            return unknown(name.lstrip("-"), wrong[0], self.choices) if wrong else None
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         bounds = (

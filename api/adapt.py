@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from latlas.api.fit import require_predictors_place
 from latlas.api.keywords import with_fields
-from latlas.api.setting import Measuring, OnNote, OnProgress, can_be_written, tell_nobody
+from latlas.api.setting import Measuring, OnNote, OnProgress, tell_nobody
 from latlas.errors import FileFormatError, UsageError
+from latlas.files.places import require_can_write
 from latlas.option import option
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class AdaptOptions(Measuring):
         metavar="FOLDER",
         read=Path,
         shown="adapted",
-        before=can_be_written,
+        before=require_can_write,
     )
     force: bool = option(False, "Replace what is there.")
     on_note: OnNote | None = None

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latlas.api.keywords import with_fields
-from latlas.api.setting import Measuring, OnNote, OnProgress, can_be_written, tell_nobody
+from latlas.api.setting import Measuring, OnNote, OnProgress, tell_nobody
+from latlas.distribution import require_torch
 from latlas.errors import EnvironmentMismatchError
 from latlas.files.journal import begun_by_force, remove_journal
+from latlas.files.places import require_can_write
 from latlas.option import option
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class FitOptions(Measuring):
         metavar="FOLDER",
         read=Path,
         shown="predictor",
-        before=can_be_written,
+        before=require_can_write,
     )
     force: bool = option(False, "Begin anew: replace what is there, and what was begun.")
     on_note: OnNote | None = None
@@ -85,6 +87,8 @@ def fit_predictor(space: SearchSpace, options: FitOptions) -> SavedPredictor:
         >>> latlas.load_predictor("own").space == space
         True
     """
+    require_torch("fit-predictor")
+
     from latlas.files.lock import waiting_at_most
     from latlas.latency.fitting import fit
     from latlas.latency.predictor.predictor_file import save_predictor

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latlas.api.keywords import with_fields
-from latlas.api.setting import Care, OnNote, OnProgress, can_be_written, require_new, setting_of, tell_nobody
+from latlas.api.setting import Care, OnNote, OnProgress, require_new, setting_of, tell_nobody
 from latlas.errors import UsageError
 from latlas.files.journal import begun_by_force, remove_journal
+from latlas.files.places import require_can_write
 from latlas.option import option
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class InNetworkOptions(Care):
         None,
         "Table to write. Default: the same file.",
         metavar="FILE",
-        before=can_be_written,
+        before=require_can_write,
         read=lambda text: Path(text) if text else None,
     )
     force: bool = option(False, "Begin anew: replace what is there, and what was begun.")

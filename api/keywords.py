@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from latlas.option import options_of
+from latlas.option import look_before, options_of
 
 Subject = TypeVar("Subject")
 Options = TypeVar("Options")
@@ -27,7 +27,9 @@ def with_fields(
     def decorate(function: Callable[[Subject, Options], Result]) -> Callable[Concatenate[Subject, Fields], Result]:
         @functools.wraps(function)
         def called(subject: Subject, /, *given: Fields.args, **named: Fields.kwargs) -> Result:
-            return function(subject, options(*given, **named))
+            asked = options(*given, **named)
+            look_before(asked)
+            return function(subject, asked)
 
         first, _ = inspect.signature(function).parameters.values()
         own = inspect.signature(options).parameters.values()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from latlas.api.keywords import with_fields
 from latlas.api.setting import Measuring, OnNote, OnProgress, tell_nobody
+from latlas.distribution import require_torch
 from latlas.errors import LatlasError, UsageError
 from latlas.option import option
 
@@ -91,6 +92,8 @@ def measure(targets: Sequence[Architecture | str | Path], options: MeasureOption
 
     asked = parse_asked(options.shape or [], options.values or [])
     parsed = [target_of(one, options.space, options.on_note) if isinstance(one, str | Path) else one for one in targets]
+    if options.like is not None or not all(isinstance(one, Path) for one in parsed):
+        require_torch("measure of architectures")
     setting = options.setting()
 
     from latlas.files.lock import waiting_at_most

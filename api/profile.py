@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latlas.api.keywords import with_fields
-from latlas.api.setting import Measuring, OnProgress, can_be_written, default_table, tell_nobody
+from latlas.api.setting import Measuring, OnProgress, default_table, tell_nobody
+from latlas.distribution import require_torch
+from latlas.files.places import require_can_write
 from latlas.option import option
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ class ProfileOptions(Measuring):
     """
 
     out: str | Path | None = option(
-        None, "The table's file. Default: tables/<device>/<space>-<precision>-t<threads>.parquet."
+        None,
+        "The table's file. Default: tables/<device>/<space>-<precision>-t<threads>.parquet.",
+        before=require_can_write,
     )
     _: KW_ONLY
     update: bool = option(False, "Measure only what the table lacks, and add it.")
@@ -60,12 +64,14 @@ def profile(space: SearchSpace, options: ProfileOptions) -> Table:
         >>> table.latency_ms(space.specs()[0]) > 0
         True
     """
+    require_torch("profile-ops")
+    told, out = options.on_progress or tell_nobody, table_file(space, options)
+    require_can_write(out)
+
     from latlas.files.lock import waiting_at_most
     from latlas.latency.measuring import profile as measuring
     from latlas.supernet.operators.timed import timing_operator
 
-    told, out = options.on_progress or tell_nobody, table_file(space, options)
-    can_be_written(out)
     with waiting_at_most(options.lock_timeout):
         return measuring.profile(
             space.specs(),

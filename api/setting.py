@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from latlas.errors import UsageError
 from latlas.files.places import require_can_write
+from latlas.latency.precisions import PRECISIONS
 from latlas.option import check_options, option
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Care:
 class Measuring(Care):
     """What is measured, and how carefully."""
 
-    precision: str = option("f32", "f32, bf16 or int8. It is always set, never left to OpenVINO.")
+    precision: str = option("f32", "f32, bf16 or int8. It is always set, never left to OpenVINO.", choices=PRECISIONS)
     threads: int = option(1, "Inference threads.", at_least=1)
     batch: int = option(1, "Images an inference.", at_least=1, at_most=4096)
 
@@ -96,13 +97,8 @@ def default_table(
     return folder / table_path(cpu_model(), space.text, precision, threads, batch)
 
 
-def can_be_written(path: str | Path) -> None:
-    """Raises `UsageError` or `StorageError` where nothing can be written at a path; looked at before any work."""
-    require_can_write(Path(path))
-
-
 def require_new(path: Path, force: bool) -> None:
     """Raises `UsageError` where something is there already that may not be replaced, or nothing can be written."""
     if path.exists() and not force:
         raise UsageError(f"{path} exists already; choose another path, or --force to replace it")
-    can_be_written(path)
+    require_can_write(path)

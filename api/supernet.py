@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from latlas.api.data import Data, load_data
 from latlas.api.keywords import with_fields
-from latlas.api.setting import OnNote, OnProgress, can_be_written, require_new, tell_nobody
+from latlas.api.setting import OnNote, OnProgress, require_new, tell_nobody
+from latlas.distribution import require_torch
 from latlas.errors import LatlasError, UsageError
+from latlas.files.places import require_can_write
 from latlas.option import check_options, option
 from latlas.supernet.data.fitting import require_multiple, require_person_or_not
+from latlas.supernet.training.devices import DEVICES
 
 if TYPE_CHECKING:
     from latlas.spaces.space import SearchSpace
     from latlas.supernet.data.dataset import Dataset
     from latlas.supernet.networks.network import Supernet
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class SupernetOptions:
         metavar="FILE",
         read=Path,
         shown="supernet.safetensors",
-        before=can_be_written,
+        before=require_can_write,
     )
     time_limit: float | None = option(None, "Seconds after which training ends, annealed.", above=0, metavar="S")
     device: str = option("auto", "Where it is trained: auto, cpu or cuda.", choices=DEVICES)
@@ -80,6 +81,8 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
         >>> supernet.space == space, latlas.load_supernet("small.safetensors").space == space
         (True, True)
     """
+    require_torch("train-supernet")
+
     from latlas.supernet.networks.weights_file import save_weights
 
     require_person_or_not(space.cover()[0].graph())

@@ -13,6 +13,8 @@ from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import UsageError
+from latlas.files.places import require_file
+from latlas.latency.table.place import require_table
 from latlas.option import check_options, option
 
 
@@ -20,14 +22,17 @@ from latlas.option import check_options, option
 class FitFiles:
     """What `fit-predictor` learns from."""
 
-    table: Path | None = option(None, "Operator table. Without it, it learns from the graphs alone.", metavar="FILE")
-    space: str = option("", "Search space. Default: the table's.")
+    table: Path | None = option(
+        None, "Operator table. Without it, it learns from the graphs alone.", metavar="FILE", before=require_table
+    )
+    space: str = option("", "Search space. Default: the table's.", offered=options.spaces)
     resolution: str = option("", "Input size N or HxW. It sets the space's height and width.")
     samples: Path | None = option(
         None,
         "CSV of latencies somebody measured. It learns from them, and measures nothing.",
         group=SAMPLES,
         metavar="FILE",
+        before=require_file,
     )
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import LatlasError
+from latlas.latency.predictor.folder import require_predictor
 from latlas.option import option
 
 
@@ -23,11 +24,12 @@ from latlas.option import option
 class MeasureFiles:
     """What `measure` compares with, by name."""
 
-    space: str = option("", "Space of architectures that name none.")
+    space: str = option("", "Space of architectures that name none.", offered=options.spaces)
     predictor: Path | None = option(
         None,
         "State milliseconds like this predictor's: some of its subnets are measured along.",
         metavar="FOLDER",
+        before=require_predictor,
     )
 
 
@@ -44,7 +46,6 @@ def measure_command(
     json: options.JsonOption = False,
 ) -> None:
     """Measure networks end to end, in turn, and say what exactly was measured; JSON: an object, or a list for several."""
-    from latlas.latency.fitting.measure import FAILED
     from latlas.latency.machine.trouble import listening
 
     asked = replace(
@@ -62,6 +63,8 @@ def measure_command(
     )
     for line in (one for one in records[0]["warnings"] if one not in troubles):
         note(f"warning: {line}")
+    from latlas.latency.fitting.measure import FAILED  # the targets have been looked at without it
+
     failed = [record for record in records if record["status"] == FAILED]
     if failed:
         raise LatlasError(f"{len(failed)} of {len(records)} could not be measured")

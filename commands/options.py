@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from latlas.choices import unknown
 from latlas.commands.output import note
 from latlas.errors import UsageError
+from latlas.latency.precisions import PRECISIONS
 
 if TYPE_CHECKING:
     from latlas.latency.measuring.profile import Setting
@@ -46,11 +48,35 @@ def _lock_at_most(context: typer.Context, seconds: float | None) -> float | None
     return seconds
 
 
+def spaces() -> tuple[str, ...]:
+    """Names of the search spaces, for a shell to complete; none of them is loaded."""
+    from latlas.spaces.text import SPACES
+
+    return SPACES.names()
+
+
+def _precision(value: str) -> str:
+    if value not in PRECISIONS:
+        raise UsageError(unknown("precision", value, PRECISIONS))
+    return value
+
+
 SpaceOption = Annotated[
-    str, typer.Option("--space", help="Search space, such as portrait or portrait:decoder_channels=24.")
+    str,
+    typer.Option(
+        "--space",
+        help="Search space, such as portrait or portrait:decoder_channels=24.",
+        autocompletion=lambda: list(spaces()),
+    ),
 ]
 PrecisionOption = Annotated[
-    str, typer.Option("--precision", help="f32, bf16 or int8; always set, never left to OpenVINO.")
+    str,
+    typer.Option(
+        "--precision",
+        help="f32, bf16 or int8; always set, never left to OpenVINO.",
+        callback=_precision,
+        autocompletion=lambda: list(PRECISIONS),
+    ),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Inference threads.")]
 BatchOption = Annotated[int, typer.Option("--batch", min=1, max=4096, help="Images an inference.")]

@@ -14,6 +14,8 @@ from latlas.commands import options
 from latlas.commands.output import aligned, print_result
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import EnvironmentMismatchError, UsageError
+from latlas.files.places import require_file
+from latlas.latency.predictor.folder import require_predictor
 from latlas.option import check_options, option
 
 if TYPE_CHECKING:
@@ -30,10 +32,13 @@ REFUSE = "Refuse a predictor of something else"
 class PredictOptions:
     """What `predict` is asked for beside the architectures that are named."""
 
-    predictor: Path = option(Path("predictor"), "Folder of a predictor.", metavar="FOLDER")
+    predictor: Path = option(Path("predictor"), "Folder of a predictor.", metavar="FOLDER", before=require_predictor)
     random: int = option(0, "Predict this many random architectures.", at_least=0)
     samples: Path | None = option(
-        None, "CSV to predict the lines of, with a predictor made of --samples.", metavar="FILE"
+        None,
+        "CSV to predict the lines of, with a predictor made of --samples.",
+        metavar="FILE",
+        before=require_file,
     )
     column: str = option("architecture", "With --samples: the column of architectures.", metavar="COLUMN")
     confidence: float = option(0.95, "Share of measured latencies that the interval holds.", above=0, below=1)

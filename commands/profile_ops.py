@@ -20,6 +20,7 @@ from latlas.commands.output import bar_of, note, print_result, shown, trouble_li
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import UsageError
 from latlas.files.places import require_can_write
+from latlas.latency.precisions import PRECISIONS
 from latlas.option import check_options, option
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ def whole_numbers(name: str, text: str) -> tuple[int, ...]:
 class ProfiledSpaces:
     """Which tables `profile-ops` measures: one, or every combination of what is listed."""
 
-    space: str = option("portrait", "Search space, such as portrait or portrait:decoder_channels=24.")
+    space: str = option(
+        "portrait", "Search space, such as portrait or portrait:decoder_channels=24.", offered=options.spaces
+    )
     resolution: str = option("", "Input size N or HxW. It sets the space's height and width. Several by commas.")
-    precision: str = option("f32", "f32, bf16 or int8. Several by commas.")
+    precision: str = option("f32", "f32, bf16 or int8. Several by commas.", choices=PRECISIONS, several=True)
     threads: tuple[int, ...] = option(
         (1,), "Inference threads. Several by commas.", read=partial(whole_numbers, "--threads"), shown="1"
     )

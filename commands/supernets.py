@@ -14,6 +14,7 @@ from latlas.api.supernet import SupernetOptions, train_supernet
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown
 from latlas.commands.parsing.command_line import with_options
+from latlas.distribution import require_torch
 from latlas.option import check_options, option
 
 
@@ -21,7 +22,9 @@ from latlas.option import check_options, option
 class TrainedOn:
     """Of which space, and on which images, a supernet is trained."""
 
-    space: str = option("portrait", "Search space, such as portrait or portrait:decoder_channels=24.")
+    space: str = option(
+        "portrait", "Search space, such as portrait or portrait:decoder_channels=24.", offered=options.spaces
+    )
     resolution: str = option("", "Input size N or HxW. It sets the space's height and width.")
     data: str = option("synthetic", "Folder of images and masks, or synthetic.", metavar="FOLDER")
     mask_values: str = option(
@@ -43,6 +46,8 @@ def train_supernet_command(
     json: options.JsonOption = False,
 ) -> None:
     """Train a supernet by uniform single-path sampling; stopped, the same command goes on."""
+    require_torch("train-supernet")
+
     from latlas.supernet.networks.weights_file import read_metadata
 
     started = time.monotonic()

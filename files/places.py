@@ -11,7 +11,7 @@ from latlas.errors import UsageError
 from latlas.files.write import cannot_write
 
 
-def require_can_write(path: Path) -> None:
+def require_can_write(path: Path | str) -> None:
     """Raises an error where a file or folder could not be written at `path`; nothing of the attempt stays.
 
     The folders that are missing above it are not made. Whether `path` itself is there already is not asked.
@@ -21,7 +21,7 @@ def require_can_write(path: Path) -> None:
         StorageError: The disk is full.
     """
     try:
-        place = _nearest_folder(path)
+        place = _nearest_folder(Path(path))
         shutil.rmtree(tempfile.mkdtemp(prefix=".latlas-", dir=place), ignore_errors=True)
     except OSError as error:
         raise cannot_write(path, error) from None

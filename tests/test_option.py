@@ -16,6 +16,7 @@ class Drawing:
     share: float = option(0.5, "Share of them.", above=0, below=1)
     limit: float | None = option(None, "Seconds.", at_least=0)
     order: str = option("mixed", "Their order.", choices=("mixed", "sorted"))
+    kinds: str = option("oval", "Their kinds.", choices=("oval", "square"), several=True)
     note: str = "no option"
 
     def __post_init__(self) -> None:
@@ -24,7 +25,16 @@ class Drawing:
 
 @pytest.mark.parametrize(
     "given",
-    [{"count": 1}, {"count": 100}, {"share": 0.001}, {"limit": 0}, {"limit": None}, {"order": "sorted"}, {"note": ""}],
+    [
+        {"count": 1},
+        {"count": 100},
+        {"share": 0.001},
+        {"limit": 0},
+        {"limit": None},
+        {"order": "sorted"},
+        {"note": ""},
+        {"kinds": "square, oval"},
+    ],
 )
 def test_values_within_their_bounds(given):
     assert {name: getattr(Drawing(**given), name) for name in given} == given
@@ -39,6 +49,8 @@ def test_values_within_their_bounds(given):
         ({"share": 1.0}, r"^share is 1\.0; it must be below 1$"),
         ({"share": float("nan")}, "^share is nan; it must be above 0$"),
         ({"limit": float("inf")}, "^limit is inf; it must be at least 0$"),
+        ({"kinds": "oval,,square"}, "^unknown kinds ''; known: oval, square$"),
+        ({"kinds": "oval, squares"}, r"^unknown kinds 'squares'; known: oval, square; did you mean square\?$"),
         ({"order": "up"}, "^unknown order 'up'; known: mixed, sorted$"),
     ],
 )
@@ -48,7 +60,7 @@ def test_a_value_out_of_bounds_is_named_with_its_bound(given, message):
 
 
 def test_options_are_the_fields_that_have_help_in_their_order():
-    assert list(options_of(Drawing)) == ["count", "share", "limit", "order"]
+    assert list(options_of(Drawing)) == ["count", "share", "limit", "order", "kinds"]
     assert options_of(Drawing)["count"] == Option("Networks to draw.", at_least=1, at_most=100)
 
 

@@ -27,7 +27,7 @@ def _message(error: typer.TyperException, context: typer.Context | None) -> tupl
     if option is not None and near is not None:
         return f"no such option: {option}", did_you_mean(option, near)
     if found := re.match(r"No such command '(.*?)'\.", error.format_message()):
-        return f"no such command: {found[1]}", did_you_mean(
+        return f"no such command {found[1]!r}", did_you_mean(
             found[1], getattr(getattr(context, "command", None), "commands", ())
         )
     message = message.replace("Value error, ", "", 1)  # pydantic's words

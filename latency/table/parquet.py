@@ -20,6 +20,7 @@ from latlas.files.write import whole_file
 from latlas.latency.machine.environment import KEY_FIELDS, Environment
 from latlas.latency.table.manifest import Manifest
 from latlas.latency.table.parquet_guard import MAX_ROWS, check_parquet
+from latlas.latency.table.place import no_table
 from latlas.latency.table.row import COUNTS, ESTIMATES, NUMBERS, ROW_FIELDS, Row, rows_checksum
 from latlas.spaces.operators.spec import OpSpec
 
@@ -119,7 +120,7 @@ def read_bytes(path: Path) -> bytes:
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise UsageError(f"there is no table {path}; measure one with `latlas profile-ops`") from None
+        raise no_table(path) from None
     except OSError as error:
         raise UsageError(f"cannot read the table {path}: {error.strerror}") from error
     if len(content) > MAX_FILE_BYTES:

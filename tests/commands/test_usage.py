@@ -46,18 +46,18 @@ def test_python_m_latlas(tmp_path):
             "no such option: --straregy; did you mean --strategy? See `latlas search --help`",
         ),
         (("search", "--xyzzy", "x"), "no such option: --xyzzy; see `latlas search --help`"),
-        (("serch",), "no such command: serch; did you mean search? See `latlas --help`"),
-        (("tables", "shw"), "no such command: shw; did you mean show? See `latlas tables --help`"),
-        (("xyzzy",), "no such command: xyzzy; see `latlas --help`"),
+        (("serch",), "no such command 'serch'; did you mean search? See `latlas --help`"),
+        (("tables", "shw"), "no such command 'shw'; did you mean show? See `latlas tables --help`"),
+        (("xyzzy",), "no such command 'xyzzy'; see `latlas --help`"),
         (
             ("tables", "show", "t.parquet", "--value", "isolate"),
             "Invalid value for '--value': 'isolate' is not one of 'isolated', 'boundary', 'in-network', 'ratio'; "
             "did you mean isolated? See `latlas tables show --help`",
         ),
+        (("tables", "list", "--threads", "0"), "--threads is 0; it must be at least 1"),
         (
-            ("tables", "list", "--threads", "0"),
-            "Invalid value for '--threads': Input should be greater than or equal to 1, not '0'; "
-            "see `latlas tables list --help`",
+            ("doctor", "--rounds", "1"),
+            "Invalid value for '--rounds': Input should be greater than or equal to 4, not '1'; see `latlas doctor --help`",
         ),
     ],
 )
