@@ -1,11 +1,14 @@
 """`latlas.search`: what cannot be is said before anything is loaded, and a search by a strategy of the caller's."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 import latlas
+from latlas import cli
 from latlas.api.search import SearchOptions
+from latlas.commands.search_options import SearchInputs
 from latlas.errors import MissingPackageError, UsageError
 from latlas.latency.predictor import predictor_file
 from latlas.search.config import SearchConfig
@@ -76,3 +79,33 @@ def test_a_strategy_of_the_callers_goes_by_its_name():
 def test_a_strategy_of_the_callers_is_not_led_by_predicted_quality():
     with pytest.raises(UsageError, match="does not search over predicted quality"):
         SearchOptions(strategy=Mine(), accuracy_predictor=True)
+
+
+def test_a_board_that_is_not_installed_is_said_first(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(
+        MissingPackageError, match="--tensorboard needs the package tensorboard, which is not installed"
+    ):
+        SearchInputs(tensorboard=Path("board"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--device", "gpu"), "unknown device 'gpu'"),
+        (("--learning-rate", "-1"), "--learning-rate is -1.0; it must be above 0"),
+        (("--strategy", "annealing"), "unknown strategy 'annealing'"),
+        (
+            ("--budget-ms", "resnet"),
+            "--budget-ms is 'resnet'; it must be a positive number, the name of a baseline, or auto",
+        ),
+        (("--strategy", "optuna-tpe"), "strategy optuna-tpe needs the package optuna, which is not installed"),
+        (("--onnx",), "--onnx needs the package onnx, which is not installed"),
+        (("--backbone", "imagenet", "--inherit"), "--inherit is of a supernet's weights"),
+    ],
+)
+def test_the_command_says_it_first_too(words, message, monkeypatch, capsys):
+    for module in ("optuna", "onnx"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert cli.run(["search", *words]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
