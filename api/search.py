@@ -13,7 +13,6 @@ from latlas.api.setting import OnNote, setting_of
 from latlas.api.supernet import size_of
 from latlas.distribution import how_to_install, is_installed, require_torch
 from latlas.errors import MissingPackageError, UsageError
-from latlas.files.lock import waiting_at_most
 from latlas.files.places import require_can_write, require_file
 from latlas.option import option, options_of
 from latlas.search.config import BUDGET, TRAINING, SearchConfig
@@ -171,6 +170,7 @@ def _searched(
     options: SearchOptions,
     listener: Callable[[], Listener],
 ) -> dict[str, Any]:
+    from latlas.files.lock import waiting_at_most
     from latlas.search.run import pipeline
     from latlas.search.run.search_run import SearchTask
     from latlas.supernet.data.augment import Augmentation
