@@ -12,6 +12,7 @@ from latlas.api.tables import TableFilter, check_tables, list_tables
 from latlas.commands import options
 from latlas.commands.output import print_result
 from latlas.commands.parsing.command_line import with_options
+from latlas.distribution import ROOT
 from latlas.errors import FileFormatError, LatlasError, UsageError
 from latlas.files.records import one_line
 
@@ -37,12 +38,15 @@ class FailOn(StrEnum):
 @with_options
 def tables_list(
     wanted: TableFilter,
-    folder: Annotated[Path, typer.Argument(help="Folder of tables.")] = Path("tables"),
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of tables. Default: tables, else those that come with Latlas.")
+    ] = None,
     json: options.JsonOption = False,
 ) -> None:
     """List the tables below a folder; one that cannot be read is listed as that, and then the exit code is 3."""
-    records = list_tables(folder, wanted)
-    print_result(records, json, lambda: [_list_line(record) for record in records] or [f"{folder}: no such table"])
+    place = folder or (Path("tables") if Path("tables").is_dir() else ROOT / "tables")
+    records = list_tables(place, wanted)
+    print_result(records, json, lambda: [_list_line(record) for record in records] or [f"{place}: no such table"])
     if broken := [str(record["table"]) for record in records if not record["valid"]]:
         raise FileFormatError(f"not tables, {len(broken)} of the files: {', '.join(broken[:10])}")
 

@@ -2,14 +2,18 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import pytest
 
 from latlas import cli
 from latlas.distribution import latlas_version
+
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 def latlas(*words: object) -> tuple[int, str, str]:
@@ -83,3 +87,17 @@ def test_the_completion_of_a_shell_is_shown():
         [sys.executable, "-P", "-m", "latlas", "--show-completion", "bash"], capture_output=True, text=True, check=True
     )
     assert "complete -o default -F _latlas_completion latlas" in done.stdout
+
+
+def test_the_tables_that_come_with_latlas_are_listed_where_there_are_no_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "package"
+    shutil.copytree(
+        DATA, package / "tables", ignore=lambda folder, names: [n for n in names if n != "table-v2.parquet"]
+    )
+    monkeypatch.setattr("latlas.commands.tables.ROOT", package)
+    code, out, err = latlas("tables", "list")
+    assert code == 0, err
+    assert out.startswith(f"{package / 'tables' / 'table-v2.parquet'}: ")
+    (tmp_path / "tables").mkdir()
+    assert latlas("tables", "list")[1] == "tables: no such table\n"
