@@ -48,9 +48,11 @@ def parse_asked(shapes: Sequence[str], values: Sequence[str]) -> Asked:
         name, _, sizes = text.rpartition("=")
         shape = parse_shape(sizes)
         if shape is None:
+            parts = (part.strip() for part in sizes.strip(" []()").split(","))
+            wrong = next((part for part in parts if parse_shape(part) is None), sizes)
             raise UsageError(
-                f"--shape is {one_line(text, 80)!r}; it must be such as 1,3,256,256, NAME=1,3,256,256 or "
-                "FILE:NAME=1,3,256,256, with sizes of at least 1"
+                f"--shape is {one_line(text, 80)!r}, where {one_line(wrong, 40)!r} is no size; it must be such as "
+                "1,3,256,256, NAME=1,3,256,256 or FILE:NAME=1,3,256,256, with sizes of at least 1"
             )
         _add(found, name.strip(), shape, "--shape")
     fills: dict[str, str] = {}

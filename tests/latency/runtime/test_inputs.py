@@ -117,7 +117,7 @@ def test_values_that_are_none(text):
 
 
 def test_a_shape_that_is_none_or_given_twice():
-    with pytest.raises(UsageError, match=r"--shape is 'x=1,y'; it must be such as"):
+    with pytest.raises(UsageError, match=r"--shape is 'x=1,y', where 'y' is no size; it must be such as"):
         parse_asked(["x=1,y"], [])
     with pytest.raises(UsageError, match="--shape is given twice for x"):
         parse_asked(["x=1", "x=2"], [])
