@@ -116,8 +116,8 @@ def select(
     """Those of `ranked`, best first, that are within the budget when measured anew; empty where none is.
 
     `count` of them are measured at once. Where none holds the budget the next are; where some do and none uses `least_use`
-    of it, up to `more_groups` further groups of those that are now predicted to. Where some are certifiable, the others are
-    left out. First come those that use as much, each part in the order of `ranked`.
+    of it, up to `more_groups` further groups of those that are now predicted to. If one is certifiable and uses as much, those
+    that are not certifiable are left out. First come those that use as much, each part in the order of `ranked`.
     """
     left, kept, further = list(ranked), list[Finalist[A]](), 0
     while left and further <= more_groups:
@@ -130,7 +130,9 @@ def select(
         ]
         if any(one.interval.latency_ms >= least_use * constraint.budget_ms for one in kept):
             break
-    kept = [one for one in kept if one.certifiable(constraint.budget_ms)] or kept
+    sure = [one for one in kept if one.certifiable(constraint.budget_ms)]
+    if any(one.interval.latency_ms >= least_use * constraint.budget_ms for one in sure):
+        kept = sure
     return sorted(kept, key=lambda one: one.interval.latency_ms < least_use * constraint.budget_ms)
 
 
