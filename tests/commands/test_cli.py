@@ -725,7 +725,7 @@ training.stop_requested = lambda: next(steps) == 3
         refuses(3, "other.json", "measure", "other.json")
         shutil.copy(run_folder / "winner.xml", "weightless.xml")
         refuses(3, "weightless.xml", "measure", "weightless.xml")
-        refuses(2, "'x'", "measure", ARCHITECTURE, "--shape", "1,x")
+        refuses(2, "--shape is '1,x'", "measure", ARCHITECTURE, "--shape", "1,x")
 
     def test_an_edited_architecture_is_noticed(self, run_folder):
         described = json.loads((run_folder / "winner.json").read_text())
