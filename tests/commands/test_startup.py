@@ -64,3 +64,33 @@ def test_a_space_or_strategy_that_is_not_known_costs_numpy_at_most(tmp_path):
         ["search", "--predictor", "gone"],
     ]
     assert loaded_after(wrong, tmp_path, 2) <= {"numpy"}
+
+
+def test_without_torch_tables_are_shown_and_the_rest_says_what_to_install(tmp_path):
+    program = f"""
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, NoTorch())
+from latlas import cli
+assert cli.run(["tables", "show", {str(DATA / "table-v2.parquet")!r}]) == 0
+assert cli.run(["profile-ops", "--space", "nasbench201", "--out", "t.parquet"]) == 2
+assert cli.run(["train-supernet", "--out", "s.safetensors"]) == 2
+assert cli.run(["measure", "portrait/mobilenetv3_small"]) == 2
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [
+        line.partition(" needs torch, which is not installed: pip install 'torch>=")
+        for line in done.stderr.splitlines()
+    ]
+    assert [line[0] for line in lines if line[1]] == [
+        "error: profile-ops",
+        "error: train-supernet",
+        "error: measure of architectures",
+    ]
+    assert list(tmp_path.iterdir()) == []
