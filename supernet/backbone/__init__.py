@@ -1,1 +1,1 @@
-"""Networks in two parts: a backbone that is frozen, and cells trained on its features."""
+"""Networks in two parts: a frozen backbone, and cells trained on its features."""

@@ -1,5 +1,5 @@
-"""A trained backbone from a file: of a subnet, such as a search's `winner.safetensors`, of a supernet's checkpoint, or
-EfficientNet-Lite0's ImageNet weights."""
+"""Reads a trained backbone from a file: a subnet (such as a search's `winner.safetensors`), a supernet, or EfficientNet-Lite0's
+ImageNet weights."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from latlas.supernet.networks.weights_file import file_kind, load_subnet, load_s
 from latlas.supernet.operators.build import build_operator
 
 _OF_PLACE = ("height", "width", "stride", "dilation")
-"""Fields of a spec that change no weight: a chain trained at another output stride or size has the same."""
+"""Fields of a spec that do not change the shapes of its weights, so the file's network may differ in them."""
 
 
 def backbone_kind(path: Path) -> str:
-    """`supernet`, `subnet` or `lite0`, what the file of a backbone, or `imagenet`, is; errors as `load_backbone`."""
+    """The kind of a backbone's file (or of `imagenet`): `supernet`, `subnet` or `lite0`. Raises what `load_backbone` raises."""
     path = weights_file(path)
     return "lite0" if is_torch_file(path) else file_kind(path)
 
 
 def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
-    """The nodes before a cut, with the weights that the file's network has at the same nodes.
+    """The backbone before a cut, with the weights that the file's network has at the same nodes.
 
-    `imagenet` in place of a path is EfficientNet-Lite0's published weights, where their package is installed.
+    The path `imagenet` stands for EfficientNet-Lite0's published weights; their package must be installed.
 
-    They may differ in size, stride and dilation, as of a chain that was trained at another output stride. Then, and where
-    the weights were shared, batch statistics are taken from the `calibration` images, float batches `(N, 3, H, W)` in 0..1;
-    else they stay as they are.
+    The file's nodes may differ in size, stride and dilation, for example if they were trained at another output stride. If
+    stride or dilation differ, or the weights come from a supernet, the batch statistics are computed anew from the
+    `calibration` images, float batches `(N, 3, H, W)` in 0..1. Otherwise they stay the same.
 
     Raises:
         UsageError: The file cannot be read.
         FileFormatError: It is broken or holds neither a subnet nor a supernet.
-        EnvironmentMismatchError: Its network has another operator at one of the nodes, which the message names.
+        EnvironmentMismatchError: Its network has another operator at one of the nodes. The message names the node.
     """
     kind, path = backbone_kind(path), weights_file(path)
     if kind == "lite0":
@@ -78,7 +78,7 @@ def _lite0(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
 
 
 def _same(prefix: Graph, graph: Graph) -> bool:
-    """Whether a network computes the same at the prefix's nodes, at whatever size."""
+    """Whether two networks have the same strides and dilations at the prefix's nodes. Their sizes may differ."""
     return all(
         (one.spec.stride, one.spec.dilation) == (other.spec.stride, other.spec.dilation)
         for one, other in zip(prefix, graph, strict=False)
@@ -88,7 +88,7 @@ def _same(prefix: Graph, graph: Graph) -> bool:
 def _shared(supernet: Supernet, index: int, node: Node, path: Path) -> nn.Module:
     try:
         return _moved(supernet.operator(index, node.spec), node)
-    except (KeyError, RuntimeError):  # no such operator there; one of other channels
+    except (KeyError, RuntimeError):  # there is no such operator, or it has other channels
         raise EnvironmentMismatchError(
             f"{path}: the supernet of {supernet.space.text} has no {node.spec} at node {index}, as the backbone has; "
             "name a supernet of that backbone's space"
@@ -96,7 +96,7 @@ def _shared(supernet: Supernet, index: int, node: Node, path: Path) -> nn.Module
 
 
 def _moved(module: nn.Module, node: Node) -> nn.Module:
-    """A copy of a module at the stride and dilation of a node."""
+    """A copy of a module with the stride and dilation of a node."""
     built = build_operator(node.spec)
     built.load_state_dict(module.state_dict())
     return built

@@ -1,7 +1,7 @@
-"""The proxy task: the rest of a network, a cell with its decoder, trained on a frozen backbone's features.
+"""The proxy task: it trains the rest of a network, a cell with its decoder, on a frozen backbone's features.
 
-What Dense Prediction Cells are compared by (Chen et al. 2018, arXiv 1809.04184, section 3.3): a backbone whose features are
-kept, and a training that is stopped early. Loss, optimiser and schedule are those of whole networks.
+Dense Prediction Cells are compared this way (Chen et al. 2018, arXiv 1809.04184, section 3.3): the backbone's features are
+cached, and the training stops early. Loss, optimiser and schedule are the same as for whole networks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CALIBRATED_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class ProxyData:
-    """What cells are trained on, what their quality is of, and what their batch statistics are taken from."""
+    """The features that cells are trained on, those they are scored on, and those that give their batch statistics."""
 
     cut: Cut
     training: Features
@@ -41,12 +41,12 @@ class ProxyData:
 
 
 class CellTraining:
-    """A rest under training; `advance` goes on with it, `miou` says what it has reached.
+    """The training of one rest. `advance` trains further, `miou` scores the current weights.
 
-    The same graph, data and config give the same weights at a step, whatever was asked before. `config` says all but the
-    crops' size, which is the features', and checkpoints: a training is short enough to be done again.
+    The same graph, data and config give the same weights at a step, whatever was called before. The crop size of `config`
+    is not used (the features have a size), nor are its checkpoints: the training is short enough to be repeated.
 
-    Raises `UsageError` for a graph that is not of the cut, or that has several classes.
+    Raises `UsageError` for a graph that does not fit the cut, or that has several classes.
     """
 
     def __init__(self, graph: Graph, data: ProxyData, config: TrainConfig) -> None:
@@ -61,9 +61,9 @@ class CellTraining:
         self._name = f"cell {graph_hash(graph)}"
 
     def advance(self, step: int, before_each: Callable[[], None] = lambda: None) -> CellTraining:
-        """The same, after `step` steps in all of the config's; `before_each` may raise to end it.
+        """Train until `step`, counted from the start, and return itself. `before_each` runs before each step; it may raise.
 
-        Raises `DivergedError`, and `UsageError` for a step behind.
+        Raises `DivergedError` if the training diverges, and `UsageError` for a step that is already past.
         """
         config, training = self.config, self.data.training
         if not self.step <= step <= config.steps:
@@ -90,9 +90,9 @@ class CellTraining:
         return self
 
     def miou(self) -> float:
-        """mIoU, 0..1, on the features that are scored, with batch statistics of those for calibration.
+        """mIoU, 0..1, on the `scored` features, with batch statistics from the `calibration` features.
 
-        Training goes on afterwards as if nobody had asked: it does not use running statistics.
+        This does not change the training, which does not use running statistics.
         """
 
         def passes() -> Iterator[int]:
@@ -110,7 +110,7 @@ class CellTraining:
         return found.miou
 
     def network(self, backbone: Backbone) -> Subnet:
-        """The whole network as it is now, in inference mode: the backbone's weights and the rest's."""
+        """The whole network with the current weights, in inference mode: the backbone and the rest."""
         found = backbone.network(self.rest.graph)
         for index, module in self.rest.nodes.items():
             found.nodes[int(index)].load_state_dict(module.state_dict())

@@ -1,7 +1,7 @@
-"""Networks cut in two: a backbone that all of a space have in common, frozen, and the rest, which reads its features.
+"""Networks cut in two: a frozen backbone that all networks of a space share, and the rest, which reads its features.
 
-A Dense Prediction Cell is compared with others on one trained backbone (Chen et al. 2018, arXiv 1809.04184, section 3.3):
-the features at the cut are the same for all of them, and are computed once.
+Dense Prediction Cells are compared on one trained backbone (Chen et al. 2018, arXiv 1809.04184, section 3.3): the features
+at the cut are the same for all cells, so they are computed once.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from latlas.supernet.operators.build import build_operator
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where networks are cut: the nodes that all begin with, and those of them that nodes behind read, in order."""
+    """Where networks are cut. `prefix` are the nodes that all networks begin with; `taps` are the prefix's nodes that later
+    nodes read, in order."""
 
     prefix: Graph
     taps: tuple[int, ...]
 
     def require(self, graph: Graph) -> None:
-        """Raises `UsageError` for a graph that does not begin with the prefix, or reads anything else of it."""
+        """Raise `UsageError` if the graph does not begin with the prefix, or reads nodes of it other than the taps."""
         if graph[: len(self.prefix)] != self.prefix:
             raise UsageError(f"network {graph_hash(graph)} does not begin with the backbone {graph_hash(self.prefix)}")
         other = _read_of(graph, len(self.prefix)) - set(self.taps)
@@ -39,10 +40,10 @@ class Cut:
 
 
 def common_cut(graphs: Iterable[Graph]) -> Cut:
-    """The cut behind the longest run of leading nodes that all graphs have, each with the same spec and inputs.
+    """The cut after the longest run of first nodes that are equal in all graphs, in spec and inputs.
 
-    What feeds such a node is before it, and so equal too. Raises `UsageError` where the graphs have no node in common, where
-    one has nothing behind them, or where the image itself is read behind them.
+    Raises `UsageError` if the graphs have no first node in common, if a graph has nothing after the common nodes, or if a
+    node after them reads the image itself.
     """
     graphs = list(graphs)
     if not graphs:
@@ -62,7 +63,7 @@ def common_cut(graphs: Iterable[Graph]) -> Cut:
 
 
 def cut_of(space: SearchSpace) -> Cut:
-    """The cut of all of a space's networks, its baselines too; raises `UsageError` where they have nothing in common."""
+    """The cut for all networks of a space, baselines included. Raises `UsageError` if they have no node in common."""
     return common_cut([*(one.graph() for one in space.cover()), *(space.baseline(n).graph() for n in space.baselines)])
 
 
@@ -71,9 +72,9 @@ def _read_of(graph: Graph, length: int) -> set[int]:
 
 
 class Backbone(nn.Module):
-    """The nodes before a cut with trained weights: frozen, always in inference mode.
+    """The nodes before a cut, with trained weights. It is frozen and always in inference mode.
 
-    `forward` gives the features `(N, C, H, W)` at the cut's taps of images `(N, 3, H, W)` in 0..1.
+    `forward` maps images `(N, 3, H, W)` in 0..1 to the features `(N, C, H, W)` at each tap of the cut.
     """
 
     def __init__(self, cut: Cut, modules: Sequence[nn.Module]) -> None:
@@ -83,7 +84,7 @@ class Backbone(nn.Module):
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Backbone:
-        """It stays in inference mode."""
+        """Stay in inference mode, whatever `mode` is."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -91,7 +92,7 @@ class Backbone(nn.Module):
         return tuple(outputs[tap] for tap in self.cut.taps)
 
     def recalibrated(self, batches: Iterable[Tensor]) -> Backbone:
-        """The same, its batch statistics taken anew: those of a supernet, or of another output stride, are of other networks."""
+        """The same backbone with new batch statistics, for weights of a supernet or of another output stride."""
 
         def passes() -> Iterator[int]:
             for batch in batches:
@@ -102,15 +103,15 @@ class Backbone(nn.Module):
         return self
 
     def network(self, graph: Graph) -> Subnet:
-        """A whole network that begins with a copy of these weights, all to be trained; the rest is initialised anew, from
-        torch's global generator. Raises `UsageError` for a graph that is not of the cut."""
+        """A whole network, ready to be trained, that begins with a copy of these weights. The rest is freshly initialised
+        from torch's global generator. Raises `UsageError` for a graph that does not fit the cut."""
         self.cut.require(graph)
         kept = [copy.deepcopy(module).requires_grad_(True) for module in self.nodes]
         return Subnet(graph, [*kept, *(build_operator(node.spec) for node in graph[len(kept) :])])
 
 
 class Rest(nn.Module):
-    """The nodes behind a cut, initialised anew from torch's global generator; `logits` is of the features at its taps."""
+    """The nodes after a cut, freshly initialised from torch's global generator. `logits` takes the features at the taps."""
 
     def __init__(self, graph: Graph, cut: Cut) -> None:
         super().__init__()
@@ -122,7 +123,7 @@ class Rest(nn.Module):
         )
 
     def logits(self, features: Sequence[Tensor]) -> Tensor:
-        """Logits `(N, classes, H, W)` of the features `(N, C, H, W)` of each tap."""
+        """Logits `(N, classes, H, W)` for the features `(N, C, H, W)` of each tap."""
         fed = dict(zip(self.cut.taps, features, strict=True))
         behind = [(int(index), self.graph[int(index)]) for index in self.nodes]
         modules = {index: self.nodes[str(index)] for index, _ in behind}
@@ -132,7 +133,7 @@ class Rest(nn.Module):
 def _run(
     nodes: Iterable[tuple[int, Node]], modules: nn.ModuleList | dict[int, nn.Module], known: dict[int, Tensor]
 ) -> Iterator[Tensor]:
-    """The outputs of nodes, in order, which read what is `known` and each other."""
+    """The outputs of the nodes, in order. Nodes read the `known` outputs and each other's."""
     outputs = dict(known)
     for index, node in nodes:
         outputs[index] = cast(Tensor, modules[index](*(outputs[source] for source in node.inputs)))

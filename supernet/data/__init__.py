@@ -1,1 +1,1 @@
-"""Photographs and masks, read or drawn, and what is done to them before training."""
+"""Photographs and masks: how they are read or drawn, checked and augmented."""

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches in torch, on whatever device they are."""
+"""Augmentation of whole batches in torch, on the batches' own device."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from latlas.supernet.data.void import float_joined, float_parts
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths; each may be 0 for none.
+    """How strong each augmentation is; 0 switches it off.
 
-    `zoom` and `stretch` are the largest factors up or down, `shift` a share of the size, `turn` degrees; `brightness`,
-    `contrast`, `saturation` and `cast` (of single channels) the largest relative changes; the others are the shares of
-    images that are blurred or sharpened, made grey, noised, and cut out of.
+    `zoom` and `stretch` are the largest relative changes of scale and of aspect, up or down. `shift` is a share of the size,
+    `turn` is in degrees. `brightness`, `contrast`, `saturation` and `cast` (single channels) are the largest relative
+    changes. The others are shares of images: `flip` mirrors them, `grey` takes their colour, `focus` blurs or sharpens
+    them, `noise` adds noise, and `cutout` hides a rectangle.
     """
 
     zoom: float = 0.35
@@ -48,9 +49,10 @@ class Augmentation:
 def augment(
     images: Tensor, masks: Tensor, strength: Augmentation | None, rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Augmented images `(B, 3, h, w)` in 0..1 and masks `(B, 1, h, w)` in 0..1 of `size`, channels last.
+    """Augmented images `(B, 3, h, w)` in 0..1, channels last, and masks `(B, 1, h, w)` in 0..1; `size` is `(h, w)`.
 
-    `images` is `(B, 3, H, W)` in 0..1, `masks` `(B, 1, H, W)` of 0 and 1; void is -1, in what comes out too. None only resizes.
+    `images` is `(B, 3, H, W)` in 0..1, `masks` is `(B, 1, H, W)` of 0 and 1. Void is -1 in both the given and the returned
+    masks. A `strength` of None only resizes.
     """
     if strength is None:
         if images.shape[2:] != size:
@@ -77,7 +79,7 @@ def _tensor(values: FloatArray, like: Tensor) -> Tensor:
 
 
 def _warp(x: Tensor, strength: Augmentation, rng: np.random.Generator, size: tuple[int, int]) -> Tensor:
-    """One affine map a sample: zoom, stretch, turn, shift and flip; beyond the image lies its mean colour, no person."""
+    """One affine map per sample: zoom, stretch, turn, shift and flip. Outside the image is its mean colour and background."""
     count = len(x)
     zoom = np.exp(rng.uniform(-1, 1, count) * math.log1p(strength.zoom))
     stretch = np.exp(rng.uniform(-1, 1, count) * math.log1p(strength.stretch) / 2)
@@ -96,7 +98,7 @@ def _warp(x: Tensor, strength: Augmentation, rng: np.random.Generator, size: tup
 
 
 def _colour(images: Tensor, strength: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Saturation, brightness, cast and contrast: one 3x3 matrix and one offset a sample, so one pass over the pixels."""
+    """Change saturation, brightness, cast and contrast in one pass: one 3x3 matrix and one offset per sample."""
     count = len(images)
 
     def factor(amount: float, channels: int = 1) -> Tensor:
@@ -113,7 +115,7 @@ def _colour(images: Tensor, strength: Augmentation, rng: np.random.Generator) ->
 
 
 def _focus(images: Tensor, strength: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Blur or sharpen some, a blend of the image with a small blur of it, either way; noise on some."""
+    """Blur or sharpen some images, by a blend of the image and its blurred copy, and add noise to some."""
     chosen = np.flatnonzero(rng.random(len(images)) < strength.focus)
     if len(chosen):
         some = images[chosen]
@@ -131,7 +133,7 @@ def _focus(images: Tensor, strength: Augmentation, rng: np.random.Generator) -> 
 
 
 def _cutout(images: Tensor, strength: Augmentation, rng: np.random.Generator) -> Tensor:
-    """A rectangle of one colour over the image; the mask stays, so that what is hidden is to be guessed."""
+    """Cover a rectangle of some images with one colour. The mask stays, so the network learns to guess what is hidden."""
     height, width = images.shape[2:]
     images = images.contiguous()
     for index in np.flatnonzero(rng.random(len(images)) < strength.cutout):

@@ -1,4 +1,4 @@
-"""What a training step learns from: the images of a step, chosen by seed and number alone, and the size they must have."""
+"""The batch of a training step: which images it has (seed and step alone decide), and their size."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from latlas.supernet.data.void import float_masks
 
 
 def fitting_size(graph: Graph, dataset: Dataset, height: int | None, width: int | None, what: str) -> tuple[int, int]:
-    """Height and width of a step's images, `what` they are called; None for the data set's own.
+    """Height and width of a step's images. A height or width of None means the data set's own; `what` names the images.
 
-    Raises `UsageError` where network, data and size do not fit each other.
+    Raises `UsageError` if network, data and size do not fit each other.
     """
     count, _, own_height, own_width = dataset.images.shape
     size = (height or own_height, width or own_width)
@@ -39,9 +39,9 @@ def training_batch(
     rng: np.random.Generator,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """A step's images `(batch_size, 3, h, w)` and masks `(batch_size, 1, h, w)`, in 0..1, of `size`, on the device; void is -1.
+    """A step's images `(batch_size, 3, h, w)` and masks `(batch_size, 1, h, w)` on the device, in 0..1; void is -1.
 
-    `chosen_samples` says which; `rng` is for the augmentation.
+    `size` is `(h, w)`. `chosen_samples` chooses the images; `rng` is for the augmentation.
     """
     chosen, _ = chosen_samples(len(dataset), batch_size, seed, step)
     images = dataset.images[chosen].to(device).float().div_(255)
@@ -50,9 +50,10 @@ def training_batch(
 
 
 def chosen_samples(count: int, batch_size: int, seed: int, step: int) -> tuple[npt.NDArray[np.int64], int]:
-    """Which of `count` samples a step's batch has, and the number of its epoch.
+    """The indices of the samples in a step's batch, out of `count`, and the number of the step's epoch.
 
-    An epoch goes over all once, in an order of the seed and its number.
+    Each epoch has its own order of the samples, which the seed and the epoch's number decide. A sample is used at most once
+    per epoch, unless there are fewer samples than a batch needs.
     """
     epoch, place = divmod(step, max(1, count // batch_size))
     order = np.random.default_rng([seed, 0, epoch]).permutation(count)

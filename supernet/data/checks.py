@@ -1,4 +1,4 @@
-"""What is looked at when a set of images and masks was read: does it look like persons, each image once?"""
+"""Checks a data set after it was read: do the masks look like persons, and is each image there once?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from latlas.supernet.data.sheet import write_sheet
 
 log = logging.getLogger(__name__)
 TOUCHING = 0.5
-"""Persons rarely cover half of the border above and beside them; a background does."""
+"""If person covers this share of the upper borders, the masks may be inverted: persons rarely do, backgrounds often."""
 
 
 def check(
@@ -32,9 +32,9 @@ def check(
     where: str,
     sheet: Path | None = None,
 ) -> Dataset:
-    """The same data with warnings on what looks wrong, each logged as a warning.
+    """The same data, with warnings about what looks wrong. Each warning is also logged.
 
-    Raises `DataError` where no pixel is person, or none is anything else.
+    Raises `DataError` if no pixel is person, or if no pixel is background.
     """
     said = f" with {OPTION} {values.text}" if values is not None else "; white (255 or 1) is person"
     if not bool((dataset.masks == PERSON).any()):
@@ -58,7 +58,7 @@ def check(
 
 
 def person_share(dataset: Dataset) -> float:
-    """The share of person in the pixels that are known, 0..1."""
+    """The share of person among the known pixels, 0..1."""
     known = int((dataset.masks != VOID).sum())
     return int((dataset.masks == PERSON).sum()) / max(1, known)
 
@@ -76,7 +76,7 @@ def _share(masks: Iterable[Tensor]) -> float:
 
 
 def _looks_inverted(dataset: Dataset, where: str, reading: Reading, values: MaskValues | None = None) -> list[str]:
-    """Whether person lies where backgrounds lie: along the borders above and beside, more than in the middle."""
+    """A warning if person lies where a background would be: at the upper borders more than in the middle."""
     masks = dataset.masks
     height, width = masks.shape[1:]
     upper = max(1, 2 * height // 3)
@@ -133,7 +133,7 @@ def _repeated(dataset: Dataset, where: str) -> list[str]:
 
 
 def shared_images(training: Dataset, validation: Dataset) -> str:
-    """A warning on images that both sets have, empty for none: quality would be stated on what was trained on."""
+    """A warning about images that are in both sets, because the quality would then be too good; empty if there are none."""
     if training.images.shape[1:] != validation.images.shape[1:]:
         return ""
     both = _hashes(training).keys() & _hashes(validation).keys()

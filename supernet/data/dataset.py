@@ -1,4 +1,4 @@
-"""Images of persons with masks, held in memory at one size, read or drawn; what is taken from them."""
+"""Images of persons with masks, held in memory at one size: subsets, resizing, drawn data, batches and hashes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _RESIZED_AT_ONCE = 64  # as float: 64 images of 256x256 are 50 MB
 class Dataset:
     """Samples of one size in memory.
 
-    `images` is uint8 `(N, 3, H, W)` RGB, `masks` uint8 `(N, H, W)`: 0 background, 1 person, 255 void, whose pixels count in
-    neither loss nor score. `sources` and `names` have one text a sample. `native_masks` are the masks `(h, w)` at their own
-    size, empty unless asked for: quality is stated at it. `warnings` say what looked wrong when the data was read.
+    `images` is uint8 `(N, 3, H, W)` RGB. `masks` is uint8 `(N, H, W)`: 0 background, 1 person, 255 void; void pixels count in
+    neither loss nor score. `sources` and `names` have one text per sample. `native_masks` are the masks `(h, w)` at their own
+    size, for scores at that size; it is empty unless asked for. `warnings` say what looked wrong when the data was read.
     """
 
     images: Tensor
@@ -42,12 +42,12 @@ class Dataset:
 
 
 def subset(dataset: Dataset, count: int, seed: int = 0) -> Dataset:
-    """`count` samples at random, in their order; all where there are no more."""
+    """`count` random samples in their original order, or all samples if there are not so many."""
     return _chosen(dataset, _order(dataset, count, seed)[:count])
 
 
 def parted(dataset: Dataset, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
-    """`subset` and the rest, which may have no samples."""
+    """The `subset` of `count` samples, and the rest, which may be empty."""
     order = _order(dataset, count, seed)
     return _chosen(dataset, order[:count]), _chosen(dataset, order[count:])
 
@@ -70,10 +70,10 @@ def _chosen(dataset: Dataset, indices: npt.NDArray[np.int64]) -> Dataset:
 
 
 def resized(dataset: Dataset, height: int, width: int) -> Dataset:
-    """The same samples at another size, without native masks; the data set itself where it has that size.
+    """The same samples at another size, without native masks; the data set itself if it has that size.
 
-    Images by antialiased bilinear interpolation; a mask's pixel is person where more than half of what is known of it was,
-    and void where more than half of it was.
+    Images are resized by antialiased bilinear interpolation. A new mask pixel is void if more than half of it was void; else
+    it is person if more than half of its known part was person.
     """
     if dataset.images.shape[2:] == (height, width):
         return dataset
@@ -91,7 +91,7 @@ def resized(dataset: Dataset, height: int, width: int) -> Dataset:
 
 
 def synthetic(count: int, height: int, width: int, seed: int = 0, keep_native: bool = False) -> Dataset:
-    """`count` procedural portraits; the same for the same arguments, everywhere."""
+    """`count` drawn portraits. The same arguments give the same portraits on every machine."""
     if count < 1:
         raise UsageError(f"count is {count}; it must be at least 1")
     images, masks = empty_arrays(count, height, width)
@@ -104,7 +104,10 @@ def synthetic(count: int, height: int, width: int, seed: int = 0, keep_native: b
 
 
 def empty_arrays(count: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Memory for `count` images `(count, 3, height, width)` and masks, not filled; raises `UsageError` for a size below 1."""
+    """Uninitialised uint8 arrays for images `(count, 3, height, width)` and masks `(count, height, width)`.
+
+    Raises `UsageError` for a size below 1.
+    """
     if min(height, width) < 1:
         raise UsageError(f"images of {height}x{width} were asked for; height and width must be at least 1")
     return (
@@ -114,14 +117,14 @@ def empty_arrays(count: int, height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def evaluation_batches(dataset: Dataset, batch_size: int) -> Iterator[tuple[Tensor, range]]:
-    """Images `(B, 3, H, W)` in 0..1, channels last, in order, with the indices they are of."""
+    """The images in order, in batches `(B, 3, H, W)` in 0..1, channels last, each with the indices of its images."""
     for start in range(0, len(dataset), batch_size):
         images = dataset.images[start : start + batch_size].float().div_(255)
         yield images.contiguous(memory_format=torch.channels_last), range(start, start + len(images))
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """The sha256 of a network's parameters and buffers, with their names, types and shapes."""
+    """The sha256 over a network's parameters and buffers, their names, types and shapes."""
     found = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -130,7 +133,7 @@ def weights_sha256(network: nn.Module) -> str:
 
 
 def data_sha256(dataset: Dataset) -> str:
-    """The sha256 of a data set's images, masks, and their names."""
+    """The sha256 over a data set's images and masks, their names and sources."""
     found = hashlib.sha256()
     for array in (dataset.images.numpy(), dataset.masks.numpy(), *dataset.native_masks):
         found.update(f"{array.dtype} {array.shape}\n".encode())

@@ -1,4 +1,4 @@
-"""What a network that is trained has to be, and the sizes of images that it takes; asked before any image is loaded."""
+"""Checks, before any image is loaded, that a network can be trained and that an image size fits it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from latlas.spaces.settings import sizes_that_work
 
 
 def require_person_or_not(graph: Graph) -> None:
-    """Raises `UsageError` for a network of several classes: asked before images are loaded, which are not to blame."""
+    """Raise `UsageError` for a network with several classes. Call it before images are loaded; they are not to blame."""
     classes = graph[-1].spec.out_channels
     if classes != 1:
         raise UsageError(
@@ -18,7 +18,7 @@ def require_person_or_not(graph: Graph) -> None:
 
 
 def require_multiple(graph: Graph, size: tuple[int, int], what: str) -> None:
-    """Raises `UsageError` for a size, height and width, that the network does not halve evenly; `what` has that size."""
+    """Raise `UsageError` if the network cannot halve `size` (height, width) evenly. `what` names what has that size."""
     multiple = check_graph(graph)[1] // min(node.spec.height for node in graph)
     if min(size) < multiple or size[0] % multiple or size[1] % multiple:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Images and masks of a folder, read to one size, each mask as `mask_reading` decides it."""
+"""Reads the images and masks of a folder at one size. `mask_reading` decides how masks are read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from latlas.supernet.data.mask_values import PERSON, VOID, MaskValues, parse_mas
 from latlas.supernet.data.orientation import Fit, fitted
 
 SURVEYED = 64
-"""So many masks decide how all are read, before any image is; the others are held against it as they are read."""
+"""How many masks are surveyed, before any image is read, to decide how all masks are read. The others are checked later."""
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -42,21 +42,23 @@ def load_folder(
 ) -> Dataset:
     """The samples of one split, `train` or `val`, resized to `(height, width)`.
 
-    `layouts.pairs_of` says where images and masks lie, `mask_reading.reading_of` how masks are read. A mask has its image's
-    shape; one that is smaller or larger by a factor is enlarged or reduced. What looks wrong is in the data's `warnings`.
+    `layouts.pairs_of` finds the images and masks, and `mask_reading.reading_of` decides how masks are read. A mask has the
+    shape of its image; if its size differs, it is scaled. The data's `warnings` say what looks wrong.
 
     Args:
-        folder: Of images and masks.
-        split: `train` or `val`; where the folder has no splits every tenth name by its hash, at least one, is `val`.
-        height: Pixels of images and masks in memory.
-        width: As `height`.
-        keep_native: Keep the masks at their own size too.
-        mask_values: Which values are person and void, such as `person=15,void=255`; None where masks say it themselves.
-        sheet: Where a sheet of pictures with their masks is drawn if the masks look wrong; None for nowhere.
+        folder: The folder with images and masks.
+        split: `train` or `val`. In a folder without splits, the hash of the name makes about every tenth image, and at
+            least one, `val`.
+        height: Height of images and masks in memory, pixels.
+        width: Width of images and masks in memory, pixels.
+        keep_native: Also keep the masks at their own size.
+        mask_values: The values of person and void, such as `person=15,void=255`; None to find them from the masks.
+        sheet: Where to draw a sheet of pictures with their masks if the masks look wrong; None for nowhere.
 
     Raises:
-        UsageError: Another split, a size below 1, or mask values that cannot be read.
-        DataError: Names the file that is missing, broken or does not match, or the values that do not say what is person.
+        UsageError: The split is unknown, a size is below 1, or the mask values cannot be read.
+        DataError: A file is missing, broken or does not match, or the values do not show what is person. The message names
+            the file or the values.
 
     Example:
         >>> validation = load_folder("photos", "val", 256, 256, keep_native=True)
@@ -96,7 +98,7 @@ def _load_many(
     where: str,
     values: MaskValues | None,
 ) -> tuple[_Loaded, Reading, Survey]:
-    """As `_load`; read once more where all masks together are read otherwise than the first that were looked at."""
+    """What `_load` gives. It reads the data again if all masks together lead to another reading than the surveyed ones."""
     loaded = _load(pairs, height, width, keep_native, reading, count=True)
     known = reading_of(loaded.found, where, values)
     if known != reading:
@@ -138,9 +140,12 @@ def _load(
 
 
 def _each(values: Sequence[T], read: Callable[[T], U]) -> Iterator[U]:
-    """`read` of each in order. Pillow decodes and resizes without Python's lock; the first broken file ends the reading."""
+    """The results of `read` for each value, in order, from several threads. The first broken file ends the reading.
+
+    Threads help because Pillow decodes and resizes without Python's lock.
+    """
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, on odd metadata and on sizes: what matters of them is an error here
+        warnings.simplefilter("ignore")  # Pillow's, about odd metadata and sizes: those that matter are errors here
         try:
             yield from pool.map(read, values)
         except BaseException:
@@ -149,7 +154,8 @@ def _each(values: Sequence[T], read: Callable[[T], U]) -> Iterator[U]:
 
 
 def reduced(mask: Mask, height: int, width: int) -> Mask:
-    """A mask at another size: void where more than half of a pixel was, person where more than half of the rest was."""
+    """A mask at another size. A new pixel is void if more than half of it was void; else it is person if more than half of
+    its known part was person."""
 
     def share(part: Mask) -> Mask:
         return np.asarray(Image.fromarray(part * np.uint8(255)).resize((width, height), Image.Resampling.BOX))

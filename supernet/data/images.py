@@ -1,4 +1,4 @@
-"""Reading of images that strangers made: upright, of bounded size, and with one clear error a file."""
+"""Reads images of unknown origin: upright, up to a largest size, and with one clear error for a bad file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from latlas.errors import DataError
 
 MAX_PIXELS = 64_000_000
 ORIENTATION = 0x0112
-"""The EXIF tag."""
+"""The EXIF tag of the orientation."""
 
 Mask = npt.NDArray[np.uint8]
 
-# What Pillow's decoders are known to raise on broken files.
+# The errors that Pillow's decoders are known to raise on broken files.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
 
 def read_image(path: Path) -> tuple[Image.Image, int]:
-    """The picture in RGB, upright as its EXIF orientation says, and this orientation, 1 for none.
+    """The picture in RGB, turned upright by its EXIF orientation, and that orientation (1 for none).
 
     Raises:
-        DataError: The file is no image, broken, claims more than `MAX_PIXELS` pixels, or has floats for pixels.
+        DataError: The file is not an image or is broken, claims more than `MAX_PIXELS` pixels, or has float pixels.
     """
     image, turned = open_upright(path)
     return _in_rgb(image, path), turned
@@ -43,9 +43,9 @@ def _in_rgb(image: Image.Image, path: Path) -> Image.Image:
 
 
 def open_upright(path: Path) -> tuple[Image.Image, int]:
-    """The picture, upright as its EXIF orientation says, and this orientation, 1 for none.
+    """The picture, turned upright by its EXIF orientation, and that orientation (1 for none).
 
-    Its file format stands in `info["latlas_format"]`. Raises `DataError` as `read_image` does.
+    `info["latlas_format"]` has its file format. Raises `DataError` as `read_image` does.
     """
     try:
         with Image.open(path) as image:
@@ -61,7 +61,7 @@ def open_upright(path: Path) -> tuple[Image.Image, int]:
     except UnidentifiedImageError:
         raise DataError(f"{path} is not an image; take it out of the folder") from None
     except DataError:
-        raise  # a ValueError too
+        raise  # DataError is a ValueError, so the next clause would catch it
     except _BROKEN as error:
         raise DataError(f"{path} cannot be decoded ({error}); replace it or take it out of the folder") from None
 
@@ -71,6 +71,6 @@ def _too_large(path: Path, size: str) -> DataError:
 
 
 def _eight_bits(image: Image.Image) -> Mask:
-    """A grey image of 16 or 32 bits a pixel in 0..255; values up to 255 stay as they are."""
+    """A grey image of 16 or 32 bits per pixel, brought to 0..255. If no value is above 255, the values stay."""
     values = np.asarray(image).clip(0, 65535).astype(np.uint16)
     return (values >> 8 if values.max(initial=0) > 255 else values).astype(np.uint8)

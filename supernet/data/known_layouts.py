@@ -1,4 +1,4 @@
-"""Layouts of well-known tools, recognised by their files, and what to do with one that is not read."""
+"""Recognises the folder layouts of well-known tools by their files, and says what to do with a layout that is not read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AS_MASKS = "write one PNG a picture into masks/ (white is person), with the pic
 
 
 def voc_names(folder: Path, split: str) -> frozenset[str] | None:
-    """The names of a split that PASCAL VOC lists in `ImageSets/Segmentation`; None where there are no lists at all."""
+    """The names of a split in PASCAL VOC's lists in `ImageSets/Segmentation`; None if there are no lists."""
     lists = folder / "ImageSets" / "Segmentation"
     if not any(lists.glob("*.txt")):
         return None
@@ -27,7 +27,7 @@ def voc_names(folder: Path, split: str) -> frozenset[str] | None:
 
 
 def explain(folder: Path) -> str:
-    """Which known layout a folder has and what to do, empty for none."""
+    """A text that names a folder's known layout and says what to do; empty if the layout is not known."""
     files = _below(folder)
     jsons = [path for path in files if path.suffix.lower() == ".json"]
     names = {path.parent.name.lower() for path in files}
@@ -48,7 +48,7 @@ def explain(folder: Path) -> str:
 
 
 def listing(folder: Path) -> str:
-    """What lies in and below a folder: `12 .tif and 3 .txt are there, such as a/b.tif`."""
+    """A text that says which files a folder has: `12 .tif and 3 .txt are there, such as a/b.tif`."""
     if not folder.is_dir():
         return f"there is no {folder}"
     files = _below(folder)
@@ -65,7 +65,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _head(path: Path) -> str:
-    """The keys at the top of a JSON file as text; only the beginning of a large one is read."""
+    """The top-level keys of a JSON file as text; the beginning and the end of a large file."""
     try:
         with path.open("rb") as file:
             head = file.read(_JSON_HEAD_BYTES).decode("utf-8", errors="replace")

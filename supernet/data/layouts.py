@@ -1,4 +1,4 @@
-"""Where a folder's images and masks lie: pairs by name, in the layouts that people bring."""
+"""Finds the images and masks of a folder and pairs them by name, in the folder layouts that people use."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ Pair = tuple[Path, Path, str]
 
 
 def require_data(folder: str | Path) -> None:
-    """Raises `DataError` where no folder is; `synthetic` stands for drawn images, which need none."""
+    """Raise `DataError` if the folder does not exist. `synthetic` means drawn images, which need no folder."""
     if str(folder) != "synthetic" and not Path(folder).is_dir():
         raise DataError(f"{folder}: no such folder; give one with images/ and masks/, or `synthetic`")
 
 
 def pairs_of(folder: Path, split: str) -> list[Pair]:
-    """`(image, mask, source)` of a split, sorted by path.
+    """`(image, mask, source)` for each pair of a split, sorted by path.
 
-    `manifest.csv` comes first; then `<split>/images` and `masks`, `images/<split>` and `masks/<split>`, `images` and `masks`,
-    or both side by side. Images and masks pair by their path below these folders, without suffix; a mask's name may have
-    `_mask`, `_matte`, `_segmentation` or the like in addition.
+    The layouts are tried in this order: `manifest.csv`; `<split>/images` with `<split>/masks`; `images/<split>` with
+    `masks/<split>`; `images` with `masks`; images and masks in one folder. An image and its mask have the same path below
+    these folders, apart from the suffix. A mask's name may also have `_mask`, `_matte`, `_segmentation` or the like.
 
     Raises:
-        DataError: There is no such layout, or an image has no mask; the message says what is there.
+        DataError: The folder has none of these layouts, or an image has no mask. The message says what is there.
     """
     manifest = folder / "manifest.csv"
     if manifest.is_file():
@@ -66,7 +66,7 @@ def pairs_of(folder: Path, split: str) -> list[Pair]:
 
 
 def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """The folder of one of these names, in any case; the first name that is there."""
+    """The subfolder with the first of these names that exists, in upper or lower case; None if there is none."""
     try:
         there = {path.name.lower(): path for path in sorted(folder.iterdir(), reverse=True) if path.is_dir()}
     except OSError:
@@ -75,7 +75,7 @@ def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _folders(folder: Path) -> tuple[Path, Path] | None:
-    """The folders of images and masks in a folder, or the folder itself for both where they lie side by side."""
+    """The folders of images and of masks in a folder. If images and masks lie side by side, both are the folder itself."""
     images, masks = _child(folder, _IMAGES), _child(folder, _MASKS)
     if images is not None:
         return images, masks if masks is not None else folder / "masks"
@@ -87,7 +87,7 @@ def _side_by_side(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Images below a folder by their path in it without suffix; raises `DataError` where two have one name."""
+    """The images below a folder, by their path in it without suffix. Raises `DataError` if two have the same name."""
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
@@ -99,7 +99,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _paired(images_in: Path, masks_in: Path, only: frozenset[str] | None = None) -> list[Pair]:
-    """The pairs of two folders; `only` are the names of the images to take."""
+    """The pairs of two folders. `only` names the images to take; None takes all."""
     images, masks = _files(images_in), _files(masks_in)
     if images_in == masks_in:
         masks = {name: path for name, path in images.items() if _MASK_NAME.fullmatch(path.stem)}
@@ -124,7 +124,7 @@ def _paired(images_in: Path, masks_in: Path, only: frozenset[str] | None = None)
 
 
 def _plain(masks: dict[str, Path]) -> dict[str, Path]:
-    """Masks by their names without `_mask` and the like."""
+    """Masks by name, without `_mask` and the like."""
     found: dict[str, Path] = {}
     for name, path in masks.items():
         match = _MASK_NAME.fullmatch(path.stem)
@@ -138,13 +138,13 @@ def _lowered(masks: dict[str, Path]) -> dict[str, Path]:
 
 
 def _by_stem(masks: dict[str, Path]) -> dict[str, Path]:
-    """Masks by their names alone, where every name is there once: the folders between have other names than the images'."""
+    """Masks by file name alone, for subfolders that have other names than the images'. Empty if a name is there twice."""
     found = {Path(name).name: path for name, path in _plain(masks).items()}
     return found if len(found) == len(masks) else {}
 
 
 def _by_affix(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, Path]:
-    """Masks whose names are their images' with one and the same text behind, such as `_s`."""
+    """Masks named like their images plus a text that is the same for all, such as `_s`."""
     behind: Counter[str] = Counter()
     for name in images:
         rests = (other[len(name) :] for other in masks if other.startswith(name))
@@ -156,12 +156,12 @@ def _by_affix(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, Path
 
 
 def _split_by_name(images: Path, pairs: list[Pair], split: str) -> list[Pair]:
-    """Every tenth pair by its name's hash, at least one, is `val`."""
+    """The pairs of a split. The hash of a pair's name decides: about every tenth, and at least one, is `val`."""
     if len(pairs) == 1:
         raise DataError(f"{images} has one image; at least two are needed to keep one for validation")
     names = {image: image.relative_to(images).with_suffix("").as_posix() for image, _, _ in pairs}
     hashes = {image: _share_of_hash(name) for image, name in names.items()}
-    # Adding images moves none between the splits, except in a handful whose hashes are all small, or none is.
+    # New images do not move others between the splits, except in a handful of images whose hashes are all small or all large.
     limit = max(VALIDATION_SHARE, min(hashes.values(), default=0.0))
     if max(hashes.values(), default=1.0) <= limit:
         limit = min(hashes.values())
@@ -169,5 +169,5 @@ def _split_by_name(images: Path, pairs: list[Pair], split: str) -> list[Pair]:
 
 
 def _share_of_hash(name: str) -> float:
-    """A number in 0..1 that the name alone decides."""
+    """A number in 0..1 that depends on the name alone."""
     return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:4], "big") / 2**32

@@ -1,4 +1,4 @@
-"""`manifest.csv`: which image has which mask, and the split of both, told by whoever made the folder."""
+"""Reads `manifest.csv`, in which the folder's owner lists each image with its mask and split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MANIFEST_COLUMNS = ("split", "image", "mask")
 
 
 def manifest_pairs(folder: Path, manifest: Path, split: str) -> list[tuple[Path, Path, str]]:
-    """`(image, mask, source)` of a split, sorted by path; raises `DataError` with the row that is wrong."""
+    """`(image, mask, source)` for each pair of a split, sorted by path. Raises `DataError`, which names the wrong row."""
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -33,7 +33,7 @@ def manifest_pairs(folder: Path, manifest: Path, split: str) -> list[tuple[Path,
 
 
 def _inside(folder: Path, name: str, where: str) -> Path:
-    """The file of that name, which may not lie outside the folder, not even through a link."""
+    """The path of a file with that name in the folder. A link must not lead outside the folder."""
     path = folder / name
     try:
         inside, exists = path.resolve().is_relative_to(folder.resolve()), path.is_file()

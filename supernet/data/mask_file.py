@@ -1,4 +1,4 @@
-"""What a mask file holds, before anybody decides what it means: values of grey, of a palette, colours or opacity."""
+"""The values in a mask file, before anything decides what they mean: greys, palette indexes, colours or opacity."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Kind = Literal["grey", "index", "colour", "opacity"]
 Values = npt.NDArray[np.int32]
 LOSSY = ("JPEG", "MPO", "WEBP")
 _GREY_SPREAD = 32
-"""Channels that differ by less are one grey, as JPEG stored it."""
+"""Channels of a lossy file that differ by at most this are one grey that JPEG changed."""
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A mask's values `(h, w)`: 0..65535 for grey and opacity, a palette's index, or a colour as `0xRRGGBB`.
+    """A mask's values `(h, w)`: grey or opacity in 0..65535, palette indexes, or colours as `0xRRGGBB`.
 
-    `turned` is its EXIF orientation, 1 for none. `palette` are the colours of the indexes. `opaque` says that the file has
-    an opacity, of 1 everywhere.
+    `turned` is its EXIF orientation, 1 for none. `palette` are the colours of the indexes. `opaque` means that the file has
+    an opacity channel and is fully opaque everywhere.
     """
 
     kind: Kind
@@ -36,7 +36,7 @@ class MaskFile:
 
     @property
     def in_colour(self) -> Values:
-        """The values as colours `0xRRGGBB`, of a palette's indexes and of colours."""
+        """The values of a palette or colour file as colours `0xRRGGBB`."""
         if self.kind != "index":
             return self.values
         palette = np.zeros(256, dtype=np.int32)
@@ -45,7 +45,7 @@ class MaskFile:
 
     @property
     def brightest(self) -> Values:
-        """The values; of a colour its brightest channel."""
+        """The values; for a colour file, the value of the brightest channel."""
         if self.kind != "colour":
             return self.values
         channels = self.values >> 16, self.values >> 8 & 255, self.values & 255
@@ -53,7 +53,7 @@ class MaskFile:
 
 
 def read_mask_file(path: Path) -> MaskFile:
-    """The values of a mask, upright as its EXIF orientation says; raises `DataError` for a broken file."""
+    """The values of a mask, turned upright by its EXIF orientation. Raises `DataError` for a broken file."""
     image, turned = open_upright(path)
     opaque = False
     lossy = (image.info.get("latlas_format") or "") in LOSSY

@@ -1,7 +1,7 @@
-"""How the masks of a set are read: decided once, by what stands in all of them, or as the user says it.
+"""Decides once for a data set how its masks are read, from the values in all of them or from what the user says.
 
 Masks are 0 and 1, or black and white with soft borders, or one colour on black. Anything else is a label map, and only the
-user knows which label is a person: it is refused with what stands in it.
+user knows which label is a person. Such masks are refused with an error that lists their values.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _NEAR_EXACT, _NEAR_LOSSY = 4, 32
 
 @dataclass(frozen=True)
 class Reading:
-    """How masks are read: a table from value to code (0, `PERSON`, `VOID`) of each kind of file, as bytes.
+    """How masks are read. `tables` has, for each kind of file, a table from value to code (0, `PERSON`, `VOID`) as bytes.
 
-    `text` says it in words. `colours` are named colours. `cut_out` says that opacity is the mask, so that a file that is
-    opaque everywhere is all person.
+    `text` describes the tables in words. `colours` are the colours the user named. `cut_out` means that opacity is the mask;
+    then a file that is opaque everywhere is all person.
     """
 
     tables: dict[Kind, bytes] = field(default_factory=dict)
@@ -51,16 +51,19 @@ class Reading:
 
 
 def read_mask(path: Path) -> Mask:
-    """The mask `(h, w)` of one file that is a set of its own: 0 background, 1 person.
+    """The mask `(h, w)` of a single file, read without others: 0 background, 1 person.
 
-    Raises `DataError` where the file is broken, or does not say which pixels are person.
+    Raises `DataError` if the file is broken, or if its values do not show which pixels are person.
     """
     file = read_mask_file(path)
     return reading_of(survey([file]), str(path)).mask(file)
 
 
 def reading_of(found: Survey, where: str, values: MaskValues | None = None) -> Reading:
-    """The reading of surveyed masks; `where` names them in errors. Raises `DataError` where they do not say what is person."""
+    """How to read the surveyed masks. `where` names them in errors.
+
+    Raises `DataError` if their values do not show which pixels are person.
+    """
     found = found.settled()
     tables: dict[Kind, bytes] = {}
     texts: list[str] = []
@@ -82,7 +85,7 @@ def reading_of(found: Survey, where: str, values: MaskValues | None = None) -> R
 
 
 def values_text(found: Survey) -> str:
-    """The values and their shares, most frequent first: `0 (56.2 %), 15 (31.6 %), 255 (12.2 %)`."""
+    """The values with their shares as text, most frequent first: `0 (56.2 %), 15 (31.6 %), 255 (12.2 %)`."""
     return ", ".join(_shares(counts) for counts in found.settled().by_kind.values())
 
 
@@ -97,14 +100,14 @@ def _by_half(scale: int) -> bytes:
 
 
 def _grey(counts: Counts, where: str) -> tuple[bytes, str]:
-    """The table of grey files, and what it is in words."""
+    """The table for grey files, and a description of it in words."""
     brightest, scale = max(counts.present, default=0), counts.scale
     if brightest <= 1:
         return bytes([0, PERSON]), "1 is person"
     areas = areas_of(counts)
     low, high = [v for v in areas if 2 * v < scale], [v for v in areas if 2 * v >= scale]
     near = scale // 20
-    # 0, 1, 254 and 255 are black and white after somebody's rounding; 0, 1 and 255 are labels and void.
+    # 0, 1, 254 and 255 together are black and white, rounded by some tool; 0, 1 and 255 are labels and void.
     rounded = len(high) > 1 and all(v <= near or v >= scale - near for v in areas)
     if 2 * brightest < scale or ((len(low) > 1 or len(high) > 1) and not rounded):
         raise _label_map(counts, areas or counts.present, where)
@@ -143,7 +146,8 @@ def _require_one_colour(found: Survey, where: str) -> None:
 
 
 def _named(counts: Counts, kind: Kind, values: MaskValues) -> bytes:
-    """The table of what the user named. A grey between belongs to the nearest value that fills areas, or is named."""
+    """The table of the values that the user named. A soft grey gets the code of the nearest value that fills areas or has a
+    name."""
     if values.colours:
         return _by_half(counts.scale)
     table = np.zeros(max(counts.scale, 255) + 1, dtype=np.uint8)

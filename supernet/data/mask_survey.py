@@ -1,6 +1,6 @@
-"""What stands in the masks of a set: how often each value, and which values fill areas and not only borders.
+"""Surveys the masks of a data set: how often each value occurs, and which values fill areas rather than only borders.
 
-Labels fill areas. The greys of a soft border, of a resize or of JPEG do not: hardly a pixel there equals all its neighbours.
+Labels fill areas. The greys of a soft border, a resize or JPEG do not: hardly any of their pixels equals all its neighbours.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from latlas.supernet.data.mask_file import Kind, MaskFile, Values
 N = TypeVar("N", np.int64, np.float64)
 _BYTE, _WORD = 256, 65536
 SOFT_LEVELS = 8
-"""So many greys between the ends, none of them filling an area, are a soft border."""
+"""A mask with at least so many greys between black and white, none of which fills an area, has soft borders."""
 AREA_IN_A_FILE = 0.001
 _AREA_BESIDE_SOFT, _AREA_NEAR_AN_END = 0.02, 0.05
-_END = 0.05  # of the scale: so near to black or white a grey may be noise
-_SMALL = 32  # masks below so many pixels a side have areas of 2x2 pixels, others of 3x3
+_END = 0.05  # a share of the scale: a grey this near to black or white may be noise
+_SMALL = 32  # in masks smaller than this (pixels of a side) areas are 2x2 pixels, in others 3x3
 
 
 @dataclass
 class Counts:
-    """Of one kind of files: pixels of each value, pixels in its areas, and its largest area as a share of one file."""
+    """Counts for one kind of file. For each value: its pixels, its pixels in areas, and its largest share of a file's pixels
+    that are in areas."""
 
     pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BYTE, np.int64))
     areas: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BYTE, np.int64))
@@ -43,11 +44,11 @@ class Counts:
 
     @property
     def scale(self) -> int:
-        """White: 255, or 65535 where a value is above 255."""
+        """The value of white: 255, or 65535 if a value is above 255."""
         return len(self.pixels) - 1
 
     def share(self, value: int) -> float:
-        """The share of a value that may be there in all pixels, 0..1."""
+        """The share of all pixels that have this value, 0..1; 0 if none has."""
         return float(self.pixels[value]) / max(1, int(self.pixels.sum()))
 
     def add(self, values: Values, lossy: bool) -> None:
@@ -58,7 +59,7 @@ class Counts:
         self.merge(Counts(pixels, areas, areas / max(1, values.size), 1, lossy))
 
     def merge(self, other: Counts) -> None:
-        """Take in the counts of other files."""
+        """Add the counts of other files."""
         levels = max(len(self.pixels), len(other.pixels))
         self.pixels = _grown(self.pixels, levels) + _grown(other.pixels, levels)
         self.areas = _grown(self.areas, levels) + _grown(other.areas, levels)
@@ -69,9 +70,10 @@ class Counts:
 
 @dataclass
 class Survey:
-    """The counts of each kind of file; of colours those of the brightest channel, and how often each fills an area.
+    """The counts of each kind of file. Colour files count the brightest channel; `colours` counts the colours in areas.
 
-    `palette_colours` are the colours that palette files use. `opaque` are the files that have an opacity of 1 everywhere.
+    `palette_colours` are the colours that palette files use. `opaque` surveys the files that have an opacity channel but are
+    fully opaque.
     """
 
     by_kind: dict[Kind, Counts] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Survey:
             self.palette_colours |= set(np.unique(file.in_colour).tolist())
 
     def merge(self, other: Survey) -> None:
-        """Take in the counts of another survey."""
+        """Add the counts of another survey."""
         for kind, counts in other.by_kind.items():
             self.by_kind.setdefault(kind, Counts()).merge(counts)
         self.colours.update(other.colours)
@@ -108,7 +110,7 @@ class Survey:
             self.opaque.merge(other.opaque)
 
     def settled(self) -> Survey:
-        """The survey of what is to be read: opaque files count by their colours only where no file has an opacity."""
+        """The survey to decide from. Fully opaque files count with their colours, but only if no file uses opacity."""
         if self.opaque is None or "opacity" in self.by_kind:
             return self
         found = Survey()
@@ -126,21 +128,21 @@ def survey(files: Iterable[MaskFile]) -> Survey:
 
 
 def coarse(colours: Values) -> Values:
-    """Colours to the nearest of 8 levels a channel, so that what JPEG made of one colour is one again."""
+    """Colours rounded to the nearest of 8 levels per channel. This joins the shades that JPEG makes of one colour."""
     channels = [((colours >> shift & 255) + 18) // 36 * 36 for shift in (16, 8, 0)]
     return np.asarray(channels[0] << 16 | channels[1] << 8 | channels[2])
 
 
 def is_soft(counts: Counts) -> bool:
-    """Whether the files have soft borders: of JPEG, or of many greys that fill no area."""
+    """Whether the files have soft borders: they are lossy, or have many greys that fill no area."""
     greys = [v for v in counts.present if not _near_an_end(v, counts.scale) and counts.largest[v] < AREA_IN_A_FILE]
     return counts.lossy or len(greys) >= SOFT_LEVELS
 
 
 def areas_of(counts: Counts) -> list[int]:
-    """The values that fill areas, sorted. In files with soft borders a value has to fill more than in others.
+    """The values that fill areas, sorted. In files with soft borders, a value has to fill a larger area.
 
-    In files without, the darkest and the brightest value count too: what mixes two areas is never beyond both.
+    In files without soft borders, the darkest and the brightest value count too: a mixture of two areas is never beyond both.
     """
     scale, total = counts.scale, max(1, int(counts.pixels.sum()))
     filled = [int(value) for value in np.flatnonzero(counts.largest >= AREA_IN_A_FILE)]
@@ -149,7 +151,7 @@ def areas_of(counts: Counts) -> list[int]:
         return sorted({*filled, *(value for value in extremes if counts.share(value) >= AREA_IN_A_FILE)})
     ends = [value for value in filled if _near_an_end(value, scale)]
     halves = [v for v in ends if 2 * v < scale], [v for v in ends if 2 * v >= scale]
-    # Of what lies near an end the most frequent is that end; JPEG's blocks of almost the same value are noise.
+    # The most frequent value near black is black, and likewise white. JPEG's blocks of almost the same value are noise.
     main = {max(half, key=lambda v: int(counts.areas[v])) for half in halves if half}
 
     def least_share(value: int) -> float:
@@ -169,7 +171,7 @@ def _near_an_end(value: int, scale: int) -> bool:
 
 
 def in_areas(values: Values) -> npt.NDArray[np.bool_]:
-    """Whether each pixel's block of 3x3 (2x2 in small masks) is of one value; blocks cut by the border are left out."""
+    """Whether each pixel's block of 3x3 pixels (2x2 in small masks) has one value. False for blocks that the border cuts."""
     height, width = values.shape
     size = 2 if min(height, width) < _SMALL else 3
     whole = np.zeros(values.shape, dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Which values of a mask are person and which are void, as the user says it: `person=15,void=255`."""
+"""The values of a mask that are person and void, as the user writes them: `person=15,void=255`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from latlas.errors import UsageError
 
 PERSON, VOID = 1, 255
-"""Codes of a mask in memory; 0 is background. Void pixels count in neither loss nor score."""
+"""The codes of person and void in a mask in memory; 0 is background. Void pixels count in neither loss nor score."""
 LARGEST = 65535
 EXAMPLE = "person=15,void=255"
 _NAMES = ("person", "void", "background")
@@ -19,9 +19,9 @@ _COLOUR = re.compile(r"#([0-9a-fA-F]{6})")
 
 @dataclass(frozen=True)
 class MaskValues:
-    """Values as ranges, both ends included; a colour `0xRRGGBB` is a range of one.
+    """Named values as ranges, both ends included. A colour `0xRRGGBB` is a range of one value.
 
-    `background` empty means every value that is not named. `colours` says that the values are colours.
+    An empty `background` means every value that is not named. `colours` is True if the values are colours.
     """
 
     person: tuple[tuple[int, int], ...]
@@ -53,10 +53,10 @@ class MaskValues:
 def parse_mask_values(text: str) -> MaskValues:
     """The values of a text such as `person=15,void=255`, `person=128-255` or `person=#c08080`.
 
-    Blanks, commas and semicolons part the values; a value without a name belongs to the name before it.
+    Blanks, commas and semicolons separate the values. A value without a name belongs to the name before it.
 
     Raises:
-        UsageError: A name or value is not known, one value has two names, or no person is named.
+        UsageError: A name or value is not known, a value is given twice, or no value is named person.
 
     Example:
         >>> parse_mask_values("person=15,17 void=255").person

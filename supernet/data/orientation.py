@@ -1,4 +1,4 @@
-"""Whether a mask lies on its image: turned as the image's EXIF orientation turns it, and of the same shape."""
+"""Fits a mask onto its image: checks that both have the same shape, and turns the mask if EXIF turned only the image."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from latlas.errors import DataError
 from latlas.supernet.data.images import Mask
 
 Fit = Literal["same", "either", "turned", "scaled"]
-"""`either`: the image is turned by EXIF, and the mask fits before and after; `turned`: it was turned as its image;
-`scaled`: it has another size of the same shape."""
+"""`same`: the mask has the image's size. `either`: EXIF turns the image, and the mask fits before and after. `turned`: the
+mask was turned like its image. `scaled`: it has the image's shape but another size."""
 _ASPECT = 0.02
 
 
 def fitted(mask: Mask, mask_turned: int, size: tuple[int, int], turned: int, path: Path) -> tuple[Mask, Fit]:
-    """The mask `(h, w)` as it lies on its upright image of `size`, height and width, and what had to be done.
+    """The mask `(h, w)` that fits its upright image of `size` (height, width), and how it fits.
 
-    `turned` and `mask_turned` are the EXIF orientations of image and mask, 1 for none; the mask is upright by its own.
-    Raises `DataError` for a mask of another shape.
+    `turned` and `mask_turned` are the EXIF orientations of image and mask, 1 for none. The mask is already turned upright by
+    its own orientation. Raises `DataError` for a mask of another shape.
     """
     tells_nothing = turned != 1 and mask_turned == 1
     if mask.shape == size:
         return mask, "either" if tells_nothing and (turned < 5 or size[0] == size[1]) else "same"
     if tells_nothing and turned >= 5 and mask.shape == size[::-1]:
-        return upright(mask, turned), "turned"  # it was drawn on the pixels as they are stored
+        return upright(mask, turned), "turned"  # it was drawn on the stored pixels, before EXIF turned them
     aspects = mask.shape[1] / mask.shape[0], size[1] / size[0]
     if abs(aspects[0] / aspects[1] - 1) <= _ASPECT:
         return mask, "scaled"
@@ -37,7 +37,7 @@ def fitted(mask: Mask, mask_turned: int, size: tuple[int, int], turned: int, pat
 
 
 def upright(pixels: Mask, turned: int) -> Mask:
-    """Stored pixels `(h, w)` as an EXIF orientation of 1 to 8 turns them."""
+    """Stored pixels `(h, w)`, turned upright by an EXIF orientation of 1 to 8."""
     if turned >= 5:
         pixels = pixels.T
     if turned in (2, 3, 6, 7):

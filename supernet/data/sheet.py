@@ -1,4 +1,4 @@
-"""A sheet of a few pictures with their masks, to look at: one PNG."""
+"""Draws a sheet of a few pictures with their masks, as one PNG to look at."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GREEN, _MAGENTA = (25, 190, 90), (210, 0, 210)
 
 
 def write_sheet(dataset: Dataset, path: Path) -> None:
-    """Write up to 12 pairs: the picture, and the picture with background darkened, person tinted green, void magenta."""
+    """Write up to 12 pairs as a PNG: the picture, and the picture with background dark, person green and void magenta."""
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(_PAIRS, len(dataset))).astype(int))
     pairs = [_pair(dataset.images[index].permute(1, 2, 0).numpy(), dataset.masks[index].numpy()) for index in chosen]
     blank = np.zeros_like(pairs[0])

@@ -1,1 +1,1 @@
-"""Supernet and subnet in torch, their weights and files."""
+"""The supernet and the subnet in torch, with their weights and files."""

@@ -1,6 +1,6 @@
 """Gradients of a loss with respect to path gates (Cai, Zhu and Han 2019, *ProxylessNAS*, arXiv 1812.00332, section 3.2).
 
-Each searchable column has one gate an option, 1 for the active option and 0 for the others, and each node of the column
+Each searchable column has one gate per option: 1 for the active option, 0 for the others. Each node of the column
 puts out `sum_k g_k o_k(x)`. The gradient of gate k is `sum(o_k(x) * dL/dy)`, summed over the column's nodes. An identity
 or zeros are options like the others.
 """
@@ -37,28 +37,28 @@ def gate_gradients(
     pair: Sequence[Sequence[int]] | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = segmentation_loss,
 ) -> tuple[float, list[FloatArray]]:
-    """The loss of an architecture, and its gradient with respect to each column's gates, `(options,)` a column.
+    """The loss of an architecture, and its gradient with respect to the gates: one array `(options,)` per column.
 
-    Batch normalisation uses the batch's statistics. Weights, their gradients, running statistics and the supernet's mode
-    are as before afterwards.
+    Batch normalisation uses the batch's statistics. The call changes neither the weights, nor their gradients, nor the
+    running statistics, nor the supernet's mode.
 
-    `full` keeps the activations of all options until the backward pass. `recompute` keeps the active path's, runs the other
-    options in the backward pass, one at a time, and keeps nothing of them; the result is the same. `two` keeps those of
-    two options a column; the gradients of the others are 0. A column with one option has gradient 0 too: there is no choice.
+    `full` keeps the activations of all options until the backward pass. `recompute` gives the same result but keeps only
+    the active path: it runs the other options in the backward pass, one at a time. `two` keeps two options per column, and
+    the gradients of the others are 0. A column with only one option offers no choice, so its gradient is 0.
 
     Args:
-        supernet: It and the data are on one device and of one floating type.
+        supernet: On the same device as the data, and of the same floating type.
         images: `(N, 3, H, W)` in 0..1.
         masks: What `loss` compares the logits with; `(N, 1, H, W)` in 0..1 for the default.
-        architecture: The active options; of the supernet's space, no baseline.
+        architecture: Gives the active options. It belongs to the supernet's space and is not a baseline.
         mode: One of `MODES`.
-        pair: For `two`: for each column the two options, of which the active one is one; twice the same where a column
-            has one.
-        loss: A number, of logits and masks.
+        pair: Only for `two`: two options for each column, one of them the active one. A column that has one option
+            repeats it.
+        loss: Maps logits and masks to a number.
 
     Raises:
-        UsageError: Another mode, a pair that does not fit, an architecture of another space, or a space whose graphs
-            have no common template.
+        UsageError: The mode is unknown, a pair does not fit, the architecture is of another space, or the graphs of the
+            space have no common template.
 
     Example:
         >>> loss, gradients = gate_gradients(supernet, images, masks, space.random(rng))
@@ -91,7 +91,7 @@ def gate_gradients(
         value = loss(run_graph(logits_graph(architecture.graph()), operator, images), masks)
         found: Sequence[Tensor] = [torch.zeros_like(gate) for gate in gates]
         if value.requires_grad:
-            # Behind a path of zeros nothing reaches the loss.
+            # After a path of zeros, no gate has an effect on the loss.
             found = torch.autograd.grad(value, gates, allow_unused=True, materialize_grads=True)
     gradients = [np.zeros(size) for size in sizes]
     for gradient, options, one in zip(gradients, kept, found, strict=True):
@@ -142,7 +142,7 @@ def _one_path(operators: Sequence[Operator], active: int, gates: Tensor) -> Oper
 
 
 class _Gates(torch.autograd.Function):
-    """Passes the active option's output on; the backward pass runs the other options on the inputs that were kept."""
+    """Passes the active option's output on. The backward pass runs the other options on the saved inputs."""
 
     @staticmethod
     def forward(
@@ -166,12 +166,12 @@ class _Gates(torch.autograd.Function):
 
 @contextmanager
 def batch_statistics(network: nn.Module) -> Iterator[None]:
-    """Batch normalisation by the batch's statistics, the running ones left as they are; what it was before, afterwards."""
+    """Let batch normalisation use the batch's statistics inside the block, without updating the running statistics."""
     layers = [part for part in network.modules() if isinstance(part, _BatchNorm)]
     before = [(layer.training, layer.track_running_stats) for layer in layers]
     try:
         for layer in layers:
-            # In training mode a layer that does not track passes no running statistics on to be updated.
+            # In training mode, a layer that does not track statistics does not update its running ones.
             layer.training, layer.track_running_stats = True, False
         yield
     finally:
@@ -181,7 +181,7 @@ def batch_statistics(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _weights_fixed(network: nn.Module) -> Iterator[None]:
-    """No parameter asks for a gradient: nothing is kept for one, and before the first gate nothing at all."""
+    """Switch the parameters' gradients off inside the block, so that autograd keeps no activations for them."""
     asking = [parameter for parameter in network.parameters() if parameter.requires_grad]
     try:
         for parameter in asking:

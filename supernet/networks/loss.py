@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft Dice over the batch, of logits and masks in 0..1, both `(N, 1, H, W)`.
+    """Binary cross-entropy plus soft Dice over the batch. Logits and masks (0..1) are both `(N, 1, H, W)`.
 
-    Pixels whose mask is below 0 are void: they count in neither part. A batch that is void everywhere has a loss of 0.
+    Pixels with a mask below 0 are void and do not count. A batch that is void everywhere has a loss of 0.
     """
     known = masks >= 0
     if not bool(known.all()):

@@ -1,4 +1,4 @@
-"""The torch side of an architecture: the standalone subnet, and the supernet that shares weights between all of them."""
+"""Architectures as torch networks: the standalone subnet, and the supernet, whose weights all architectures share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from latlas.supernet.operators.build import build_operator
 
 
 def run_graph(graph: Sequence[Node], modules: Callable[[int], Callable[..., Tensor]], image: Tensor) -> Tensor:
-    """The last node's output for an image `(N, C, H, W)`; `modules(i)` is the module of node i, or stands for it."""
+    """The last node's output for an image `(N, C, H, W)`. `modules(i)` is the module of node i, or replaces it."""
     outputs: list[Tensor] = []
     for index, node in enumerate(graph):
         inputs = [image if source == INPUT else outputs[source] for source in node.inputs]
@@ -26,14 +26,14 @@ def run_graph(graph: Sequence[Node], modules: Callable[[int], Callable[..., Tens
 
 
 def logits_graph(graph: Graph) -> Graph:
-    """The graph without the closing `probability`, whose output a loss takes."""
+    """The graph without a `probability` at its end: its output are the logits that a loss takes."""
     return graph[:-1] if graph[-1].spec.kind == "probability" else graph
 
 
 class Subnet(nn.Module):
     """A standalone network of an architecture's graph.
 
-    `forward` gives probabilities `(N, classes, H, W)`, what is exported and timed; `logits` what a loss takes.
+    `forward` gives probabilities `(N, classes, H, W)`; it is what gets exported and timed. `logits` is for a loss.
     """
 
     def __init__(self, graph: Graph, modules: Sequence[nn.Module] | None = None) -> None:
@@ -51,10 +51,11 @@ class Subnet(nn.Module):
 
 
 class Supernet(nn.Module):
-    """All architectures of a space with shared weights; only the path of the architecture asked for runs.
+    """All architectures of a space with shared weights. A call runs only the path of its architecture.
 
-    It keeps no active architecture: that is an argument of each call. Weights are shared by (node, operator); where a node has
-    variants of an operator, as a cell's of two input widths and many rates or a block's of two expansions, by variant.
+    There is no active architecture: it is an argument of each call. Architectures share weights where they have the same
+    operator at the same node. A node may have variants of an operator (two input widths, several dilation rates, two
+    expansions); then each variant has its own weights.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -76,7 +77,7 @@ class Supernet(nn.Module):
         return self.operators[self._key(index, spec)]
 
     def _key(self, index: int, spec: OpSpec) -> str:
-        """The name of an operator's weights; of several variants with input channels, label, expansion and what else differs."""
+        """The name of an operator's weights. Variants are told apart by input channels, label, expansion and other fields."""
         if (index, spec.name) not in self._told_apart:
             return f"{index:02d}_{spec.name}"
         label = spec.label.replace(".", ",")  # a dot has a meaning in a module's name
@@ -109,7 +110,7 @@ class Supernet(nn.Module):
 
 
 def _differing(specs: Sequence[OpSpec]) -> list[str]:
-    """The fields that tell variants of an operator apart, where input channels, label and expansion do not."""
+    """The fields that tell variants of an operator apart when input channels, label and expansion do not suffice."""
     said = ("in_channels", "label", "hidden_channels")
     if len({tuple(getattr(spec, name) for name in said) for spec in specs}) == len(specs):
         return []

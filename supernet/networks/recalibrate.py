@@ -1,7 +1,7 @@
-"""Batch-normalisation statistics of a subnet, estimated anew as Once-for-All does (Cai et al. 2020, arXiv 1908.09791).
+"""New batch-normalisation statistics for a subnet, estimated as in Once-for-All (Cai et al. 2020, arXiv 1908.09791).
 
-The running statistics of a supernet mix those of every path that was trained, and fit none of them: a subnet has to be
-given its own before it is scored.
+The running statistics of a supernet are a mixture over all trained paths, and fit none of them. A subnet therefore needs
+its own before it is scored.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from latlas.supernet.networks.network import Subnet
 
 
 def recalibrate(subnet: Subnet, images: Iterable[Tensor]) -> Subnet:
-    """The same subnet, in inference mode, with the statistics of these images in each batch normalisation.
+    """The same subnet, in inference mode, whose batch normalisations have the statistics of these images.
 
-    Each layer normalises by its batch while the images pass through; its new statistics are the means of the batches'
-    means and (biased) variances, weighted by how many images each batch had. What was there before is forgotten, and
-    weights are left alone.
+    While the images pass through, each layer normalises by its batch. Its new statistics are the means of the batches'
+    means and (biased) variances, weighted by the number of images in each batch. They replace the old ones; the weights
+    do not change.
 
     Args:
         subnet: Changed in place.
         images: Batches `(N, 3, H, W)` in 0..1, of training data.
 
     Raises:
-        UsageError: There is no batch, or a layer sees only one value a channel, which has no variance.
+        UsageError: There is no batch, or a layer sees only one value per channel, which has no variance.
         LatlasError: The statistics are not finite.
 
     Example:
@@ -46,7 +46,10 @@ def recalibrate(subnet: Subnet, images: Iterable[Tensor]) -> Subnet:
 
 
 def renew_statistics(network: nn.Module, passes: Iterable[int]) -> None:
-    """As `recalibrate`, of any network: `passes` runs its forward pass for a batch and gives how many images that had."""
+    """Do what `recalibrate` does, for any network.
+
+    Each item of `passes` runs the forward pass of one batch and gives the number of its images.
+    """
     layers = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     means = [torch.zeros(layer.num_features, dtype=torch.float64, device=device) for layer in layers]
@@ -68,7 +71,7 @@ def renew_statistics(network: nn.Module, passes: Iterable[int]) -> None:
     try:
         network.eval()
         for layer in layers:
-            # At momentum 1 the layer leaves each batch's own statistics in its buffers, which costs no second pass.
+            # With momentum 1 the layer's buffers hold the statistics of the last batch alone; no second pass is needed.
             layer.train()
             layer.momentum = 1.0
         with torch.no_grad():

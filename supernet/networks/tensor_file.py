@@ -1,7 +1,7 @@
-"""Tensors in safetensors files: atomic, checked on reading, and without pickle.
+"""Tensors in safetensors files: written whole or not at all, checked when they are read, without pickle.
 
-A file holds tensors, and in its metadata `format` (`latlas-supernet`, `latlas-subnet` or `latlas-training`), `schema`
-and `record`, JSON that says what the tensors belong to.
+A file holds tensors. Its metadata has three entries: `format` (`latlas-supernet`, `latlas-subnet` or `latlas-training`),
+`schema`, and `record`, a JSON object that says what the tensors belong to.
 """
 
 from __future__ import annotations
@@ -23,13 +23,19 @@ SCHEMA = 1
 
 
 def write_record(path: Path, kind: str, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-    """Write tensors of one kind, `supernet`, `subnet` or `training`, and what they belong to; errors as `write_tensors`."""
+    """Write tensors and the record of what they belong to. `kind` is `supernet`, `subnet` or `training`.
+
+    Raises what `write_tensors` raises.
+    """
     text = json.dumps(record, sort_keys=True, allow_nan=False)
     write_tensors(path, tensors, {"format": f"latlas-{kind}", "schema": str(SCHEMA), "record": text})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all, over what is there; errors as `files.write.whole_file`."""
+    """Write a safetensors file, whole or not at all. It replaces a file that exists.
+
+    Raises what `files.write.whole_file` raises.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with whole_file(path, overwrite=True) as draft:
         try:
@@ -39,7 +45,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and `record` of a file of that kind; errors as `read_record`."""
+    """The tensors and the `record` of a file of this kind. Raises what `read_record` raises."""
     record = read_record(path, (kind,))
     try:
         with safe_open(path, framework="pt") as file:
@@ -53,7 +59,7 @@ def read_record(path: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
 
     Raises:
         UsageError: The file cannot be read.
-        FileFormatError: It is broken, foreign or of another schema.
+        FileFormatError: The file is broken, is not one of Latlas', or has another schema.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -77,7 +83,7 @@ def read_record(path: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
 
 
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
-    """Raise `FileFormatError` where names, shapes or types of the found differ, or a value is not finite."""
+    """Raise `FileFormatError` if the found tensors differ in name, shape or type, or have a value that is not finite."""
     for name in sorted(expected.keys() - found.keys()):
         raise FileFormatError(f"{path}: lacks the tensor {name}")
     for name in sorted(found.keys() - expected.keys()):

@@ -1,4 +1,4 @@
-"""A network's weights as files: a supernet's with its space, a subnet's with its graph."""
+"""Files of weights: a supernet's file also holds its space, a subnet's file its graph."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from latlas.supernet.networks.tensor_file import check_tensors, read_record, rea
 
 
 def save_weights(module: Supernet | Subnet, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a network's weights, what it is, and `metadata`, which must be JSON; the file appears whole or not at all.
+    """Write a network's weights, its space or graph, and `metadata`, which must be JSON. The file is whole or absent.
 
     Raises:
         UsageError: The path cannot be written.
@@ -46,8 +46,8 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
 
     Raises:
         UsageError: The file cannot be read.
-        FileFormatError: It is broken, foreign, of another schema, or its tensors are not those of its space.
-        EnvironmentMismatchError: It is of another space than `space`.
+        FileFormatError: It is broken, is not one of Latlas', has another schema, or its tensors do not fit its space.
+        EnvironmentMismatchError: Its space is not `space`.
     """
     tensors, record = read_tensors(path, "supernet")
     text = record.get("space")
@@ -68,7 +68,10 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
 
 
 def load_subnet(path: Path, architecture: Architecture | None = None) -> Subnet:
-    """The subnet of a file, in inference mode; errors as `load_supernet`, for another graph than `architecture`'s."""
+    """The subnet of a file, in inference mode.
+
+    Raises what `load_supernet` raises; `EnvironmentMismatchError` if its graph is not that of `architecture`.
+    """
     tensors, record = read_tensors(path, "subnet")
     graph = _graph_from_record(record.get("graph"), path)
     if record.get("hash") != graph_hash(graph):
@@ -84,7 +87,7 @@ def load_subnet(path: Path, architecture: Architecture | None = None) -> Subnet:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What `save_weights` was given as `metadata`; errors as `load_supernet`."""
+    """The `metadata` that `save_weights` was given. Raises what `load_supernet` raises."""
     found = read_record(path, ("supernet", "subnet")).get("metadata")
     if not isinstance(found, dict):
         raise FileFormatError(f"{path}: has no metadata")
@@ -92,7 +95,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def file_kind(path: Path) -> str:
-    """`supernet` or `subnet`, what a file's weights are of; errors as `load_supernet`."""
+    """`supernet` or `subnet`: the network a file's weights belong to. Raises what `load_supernet` raises."""
     read_record(path, ("supernet", "subnet"))
     with safe_open(path, framework="pt") as file:
         return str(file.metadata()["format"]).removeprefix("latlas-")
@@ -117,7 +120,7 @@ def _graph_from_record(record: object, path: Path) -> Graph:
 
 @contextmanager
 def _without_memory(path: Path) -> Iterator[None]:
-    """Modules made inside take no memory, so that a file cannot ask for more than it holds."""
+    """Build modules without memory inside the block, so that a file cannot ask for more memory than it fills."""
     try:
         with torch.device("meta"):
             yield

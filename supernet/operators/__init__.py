@@ -1,1 +1,1 @@
-"""Operators in torch."""
+"""The operators as torch modules."""

@@ -1,4 +1,4 @@
-"""What builds an operator's torch module from its `OpSpec`, for training and for the stopwatch."""
+"""Builds an operator's torch module from its `OpSpec`, for training and for the stopwatch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from latlas.spaces.operators.spec import OpSpec, kind_of
 from latlas.supernet.operators import cell, lite, modules
 
 _BUILDERS: dict[str, Callable[[OpSpec], nn.Module]] = {**modules.BUILDERS, **cell.BUILDERS, **lite.BUILDERS}
-"""Of Latlas' own kinds; another's kind says its builder itself."""
+"""The builders of Latlas' own kinds. A kind of another package names its builder itself."""
 
 
 def build_operator(spec: OpSpec) -> nn.Module:
-    """The operator's module, initialised anew from torch's global generator.
+    """The operator's module, freshly initialised from torch's global generator.
 
-    Raises `UnknownOperatorError` for a kind that nothing builds, and `UsageError` where another package's builder cannot be
+    Raises `UnknownOperatorError` for a kind without a builder, and `UsageError` if another package's builder cannot be
     loaded or fails.
     """
     builder = _BUILDERS.get(spec.kind)
@@ -37,7 +37,7 @@ def build_operator(spec: OpSpec) -> nn.Module:
 
 
 def _of_another(spec: OpSpec, builder: Callable[[OpSpec], nn.Module]) -> nn.Module:
-    """What another package's builder makes; raises `UsageError`, which names the package, where it fails."""
+    """The module that another package's builder makes. If the builder fails, the `UsageError` names the package."""
     try:
         module = builder(spec)
     except Exception as error:
@@ -54,9 +54,9 @@ def built_kinds() -> tuple[str, ...]:
 
 
 def timing_operator(spec: OpSpec) -> nn.Module:
-    """The operator in evaluation mode with seeded weights that keep activations at unit scale: what is timed.
+    """The operator to be timed: in evaluation mode, with seeded weights that keep activations at unit scale.
 
-    The weights depend on the spec alone. Normalised activations keep denormal numbers, which are slow, out of a timing.
+    The weights depend on the spec alone. Activations of unit scale avoid denormal numbers, which would slow a timing down.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(str(spec).encode()))

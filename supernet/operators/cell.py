@@ -17,10 +17,10 @@ DROPOUT = 0.1
 
 
 class Atrous(nn.Sequential):
-    """3x3 depthwise at a rate along the height and one along the width, BN, ReLU, 1x1, BN, ReLU.
+    """3x3 depthwise convolution with one dilation rate for the height and one for the width, BN, ReLU, 1x1, BN, ReLU.
 
-    Zeros are beyond the border. Where a rate is not below the size, the outer taps of that axis read nothing else: the kernel
-    is its middle there.
+    The input is padded with zeros. If a rate is as large as the input along its axis, the outer taps of that axis read only
+    zeros, and only the middle of the kernel has an effect.
     """
 
     def __init__(self, spec: OpSpec) -> None:
@@ -36,14 +36,14 @@ class Atrous(nn.Sequential):
 class Pyramid(nn.Module):
     """Mean over each cell of a grid, 1x1, BN, ReLU, bilinear enlargement to the input's height and width.
 
-    What is traced or exported has the spec's size; training crops may have another, on which the grid is the same.
+    Tracing and export use the spec's size. Training crops may have another size; the number of grid cells is the same.
     """
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()
         self.grid, self.size = label_pair(spec), (spec.height, spec.width)
         even = spec.height % self.grid[0] == 0 and spec.width % self.grid[1] == 0
-        # The same means as an adaptive pooling's; a plain one is what runtimes are fast at.
+        # Plain pooling gives the same means as adaptive pooling, and runtimes are fast at it.
         self.pool = (
             nn.AvgPool2d((spec.height // self.grid[0], spec.width // self.grid[1]))
             if even
@@ -61,7 +61,7 @@ class Pyramid(nn.Module):
 
 
 class Concat(nn.Module):
-    """The channels of all inputs in order. Training drops some of the values."""
+    """Concatenates the channels of all inputs, in order. Training drops some of the values."""
 
     def __init__(self) -> None:
         super().__init__()

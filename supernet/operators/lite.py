@@ -1,8 +1,7 @@
 """EfficientNet-Lite's operators in torch (Tan and Le 2019; the Lite variants of TensorFlow's model garden), from their `OpSpec`.
 
-They are as their published weights need them: ReLU6, no squeeze-and-excite, batch normalisation with epsilon 0.001, and
-convolutions padded as TensorFlow's SAME, which on an even size with stride 2 has one column less at the left than at the
-right. `latlas.supernet.operators.modules` imports this, so that they are known with the others.
+They match the published weights: ReLU6, no squeeze-and-excite, batch normalisation with epsilon 0.001, and TensorFlow's
+SAME padding. On an even size with stride 2, SAME pads one column less at the left than at the right.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ from torch import Tensor, nn
 from latlas.spaces.operators.spec import OpSpec
 
 EPSILON, MOMENTUM = 1e-3, 0.01
-"""Of batch normalisation; TensorFlow's momentum 0.99 is torch's 0.01."""
+"""Settings of batch normalisation. TensorFlow's momentum 0.99 is torch's 0.01."""
 INPUT_MEAN, INPUT_SCALE = 127.0 / 255.0, 255.0 / 128.0
-"""Images 0..1 become (255 x - 127) / 128, what the weights were trained with."""
+"""Images in 0..1 become (255 x - 127) / 128, as when the weights were trained."""
 
 
 def same_padding(size: int, kernel_size: int, stride: int, dilation: int) -> tuple[int, int]:
-    """TensorFlow's SAME: columns of zeros before and after, so that `ceil(size / stride)` outputs fit."""
+    """TensorFlow's SAME padding: how many zeros go before and after, to get `ceil(size / stride)` outputs."""
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + (kernel_size - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2
 
 
 class SameConv(nn.Conv2d):
-    """A convolution without bias, padded as TensorFlow's SAME.
+    """A convolution without bias, with TensorFlow's SAME padding.
 
-    What is traced or exported has the spec's size (`height`, `width`); training crops may have another.
+    Tracing and export use the spec's size (`height`, `width`); training crops may have another size.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ def _block(convolution: SameConv, relu6: bool = True) -> nn.Sequential:
 
 
 class LiteStem(nn.Module):
-    """An image 0..1 brought to about -1..1, 3x3 convolution, BN, ReLU6."""
+    """Maps an image from 0..1 to about -1..1; then 3x3 convolution, BN, ReLU6."""
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()
@@ -71,7 +70,7 @@ class LiteStem(nn.Module):
 
 
 class LiteMBConv(nn.Module):
-    """1x1 that expands (left out where it would not widen), BN, ReLU6; depthwise, BN, ReLU6; 1x1, BN."""
+    """1x1 expansion (absent if it would not widen), BN, ReLU6; depthwise, BN, ReLU6; 1x1, BN."""
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ class SqueezeExcite(nn.Module):
 
 
 class MBConv(nn.Module):
-    """MobileNetV3's inverted bottleneck; expansion left out where it would not widen."""
+    """MobileNetV3's inverted bottleneck. There is no expansion if it would not widen."""
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class DwSep(nn.Sequential):
 
 
 class Shuffle(nn.Module):
-    """ShuffleNetV2's unit: splits where shape is kept, else a projection beside the main branch."""
+    """ShuffleNetV2's unit. It splits the channels if it keeps the shape; else it has a projection beside the main branch."""
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class Shuffle(nn.Module):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling with separable branches at dilation d, 2d and 3d, a 1x1 and a global mean."""
+    """Atrous spatial pyramid pooling: separable branches with dilation d, 2d and 3d, a 1x1 branch and a global mean."""
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class ASPP(nn.Module):
             )
             for times in (1, 2, 3)
         )
-        # No batch normalisation here: one value a channel and image makes poor statistics.
+        # No batch normalisation here: one value per channel and image gives poor statistics.
         self.pooled = nn.Conv2d(c_in, hidden, 1)
         self.project = nn.Sequential(*conv_block(5 * hidden, spec.out_channels))
 
@@ -188,7 +188,7 @@ class UpsampleAdd(nn.Module):
 
 
 class Zeroize(nn.Module):
-    """Zeros of the input's shape, which a compiler folds into a constant."""
+    """Zeros of the input's shape. A compiler folds them into a constant."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
@@ -202,7 +202,7 @@ class Add(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """NAS-Bench-201's reduction: two ReLU, 3x3, BN, the first with stride 2, beside a 2x2 mean and a 1x1."""
+    """NAS-Bench-201's reduction: [ReLU, 3x3, BN] twice, the first with stride 2, plus a shortcut of 2x2 mean and 1x1."""
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()
@@ -228,7 +228,7 @@ class Classifier(nn.Module):
 
 
 class Head(nn.Module):
-    """1x1 to the classes, then bilinear enlargement; logits."""
+    """1x1 convolution to the classes, then bilinear enlargement. The output are logits."""
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()
@@ -253,7 +253,7 @@ def _conv(spec: OpSpec) -> nn.Module:
 
 
 def _relu_conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
-    # Not in place: in a cell several operators read one tensor.
+    # Not in place, because several operators of a cell read the same tensor.
     return nn.Sequential(nn.ReLU(), conv(in_channels, out_channels, kernel_size, stride), nn.BatchNorm2d(out_channels))
 
 

@@ -1,4 +1,4 @@
-"""The torch module of an operator that is timed, apart from torch: it is loaded when the first is built, and not before."""
+"""Builds the torch module of an operator to be timed. Torch is loaded with the first operator, not with this file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def timing_operator(spec: OpSpec) -> nn.Module:
-    """The operator as `latlas.supernet.operators.build.timing_operator` makes it."""
+    """The operator that `latlas.supernet.operators.build.timing_operator` makes."""
     from latlas.supernet.operators.build import timing_operator as build
 
     return build(spec)

@@ -1,1 +1,1 @@
-"""Training of supernets and subnets, and the quality of what was trained."""
+"""Training of supernets and subnets, and the quality of trained networks."""

@@ -1,4 +1,4 @@
-"""All that a training run needs to go on exactly after a kill, in one file."""
+"""The checkpoint of a training: one file with everything the run needs to continue exactly after it was killed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from latlas.supernet.networks.tensor_file import check_tensors, read_tensors, wr
 from latlas.supernet.training.course import RECENT, Course
 
 _OPTIONS = ("steps", "batch_size", "learning_rate", "seed")
-"""Fields of a run that are options of the command line by their own names."""
+"""Fields of a run that are options of the command line under the same name."""
 
 
 class Reached(NamedTuple):
-    """How many steps a kept training has done, in how many seconds, and how its loss went."""
+    """How far a saved training got: its steps, the seconds they took, and how the loss changed."""
 
     step: int
     seconds: float
@@ -43,17 +43,17 @@ def save_training(
     seconds: float,
     course: Course | None = None,
 ) -> None:
-    """Write all that a training run needs to go on exactly.
+    """Write everything a training run needs to continue exactly.
 
     Args:
-        path: The file, replaced whole.
-        model: Its parameters and buffers are kept.
+        path: The file. It is replaced whole.
+        model: Its parameters and buffers are saved.
         optimizer: An Adam, or an SGD with momentum, over the model's parameters.
-        average: Averaged state by the model's names; empty where none is kept.
-        run: What must be equal when the run goes on, as JSON.
+        average: Averaged parameters by their names in the model; empty without averaging.
+        run: JSON that must be the same when the run is resumed.
         step: How many steps are done.
         seconds: How long they took.
-        course: How the loss went; None where nobody asks.
+        course: How the loss changed; None to leave it out.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
@@ -73,12 +73,12 @@ def load_training(
     average: Mapping[str, Tensor],
     run: Mapping[str, Any],
 ) -> Reached:
-    """Where a `save_training` file stands, after its tensors were copied into model, optimiser and average.
+    """Copy the tensors of a `save_training` file into model, optimiser and average, and return how far the run got.
 
     Raises:
         UsageError: The file cannot be read.
-        FileFormatError: It is broken, foreign, of another schema, or its tensors are not the model's.
-        EnvironmentMismatchError: It is of another run than `run`; the message names what differs, and what to type.
+        FileFormatError: It is broken, is not one of Latlas', has another schema, or its tensors do not fit the model.
+        EnvironmentMismatchError: It is of another run than `run`. The message says what differs and what to type.
     """
     tensors, record = read_tensors(path, "training")
     stored, step, seconds = record.get("run"), record.get("step"), record.get("seconds")
@@ -86,7 +86,7 @@ def load_training(
         raise FileFormatError(f"{path}: does not say which run it is of")
     if type(step) is not int or type(seconds) is not float or step < 0 or not 0 <= seconds < math.inf:
         raise FileFormatError(f"{path}: stands at step {step!r} after {seconds!r} seconds, which cannot be")
-    # Through JSON, so that a tuple equals the list that it was written as.
+    # Through JSON, because a tuple was written as a list.
     wanted = json.loads(json.dumps(dict(run)))
     _require_same(path, stored, wanted)
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
@@ -104,7 +104,7 @@ def load_training(
         for targets, values in ((model.state_dict(), groups["model"]), (average, groups["average"])):
             for name, target in targets.items():
                 target.copy_(values[name])
-        # Fused AdamW walks raw memory: its moments must be laid out as the parameters are, channels last or not.
+        # Fused AdamW walks raw memory: its moments need the memory layout of the parameters, channels last or not.
         for name, moment in moments.items():
             key, _, parameter = name.partition(".")
             optimizer.state[parameters[parameter]][key] = moment.copy_(groups["optimizer"][name])
@@ -128,7 +128,7 @@ def _require_same(path: Path, stored: Mapping[str, Any], wanted: Mapping[str, An
 
 
 def _course(record: object, path: Path) -> Course:
-    """How the loss went; an empty one where the file does not say."""
+    """How the loss changed; empty if the file does not say."""
     if not record:
         return Course()
     if not isinstance(record, dict) or not isinstance(record.get("recent"), list):
@@ -140,14 +140,14 @@ def _course(record: object, path: Path) -> Course:
 
 
 def _tensors_of(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
-    """What an optimiser keeps of a parameter."""
+    """The tensors that an optimiser keeps for each parameter."""
     return _SGD_TENSORS if isinstance(optimizer, torch.optim.SGD) else _ADAM_TENSORS
 
 
 def _moments(
     stored: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter], keys: Sequence[str]
 ) -> dict[str, Tensor]:
-    """Empty optimiser tensors for each parameter of which any is stored."""
+    """Empty optimiser tensors for each parameter that has any in the file."""
     moments: dict[str, Tensor] = {}
     for name in {key.partition(".")[2] for key in stored} & parameters.keys():
         parameter = parameters[name].detach()

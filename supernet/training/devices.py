@@ -1,4 +1,4 @@
-"""Where a network may be trained, apart from what trains it: the command line checks it before it loads that."""
+"""The devices a network may be trained on. They stand alone so that the command line checks them before it loads torch."""
 
 from __future__ import annotations
 

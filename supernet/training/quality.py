@@ -1,4 +1,5 @@
-"""Quality of person segmentation: from one confusion matrix over all pixels of a data set, not a mean over images."""
+"""Quality of person segmentation. It comes from one confusion matrix over all pixels of a data set, not from a mean over
+images."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ Binary = npt.NDArray[np.bool_]
 
 @dataclass
 class Confusion:
-    """Pooled counts of pixels, and of boundary pixels that are matched within the tolerance."""
+    """Counts of pixels over many images, and counts of boundary pixels that match within the tolerance."""
 
     true_person: int = 0
     false_person: int = 0
@@ -36,9 +37,9 @@ class Confusion:
     boundary_truth_matched: int = 0
 
     def add(self, predicted: Binary, truth: Binary, boundary: bool = True, void: Binary | None = None) -> None:
-        """Count one image, all `(h, w)`; where it is `void` nothing is counted.
+        """Count one image; all arrays are `(h, w)`. Pixels that are `void` do not count.
 
-        The boundary may run anywhere in the void: what is predicted within the tolerance of it is matched.
+        The true boundary may run anywhere in the void, so a predicted boundary near the void counts as a match.
         """
         if void is not None and void.any():
             self._add_known(predicted, truth & ~void, void, boundary)
@@ -74,29 +75,29 @@ class Confusion:
 
     @property
     def person_iou(self) -> float:
-        """Intersection over union of person; 1 where nobody is there and nobody is seen."""
+        """Intersection over union of person, 0..1; 1 if there is no person and none was predicted."""
         return _ratio(self.true_person, self.true_person + self.false_person + self.missed_person)
 
     @property
     def background_iou(self) -> float:
-        """Intersection over union of background; 1 where there is none and none is seen."""
+        """Intersection over union of background, 0..1; 1 if there is no background and none was predicted."""
         return _ratio(self.true_background, self.true_background + self.false_person + self.missed_person)
 
     @property
     def miou(self) -> float:
-        """Mean of both, 0..1."""
+        """Mean of the two IoUs, 0..1."""
         return (self.person_iou + self.background_iou) / 2
 
     @property
     def boundary_f(self) -> float:
-        """F-score of boundary pixels within 1 % of the image's diagonal, 0..1; 1 where there are none on either side."""
+        """F-score of boundary pixels within 1 % of the image's diagonal, 0..1; 1 if neither side has a boundary."""
         precision = _ratio(self.boundary_predicted_matched, self.boundary_predicted)
         recall = _ratio(self.boundary_truth_matched, self.boundary_truth)
         return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def _edge(mask: Binary) -> Binary:
-    """Person pixels that touch background, up, down, left or right; the image's border is no edge."""
+    """Person pixels with background above, below, left or right of them. The image's border is not an edge."""
     inner = np.pad(mask, 1, constant_values=True)
     inner = inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
     return np.asarray(mask & ~inner)
@@ -113,7 +114,7 @@ def _ratio(part: int, whole: int) -> float:
 
 @dataclass(frozen=True)
 class Quality:
-    """The confusion over all samples, that of each source, and that of each image in its order."""
+    """The confusion counts over all samples, for each source, and for each image in order."""
 
     overall: Confusion
     by_source: dict[str, Confusion] = field(default_factory=dict)
@@ -140,11 +141,11 @@ def evaluate(
 ) -> Quality:
     """Quality of `predict`, which maps images `(B, 3, H, W)` in 0..1 to probabilities of person `(B, 1, H, W)`.
 
-    Where the data set has native masks, each probability is enlarged bilinearly to the mask's own size; person is what
-    is above 0.5. The batch size does not change the result. `boundary` False leaves the boundary F-score out, for speed.
+    If the data set has native masks, the probabilities are resized bilinearly to the mask's own size. A pixel is person
+    above 0.5. The batch size does not change the result. `boundary=False` skips the boundary F-score, which saves time.
 
     Raises:
-        UsageError: There are no images, or `predict` gave another shape or a value that is not a number.
+        UsageError: There are no images, or `predict` gave another shape or a value that is not finite.
 
     Example:
         >>> evaluate(lambda images: images.mean(dim=1, keepdim=True), synthetic(8, 64, 64)).by_source["synthetic"].miou
@@ -186,15 +187,15 @@ def score(
     validation: Dataset,
     batch_size: int = 32,
 ) -> Quality:
-    """The quality of one architecture with the supernet's weights, batch normalisation recalibrated for it.
+    """The quality of one architecture with the supernet's weights, after its batch normalisation was recalibrated.
 
-    The supernet is left alone. For equal conditions, give every architecture the same calibration images.
+    The supernet does not change. To compare architectures fairly, give all of them the same calibration images.
 
     Args:
-        supernet: Trained.
-        architecture: Of the supernet's space, no baseline.
-        calibration_images: Batches `(N, 3, H, W)` in 0..1 of training data; a list, where it is used again.
-        validation: What the quality is of.
+        supernet: A trained supernet.
+        architecture: Of the supernet's space, not a baseline.
+        calibration_images: Batches `(N, 3, H, W)` in 0..1 of training data; give a list if you use it several times.
+        validation: The data that the quality is computed on.
         batch_size: Images evaluated at once.
 
     Raises:
@@ -208,7 +209,7 @@ def score(
 
 
 def score_subnet(subnet: Subnet, validation: Dataset, batch_size: int = 32, boundary: bool = True) -> Quality:
-    """The quality of a standalone network as it is; its mode is left as it was. `boundary` False leaves out that score."""
+    """The quality of a standalone network. It keeps its mode. `boundary=False` skips the boundary F-score."""
     device = next((parameter.device for parameter in subnet.parameters()), torch.device("cpu"))
     training = subnet.training
     subnet.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stub

@@ -1,4 +1,4 @@
-"""One step of training and its optimiser: of a supernet, of a network, and of a cell on features of a frozen backbone."""
+"""One training step and its optimiser, for a supernet, a network, or a cell on the features of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from latlas.errors import DivergedError
 
 
 class WeightAverage:
-    """An exponential moving average of the parameters; batch statistics are not averaged but have to be taken anew.
+    """An exponential moving average of the parameters. Batch statistics are not averaged; estimate them anew afterwards.
 
-    Bias-corrected: after n updates the weights of the n states are those of the plain average, scaled to sum to 1, so
-    that the random start does not linger.
+    The average is bias-corrected: after n updates, the weights of the n states sum to 1 and the random start has none.
     """
 
     def __init__(self, model: nn.Module, decay: float | None) -> None:
@@ -28,7 +27,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, count: int) -> None:
-        """Take in the model's state after update `count`, counted from 1."""
+        """Add the model's state after update `count`, counted from 1."""
         if self.decay is not None:
             share = (1.0 - self.decay) / (1.0 - self.decay**count)
             torch._foreach_lerp_(list(self.state.values()), self.live, share)
@@ -41,11 +40,11 @@ class WeightAverage:
 
 
 def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over a model's parameters, of which vectors (biases, batch normalisation's) are not decayed."""
+    """AdamW over a model's parameters. Vectors (biases, batch normalisation) have no weight decay."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    # Parameters off the sampled path have no gradient, and AdamW passes over them: neither step, decay nor moments.
+    # Parameters off the sampled path have no gradient, so AdamW skips them: no step, no decay, no change of moments.
     return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
@@ -58,10 +57,10 @@ def training_step(
     seeds: Sequence[int],
     what: str,
 ) -> float:
-    """The loss, after the model was moved against its gradient, whose norm is at most `clip_norm`.
+    """Do one optimiser step and return the loss before it. The gradient's norm is clipped to `clip_norm`.
 
-    `seeds` give the chance in the forward pass, which is dropout's: a training that goes on has what it would have had.
-    Raises `DivergedError`, which names `what` is trained, where loss or gradient are not finite.
+    `seeds` seed the randomness of the forward pass (dropout), so that a resumed training computes the same.
+    Raises `DivergedError` if the loss or the gradient is not finite; `what` names the network in the message.
     """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
@@ -82,7 +81,7 @@ def training_step(
 
 @contextmanager
 def _seeded(device: torch.device, seeds: Sequence[int]) -> Iterator[None]:
-    """Torch's generators of a seed inside, and as they were afterwards."""
+    """Seed torch's generators inside the block; afterwards they are as before it."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(np.random.SeedSequence(list(seeds)).generate_state(1, np.uint64)[0] >> 1))
         yield

@@ -1,4 +1,4 @@
-"""Training of a supernet by uniform single-path sampling (Guo et al. 2020, arXiv 1904.00420), and of a subnet alike."""
+"""Training of a supernet by uniform single-path sampling (Guo et al. 2020, arXiv 1904.00420), and of a subnet."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _CALIBRATION_BATCHES = 16
 class TrainConfig:
     """How a network is trained.
 
-    AdamW; the learning rate rises over `warmup_steps` (at most a tenth of all) and falls as a cosine to
-    `min_learning_rate_share` of itself. `clip_norm` bounds the gradient's norm. `height` and `width` are those of the
-    training crops, None for the data set's own. `ema_decay` averages the weights, and a subnet's batch
-    statistics are then recalibrated for them. `device` is cpu, cuda or auto.
+    The optimiser is AdamW. The learning rate rises over `warmup_steps` (at most a tenth of all steps), then falls as a
+    cosine to `min_learning_rate_share` of its maximum. `clip_norm` bounds the gradient's norm. `height` and `width` are the
+    size of the training crops; None means the size of the data. With `ema_decay` the result has averaged weights, and
+    a subnet's batch statistics are recalibrated for them. `device` is cpu, cuda or auto.
     """
 
     steps: int = 2000
@@ -78,7 +78,7 @@ class TrainConfig:
             raise UsageError(unknown("device", self.device, DEVICES))
 
     def learning_rate_at(self, step: int, done: float) -> float:
-        """The learning rate of a step, counted from 0, when the share `done` of the training is over."""
+        """The learning rate of a step (counted from 0), where `done` is the share of the training that is over, 0..1."""
         warmup_steps = min(self.warmup_steps, self.steps // 10)
         warmth = min(1.0, (step + 1) / (warmup_steps + 1))
         cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
@@ -88,9 +88,9 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """Where a training stands; `loss` is the mean since the last report, `seconds` are those of all its parts.
+    """How far a training is. `loss` is the mean since the last report; `seconds` include the parts before a resume.
 
-    `first_step` is where this part of it went on, 0 for a new one.
+    `first_step` is the step this process started at: 0 for a new training.
     """
 
     step: int
@@ -103,7 +103,7 @@ class TrainProgress:
 
 @dataclass(frozen=True)
 class _Run:
-    """What `train_supernet` and `train_subnet` share of their arguments."""
+    """The arguments that `train_supernet` and `train_subnet` have in common."""
 
     dataset: Dataset
     config: TrainConfig
@@ -127,25 +127,26 @@ def train_supernet(
     time_limit_s: float | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Supernet:
-    """A supernet of the space, trained on one random architecture a step; in inference mode, on the training's device.
+    """A trained supernet of the space, in inference mode, on the training's device. Each step trains one random architecture.
 
-    The same arguments give the same weights, interrupted or not, unless `time_limit_s` cuts the steps short.
+    The same arguments give the same weights, interrupted or not, unless `time_limit_s` ends the training early.
 
     Args:
         space: Its graphs have one class.
         dataset: Images and their person masks.
-        config: See there.
-        augmentation: None for images as they are.
+        config: The settings of the training.
+        augmentation: How images are varied; None leaves them as they are.
         checkpoint: Where the run is saved every `checkpoint_every_s` seconds and at its end.
-        resume: Goes on from `checkpoint` where there is one; else it is overwritten.
-        on_progress: Called every `log_every` steps and after the last; once where no step is left to do.
-        time_limit_s: Ends the training, annealed, after so many seconds, resumed parts counted.
-        stop: Asked after each step; true interrupts the training as Ctrl-C does.
+        resume: True continues from `checkpoint` if the file exists; False overwrites it.
+        on_progress: Called every `log_every` steps and after the last one; called once if no step is left to do.
+        time_limit_s: The training ends after so many seconds, with the learning rate annealed. Earlier parts of a resumed
+            training count.
+        stop: Called after each step; if it returns True, the training stops as on Ctrl-C.
 
     Raises:
         UsageError: Space, data and config do not fit each other.
-        DivergedError: The loss is not finite, or grew far beyond what an untrained network has; the checkpoint is deleted.
-        InterruptedRunError: Ctrl-C or `stop`; the checkpoint is written.
+        DivergedError: The loss is not finite, or far above an untrained network's. The checkpoint is deleted.
+        InterruptedRunError: Ctrl-C was pressed or `stop` returned True. The checkpoint is written.
         FileFormatError: The checkpoint is broken.
         EnvironmentMismatchError: The checkpoint is of another run.
 
@@ -176,9 +177,9 @@ def train_subnet(
     time_limit_s: float | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Subnet:
-    """The same subnet, trained in place from the weights it has, or on from the checkpoint's.
+    """The same subnet, trained in place. It starts from its own weights, or from the checkpoint's.
 
-    Arguments and errors are as those of `train_supernet`.
+    Arguments and errors are the same as for `train_supernet`.
 
     Example:
         >>> subnet = train_subnet(supernet.extract(best), dataset, TrainConfig(steps=2000, ema_decay=0.99))
@@ -190,8 +191,8 @@ def train_subnet(
 
     device = _train(subnet, logits, subnet.graph, f"subnet {graph_hash(subnet.graph)}", run)
     if config.ema_decay is not None:
-        # Running statistics are the last weights'; averaged ones fit the averaged weights no better (measured: mIoU 0.40
-        # against 0.59 with statistics taken anew).
+        # The running statistics belong to the last weights, not to the averaged ones. Averaging the statistics does not help
+        # (measured: mIoU 0.40, against 0.59 with new statistics).
         plain, size, rng = replace(run, augmentation=None), _crop_size(subnet.graph, run), np.random.default_rng(0)
         recalibrate(subnet, (_batch(plain, size, step, rng, device)[0] for step in range(_CALIBRATION_BATCHES)))
     return subnet
@@ -204,7 +205,7 @@ def _train(
     name: str,
     run: _Run,
 ) -> torch.device:
-    """Train a model in place, leave it in inference mode on the device; `logits(images, rng)` is its forward pass."""
+    """Train a model in place and return its device. It ends in inference mode. `logits(images, rng)` is its forward pass."""
     config, checkpoint = run.config, run.checkpoint
     size = _crop_size(graph, run)
     device = training_device(config.device)
@@ -237,11 +238,11 @@ def _train(
         losses.clear()
 
     if not first:
-        save()  # A path that cannot be written is better known now than in a minute.
-    with stoppable():  # a stop waits for the end of the step, from where a run goes on exactly
+        save()  # find out now, not in a minute, if the path cannot be written
+    with stoppable():  # a stop waits for the end of the step, where the run can be resumed exactly
         while step < config.steps and seconds() < limit_s:
             done = max(step / config.steps, seconds() / limit_s)
-            # All chance of a step comes from the seed and the step's number: a resumed run needs no generator's state.
+            # The seed and the step's number decide all randomness of a step, so a resumed run needs no generator state.
             rng = np.random.default_rng([config.seed, 1, step])
             images, masks = _batch(run, size, step, rng, device)
 
@@ -279,7 +280,7 @@ def _train(
 
 @contextmanager
 def _forgotten_if_diverged(checkpoint: Path | None) -> Iterator[None]:
-    """Delete the checkpoint of a training that diverges inside: it would do so again from there."""
+    """Delete the checkpoint if the training diverges inside the block: resumed, it would diverge again."""
     try:
         yield
     except DivergedError:
@@ -289,7 +290,7 @@ def _forgotten_if_diverged(checkpoint: Path | None) -> Iterator[None]:
 
 
 def training_device(name: str) -> torch.device:
-    """The device of `cpu`, `cuda` or `auto`; raises `UsageError` where there is no CUDA and it is asked for."""
+    """The torch device for `cpu`, `cuda` or `auto`. Raises `UsageError` for `cuda` on a machine without CUDA."""
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UsageError("device is cuda; torch finds no CUDA device here, use cpu or auto")
@@ -312,7 +313,7 @@ def _crop_size(graph: Graph, run: _Run) -> tuple[int, int]:
 
 
 def _describe(dataset: Dataset) -> str:
-    """What tells data sets apart; the masks stand for their images."""
+    """A text that tells data sets apart by count, size and masks; the images are not hashed."""
     count, _, height, width = dataset.images.shape
     return f"{count} images of {height}x{width}, masks crc32 {zlib.crc32(dataset.masks.contiguous().numpy().data):08x}"
 

@@ -1,1 +1,1 @@
-"""Persons among things, drawn, with their masks."""
+"""Drawn pictures of persons among things, with their masks."""

@@ -1,4 +1,4 @@
-"""Drawing for the portrait generator: a scene with its pool of textures; pens that paint picture and mask at once."""
+"""Drawing for the portrait generator: a scene with a pool of textures, and pens that paint picture and mask together."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _TURN = np.linspace(0.0, 2.0 * math.pi, 36, endpoint=False)
 
 @dataclass
 class Scene:
-    """The picture under construction, (height, width) supersampled pixels."""
+    """The picture while it is drawn, (height, width) supersampled pixels."""
 
     rng: np.random.Generator
     height: int
@@ -41,9 +41,9 @@ class Scene:
 
 @dataclass
 class Pen:
-    """Draws in local coordinates on a scene; `person` says what the mask becomes under the pen.
+    """Draws on a scene in local coordinates. The mask under the pen becomes person if `person` is True, else background.
 
-    `light`, -1..1, darkens textures towards their right side, or left where negative, so that parts look round.
+    `light`, -1..1, darkens textures towards their right side, or their left side if negative, so that parts look round.
     """
 
     scene: Scene
@@ -58,7 +58,7 @@ class Pen:
         self.shadow = Image.fromarray(ramp.astype(np.uint8))
 
     def moved(self, centre: Point, angle: float) -> "Pen":
-        """The pen, turned by `angle` radians about a local point."""
+        """A copy of the pen, turned by `angle` radians about a local point."""
         turn = rotation(angle)
         pivot = np.asarray(centre)
         origin = self.origin + (pivot - pivot @ turn.T) @ self.matrix.T
@@ -86,7 +86,7 @@ class Pen:
         scene.mask.paste(255 if self.person else 0, box, stencil)
 
     def ellipse(self, centre: Point, radii: Point, fill: Fill, wobble: float = 0.0) -> None:
-        """Fills an ellipse, whose rim `wobble` makes uneven."""
+        """Fills an ellipse. `wobble` above 0 makes its rim uneven."""
         rim = np.ones_like(_TURN)
         if wobble:
             for waves in (2, 3, 5):
@@ -94,7 +94,7 @@ class Pen:
         self.polygon(np.stack([np.cos(_TURN) * rim * radii[0], np.sin(_TURN) * rim * radii[1]], 1) + centre, fill)
 
     def arc(self, centre: Point, radii: Point, fill: Fill, start: float, end: float) -> None:
-        """Fills the segment of an ellipse between two angles, in turns clockwise from the right."""
+        """Fills the segment of an ellipse between two angles, measured in turns, clockwise from the right."""
         turn = np.linspace(start, end, 24) * 2.0 * math.pi
         self.polygon(np.stack([np.cos(turn) * radii[0], np.sin(turn) * radii[1]], 1) + centre, fill)
 
@@ -130,7 +130,7 @@ def chance(rng: np.random.Generator, probability: float) -> bool:
 
 
 def _colour(rng: np.random.Generator) -> Points:
-    """A colour, (3,) of 0..255: natural, warm as skin and wood are, or grey."""
+    """A random colour, (3,) in 0..255: any hue, a warm one like skin and wood, or a grey."""
     kind = rng.random()
     value = rng.uniform(0.08, 1.0)
     if kind < 0.3:
@@ -185,7 +185,7 @@ def _pattern(rng: np.random.Generator, width: int, height: int) -> Image.Image:
 
 
 def _texture(rng: np.random.Generator, height: int, width: int) -> Image.Image:
-    """A texture, RGB: two colours of random contrast mixed by a pattern, the same law for persons and for things."""
+    """An RGB texture: a pattern mixes two colours of random contrast. Persons and things use the same textures."""
     small = (max(width // SUPERSAMPLING, 1), max(height // SUPERSAMPLING, 1))
     base = _colour(rng)
     other = base + (_colour(rng) - base) * rng.uniform(0.1, 0.8)

@@ -1,4 +1,4 @@
-"""A drawn person: body, arms, face, hair and what they wear, in textures of the scene's pool."""
+"""Draws a person: body, arms, face, hair and clothes, in textures of the scene's pool."""
 
 import math
 
@@ -8,13 +8,13 @@ from latlas.supernet.data.drawn.drawing import Fill, Pen, Point, Scene, chance, 
 
 
 def draw_person(scene: Scene, unit: float, centre: Point) -> None:
-    """Draws a person whose head is `unit` pixels high and centred at `centre`; local unit: one head."""
+    """Draws a person whose head is `unit` pixels high and has its centre at `centre`. The local unit is one head."""
     rng = scene.rng
     lean = rng.normal(0.0, 0.08) if chance(rng, 0.85) else rng.uniform(-0.45, 0.45)
     stretch = np.diag([rng.uniform(0.85, 1.15), 1.0]) * unit
     body = Pen(scene, rotation(lean) @ stretch, np.asarray(centre), True, rng.uniform(0.15, 0.5) * rng.choice([-1, 1]))
     head = body.moved((0.0, 0.55), rng.normal(0.0, 0.12))
-    # Neighbouring parts differ in texture, or the silhouette would not show; things around take any of them.
+    # Neighbouring parts have different textures, so that the silhouette shows. Things around take any texture.
     order = [scene.pool[i] for i in rng.permutation(np.arange(1, len(scene.pool)))]
     skin, hair, cloth, trousers, extra = order[0], order[1], order[2], order[3], order[4]
     sleeve = skin if chance(rng, 0.25) else cloth
@@ -173,7 +173,7 @@ def _front_hair(pen: Pen, style: str, hair: Fill, jaw: float, yaw: float) -> Non
 
 
 def _accessories(pen: Pen, extra: Fill, jaw: float, yaw: float) -> None:
-    """Glasses and hats: they belong to the person."""
+    """Draws glasses and hats, which belong to the person in the mask."""
     rng = pen.scene.rng
     if chance(rng, 0.2):
         frame = solid(rng, 0.5)
