@@ -80,7 +80,7 @@ def pull(
             offline, reason = True, str(error)
             had = {entry.path for entry in entries_in(kept, wanted)}
             if not had or any(entry.path not in had for entry in found):
-                raise UnreachableError(f"{error}; the cache does not have all of it either") from None
+                raise UnreachableError(f"{error}; the cache has not all of that either") from None
     if offline:
         found = _bounded(entries_in(kept, wanted), kept)
         loaded = [_checked(kept, entry) for entry in found]

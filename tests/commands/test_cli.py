@@ -267,7 +267,7 @@ class TestMainJob:
         for one in searched.record["finalists"]:
             assert f"<code>{one['architecture']}</code></td><td>{one['latency_ms']:.3f}</td>" in page
         assert f"<td>{searched.record['params']:,}</td>" in page
-        assert page.count("data:image/png;base64,") == 3
+        assert page.count("data:image/png;base64,") == 4
 
     def test_search_leaves_the_result_that_it_prints(self, searched, run_folder):
         assert json.loads((run_folder / "result.json").read_text()) == searched.record

@@ -252,6 +252,7 @@ OF_OS = {"replace", "rename", "renames", "link", "symlink"}
 ALLOWED = {
     "files/write.py": "the writer",
     "files/lock.py": "the note of who holds the lock, which is written in place",
+    "files/places.py": "an empty folder that shows whether a place can be written, gone at once",
     "files/scratch.py": "folders that are gone when the command ends",
     "latency/measuring/worker.py": "the pipe to the process that started it",
 }

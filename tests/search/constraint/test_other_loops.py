@@ -1,7 +1,6 @@
-"""What the README says of using the constraint in another search runs."""
+"""What docs/python.md says about the constraint in another search runs."""
 
-import re
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +12,10 @@ from latlas.latency.machine.environment import detect
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predictor_file import SavedPredictor, save_predictor
 from latlas.spaces.portrait import PortraitSpace
+from tests.documents import blocks, page
 
-README = Path(__file__).parents[3] / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+PAGE = "python.md"
+BLOCKS = blocks(page(PAGE), "python")
 
 
 @pytest.fixture(params=[256, 128])
@@ -48,16 +48,17 @@ def measured_by(machine, scale):
     return measure_targets
 
 
-def test_the_readmes_python_runs(folder):
+def test_the_pages_python_runs(folder):
     assert BLOCKS
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     for block in BLOCKS:
-        exec(compile(block, str(README), "exec"), names)
+        exec(compile(block, PAGE, "exec"), names)
     counts = names["constraint"].counts
     assert counts.accepted >= len(names["feasible"]) > 0
     assert counts.accepted + counts.rejected >= 100
     more = names["measuring"].counts
     assert 0 < more.measured <= 20 and more.accepted > 0
+    assert (names["lower"] < names["milliseconds"]).all() and (names["milliseconds"] < names["upper"]).all()
 
 
 class Theirs:
