@@ -1,4 +1,4 @@
-"""`doctor`: whether this machine can measure now, what stands against it, and what a measurement will cost."""
+"""`doctor`: says whether this machine can measure now, what stands in the way, and what a measurement will cost."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from latlas.latency.precisions import PRECISIONS
 from latlas.latency.runtime.reference import reference_of
 
 FLOOR_WARNING, FLOOR_PROBLEM = 1.0, 2.0
-"""Relative difference of two readings, in asked errors, above which a table would be worth less, or not be worth keeping."""
+"""Limits on the difference of two readings, in multiples of the asked error: above the first a table is worth less than
+asked, above the second it is not worth keeping."""
 BUSY_WARNING = 0.5
 DRIFT_WARNING = 0.05
-"""Relative change of the reference's latency over the run."""
+"""Relative change of the reference's latency over the run that gives a warning."""
 MET_WARNING = 0.9
 QUICK_SECONDS = 0.5
 SUBNETS = 200
-"""What `fit-predictor` measures when nothing else is said."""
+"""How many networks `fit-predictor` measures by default."""
 
 
 def look(precisions: tuple[str, ...], folder: Path, seconds: float, root: Path = Path("/")) -> Sight:
-    """What is seen of this machine within so many seconds, from outside any measurement.
+    """What is seen of this machine in `seconds`, without measuring.
 
-    `precisions` are those that OpenVINO says the CPU has; `folder` is where a journal would be written; `root` another
-    machine's root, for tests.
+    `precisions` are the precisions that the CPU has, according to OpenVINO. `folder` is where a journal would be written.
+    `root` is the root of another machine, for tests.
     """
     holder, steal = lock.holder(), StealMeter(root)
     load = other_load(seconds)
@@ -70,17 +71,17 @@ def examine(
     """A record of the machine's state, A/A runs of both references, what a measurement will cost, and a verdict.
 
     Args:
-        setting: how would be measured.
-        passes: of each A/A run.
-        operators: how many the space has that would be profiled.
-        subnets: how many a predictor would be learnt from and tested on.
+        setting: how a measurement would compile and time.
+        passes: passes of each A/A run.
+        operators: how many operators of the space would be profiled.
+        subnets: how many networks a predictor would learn from and be tested on.
         quick: look at the state only, which takes two seconds.
-        folder: where would be written.
-        on_progress: told before each pass.
+        folder: where a measurement would write.
+        on_progress: called before each pass.
 
     Returns:
-        `verdict` is `ok`, `ok, with warnings` or `not now`; `checks` are all `Check`s by their fields. What a run would
-        say is None without one: `quick`, or a problem that forbids it.
+        `verdict` is `ok`, `ok, with warnings` or `not now`; `checks` are all `Check`s as records. Fields that need an A/A run
+        are None if there was none: with `quick`, or with a problem that forbids it.
     """
     from latlas.latency.runtime.plugin import openvino_version, supported_precisions
 
@@ -88,7 +89,7 @@ def examine(
     supported = tuple(supported_precisions())
     sight = look(supported, folder, QUICK_SECONDS if quick else SAMPLE_SECONDS)
     checks = state_checks(sight, setting.threads, setting.precision)
-    # Measuring beside another measurement would spoil that, and a precision that is not there cannot be measured.
+    # Measuring beside another measurement would spoil the other, and a precision that the CPU lacks cannot be measured.
     barred = any(check.status == PROBLEM for check in checks if check.name in ("timing_lock", "precision", "affinity"))
     runs: dict[str, SelfTest] = {}
     costs: dict[str, Cost] = {}
@@ -124,7 +125,7 @@ def examine(
 
 
 def verdict(checks: list[Check]) -> str:
-    """`not now` where a check is a problem, else `ok`, and whether there are warnings."""
+    """`not now` if a check is a problem, else `ok` or `ok, with warnings`."""
     statuses = {check.status for check in checks}
     return "not now" if PROBLEM in statuses else "ok, with warnings" if WARNING in statuses else "ok"
 
@@ -132,12 +133,12 @@ def verdict(checks: list[Check]) -> str:
 def _run(
     setting: Setting, passes: int, on_progress: Callable[[Progress], None] | None
 ) -> tuple[dict[str, SelfTest], Meanwhile]:
-    """Both references' A/A runs under one hold of the host's lock, and what the machine did meanwhile."""
+    """The A/A runs of both references, and what the machine did during them; the host's lock is held throughout."""
     root, cpus = Path("/"), allowed_cpus()
     clocks: list[float] = []
 
     def watch(progress: Progress) -> None:
-        # Right after a pass: the kernel's figure is still that of the pass.
+        # Read right after a pass, while the kernel still reports the clock of the pass.
         clocks.append(max(system.frequencies_mhz(root, cpus), default=0.0))
         if on_progress is not None:
             on_progress(progress)
@@ -152,7 +153,7 @@ def _run(
 def run_checks(
     runs: dict[str, SelfTest], costs: dict[str, Cost], seen: Meanwhile, cpus: int | None, setting: Setting
 ) -> list[Check]:
-    """What the A/A runs mean."""
+    """Checks of the A/A runs."""
     checks = [_floor(name, run, setting.rule.relative_half_width) for name, run in runs.items()]
     checks += [_busy(runs), _drift(runs), *meanwhile_checks(seen, cpus, setting.threads)]
     return [*checks, *(_cost(name, cost) for name, cost in costs.items())]
@@ -208,7 +209,7 @@ def _cost(name: str, cost: Cost) -> Check:
         f"{cost.passes_each:.1f} passes each"
     )
     name = f"cost_{name}"
-    # Subnets are not measured until they meet the error: the fit averages over them.
+    # Subnets are not repeated until they meet the error: the fit averages over them.
     if name == "cost_subnets" or cost.met_share >= MET_WARNING:
         return Check(name, OK, asdict(cost), text)
     meaning = f"{100 * (1 - cost.met_share):.0f} % of them would not meet it and be marked noisy"

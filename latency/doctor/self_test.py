@@ -1,4 +1,4 @@
-"""The A/A run: a reference measured against itself in fresh compiles, where every ratio should be one."""
+"""The A/A run: it measures a reference against itself in fresh compiles, so every ratio should be one."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from latlas.latency.measuring.time_left import Progress
 from latlas.latency.runtime.reference import reference_of
 
 SIMULATED = 24
-"""Entries of a campaign that are played through to foresee its cost: enough that their mean is steady, in a second or so."""
+"""How many entries of a campaign are simulated to estimate its cost: enough for a steady mean, within about a second."""
 SHARED_OUT = 100
-"""Ways to share an A/A run's passes out into readings that its noise floor is the mean over."""
+"""The noise floor is the mean over this many random ways to divide an A/A run's passes into readings."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """An A/A run's passes, settled, in the order they ran.
+    """The passes of an A/A run, settled, in the order in which they ran.
 
-    `pass_seconds` is what each took, compiling included; `reading_passes` of them are one reading.
+    `pass_seconds` is how long each took, compiling included; `reading_passes` of them make one reading.
     """
 
     reference: str
@@ -46,9 +46,9 @@ class SelfTest:
 
     @property
     def noise_floor(self) -> float | None:
-        """Relative difference of two readings, a table's `stopwatch.disagreement`; None with fewer than two quiet passes.
+        """Relative difference of two readings, as `stopwatch.disagreement` of a table; None with fewer than two quiet passes.
 
-        All passes are of one network, so any of them make a reading: the mean over random ways to share them out.
+        All passes time one network, so any of them can make a reading: this is the mean over random ways to divide them.
         """
         if len(self.ratios) < 2:
             return None
@@ -57,10 +57,10 @@ class SelfTest:
         return fmean(disagreement(one.tolist() for one in readings) for readings in shared)
 
     def noise_floor_interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
-        """An interval of the noise floor, wide with few passes; None where there is no floor.
+        """An interval of the noise floor, wide with few passes; None if there is no noise floor.
 
         The floor is proportional to the standard deviation of the passes. For normal ratios its interval follows from the
-        chi-square distribution with one degree of freedom less than there are passes.
+        chi-square distribution, with one degree of freedom fewer than passes.
         """
         from scipy.stats import chi2
 
@@ -79,22 +79,22 @@ class SelfTest:
 
     @property
     def offset(self) -> float | None:
-        """The mean ratio less one: what two compiles of the reference differ by does not average out of it with few passes."""
+        """The mean ratio less one; with few passes, the difference between two compiles of the reference does not average out."""
         return fmean(self.ratios) - 1 if self.ratios else None
 
     @property
     def reference_ms(self) -> float:
-        """The reference's own latency: the median over the passes, busy ones left out."""
+        """The reference's own latency: the median over the passes that were not busy."""
         return median(one.reference_ms for one in self._counted)
 
     @property
     def busy_share(self) -> float:
-        """The share of passes in which the reference ran above its quiet level."""
+        """The share of passes that were busy: the reference ran above its quiet level."""
         return 1 - len(self.ratios) / len(self.passes)
 
     @property
     def drift(self) -> float | None:
-        """The reference's latency in the later half of the passes over that in the earlier half, less one."""
+        """The relative change of the reference's latency from the earlier to the later half of the passes."""
         times = [one.reference_ms for one in self._counted]
         half = len(times) // 2
         return median(times[-half:]) / median(times[:half]) - 1 if half else None
@@ -104,7 +104,7 @@ class SelfTest:
         return [one for one in self.passes if one.quiet] or self.passes
 
     def to_record(self) -> dict[str, Any]:
-        """What it says, as JSON has it."""
+        """The results of the run as a record for JSON."""
         interval = self.noise_floor_interval()
         return {
             "reference_id": self.reference_id,
@@ -123,7 +123,7 @@ class SelfTest:
 
 
 class _Clocked:
-    """A timer that keeps what each of its passes took."""
+    """A timer that remembers how long each of its passes took."""
 
     def __init__(self, timer: Timer) -> None:
         self.rule, self._timer, self.seconds = timer.rule, timer, list[float]()
@@ -138,10 +138,10 @@ class _Clocked:
 def self_test(
     setting: Setting, reference: str, passes: int, on_progress: Callable[[Progress], None] | None = None
 ) -> SelfTest:
-    """The reference of that name against itself, in so many passes or a few more.
+    """Measure the named reference against itself, in at least `passes` passes.
 
-    Measured as a campaign measures: networks of a reading's passes each, in random order. Raises `LatlasError` where it
-    cannot be compiled or timed.
+    It measures as a campaign does: several networks, in random order, each with the passes of one reading. Raises
+    `LatlasError` if the reference cannot be compiled or timed.
     """
     from latlas.latency.runtime.model_file import save
     from latlas.latency.runtime.stitching import reference_model
@@ -163,13 +163,13 @@ def self_test(
                 seed=setting.seed,
                 on_progress=on_progress,
             )
-            campaign.reference_ms(list(found.values()))  # says why, where nothing could be measured
+            campaign.reference_ms(list(found.values()))  # raises with the reason if nothing could be measured
     done = sorted((one for measured in found.values() for one in measured.passes), key=lambda one: one.at)
     return SelfTest(reference, bench.reference_id, tuple(done), tuple(timer.seconds), setting.passes)
 
 
 class _Replay:
-    """A timer that plays an A/A run's passes again, each network its own random order of them, and counts their time."""
+    """A timer that replays the passes of an A/A run, in another random order for each network, and counts their time."""
 
     def __init__(self, run: SelfTest, setting: Setting) -> None:
         self.rule, self.spent = setting.rule, 0.0
@@ -187,7 +187,7 @@ class _Replay:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What measuring so many entries is foreseen to take; `met_share` of them meet the asked error."""
+    """The estimated cost of measuring `entries` networks; `met_share` of them meet the asked error."""
 
     entries: int
     relative_half_width: float
@@ -197,10 +197,10 @@ class Cost:
 
 
 def foresee(run: SelfTest, setting: Setting, entries: int, repeat_noisy: bool) -> Cost:
-    """The cost of a campaign over `entries` networks that are as the reference, at the setting's error.
+    """The estimated cost of a campaign over `entries` networks like the reference, at the setting's error.
 
-    A campaign is played through with the A/A run's passes in place of new ones, so that its own rules say how many it
-    needs. Converting the operators comes on top.
+    A campaign is simulated with the passes of the A/A run instead of new ones, so its own rules say how many it needs. The
+    time to convert the operators is not included.
     """
     replay = _Replay(run, setting)
     networks = [Network(str(index)) for index in range(min(entries, SIMULATED))]

@@ -1,1 +1,1 @@
-"""From measured subnets to a predictor: which to measure, measuring, learning, adapting, showing."""
+"""From measured subnets to a predictor: choose subnets, measure, learn, adapt and show."""

@@ -1,4 +1,4 @@
-"""How far predictions are off: the figures that every predictor reports on networks it did not learn from."""
+"""How far predictions are off: the figures that every predictor reports on networks that it did not learn from."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import numpy as np
 from latlas.arrays import FloatArray
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
-"""Confidences at which it is said how often intervals held test subnets."""
+"""The confidences at which figures say how often intervals held test subnets."""
 
 
 def accuracy(predicted: FloatArray, measured: FloatArray) -> dict[str, float | None]:
     """MAPE, the shares within 1, 5 and 10 % of the measured value, and Spearman's rank correlation.
 
-    The correlation is None where it is undefined: for fewer than three values, and where all are equal.
+    The correlation is None if it is undefined: for fewer than three values, or if all are equal.
     """
     errors = np.abs(predicted - measured) / measured
     defined = len(measured) > 2 and np.ptp(predicted) > 0 and np.ptp(measured) > 0
@@ -28,9 +28,9 @@ def accuracy(predicted: FloatArray, measured: FloatArray) -> dict[str, float | N
 
 
 def spearman(first: FloatArray, second: FloatArray) -> float:
-    """Spearman's rank correlation of two series `(n,)`, equal values sharing their mean rank.
+    """Spearman's rank correlation of two series `(n,)`; equal values share their mean rank.
 
-    As `scipy.stats.spearmanr`, whose import alone takes longer than all else that `predictor show` does.
+    It equals `scipy.stats.spearmanr`, whose import alone takes longer than all the rest of `predictor show`.
     """
     return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
 

@@ -1,4 +1,4 @@
-"""`predictor adapt`: predictors of other environments and a few subnets measured in a new one -> a predictor of the new one."""
+"""`predictor adapt`: makes a predictor of a new environment from predictors of others and a few subnets measured in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from latlas.spaces.space import Architecture, SearchSpace
 
 
 def environment_here(setting: Setting) -> Environment:
-    """The environment of what would be measured on this machine with this setting."""
+    """The environment that this machine would measure in with this setting."""
     from latlas.latency.runtime.plugin import openvino_version
     from latlas.latency.runtime.reference import reference_of
 
@@ -37,9 +37,9 @@ def environment_here(setting: Setting) -> Environment:
 
 
 def require_here(environment: Environment, what: str) -> None:
-    """Raises `EnvironmentMismatchError` that names each key field in which a predictor's environment is not this machine's.
+    """Raises `EnvironmentMismatchError` if a predictor is of another machine; the message names each key field that differs.
 
-    Threads, precision and batch are the predictor's own: those are asked for, and not what a machine is.
+    Threads, precision and batch are not compared: the user chooses them, they do not belong to a machine.
     """
     setting = Setting(
         precision=environment.precision,
@@ -57,14 +57,14 @@ def require_here(environment: Environment, what: str) -> None:
 
 
 POOL = 300
-"""Subnets over which the expected error is stated."""
+"""How many subnets the expected error is averaged over."""
 MORE = (1, 2, 4, 8, 16)
-"""How many times the samples the expected error is stated for."""
+"""The expected error is stated for the samples times each of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A predictor to adapt, with its file's checksum and the name it was given by."""
+    """A predictor to adapt, with the checksum of its file and the name that the user gave."""
 
     saved: SavedPredictor
     sha256: str
@@ -78,7 +78,7 @@ class Source:
         return cls(saved, str(record["sha256"]), folder.name)
 
     def to_record(self) -> dict[str, Any]:
-        """What an adapted predictor keeps of where it came from, and of where that came from."""
+        """The record that an adapted predictor keeps of this source, and of the sources that this one was adapted from."""
         return {
             "name": self.name,
             "sha256": self.sha256,
@@ -91,7 +91,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A subnet measured in the new environment; the bounds are its 95 % interval, None where nothing is known of it."""
+    """A subnet measured in the new environment; the bounds are its 95 % interval, or None if it is not known."""
 
     architecture: Architecture
     latency_ms: float
@@ -100,14 +100,14 @@ class Measurement:
 
     @property
     def relative_sd(self) -> float:
-        """Standard deviation of another reading over this one; see `interval.relative_sd_of`."""
+        """Relative standard deviation of another reading; see `interval.relative_sd_of`."""
         if self.lower_ms is None or self.upper_ms is None:
             return UNKNOWN_ERROR
         return relative_sd_of(self.latency_ms, self.lower_ms, self.upper_ms)
 
 
 def to_measure(sources: Sequence[Source], space: SearchSpace, count: int, test: int, seed: int) -> list[Architecture]:
-    """`count` subnets that say most of the others, then `test` drawn ones that are none of them."""
+    """The `count` subnets that tell most about the others, then `test` other subnets drawn at random."""
     if count < MIN_SAMPLES:
         raise UsageError(f"--subnets is {count}; adapting needs at least {MIN_SAMPLES}")
     cost_of, _ = common_sources([one.saved.predictor for one in sources], space.specs())
@@ -116,7 +116,7 @@ def to_measure(sources: Sequence[Source], space: SearchSpace, count: int, test: 
 
 
 def require_adaptable(sources: Sequence[Source], environment: Environment | None = None) -> str:
-    """The text of the sources' space; raises where they are not all of one, or one is of this environment already."""
+    """The text of the sources' space; raises if they have several spaces, or if one is of this environment already."""
     spaces = sorted({one.saved.space_text for one in sources})
     if len(spaces) != 1:
         raise EnvironmentMismatchError(
@@ -142,7 +142,7 @@ def adapt(
 ) -> SavedPredictor:
     """The sources adapted to the environment of `train`, with figures that say how far to trust it.
 
-    `goal` is the mean relative error below which the samples are called enough.
+    The samples are enough if the mean relative error is below `goal`.
     """
     require_adaptable(sources, environment)
     if not 0 < goal < 1:
@@ -182,12 +182,12 @@ def adapt(
 def _expectations(
     predictor: AdaptedPredictor, space: SearchSpace, count: int, goal: float, seed: int
 ) -> dict[str, Any]:
-    """Margins over subnets of the space, the mean error to expect of them, with more samples too, and how many it needs."""
+    """Figures over subnets of the space: margins, the expected mean error, also with more samples, and how many are needed."""
     pool = [one.graph() for one in space.sample(min(POOL, space.size), np.random.default_rng(seed + 2))]
     spreads = predictor.predict_spread(pool)[1]
     model, matrix = predictor.regression(pool)
     expected = expected_error(model, matrix, [count * times for times in MORE])
-    # What left-out samples show beyond what the model expects, it would show of others too.
+    # If the errors on left-out samples exceed what the model expects, they would do so on other subnets too.
     scatter = max(1.0, float(np.sqrt(np.mean(np.square(predictor.scores_)))))
     expected = {number: scatter * value for number, value in expected.items()}
     needed = next((number for number, value in expected.items() if value <= goal), None)
@@ -200,15 +200,15 @@ def _expectations(
 
 
 def _too_few(figures: Mapping[str, Any], excess: FloatArray) -> list[str]:
-    """Why the samples are too few, empty where they are not; `excess` is by how much each one's left-out error is above that
-    of the sources merely scaled."""
+    """Why the samples are too few; empty if they are not. `excess` is how much the left-out error of each sample exceeds the
+    error of the sources when they are only scaled."""
     reasons = []
     if figures["expected_mape"] > figures["goal"]:
         more = f"about {figures['needs']} would do" if figures["needs"] else "many more would not do either"
         reasons.append(
             f"a mean error of {100 * figures['expected_mape']:.1f} % is to be expected, above {100 * figures['goal']:g} %; {more}"
         )
-    if excess.mean() > excess.std(ddof=1) / math.sqrt(len(excess)):  # more than chance would have it
+    if excess.mean() > excess.std(ddof=1) / math.sqrt(len(excess)):  # more than chance explains
         reasons.append(
             f"on samples left out it errs by {100 * figures['left_out_mape']:.1f} %, "
             f"the sources merely scaled by {100 * figures['scaled_mape']:.1f} %"
@@ -217,7 +217,7 @@ def _too_few(figures: Mapping[str, Any], excess: FloatArray) -> list[str]:
 
 
 def _left_out_scaled(said: FloatArray, latencies: FloatArray) -> FloatArray:
-    """Relative error `(n,)` on each sample of the sources' mean, scaled by the median of the other samples."""
+    """Relative error `(n,)` on each sample of the sources' mean, which is scaled by the median over the other samples."""
     errors = []
     for left in range(len(latencies)):
         others = np.arange(len(latencies)) != left
@@ -227,7 +227,7 @@ def _left_out_scaled(said: FloatArray, latencies: FloatArray) -> FloatArray:
 
 
 def _from_nothing(cost_of: Any, graphs: Sequence[Any], latencies: FloatArray, errors: Sequence[float]) -> float | None:
-    """Mean relative error on left-out samples of a predictor without sources; None where the samples are too few for one."""
+    """Mean relative error on left-out samples of a predictor without sources; None if the samples are too few for one."""
     if len(graphs) < FROM_NOTHING:
         return None
     return LatencyPredictor(cost_of).fit(graphs, latencies.tolist(), errors).cv_mape_
@@ -256,9 +256,9 @@ def _learnt_from(one: Measurement, predicted_ms: float, role: str) -> LearntFrom
 def read_measurements(
     path: Path, space: SearchSpace, target: str, column: str = "architecture", unit: str | None = None
 ) -> list[Measurement]:
-    """The measurements of a CSV file, each architecture once; `lower_ms` and `upper_ms` are used where `target` is `latency_ms`.
+    """The measurements of a CSV file, each architecture once; `lower_ms` and `upper_ms` are used if `target` is `latency_ms`.
 
-    Raises `UsageError` for a file or column that is not there, `FileFormatError` for one that cannot be believed.
+    Raises `UsageError` for a missing file or column, `FileFormatError` for values that cannot be right.
     """
     from latlas.latency.samples.read import architectures_of, read_samples, target_of
 

@@ -1,10 +1,10 @@
-"""Which subnets to measure so that a predictor knows the others best.
+"""Chooses the subnets to measure so that a predictor knows the others best.
 
-The predictor is a Gaussian process of a linear kernel; to that a small local kernel is added for what is not linear, without
-which the most extreme subnets would be chosen, and their curvature learnt as if it were everybody's slope. Each time the
-candidate is taken that lowers the mean variance over the networks of interest the most (active learning after D. Cohn,
-*Neural network exploration using optimal experiment design*, 1996; V- or I-optimal design). Nothing need be measured for
-that but the operators, so that all subnets are known beforehand; the first of them by themselves are a good choice too.
+The predictor is a Gaussian process with a linear kernel. A small local kernel is added for what is not linear; without it,
+the most extreme subnets would be chosen, and their curvature would be learnt as everybody's slope. Each step takes the
+candidate that lowers the mean variance over the networks of interest the most (active learning after D. Cohn, *Neural
+network exploration using optimal experiment design*, 1996; V- or I-optimal design). Only the operators must be measured for
+that, so all subnets are known beforehand. The first few of them are a good choice too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from latlas.spaces.sampling import draw_different
 from latlas.spaces.space import Architecture, SearchSpace
 
 SPREADS = {"base": 0.3, "kind": 0.05, "place": 0.02, "spec": 0.015, "pair": 0.15, "meeting": 0.18}
-"""Spreads of the coefficients of each group of features as predictors of `portrait` have learnt them."""
+"""Spreads of the coefficients of each group of features, as predictors of `portrait` have learnt them."""
 LOCAL_SPREAD, LOCAL_WIDTH = 0.03, 3.0
-"""Relative spread of what is not linear, and over how many of the median squared distances it reaches."""
+"""The local kernel: the relative spread of what is not linear, and its reach in median squared distances."""
 NOISE = 0.012
 """Relative standard error of a measurement."""
 POOL, INTEREST = 3000, 600
-"""How many subnets are candidates, and how many others stand for all that will be predicted."""
+"""How many subnets are candidates, and how many others represent the networks that will be predicted."""
 
 
 def chosen(
@@ -39,15 +39,15 @@ def chosen(
     given: Sequence[Architecture] = (),
     avoid: Sequence[Architecture] = (),
 ) -> list[Architecture]:
-    """`count` different architectures of the space from which the latency of the others is learnt best; all where it has no more.
+    """The `count` architectures from which the latency of the others is learnt best; all architectures if there are no more.
 
     Args:
         space: the space.
-        count: how many.
-        seed: of the candidates.
-        cost_of: an operator's isolated milliseconds; without it a rough one of its multiply-adds.
-        given: measured already; the new ones complete them and repeat none.
-        avoid: not to be chosen, as those that a predictor is to be tested on.
+        count: how many to choose.
+        seed: seed of the candidates.
+        cost_of: an operator's isolated milliseconds; without it, a rough estimate from its multiply-adds.
+        given: architectures that are measured already; the new ones complete them and repeat none.
+        avoid: architectures that must not be chosen, for example the test set of a predictor.
 
     Example:
         >>> from latlas.spaces.portrait import PortraitSpace
@@ -58,9 +58,9 @@ def chosen(
         raise UsageError(f"count is {count}; it must be at least 1")
     rng = np.random.default_rng(seed)
     taken = {*given, *avoid}
-    # Half of each are uniform, half spread over the space's latencies: both are asked about later.
+    # Half of each are uniform, half spread over the space's latencies: users later ask about both.
     drawn = dict.fromkeys([*space.sample(POOL // 2, rng), *draw_different(space, POOL // 2, rng)])
-    # Of a network that is a constant there is nothing to learn.
+    # From a network that is a constant there is nothing to learn.
     candidates = [one for one in drawn if one not in taken and live_nodes(one.graph())]
     interest = [*space.sample(INTEREST // 2, rng), *draw_different(space, INTEREST // 2, rng)]
     interest, given = ([one for one in group if live_nodes(one.graph())] for group in (interest, given))
@@ -77,7 +77,7 @@ def most_informative(
     *,
     cost_of: CostOf | None = None,
 ) -> list[int]:
-    """Indices of the `count` candidates whose measurement says most of the networks of interest, the best first."""
+    """Indices of the `count` candidates that tell most about the networks of interest when measured, the best first."""
     matrix = _relative_features([*given, *candidates, *interest], cost_of or unit_cost)
     first, last = len(given), len(given) + len(candidates)
     pool, asked = matrix[:last], matrix[last:]
@@ -92,14 +92,14 @@ def most_informative(
 def falling_variance(
     within: FloatArray, across: FloatArray, noise: float, count: int, given: Sequence[int] = ()
 ) -> list[int]:
-    """`count` rows to measure, the best first: each next one lowers the mean variance of what is of interest most.
+    """The `count` rows to measure, the best first: each lowers the mean variance of the rows of interest the most.
 
-    Nothing need be measured for that, as the variance of a Gaussian process does not depend on what is measured (Rasmussen
-    and Williams, *Gaussian Processes for Machine Learning*, 2.2). Raises `UsageError` where fewer rows are there.
+    Nothing needs to be measured for that: the variance of a Gaussian process does not depend on the measured values (Rasmussen
+    and Williams, *Gaussian Processes for Machine Learning*, 2.2). Raises `UsageError` if there are fewer rows.
 
     Args:
         within: the rows' covariance `(n, n)` before anything is measured.
-        across: their covariance `(n, m)` with what is of interest.
+        across: their covariance `(n, m)` with the rows of interest.
         noise: standard deviation of a measurement.
         count: how many rows.
         given: rows that are measured already; they are not chosen.
@@ -125,7 +125,7 @@ def falling_variance(
 
 
 def _relative_features(graphs: Sequence[Graph], cost_of: CostOf) -> FloatArray:
-    """Features of each network over its summed cost, times the spreads of their coefficients."""
+    """Features of each network, divided by its summed cost and multiplied by the spreads of their coefficients."""
     records = [features(graph, cost_of) for graph in graphs]
     column = {name: index for index, name in enumerate(sorted({name for record in records for name in record}))}
     matrix = np.zeros((len(graphs), len(column) + 1))

@@ -1,4 +1,4 @@
-"""`predictor show`: what a saved predictor says of itself, and what can be told of it from its samples."""
+"""`predictor show`: describes a saved predictor by its file and by its samples."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from latlas.spaces.space import Architecture, SearchSpace
 from latlas.spaces.text import parse_architecture
 
 NETWORKS = 40
-"""Over how many networks the most important operators are told, a quarter of these where the predictor is not linear."""
+"""How many networks the list of important operators is averaged over; a quarter of these if the predictor is not linear."""
 SHOWN_OPERATORS = 12
 
 
 def described(saved: SavedPredictor, space: SearchSpace | None) -> dict[str, Any]:
-    """A record of provenance, figures, calibration and operators; `space` is the predictor's, None where it has none here.
+    """A record of provenance, figures, calibration and operators. `space` is the predictor's space, None if it is not known here.
 
-    Raises `FileFormatError` where a sample is not of the space.
+    Raises `FileFormatError` if a sample is not of the space.
     """
     counts = Counter(sample.role for sample in saved.samples)
     test = [sample for sample in saved.samples if sample.role == "test"]
@@ -59,7 +59,7 @@ def _budgets(saved: SavedPredictor, space: SearchSpace) -> dict[str, Any] | None
 
 
 def calibration(saved: SavedPredictor, test: Sequence[LearntFrom], space: SearchSpace) -> list[dict[str, float]]:
-    """How often intervals of each confidence held test samples, with the 95 % interval of that share (Wilson 1927)."""
+    """How often intervals of each confidence held test samples; each share has a 95 % interval (Wilson 1927)."""
     predicted, spreads = saved.predictor.predict_spread(graphs_of(test, space))
     off = np.abs(np.array([one.latency_ms for one in test]) / predicted - 1)
     found = []
@@ -80,17 +80,17 @@ def calibration(saved: SavedPredictor, test: Sequence[LearntFrom], space: Search
 
 
 def wilson(held: int, count: int, confidence: float) -> tuple[float, float]:
-    """The interval of a share of which `held` of `count` were seen (Wilson 1927, without a correction for continuity)."""
+    """The interval of a share when `held` of `count` were seen (Wilson 1927, without a correction for continuity)."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share, scale = held / count, 1 + z**2 / count
     middle = (share + z**2 / (2 * count)) / scale
     half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / scale
-    # Rounding must not leave the share that was seen outside.
+    # Rounding must not put the share that was seen outside the interval.
     return max(0.0, middle - half) if held else 0.0, min(1.0, middle + half) if held < count else 1.0
 
 
 def operators(saved: SavedPredictor, space: SearchSpace, seed: int = 0) -> list[dict[str, Any]]:
-    """Mean milliseconds and share that each operator, or fixed part, has of networks of the space, the largest first."""
+    """Mean milliseconds and share of each operator or fixed part in networks of the space, the largest first."""
     rng = np.random.default_rng(seed)
     networks = space.sample(min(NETWORKS, space.size), rng)
     first = explain(saved.predictor, networks[0], seed, alternatives=False)
@@ -132,7 +132,7 @@ def graphs_of(samples: Sequence[LearntFrom], space: SearchSpace) -> list[Graph]:
 
 
 def described_samples(saved: SavedSamplePredictor) -> dict[str, Any]:
-    """A record of a predictor that was learnt from somebody's samples, of which no environment is known."""
+    """A record of a predictor that was learnt from somebody's samples; their environment is not known."""
     features = saved.predictor.features.to_record()
     return {
         "kind": "samples",
@@ -145,7 +145,7 @@ def described_samples(saved: SavedSamplePredictor) -> dict[str, Any]:
 
 
 def described_samples_lines(record: Mapping[str, Any]) -> list[str]:
-    """That record as text."""
+    """The record of `described_samples` as lines of text."""
     of = ", ".join(f"{name} {value}" for name, value in record["features"].items())
     lines = [
         f"{record['predictor']}: predictor of {one_line(record['target'], 100)}, learnt from somebody's samples",
@@ -156,7 +156,7 @@ def described_samples_lines(record: Mapping[str, Any]) -> list[str]:
 
 
 def described_lines(record: Mapping[str, Any]) -> list[str]:
-    """The record as text; what comes from the file is cleaned of whatever is no text."""
+    """The record of `described` as lines of text; whatever comes from the file is reduced to printable text."""
     its, counts = record["environment"], record["samples"]
     lines = [
         f"{record['predictor']}: {one_line(str(record['kind']), 40)} predictor of {one_line(str(record['space']), 200)}",
@@ -198,7 +198,7 @@ def described_lines(record: Mapping[str, Any]) -> list[str]:
 
 
 def _source_lines(source: Any, head: str, depth: int = 0) -> list[str]:
-    """A line a predictor that this one was adapted from, and those that those were."""
+    """A line for each predictor that this one was adapted from, and for each that those were adapted from."""
     if not isinstance(source, Mapping) or depth > 8:
         return []
     its = source.get("environment")

@@ -1,13 +1,13 @@
-"""Which subnets to measure: a nearly orthogonal array over the layers of a chain space.
+"""Designs the subnets to measure: a nearly orthogonal array over the layers of a chain space.
 
-A latency that adds up is learnt best where the operators of different layers occur independently of one another: each
-pair of operators at two layers as often as any other. Random subnets have that only in the mean; a design has it in each
-count. It is made by exchanges within columns that minimise Xu's J2, the sum over pairs of subnets of their squared
-number of coincidences (H. Xu, *An algorithm for constructing orthogonal and nearly-orthogonal arrays with mixed levels
-and small runs*, Technometrics 44, 2002). To second order it is D-optimal: if latencies have a prior covariance K of
-coincidences, log det(I + K / noise^2) falls with the squares off K's diagonal.
+An additive latency is learnt best if the operators of different layers occur independently: each pair of operators at two
+layers as often as any other pair. Random subnets have that only on average; a design has it in each count. Exchanges within
+columns minimise Xu's J2, the sum over pairs of subnets of their squared number of coincidences (H. Xu, *An algorithm for
+constructing orthogonal and nearly-orthogonal arrays with mixed levels and small runs*, Technometrics 44, 2002). To second
+order the design is D-optimal: if latencies have a prior covariance K of coincidences, log det(I + K / noise^2) falls with
+the squares off K's diagonal.
 
-An operator's latency depends a little on what stands before it, so a coincidence of two adjacent layers counts extra:
+An operator's latency depends a little on the operator before it. So a coincidence of two adjacent layers counts extra, and
 the pairs of adjacent operators are spread evenly first.
 """
 
@@ -23,16 +23,16 @@ from latlas.errors import UsageError
 from latlas.spaces.space import Architecture, SearchSpace, enumerate_space
 
 ADJACENT_WEIGHT = 0.5
-"""What a coincidence of two adjacent layers counts beside one for each of them."""
+"""The extra weight of a coincidence of two adjacent layers; each single layer counts 1."""
 MAX_SWEEPS = 30
 
 
 def designed(space: SearchSpace, count: int, seed: int = 0, given: Sequence[Architecture] = ()) -> list[Architecture]:
-    """`count` different architectures from which operators' latencies in the network are learnt best.
+    """The `count` different architectures from which the operators' in-network latencies are learnt best.
 
-    Every operator of a layer occurs equally often, within one. With `given`, which are measured already, the new ones
-    complete them and repeat none. The first of them by themselves are spread well too, so that one may stop early. All
-    that there are where the space has no more. The same for the same arguments.
+    Every operator of a layer occurs equally often, give or take one. If some are `given`, which are measured already, the new
+    ones complete them and repeat none. The first few are spread well too, so measuring may stop early. A space with fewer
+    architectures gives all it has. The same arguments give the same architectures.
 
     Example:
         >>> from latlas.spaces.portrait import PortraitSpace
@@ -60,7 +60,7 @@ def designed(space: SearchSpace, count: int, seed: int = 0, given: Sequence[Arch
         one = space.architecture([options[code] for options, code in zip(space.choices, row, strict=True)])
         if one not in taken:
             found[one] = None
-    while len(found) < count:  # repeats, which only small spaces have, give way
+    while len(found) < count:  # replace repeats, which only small spaces have
         one = space.random(rng)
         if one not in taken:
             found[one] = None
@@ -68,7 +68,7 @@ def designed(space: SearchSpace, count: int, seed: int = 0, given: Sequence[Arch
 
 
 def _fill(before: Codes, size: int, count: int, rng: np.random.Generator) -> Codes:
-    """`count` codes of a layer in random order; with those before, all codes as evenly as can be."""
+    """`count` codes of a layer in random order; together with the codes `before`, all codes occur as evenly as possible."""
     used = np.bincount(before, minlength=size).astype(float)
     column = []
     for _ in range(count):
@@ -79,7 +79,7 @@ def _fill(before: Codes, size: int, count: int, rng: np.random.Generator) -> Cod
 
 
 def _exchanged(codes: Codes, first: int, sizes: Sequence[int]) -> Codes:
-    """Codes whose columns, from row `first` on, are exchanged until no exchange lowers J2."""
+    """The codes after exchanges within columns, from row `first` on, until no exchange lowers J2."""
     codes = codes.copy()
     for _ in range(MAX_SWEEPS):
         if not sum(_exchange_column(codes, first, layer, size) for layer, size in enumerate(sizes)):
@@ -88,19 +88,19 @@ def _exchanged(codes: Codes, first: int, sizes: Sequence[int]) -> Codes:
 
 
 def _exchange_column(codes: Codes, first: int, layer: int, size: int) -> int:
-    """Exchange within one column, the best pair of rows each time; how many exchanges there were."""
+    """Exchange within one column, the best pair of rows each time; returns how many exchanges were made."""
     same, both = _coincidences(codes)
     weight = np.ones(same.shape[:2])
     for neighbour in (layer - 1, layer + 1):
         if 0 <= neighbour < codes.shape[1]:
             weight += ADJACENT_WEIGHT * same[:, :, neighbour]
     others = both - weight * same[:, :, layer]
-    # What a coincidence of two rows in this column adds to their squared similarity.
+    # How much a coincidence of two rows in this column adds to their squared similarity.
     cost = 2 * others * weight + weight**2
     np.fill_diagonal(cost, 0.0)
     column, done = codes[:, layer], 0
     while True:
-        by_code = cost @ np.eye(size)[column]  # (rows, codes): of each row, if it had that code
+        by_code = cost @ np.eye(size)[column]  # (rows, codes): the cost of each row if it had that code
         moved = by_code[:, column] - by_code[np.arange(len(codes)), column][:, None]  # row i to the code of row j
         change = moved + moved.T - 2 * cost
         change[column[:, None] == column[None, :]] = 0.0
@@ -113,13 +113,13 @@ def _exchange_column(codes: Codes, first: int, layer: int, size: int) -> int:
 
 
 def _coincidences(codes: Codes) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    """Where two rows have the same code, `(rows, rows, layers)`, and how much that is in all, `(rows, rows)`."""
+    """Where two rows have the same code, `(rows, rows, layers)`, and their weighted sum, `(rows, rows)`."""
     same = codes[:, None, :] == codes[None, :, :]
     return same, same.sum(axis=2) + ADJACENT_WEIGHT * (same[:, :, 1:] & same[:, :, :-1]).sum(axis=2)
 
 
 def _order(codes: Codes, first: int) -> list[int]:
-    """The rows from `first` on, each time that which coincides least with those before."""
+    """The rows from `first` on, in order: the next is always the row that coincides least with the rows before."""
     squared = _coincidences(codes)[1] ** 2
     cost, left, order = squared[:, :first].sum(axis=1), list(range(first, len(codes))), []
     while left:

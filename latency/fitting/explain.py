@@ -1,4 +1,4 @@
-"""`predict --explain`: an architecture's predicted milliseconds by layer, and what the fastest operator there would save."""
+"""`predict --explain`: an architecture's predicted milliseconds by layer, and how much each layer's fastest operator saves."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from latlas.spaces.graph import Graph, live_nodes
 from latlas.spaces.space import Architecture
 
 LAYER = "layer "
-"""How the parts that a choice decides are called, with the layer's number from 1."""
+"""The name of a part that a choice decides; the layer's number, from 1, follows."""
 DRAWN = 64
-"""Networks that a layer's share is held against where the predictor is not linear."""
+"""How many networks a layer's share is compared with if the predictor is not linear."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A layer or a fixed part: its operator, milliseconds, share of the whole, and the fastest operator of that layer.
+    """A layer or a fixed part: its operator, its milliseconds, its share of the whole, and the layer's fastest operator.
 
-    `stage` is the stride of its output, as `S8`. `se_ms` is None where it is not known; `fastest` and `saves_ms` are None
-    for what no choice decides, and `fastest` is the operator itself where none is faster.
+    `stage` is the stride of its output, for example `S8`. `se_ms` is None if it is not known. `fastest` and `saves_ms` are None
+    for a part that no choice decides; `fastest` is the operator itself if none is faster.
     """
 
     part: str
@@ -44,8 +44,8 @@ class Part:
 class Explanation:
     """The parts of a prediction, which sum to `latency_ms`; `method` is `linear` or `shapley`.
 
-    `fixed_ms` is what all that no choice decides, the constant too, has together: it is known far better than how it parts,
-    as every network has all of it. `fixed_se_ms` is its standard error where it is known.
+    `fixed_ms` is the sum of all parts that no choice decides, with the constant. Every network has all of them, so their sum is
+    known far better than each part. `fixed_se_ms` is the standard error of the sum, if it is known.
     """
 
     architecture: str
@@ -63,9 +63,9 @@ class Explanation:
 def explain(
     predictor: LatencyPredictor, architecture: Architecture, seed: int = 0, alternatives: bool = True
 ) -> Explanation:
-    """Milliseconds of each layer and fixed part; they sum to the prediction. `seed` draws what Shapley values need.
+    """Milliseconds of each layer and fixed part; they sum to the prediction. `seed` draws the networks for Shapley values.
 
-    Without `alternatives` the fastest operators and the standard errors are left out, which takes much less time.
+    Without `alternatives`, the fastest operators and the standard errors are left out, which takes much less time.
     """
     graph = architecture.graph()
     total = float(predictor.latency_ms([graph])[0])
@@ -125,13 +125,13 @@ def _groups(architecture: Architecture) -> list[tuple[str, list[int], int | None
 
 
 def _fixed_name(graph: Graph, index: int, chosen: Sequence[int]) -> str:
-    """What a fixed node is called: by its kind, or by where it stands."""
+    """The name of a fixed node: its kind, or its place in the network."""
     kinds = [node.spec.kind for node in graph]
     if kinds[index] in ("aspp", "head"):
         return kinds[index]
     if kinds[index] == "probability":
         return "head"
-    # What is behind the backbone ends with ASPP, or with a cell's concatenation and its 1x1.
+    # The part behind the backbone ends with ASPP, or with a cell's concatenation and its 1x1 convolution.
     ends = [kinds.index(kind) + more for kind, more in (("aspp", 0), ("concat", 1)) if kind in kinds]
     if ends and index > ends[0]:
         return f"decoder {_stage(graph, [index])}"
@@ -145,7 +145,7 @@ def _fixed_name(graph: Graph, index: int, chosen: Sequence[int]) -> str:
 
 
 def _stage(graph: Graph, nodes: Sequence[int]) -> str:
-    """The stride of the last node's output against the image."""
+    """The stride of the last node's output, relative to the image."""
     height = graph[nodes[-1]].spec.output_size[0]
     return f"S{max(1, round(graph[0].spec.height / height))}"
 
@@ -155,23 +155,23 @@ def _kinds(graph: Graph, nodes: Sequence[int]) -> list[str]:
 
 
 def _options(predictor: LatencyPredictor, architecture: Architecture) -> dict[int, dict[str, float]]:
-    """Of each layer, the network's milliseconds with each of its operators there."""
+    """By layer, the network's milliseconds with each operator that the layer may have."""
     own = architecture.operators
     pairs = [(layer, name) for layer, options in enumerate(architecture.space.choices) for name in options]
     graphs = [architecture.space.architecture([*own[:i], name, *own[i + 1 :]]).graph() for i, name in pairs]
     found: dict[int, dict[str, float]] = {}
     for (layer, name), ms in zip(pairs, predictor.latency_ms(graphs), strict=True):
         found.setdefault(layer, {})[name] = float(ms)
-    # The operator that is there already wins a tie: it comes first.
+    # The network's own operator comes first, so it wins a tie.
     return {layer: {own[layer]: ms.pop(own[layer]), **ms} for layer, ms in found.items()}
 
 
 def _sampled(
     predictor: LatencyPredictor, architecture: Architecture, members: Sequence[Sequence[int]], seed: int
 ) -> tuple[FloatArray, FloatArray | None]:
-    """Milliseconds of each part and their standard errors: the mean network's by its operators' cost, and Shapley values.
+    """Milliseconds of each part and their standard errors, from the mean network's operator costs and from Shapley values.
 
-    A baseline has no layers to exchange: its milliseconds are shared out in proportion to its operators' cost.
+    A baseline has no layers to exchange: its milliseconds are divided in proportion to its operators' costs.
     """
     cost_of, space = predictor.cost_of or unit_cost, architecture.space
 

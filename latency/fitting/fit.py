@@ -1,4 +1,4 @@
-"""`fit-predictor`: measured subnets of a space -> a predictor, with its figures on subnets it did not learn from."""
+"""`fit-predictor`: makes a predictor from measured subnets, with figures on subnets that it did not learn from."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CAMPAIGN_SHIFT = 0.003
-"""By how much, relative, all subnets of one campaign are off together; three campaigns on one machine: 0.1 to 0.4 %."""
+"""Relative error that all subnets of one campaign share; three campaigns on one machine showed 0.1 to 0.4 %."""
 
 Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A measured subnet: milliseconds with the interval, and the ratio of each pass that was not busy."""
+    """A measured subnet: milliseconds with an interval, and the ratio of each pass that was not busy."""
 
     architecture: Architecture
     latency_ms: float
@@ -72,7 +72,7 @@ def measure_architectures(
     journal: Journal | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[Architecture, Measured]:
-    """The passes of each architecture, in turn over the passes."""
+    """The passes of each architecture; every round times all of them."""
     networks = [network_of_graph(str(a), library.describe(a.graph())) for a in architectures]
     found = campaign.measure_all(
         bench,
@@ -88,7 +88,7 @@ def measure_architectures(
 
 
 def sample_of(architecture: Architecture, measured: Measured, reference_ms: float, setting: Setting) -> Sample:
-    """The sample of a measured architecture; raises `LatlasError` where measuring it failed."""
+    """The sample of a measured architecture; raises `LatlasError` if measuring it failed."""
     if not measured.passes:
         raise LatlasError(f"{architecture} could not be measured: {measured.reason}")
     reading = measured.reading(setting.rule)
@@ -109,9 +109,9 @@ CHOICES = ("informative", "random")
 def subnets_to_measure(
     space: SearchSpace, count: int, test: int, seed: int, choice: str = CHOICES[0], cost_of: CostOf | None = None
 ) -> tuple[list[Architecture], list[Architecture]]:
-    """Which subnets to learn from, and which others to test on; the latter are drawn at random, half of them uniformly.
+    """The subnets to learn from, and others to test on; the test subnets are drawn at random, half of them uniformly.
 
-    `choice` is `informative` (`choose.py`) or `random`. A space that is too small is shared out in proportion.
+    `choice` is `informative` (`choose.py`) or `random`. If the space is too small, its subnets are divided in proportion.
     """
     if choice not in CHOICES:
         raise UsageError(f"choice is {choice!r}; known: {', '.join(CHOICES)}")
@@ -136,12 +136,12 @@ def collect_these(
     on_note: Notify | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[list[Sample], Environment]:
-    """Measured subnets and their environment; what never had a quiet pass is left out.
+    """Measured subnets and their environment, without subnets that never had a quiet pass.
 
-    Goes on from the journal of a killed run, which `asked` and the architectures tell from another's; raises
-    `InterruptedRunError` when interrupted. The journal is left for the caller to delete when what it measured is safe.
-    `replaces` says that the run was begun with `--force`.
-    `build_module` makes an operator's torch module, such as `latlas.supernet.operators.build.timing_operator`.
+    A killed run continues from its journal; `asked` and the architectures say whether a journal is of the same run. Raises
+    `InterruptedRunError` when interrupted. The caller deletes the journal once the measurements are saved. `replaces` says
+    that the run was begun with `--force`. `build_module` builds an operator's torch module, for example
+    `latlas.supernet.operators.build.timing_operator`.
     """
     listed = "\n".join(map(str, architectures))
     asked = {**asked, "architectures": hashlib.sha256(listed.encode()).hexdigest()[:16]}
@@ -157,7 +157,7 @@ def collect_these(
             on_note(f"converting the operators of {len(architectures)} subnets")
         try:
             with setting.bench() as bench:
-                # Time is better spent on another subnet than on a further pass over a noisy one: the fit averages.
+                # The fit averages, so time is better spent on another subnet than on a further pass over a noisy one.
                 found = measure_architectures(
                     bench,
                     library,
@@ -197,8 +197,8 @@ def fit_predictor(
 ) -> SavedPredictor:
     """A predictor learnt from `train`, with figures from `test`.
 
-    With a table its environment must be that of the samples (`EnvironmentMismatchError`), but for the reference: that of
-    operators is another.
+    The environment of a table must be the same as the samples' (`EnvironmentMismatchError`), except for the reference: operators
+    have another one.
     """
     if not test:
         raise UsageError("no subnets to test on; a predictor without an error on unseen subnets is not a measurement")

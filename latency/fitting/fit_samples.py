@@ -1,4 +1,4 @@
-"""`fit-predictor --samples`: a predictor of anybody's networks from a file of their latencies, with figures on lines left out."""
+"""`fit-predictor --samples`: makes a predictor of anybody's networks from a file of latencies, with figures on left-out lines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A predictor of samples with the figures that `fit-predictor` prints; `test` are the lines it did not learn from."""
+    """A predictor of samples with the figures that `fit-predictor` prints; `test` are the lines that it did not learn from."""
 
     predictor: SamplePredictor
     figures: dict[str, Any]
@@ -41,7 +41,7 @@ class Fitted:
 
 
 def split(count: int, train: int, test: int | None, seed: int) -> tuple[IntArray, IntArray]:
-    """Which of `count` different samples to learn from, and which to test on: all others, or `test` of them."""
+    """Which of `count` different samples to learn from, and which to test on: all others, or only `test` of them."""
     return Repeats(np.arange(count)).split(train, test, seed)
 
 
@@ -55,11 +55,11 @@ def fit_tabular(
     in_order: bool = False,
     unit: str | None = None,
 ) -> Fitted:
-    """A predictor from named columns of a file of samples; `unit` is of targets whose name does not say it.
+    """A predictor from named columns of a file of samples; `unit` is the unit of a target whose name has none.
 
-    With `in_order` the lines are in the order of measuring: latencies, of the lines to test on too, are then stated at the
-    machine's usual speed, which `speed_along` tells from the lines to learn from. The figures have under `without_order`
-    what is so of the latencies as they stand.
+    `in_order` says that the lines are in the order of measuring. All latencies, also of test lines, are then converted to the
+    machine's usual speed, which `speed_along` derives from the lines to learn from. The figures under `without_order` are for
+    the latencies as the file has them.
     """
     started = time.monotonic()
     latencies = target_of(samples, target, unit)
@@ -99,8 +99,8 @@ def fit_graphs(
 ) -> Fitted:
     """A predictor from the graphs of a space's architectures, which a column of the file holds.
 
-    `unit` is of targets whose name does not say it.
-    `dead_branches` is what the runtime does with what changes nothing; "auto" takes what errs less on left-out samples.
+    `unit` is the unit of a target whose name has none. `dead_branches` says what the runtime does with nodes that change nothing;
+    "auto" takes the option with the smaller error on left-out samples.
     """
     started = time.monotonic()
     if dead_branches not in (AUTO, *DEAD_BRANCHES):
@@ -138,7 +138,7 @@ def fit_graphs(
 
 
 def graph_matrix(features: GraphFeatures, space: SearchSpace, codes: npt.ArrayLike) -> FloatArray:
-    """`(n, features)` of codes of the space."""
+    """The features `(n, features)` of codes of the space."""
     return np.hstack(list(features.blocks(space.template(), codes).values()))
 
 

@@ -1,4 +1,4 @@
-"""In-network latency of a table's operators: designed subnets measured, and what each operator adds to them."""
+"""In-network latency of a table's operators: measures designed subnets and estimates what each operator adds to them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from latlas.spaces.space import Architecture, SearchSpace
 
 
 def in_network_subnets(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
-    """`count` subnets to measure: the space's baselines, whose operators the table has too, and designed ones.
+    """`count` subnets to measure: the space's baselines, whose operators the table has too, and designed subnets.
 
-    Raises `UsageError` where these are too few to estimate from.
+    Raises `UsageError` if these are too few for an estimate.
     """
     baselines = [space.baseline(name) for name in space.baselines]
     if count < len(baselines) + MIN_NETWORKS:
@@ -56,11 +56,11 @@ def add_in_network(
     on_note: Notify | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Table, dict[str, Any]]:
-    """The table with in-network latencies, and figures of the sums on the subnets measured for them.
+    """The table with in-network latencies, and figures on how well their sums fit the measured subnets.
 
     The table must be of this machine and of the setting's precision and threads (`EnvironmentMismatchError`), and have
-    every operator of the subnets (`MissingEntryError`); both are checked before anything is measured. Goes on from the
-    journal of a killed run, which is left for the caller to delete.
+    every operator of the subnets (`MissingEntryError`); both are checked before anything is measured. A killed run continues
+    from its journal, which the caller deletes.
     """
     if table.manifest.origin != "measured":
         raise UsageError(f"table {table.name} is {table.manifest.origin}; only one measured here can be added to")
@@ -103,7 +103,7 @@ def estimate_of(samples: Sequence[Sample], cost_of: CostOf, rule: StopRule | Non
 
 
 def isolated_errors(table: Table, samples: Sequence[Sample]) -> dict[str, float | None]:
-    """MAPE of the plain sum of isolated latencies, and of boundary-corrected ones (None where a row lacks that)."""
+    """MAPE of the plain sum of isolated latencies, and of boundary-corrected ones (None if a row lacks them)."""
     measured = np.array([sample.latency_ms for sample in samples])
     costs: dict[str, CostOf] = {"isolated": table.latency_ms}
     if has_boundary(table):

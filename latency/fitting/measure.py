@@ -1,4 +1,4 @@
-"""`measure`: architectures and model files, end to end, in turn."""
+"""`measure`: measures architectures and model files end to end, in turn."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FAILED = "failed"
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """A target with the network that is timed for it, and what of it a result says."""
+    """A target, the network that is timed for it, and the fields that a result says about it."""
 
     target: Architecture | Path
     network: Network
@@ -54,23 +54,24 @@ def measure_targets(
 ) -> list[dict[str, Any]]:
     """A record for each target: milliseconds with interval, ratio to the reference, and what exactly was measured.
 
-    `inputs` are the shape, element type and fill of each input, `batch` the samples an inference has (None where a file does
-    not say it), `precision` what the compiled network said of itself, `int8_share` the share of its layers that ran in int8,
-    `crashes` how often the timing process crashed on it. A target that cannot be built or timed has the status `failed`, its
-    `reason`, and None for each number. `warnings` are lines of what was wrong with the machine meanwhile; with what
-    `doctor` calls a problem the status is `noisy` at best.
+    `inputs` are the shape, element type and fill of each input. `batch` is how many samples an inference has (None if a file
+    does not say). `precision` is what the compiled network reports, `int8_share` the share of its layers that ran in int8, and
+    `crashes` how often the timing process crashed on it. A target that cannot be built or timed has the status `failed`, a
+    `reason`, and None for each number. `warnings` are lines about the machine during the measurement; with a problem in the
+    sense of `doctor`, the status is `noisy` at best.
 
-    Milliseconds are at the reference's latency in this session, or at `reference_ms` where it is given, or `like` a predictor's:
-    some of what it was learnt from is measured along, and says by how much this session is slower.
+    Milliseconds are stated at the reference's latency in this session, at `reference_ms` if it is given, or `like` a
+    predictor's. For the last, some networks that the predictor was learnt from are measured too; they show how much slower this
+    session is.
 
     Args:
         targets: architectures, and paths of model files or SavedModel folders.
         setting: how to compile and time.
-        build_module: makes the torch module of an operator.
+        build_module: builds the torch module of an operator.
         asked: shapes and values of the files' inputs.
-        reference_ms: the reference latency to state milliseconds at.
-        like: the predictor to state them like.
-        on_progress: told before each pass.
+        reference_ms: the reference latency at which milliseconds are stated.
+        like: the predictor whose milliseconds are used.
+        on_progress: called before each pass.
 
     Raises:
         UsageError: a file or an option is wrong; before anything is converted or measured.
@@ -129,8 +130,8 @@ def _warnings(
     like: SavedPredictor | None,
     setting: Setting,
 ) -> list[str]:
-    """How the machine was off its usual speed, or unsteady; the usual speed is the predictor's, that asked for, or the one
-    that earlier campaigns had here."""
+    """Warnings if the machine was not at its usual speed, or not steady. The usual speed is the predictor's, the asked one, or
+    the speed of earlier campaigns here."""
     if environment.reference_ms is None:
         return []
     if like is not None:
@@ -154,7 +155,7 @@ def _of_architecture(target: Architecture, label: str, library: OperatorLibrary,
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """By what ratios become milliseconds: at the latency `stated`, itself uncertain where it is like a predictor's."""
+    """Turns ratios into milliseconds at the latency `stated`, which is uncertain if it is like a predictor's."""
 
     session_ms: float | None
     stated_ms: float | None

@@ -1,4 +1,4 @@
-"""Predicted against measured latency of a predictor's samples, as PNG, SVG or a page that needs nothing else."""
+"""Plots predicted against measured latency of a predictor's samples, as PNG, SVG or a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg", ".html")
 BANDS = (0.10, 0.05)
-# Colours that the colour-blind tell apart (M. Okabe, K. Ito, Color Universal Design, 2008), and what each role is called.
+# Colours that the colour-blind can tell apart (M. Okabe, K. Ito, Color Universal Design, 2008), and the label of each role.
 ROLES = (
     ("train", "#999999", "learnt from, when left out"),
     ("search", "#E69F00", "measured in a search"),
@@ -34,14 +34,14 @@ CONFIDENCE = 0.95
 
 
 def check_plot(path: Path, overwrite: bool) -> None:
-    """Raises `UsageError` for another kind of file, and for one that is there unless it may be replaced."""
+    """Raises `UsageError` for another kind of file, and for an existing file unless it may be overwritten."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path}: a plot is a file of {', '.join(SUFFIXES)}")
     require_free(path, overwrite)
 
 
 def write_plot(path: Path, saved: SavedPredictor, space: SearchSpace | None, record: Mapping[str, Any]) -> None:
-    """Write the plot, with `record`'s tables beside it in a page; raises `UsageError` where there is nothing to plot."""
+    """Write the plot; a page also gets the tables of `record`. Raises `UsageError` if there is nothing to plot."""
     check_plot(path, True)
     if not saved.samples:
         raise UsageError("the predictor has no samples to plot; fit it again")
@@ -51,7 +51,7 @@ def write_plot(path: Path, saved: SavedPredictor, space: SearchSpace | None, rec
 
 
 def figure_of(saved: SavedPredictor, space: SearchSpace | None) -> Figure:
-    """The figure: a point a sample, bars of the prediction's 95 % interval, bands of 5 and 10 % about equality."""
+    """The figure: a point for each sample, bars for the prediction's 95 % interval, bands of 5 and 10 % about equality."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 6.5), layout="constrained")
@@ -91,7 +91,7 @@ def figure_of(saved: SavedPredictor, space: SearchSpace | None) -> Figure:
 
 
 def page_of(svg: bytes, record: Mapping[str, Any]) -> str:
-    """A page with the plot in it and the record as text; whatever the record says is escaped."""
+    """An HTML page with the plot and the record as text; everything from the record is escaped."""
     source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
     calibration = _rows(
         ("stated", "held", "95 % interval of that", "margin"),
@@ -133,9 +133,9 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _margins(saved: SavedPredictor, space: SearchSpace | None) -> FloatArray:
-    """Half widths `(samples,)` of each sample's interval over its prediction; 0 where it cannot be told.
+    """Half widths `(samples,)` of each sample's interval, relative to its prediction; 0 if it is not known.
 
-    Of a sample that was learnt from, the interval is that of its prediction when it was left out.
+    For a sample that was learnt from, this is the interval of its prediction when it was left out.
     """
     margins = np.zeros(len(saved.samples))
     tested = [index for index, sample in enumerate(saved.samples) if sample.role == "test"]
@@ -153,12 +153,12 @@ def _drawn(figure: Figure, kind: str) -> bytes:
     import matplotlib
 
     buffer = io.BytesIO()
-    # The same predictor gives the same file: no date, and ids that do not change.
+    # The same predictor gives the same file: it has no date, and its ids do not change.
     with matplotlib.rc_context({"svg.hashsalt": "latlas"}):
         figure.savefig(buffer, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else {"Software": None})
     return buffer.getvalue()
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib shows as it is: dollars would begin a formula."""
+    """The text with dollars escaped, which would begin a formula in matplotlib."""
     return text.replace("$", r"\$")

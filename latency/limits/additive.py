@@ -1,9 +1,9 @@
-"""Exact feasibility: the fastest and the slowest network of a space, and which share of it is within a budget.
+"""Exact feasibility: the fastest and the slowest network of a space, and the share of its networks within a budget.
 
-A linear predictor, compiled for a space, is a sum of terms of one column of the codes and of two. The extremes of such a sum
-are found by dynamic programming over the columns, one at a time: of the columns that later ones still meet (the
-frontier) every combination keeps its best value (Bertelè and Brioschi, *Nonserial Dynamic Programming*, 1972; the
-Viterbi algorithm where the columns are a chain). The same with a histogram instead of the best value counts networks.
+A linear predictor, compiled for a space, is a sum of terms that depend on one or two columns of the codes. Dynamic
+programming finds the extremes of such a sum, one column at a time. The frontier is the columns that still meet later
+ones; each combination of their codes keeps its best value (Bertelè and Brioschi, *Nonserial Dynamic Programming*, 1972;
+the Viterbi algorithm if the columns are a chain). With a histogram instead of the best value, it counts networks.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from latlas.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Which share of a space's networks is predicted within a budget: between `lower` and `upper`.
+    """The share of a space's networks that is predicted within a budget: between `lower` and `upper`.
 
-    `error_ms` is how far the bins may have moved a network; 0 where they were counted one by one.
+    `error_ms` is how far the bins may have moved a network; 0 if the networks were counted one by one.
     """
 
     lower: float
@@ -33,7 +33,7 @@ class Share:
 
 
 class Histogram:
-    """Shares `(bins,)` of all networks, the first bin at `least_ms`, that were moved by at most `error_ms`.
+    """Shares `(bins,)` of all networks by latency, the first bin at `least_ms`; each was moved by at most `error_ms`.
 
     `fastest_ms` and `slowest_ms` are exact.
     """
@@ -52,7 +52,7 @@ class Histogram:
         self._shares, self._below = shares, np.cumsum(shares)
 
     def share(self, budget_ms: float) -> Share:
-        """Which share of all networks has at most `budget_ms`."""
+        """The share of all networks that take at most `budget_ms`."""
         if not self.fastest_ms <= budget_ms < self.slowest_ms:
             all_or_none = float(budget_ms >= self.slowest_ms)
             return Share(all_or_none, all_or_none, 0.0)
@@ -60,12 +60,12 @@ class Histogram:
         return Share(lower, min(1.0, upper), self.error_ms)
 
     def quantile(self, share: float) -> float:
-        """The milliseconds that this share of all networks needs at most, give or take `error_ms`."""
+        """This share of all networks takes at most these milliseconds, give or take `error_ms`."""
         index = int(np.searchsorted(self._below, share * (1 - 1e-12)))
         return min(max(self.least_ms + self.width_ms * index, self.fastest_ms), self.slowest_ms)
 
     def in_bins_of(self, width_ms: float) -> FloatArray:
-        """Its shares in bins of another width, the first at `least_ms` too; moved by half of one at most."""
+        """The shares in bins of another width, the first at `least_ms` too; this moves a network by at most half a bin."""
         places = np.rint(np.arange(len(self._shares)) * (self.width_ms / width_ms)).astype(int)
         return np.bincount(places, weights=self._shares).astype(np.float64)
 
@@ -75,9 +75,9 @@ class Histogram:
 
 
 MAX_FRONTIER = 200_000
-"""Combinations that a step may keep apart; a chain of seven operators keeps seven."""
+"""How many combinations a step may keep apart; a chain of layers with seven operators each keeps seven."""
 MAX_CELLS = 20_000_000
-"""Combinations times bins of a count."""
+"""How many combinations times bins a count may have."""
 MAX_ENUMERATED = 1_000_000
 CHUNK = 65_536
 
@@ -92,11 +92,11 @@ class Additive:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Options of each column."""
+        """The number of options of each column."""
         return tuple(len(column) for column in self.unary)
 
     def values(self, codes: Codes) -> FloatArray:
-        """Milliseconds `(n,)` of codes `(n, columns)`."""
+        """The milliseconds `(n,)` of codes `(n, columns)`."""
         total = np.full(len(codes), self.constant)
         for column, terms in enumerate(self.unary):
             total += terms[codes[:, column]]
@@ -107,7 +107,7 @@ class Additive:
 
 @dataclass(frozen=True, slots=True)
 class Extreme:
-    """A fastest or slowest network by the predictor: its codes, milliseconds, and how it was found.
+    """The fastest or slowest network by the predictor: its codes, its milliseconds, and how it was found.
 
     `how` is `exact` (dynamic programming), `enumerated` (every network was predicted; as exact) or `descent` (coordinate
     descent: no better one was found by changing one column).
@@ -119,11 +119,11 @@ class Extreme:
 
 
 def extreme(terms: Additive, sign: int = 1) -> Extreme:
-    """The network of least milliseconds (`sign` 1) or most (-1), exactly.
+    """The exact network with the fewest milliseconds (`sign` 1) or the most (-1).
 
-    Raises `UsageError` where the pairs are so many that more than `MAX_FRONTIER` combinations would be kept apart.
+    Raises `UsageError` if the space has so many pairs that more than `MAX_FRONTIER` combinations would be kept apart.
     """
-    best = np.zeros(())  # one axis a frontier column
+    best = np.zeros(())  # one axis for each column of the frontier
     steps: list[tuple[tuple[int, ...], tuple[int, ...], npt.NDArray[np.intp]]] = []
     for frontier, column, gone, array in taken_in(terms):
         wide = sign * array + best[..., None]
@@ -145,10 +145,10 @@ def extreme(terms: Additive, sign: int = 1) -> Extreme:
 
 
 class Counted(Histogram):
-    """How many networks of a sum take how long, by a histogram of `bins` over what a step adds.
+    """How many networks of a sum take how long, as a histogram of at most `bins` bins.
 
-    Each step rounds what it adds to whole bins, so a network is moved by half a bin a column at most: `error_ms`. Fewer bins are
-    taken where the frontier is wide. Raises `UsageError` as `extreme`.
+    Each step rounds what it adds to whole bins. So a network moves by at most half a bin for each column: `error_ms`. A wide
+    frontier gets fewer bins. Raises `UsageError` as `extreme` does.
     """
 
     def __init__(self, terms: Additive, bins: int = 20_000) -> None:
@@ -157,7 +157,7 @@ class Counted(Histogram):
         widest = max(array.size for *_, array in added)
         bins = max(200, min(bins, MAX_CELLS // widest))
         span = sum(float(np.ptp(array)) for *_, array in added)
-        # Where all networks take equally long any width will do.
+        # If all networks take equally long, any width will do.
         width = span / bins or 1.0
         least = terms.constant + sum(float(array.min()) for *_, array in added)
         counts = np.zeros(bins + len(added) + 1)
@@ -171,14 +171,14 @@ class Counted(Histogram):
 
 
 def share_within(terms: Additive, budget_ms: float, bins: int = 20_000) -> Share:
-    """Which share of all networks has at most `budget_ms`; see `Counted`."""
+    """The share of all networks that take at most `budget_ms`; see `Counted`."""
     return Counted(terms, bins).share(budget_ms)
 
 
 def extreme_of(
     evaluate: Callable[[Codes], FloatArray], sizes: Sequence[int], sign: int = 1, at_most: int = MAX_ENUMERATED
 ) -> Extreme:
-    """As `extreme`, of any function `(n, columns) -> (n,)`: of every network where they are few, else by coordinate descent."""
+    """Like `extreme`, for any function `(n, columns) -> (n,)`: it tries all networks if they are few, else coordinate descent."""
     if prod(sizes) <= at_most:
         best_of_chunks = []
         for rows in _chunks(sizes):
@@ -194,7 +194,7 @@ def extreme_of(
 def _descend(
     evaluate: Callable[[Codes], FloatArray], sizes: Sequence[int], start: Sequence[int], sign: int
 ) -> tuple[float, tuple[int, ...]]:
-    """The least value that changing one column at a time reaches, and its codes."""
+    """The smallest value that is reached by changing one column at a time, and its codes."""
     best = np.array(start)
     best_value, changed = float(sign * evaluate(best[None])[0]), True
     while changed:
@@ -209,7 +209,7 @@ def _descend(
 
 
 def _chunks(sizes: Sequence[int]) -> Sequence[Codes]:
-    """All codes, in few arrays."""
+    """All codes, in a few arrays."""
     total = prod(sizes)
     return [
         np.stack(np.unravel_index(np.arange(first, min(first + CHUNK, total)), sizes), axis=1)
@@ -228,7 +228,7 @@ def _neighbours(terms: Additive) -> list[set[int]]:
 
 
 def taken_in(terms: Additive) -> Iterator[tuple[tuple[int, ...], int, tuple[int, ...], FloatArray]]:
-    """Step by step the frontier before it, the column taken in, those that no later one meets, and `added_by` of it."""
+    """Of each step: the frontier before it, the column that it takes in, the columns that no later one meets, and `added_by`."""
     frontier: tuple[int, ...] = ()
     for column, gone in _elimination(terms):
         yield frontier, column, tuple(gone), added_by(terms, frontier, column)
@@ -236,7 +236,7 @@ def taken_in(terms: Additive) -> Iterator[tuple[tuple[int, ...], int, tuple[int,
 
 
 def _elimination(terms: Additive) -> list[tuple[int, list[int]]]:
-    """The columns in the order they are taken in, each with those that none after it meets; the narrowest frontier next."""
+    """The order of the columns, each with the columns that no later one meets; the next keeps the frontier narrowest."""
     neighbours, sizes = _neighbours(terms), terms.sizes
     left, frontier, plan = set(range(len(sizes))), list[int](), list[tuple[int, list[int]]]()
 
@@ -260,7 +260,7 @@ def _elimination(terms: Additive) -> list[tuple[int, list[int]]]:
 
 
 def added_by(terms: Additive, frontier: Sequence[int], column: int) -> FloatArray:
-    """What a column adds to each combination of the frontier and itself, one axis each, its own the last."""
+    """The milliseconds that a column adds to each combination of the frontier and itself: one axis each, its own last."""
     sizes, rank = terms.sizes, len(frontier)
     total = np.zeros([*(sizes[one] for one in frontier), sizes[column]]) + terms.unary[column]
     for axis, one in enumerate(frontier):

@@ -1,10 +1,10 @@
-"""What cells are predicted to take, exactly: the fastest and the slowest, and how many are within how many milliseconds.
+"""Exact limits of cells: the fastest and the slowest by the predictor, and how many cells take how long.
 
-A branch reads one thing, so a cell is a tree with the feature at its root, and what a linear predictor says of it is a sum over
-branches and what each reads. The best cell with a given operator at the root of a subtree follows from the best smaller ones
-(dynamic programming over trees: Bertelè and Brioschi, *Nonserial Dynamic Programming*, 1972). Counting is the same with a
-histogram instead of the best value: the tree that has the first of k branches has j of them, which the others can be chosen for
-in C(k - 1, j - 1) ways, so that each encoding is counted once.
+A branch reads one thing, so a cell is a tree with the feature at its root. A linear predictor is then a sum over branches
+and what each of them reads. The best cell with a given operator at the root of a subtree follows from the best smaller cells
+(dynamic programming over trees: Bertelè and Brioschi, *Nonserial Dynamic Programming*, 1972). Counting works the same way,
+with a histogram instead of the best value. If the tree with the first of k branches has j branches, there are
+C(k - 1, j - 1) ways to choose its others, so each encoding is counted once.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ BINS = 20_000
 
 @dataclass(frozen=True)
 class CellTerms:
-    """`constant` plus, of each branch, `root` of its operator where it reads the feature, else `inner` of what it reads and it.
+    """The milliseconds of cells: `constant`, and for each branch one term.
 
-    Milliseconds; `names` are the operators, `root` is `(operators,)` and `inner` `(operators, operators)`.
+    A branch that reads the feature adds `root` `(operators,)` of its operator. Any other adds `inner` `(operators, operators)` of
+    the operator that it reads and its own. `names` are the operators.
     """
 
     constant: float
@@ -44,7 +45,7 @@ class CellTerms:
     inner: FloatArray
 
     def value(self, cell: tuple[Branch, ...]) -> float:
-        """Milliseconds of a cell."""
+        """The milliseconds of a cell."""
         index = {name: code for code, name in enumerate(self.names)}
         total = self.constant
         for fed, name in cell:
@@ -54,12 +55,12 @@ class CellTerms:
 
     @cached_property
     def _groups(self) -> tuple[FloatArray, npt.NDArray[np.intp]]:
-        """What is fed from: `(groups, operators)` milliseconds, the feature's first, and the group of each operator."""
+        """What a branch may read, as groups: `(groups, operators)` milliseconds, the feature first; each operator's group."""
         rows, group = np.unique(self.inner, axis=0, return_inverse=True)
         return np.concatenate([self.root[None], rows]), group.ravel() + 1
 
     def extreme(self, sign: int = 1) -> tuple[Branch, ...]:
-        """The cell of least milliseconds (`sign` 1) or most (-1)."""
+        """The cell with the fewest milliseconds (`sign` 1) or the most (-1)."""
         added, group = self._groups
         added = sign * added
         # forest[k][g]: the best k branches below group g; split[k][g]: size and operator of its first tree.
@@ -91,7 +92,7 @@ class CellTerms:
         """How many encodings take how long; each branch is rounded to whole bins."""
         added, group = self._groups
         least = float(added.min())
-        # Where all take equally long any width will do.
+        # If all cells take equally long, any width will do.
         width = self.branches * float(np.ptp(added)) / bins or 1.0
         shifts = np.rint((added - least) / width).astype(int)
         length = bins + self.branches + 1
@@ -120,7 +121,7 @@ class CellTerms:
 
 
 class _Costs:
-    """What a linear predictor says of a node and of an edge, in milliseconds."""
+    """The milliseconds of a node and of an edge by a linear predictor."""
 
     def __init__(self, predictor: LatencyPredictor) -> None:
         self._coefficients = dict(zip([*predictor.names_, CONSTANT], predictor.model_.coef_.tolist(), strict=True))
@@ -137,7 +138,7 @@ class _Costs:
         return float(sum(value * self._coefficients.get(name, 0.0) for name, value in found.items()))
 
     def cell(self, place: CellPlace, names: tuple[str, ...], branches: int, feature: OpSpec) -> CellTerms:
-        """The terms of the branches of a cell whose feature is made by that operator, without a constant."""
+        """The terms of a cell's branches, without a constant; `feature` is the operator that makes the cell's feature."""
         joined = place.joined(branches)
         roots, inner = ([place.operator(name, is_root) for name in names] for is_root in (True, False))
         own = np.array([self.node(spec) + self.edge(spec, joined) for spec in inner])
@@ -146,13 +147,13 @@ class _Costs:
             branches,
             names,
             np.array([self.node(spec) + self.edge(spec, joined) + self.edge(feature, spec) for spec in roots]),
-            # What is told of an edge does not depend on what its producer reads.
+            # The cost of an edge does not depend on what its producer reads.
             np.array([[self.edge(a, b) for b in inner] for a in inner]) + own,
         )
 
 
 def cell_terms(predictor: LatencyPredictor, space: SearchSpace, part: CellPart) -> CellTerms:
-    """A predictor's milliseconds of all networks of a space that are a fixed backbone and a cell, as a sum over branches."""
+    """A predictor's milliseconds as a sum over branches, for a space whose networks are a fixed backbone and a cell."""
     costs = _Costs(predictor)
     graph = space.architecture([options[0] for options in space.choices]).graph()
     cell = range(part.first, part.first + part.branches)
@@ -168,9 +169,9 @@ def cell_terms(predictor: LatencyPredictor, space: SearchSpace, part: CellPart) 
 
 
 def joint_terms(predictor: LatencyPredictor, space: SearchSpace, part: CellPart) -> tuple[Additive, list[CellTerms]]:
-    """A chain with its cell as a sum: the chain's without a cell, and the cell's for each operator of the chain's last layer.
+    """A chain and its cell as sums: the chain's terms, and the cell's terms for each operator of the chain's last layer.
 
-    The two meet there only. Raises `UsageError` where the chain cannot be compiled.
+    Chain and cell meet only there. Raises `UsageError` if the chain cannot be compiled.
     """
     chain, names = space.choices[: part.layers], part.operators
     fixed = ((FEATURE, names[0]),) * part.branches
@@ -188,7 +189,7 @@ def joint_terms(predictor: LatencyPredictor, space: SearchSpace, part: CellPart)
 
 
 def joint_extreme(terms: Additive, cells: list[CellTerms], space: SearchSpace, sign: int = 1) -> Architecture:
-    """The fastest (`sign` 1) or slowest (-1) network of `joint_terms`: with each last operator of the chain its best cell."""
+    """The fastest (`sign` 1) or slowest (-1) network of `joint_terms`: each last operator of the chain gets its best cell."""
     best = [cell.extreme(sign) for cell in cells]
     added = np.array([cell.value(one) for cell, one in zip(cells, best, strict=True)])
     whole = Additive(terms.constant, [*terms.unary[:-1], terms.unary[-1] + added], terms.pairwise)
@@ -200,8 +201,8 @@ def joint_extreme(terms: Additive, cells: list[CellTerms], space: SearchSpace, s
 def joint_counted(terms: Additive, cells: list[CellTerms], limits_ms: tuple[float, float]) -> Histogram:
     """How many networks of `joint_terms` take how long; `limits_ms` are their fastest and slowest.
 
-    Of each last operator of the chain, as all have equally many networks, the chain's histogram and the cell's, in bins of one
-    width, are folded.
+    Each last operator of the chain has equally many networks. For each, the chain's histogram and the cell's are convolved, in
+    bins of the same width.
     """
     last, found = len(terms.unary) - 1, []
     for code, cell in enumerate(cells):
@@ -222,13 +223,13 @@ def joint_counted(terms: Additive, cells: list[CellTerms], limits_ms: tuple[floa
     total = np.zeros(max(shift + len(shares) for shift, shares in folded))
     for shift, shares in folded:
         total[shift : shift + len(shares)] += shares / len(folded)
-    # Half a bin for each of the two, and for where the operator's networks begin.
+    # Half a bin for each of the two histograms, and half a bin for where the operator's networks begin.
     error = max(both[0].error_ms + both[1].error_ms for both in found) + 1.5 * width
     return Histogram(total, first, width, limits_ms, error)
 
 
 def _convolved(one: FloatArray, other: FloatArray, size: int) -> FloatArray:
-    """The sum's histogram of two histograms of one length, cut to that."""
+    """The histogram of the sum of two quantities, from their histograms, cut to `size` bins."""
     whole = np.fft.irfft(np.fft.rfft(one, size) * np.fft.rfft(other, size), size)
     # Counts are at least 0; what is far below one count is the transform's rounding.
     return np.maximum(whole[: len(one)], 0.0)

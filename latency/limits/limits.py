@@ -1,4 +1,4 @@
-"""What a space's networks are predicted to take: the fastest, the slowest, and how many are within a budget."""
+"""The predicted limits of a space: its fastest network, its slowest, and how many networks are within a budget."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from latlas.spaces.cell import CellPart, names_of
 from latlas.spaces.space import Architecture, SearchSpace
 
 MAX_GRAPHS = 20_000
-"""Networks that are predicted from their graphs, one by one, to find the fastest and the slowest."""
+"""At most this many networks are predicted from their graphs, one by one, to find the fastest and the slowest."""
 
 
 SHARES = (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9)
-"""Shares of a space's networks. For each share the latency is stated that so many of the networks keep."""
+"""Shares of a space's networks. For each, `Budgets` states the latency that this share of the networks keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The fastest and the slowest network of a space by a predictor, in its milliseconds.
 
-    `how` they were found is `exact`, `enumerated` or `descent`; see `feasible.Extreme`.
+    `how` says how they were found: `exact`, `enumerated` or `descent`; see `additive.Extreme`.
     """
 
     fastest: Architecture
@@ -50,8 +50,8 @@ class Limits:
 def limits_of(predictor: LatencyPredictor, space: SearchSpace, confidence: float = 0.95) -> Limits:
     """The limits of a space.
 
-    By dynamic programming where the predictor can be compiled for the space, or its networks are trees of branches; else by
-    predicting all networks where they are few; else by coordinate descent, which is not sure to find them.
+    Dynamic programming finds them if the predictor can be compiled for the space, or if its networks are trees of branches.
+    Otherwise all networks are predicted if they are few. Coordinate descent is left, which may miss them.
     """
     return space.limits(_Ends(predictor, confidence))
 
@@ -95,20 +95,20 @@ def _limits(predictor: LatencyPredictor, both: Sequence[Architecture], how: str,
 
 
 def feasible_share(predictor: LatencyPredictor, space: SearchSpace, budget_ms: float) -> Share | None:
-    """Which share of a space's networks is predicted within a budget in the predictor's milliseconds; None where none can be
-    counted, as the predictor is no sum over the space's layers."""
+    """The share of a space's networks that is predicted within a budget, in the predictor's milliseconds. None if they cannot
+    be counted, because the predictor is no sum over the space's layers."""
     counted = _counted(predictor, space)
     return None if counted is None else counted.share(budget_ms)
 
 
 def share_record(predictor: Predicts, space: SearchSpace, budget_ms: float) -> dict[str, float] | None:
-    """`feasible_share` as JSON, for results, of any predictor; `share_text` says it."""
+    """`feasible_share` of any predictor as a record for JSON; `share_text` makes a text of it."""
     share = feasible_share(predictor, space, budget_ms) if isinstance(predictor, LatencyPredictor) else None
     return None if share is None else {"lower": share.lower, "upper": share.upper, "networks": float(space.size)}
 
 
 def share_text(record: Mapping[str, float] | None) -> str:
-    """What a `share_record` says: `12 % of the space's 6.8 x 10^11 networks`; nothing of None."""
+    """A `share_record` as text: `12 % of the space's 6.8 x 10^11 networks`; empty for None."""
     if record is None:
         return ""
     networks, (lower, upper) = record["networks"], (record[name] for name in ("lower", "upper"))
@@ -146,11 +146,11 @@ class Budgets:
     fastest_ms: float
     slowest_ms: float
     within: tuple[tuple[float, float], ...]
-    """`(share, milliseconds)`: within which each of `SHARES` of them is."""
+    """`(share, milliseconds)` for each of `SHARES`: this share of the networks takes at most these milliseconds."""
 
 
 def budgets_of(predictor: LatencyPredictor, space: SearchSpace) -> Budgets | None:
-    """The budgets that so many of a space's networks are within; None where they cannot be counted."""
+    """The fastest and the slowest network and the budgets between them; None if the networks cannot be counted."""
     counted = _counted(predictor, space)
     if counted is None:
         return None
@@ -163,7 +163,7 @@ def _counted(predictor: LatencyPredictor, space: SearchSpace) -> Histogram | Non
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """A `spaces.space.Solver` that counts how many networks take how long; None where they cannot be counted."""
+    """A `spaces.space.Solver` that counts how many networks take how long; None if they cannot be counted."""
 
     predictor: LatencyPredictor
 
@@ -182,7 +182,7 @@ class _Counts:
 
 
 def additive(predictor: LatencyPredictor, space: SearchSpace) -> Additive | None:
-    """The predictor as a sum over the space's layers and pairs of them; None where it is none, or too wide a one."""
+    """The predictor as a sum over the space's layers and pairs of layers; None if it is no such sum or needs too many terms."""
     try:
         compiled = CompiledPredictor(predictor, space.template())
         terms = Additive(compiled.constant, compiled.unary, compiled.pairwise)

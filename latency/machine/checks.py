@@ -1,4 +1,4 @@
-"""A check of a machine, and those that its state answers: what `doctor` says, and every result of a measurement."""
+"""Checks of the machine's state, for `doctor` and for the result of every measurement."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from latlas.latency.machine.system import cpu_list, listed
 OK, WARNING, PROBLEM, UNKNOWN = "ok", "warning", "problem", "unknown"
 STATUSES = (OK, WARNING, PROBLEM, UNKNOWN)
 STEAL_WARNING, STEAL_PROBLEM = 0.02, 0.2
-"""Shares of CPU time that the hypervisor may give to others."""
+"""Shares of CPU time that the hypervisor gives to others: from here on a warning, from here on a problem."""
 LOAD_WARNING = 0.15
-"""CPUs that other processes may take without a word: what a desktop takes at rest."""
+"""How many CPUs other processes may take without a warning: a desktop at rest takes about this."""
 LOAD_ROOM = 0.3
 """Other processes may use so many CPUs more than the threads leave free. Above that they take the CPUs of the threads."""
 CLOCK_CAP, CLOCK_LOW = 0.85, 0.5
-"""Shares of the highest clock: a cap below the one, or a clock below the other, is worth a word."""
+"""Shares of the highest clock: a limit below the first, or a clock below the second, gives a warning."""
 MEMORY_WARNING, MEMORY_PROBLEM = 2**30, 2**28
 DISK_WARNING, DISK_PROBLEM = 2**28, 2**24
 """Bytes; a journal of a space's operators takes some megabytes."""
@@ -30,20 +30,20 @@ INSTRUCTIONS = {
     "bf16": ("amx_bf16", "avx512_bf16", "bf16", "svebf16"),
     "int8": ("amx_int8", "avx512_vnni", "avx_vnni", "avx_vnni_int8", "i8mm", "asimddp"),
 }
-"""The CPU flags that a precision's fast kernels are built on."""
+"""The CPU flags that each precision's fast kernels need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """The result of looking at one thing.
 
     Args:
         name: stable, for programs.
-        status: one of `STATUSES`; a problem is one that keeps a measurement from being worth anything.
-        value: what was seen, as JSON has it.
-        seen: the same for people.
+        status: one of `STATUSES`; with a problem, a measurement is worth nothing.
+        value: what was seen, for JSON.
+        seen: what was seen, for people.
         meaning: what it means for a measurement.
-        advice: what to do about it; empty where there is nothing to do.
+        advice: what to do about it; empty if there is nothing to do.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Check:
 
     @property
     def line(self) -> str:
-        """All of it in one line."""
+        """The whole check in one line."""
         return "; ".join(filter(None, (self.seen, self.meaning, self.advice)))
 
 
@@ -63,9 +63,9 @@ class Check:
 class Sight:
     """What was seen of a machine: its state, CPU flags, and what else goes on there.
 
-    `holder` says who holds the host's timing lock, `steal_share` what the hypervisor gave to others while the load was
-    watched, `free_bytes` the room in the folder where a journal would be written; `supported` are the precisions that
-    OpenVINO says the CPU has.
+    `holder` says who holds the host's timing lock. `steal_share` is the share of CPU time that the hypervisor gave to
+    others while the load was watched. `free_bytes` is the free space in the folder where a journal would be written.
+    `supported` lists the precisions that the CPU has, according to OpenVINO.
     """
 
     state: MachineState
@@ -83,7 +83,7 @@ class Sight:
 
 
 def state_checks(sight: Sight, threads: int, precision: str) -> list[Check]:
-    """What the machine's state means for measuring with so many threads at this precision."""
+    """What the machine's state means for measuring with this many threads at this precision."""
     kinds: tuple[Callable[[Sight, int], Check], ...] = (
         *(_lock, _other_load, _load_average, _steal, _affinity, _quota, _power, _governor, _clock, _turbo, _smt),
         *(_cores, _nodes, _virtual, _huge_pages, _memory, _swap, _disk),
@@ -145,7 +145,7 @@ def _steal(sight: Sight, threads: int) -> Check:
 
 
 def steal_check(name: str, share: float, value: Any, seen: str) -> Check:
-    """The check of a share of CPU time that the hypervisor gave to others."""
+    """A check of the share of CPU time that the hypervisor gave to others."""
     if share <= STEAL_WARNING:
         return Check(name, OK, value, seen)
     status = PROBLEM if share > STEAL_PROBLEM else WARNING
@@ -170,7 +170,7 @@ def _quota(sight: Sight, threads: int) -> Check:
     state, name = sight.state, "cgroup_quota"
     value = {"cpus": state.cpu_quota, "throttles": state.cgroup_throttles, "throttled_s": state.cgroup_throttled_s}
     if state.cpu_quota is None:
-        # Linux says so where there is none.
+        # Without a limit, Linux says so.
         known = state.memory_bytes is not None
         return Check(name, OK if known else UNKNOWN, value, "no CPU limit" if known else "a CPU limit is not known")
     seen = f"the container may use {state.cpu_quota:g} CPUs"

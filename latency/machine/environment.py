@@ -1,7 +1,7 @@
-"""What a latency number depends on: the CPU, how the network was run on it, and the machine's state meanwhile.
+"""What a latency depends on: the CPU, how the network was run on it, and the machine's state during the run.
 
-A number from another environment is another number. `KEY_FIELDS` are those that must agree before two tables, or a
-table and a predictor, are used together; the rest is recorded so that a reader can judge. The host's name is not kept.
+Latencies from different environments cannot be compared. The `KEY_FIELDS` must agree before two tables, or a table and a
+predictor, are used together. The other fields are recorded so that a reader can judge. The host's name is not kept.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ KEY_FIELDS = (
     "openvino_version",
     "reference_id",
 )
-"""Fields that must agree for two sets of latencies to be of one environment."""
+"""Two sets of latencies have the same environment if these fields agree."""
 PLACE_FIELDS = ("core_kind", "affinity")
-"""What is told from the state and must agree too: which part of the machine was used. A table that does not say it fits any."""
+"""Which part of the machine was used, read from its state. It must agree too, unless a table does not say it."""
 UNKNOWN = "unknown"
-"""What a text is of which nothing is known."""
+"""The value of a text field that is not known."""
 
-# Instruction sets that kernels are chosen by, on x86-64 and on ARM.
+# Kernels are chosen by these instruction sets, on x86-64 and on ARM.
 _KERNEL_FLAG = re.compile(r"sse4_2|avx.*|fma|f16c|amx.*|asimd.*|sve.*|bf16|i8mm|fphp")
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The environment of a set of latencies; `KEY_FIELDS` of it are its identity.
+    """The environment of a set of latencies; its `KEY_FIELDS` are its identity.
 
-    `cpu_flags` are sorted and parted by a space. `precision`, `threads` and `streams` are those read back from the
-    compiled model. `reference_ms` is the reference network's own latency in that session, `openvino_build` the full version
-    with the build's number and commit. Of an imported table much is
-    not known: a number is then None and a text `unknown`, and no unknown equals another.
+    `cpu_flags` are sorted and separated by spaces. `precision`, `threads` and `streams` were read back from the compiled
+    model. `reference_ms` is the latency of the reference network in that session. `openvino_build` is the full version with
+    the build's number and commit. An imported table leaves much unknown: then a number is None and a text is `unknown`.
+    An unknown field equals nothing, not even another unknown one.
     """
 
     @property
@@ -117,13 +117,13 @@ class Environment:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Names of the fields of which nothing is known; empty where this version measured."""
+        """Names of the fields that are not known; empty if this version measured."""
         names = [field.name for field in fields(self) if field.name not in ("state", "physical_cores")]
         return tuple(name for name in names if getattr(self, name) in (None, UNKNOWN))
 
     @property
     def session_reference_ms(self) -> float:
-        """`reference_ms` where it is known; raises `EnvironmentMismatchError` for an imported environment."""
+        """`reference_ms`; raises `EnvironmentMismatchError` for an imported environment, which does not have it."""
         if self.reference_ms is None:
             raise EnvironmentMismatchError(
                 "the environment is imported: what its reference took is not known; measure a table of your own"
@@ -146,7 +146,7 @@ class Environment:
 
     @property
     def affinity(self) -> str:
-        """How much of the machine could be used: `all`, or such as `2 of 12 CPUs on 1 core`."""
+        """How much of the machine could be used: `all`, or for example `2 of 12 CPUs on 1 core`."""
         usable, cores = self.state.affinity_cpus, self.state.allowed_cores
         if usable is None or self.logical_cpus is None:
             return UNKNOWN
@@ -164,7 +164,7 @@ class Environment:
         return {name: getattr(self, name) for name in KEY_FIELDS}
 
     def to_record(self) -> dict[str, object]:
-        """Every field by name, the state nested; `Environment.from_record` reads it back."""
+        """Every field by name, with the state as a nested record; `Environment.from_record` reads it back."""
         return asdict(self)
 
     @classmethod
@@ -174,9 +174,9 @@ class Environment:
 
 
 def differing_fields(a: Environment, b: Environment) -> dict[str, tuple[object, object]]:
-    """The key fields in which two environments differ, or of which one says nothing, with both values; then the place's.
+    """The key fields that differ or that one environment does not know, with both values; then the fields of the place.
 
-    Of the place, what one of them does not say is no difference.
+    A field of the place that one of them does not know is no difference.
     """
     pairs = {name: (value, b.key()[name]) for name, value in a.key().items()}
     differing: dict[str, tuple[object, object]] = {
@@ -187,12 +187,12 @@ def differing_fields(a: Environment, b: Environment) -> dict[str, tuple[object, 
 
 
 def require_same(a: Environment, b: Environment, what: str, but: Sequence[str] = ()) -> None:
-    """Raises `EnvironmentMismatchError` that names each key field that differs, with both values.
+    """Raises `EnvironmentMismatchError` with each key field that differs and both values.
 
     Args:
-        a: the one environment.
+        a: one environment.
         b: the other.
-        what: what cannot be done with both: "merge a.parquet with b.parquet".
+        what: what cannot be done with both, for the message: "merge a.parquet with b.parquet".
         but: key fields that may differ.
     """
     differing = {name: values for name, values in differing_fields(a, b).items() if name not in but}
@@ -204,7 +204,7 @@ def require_same(a: Environment, b: Environment, what: str, but: Sequence[str] =
 
 
 def told_environment(*, cpu_model: str, threads: int | None, precision: str, batch: int | None) -> Environment:
-    """The environment of latencies that somebody else measured, of which only this was told; it is as of now."""
+    """The environment of latencies that somebody else measured; only the arguments are known of it."""
     return Environment(
         cpu_model=one_line(cpu_model, 200) or UNKNOWN,
         cpu_flags=UNKNOWN,
@@ -220,7 +220,7 @@ def told_environment(*, cpu_model: str, threads: int | None, precision: str, bat
         kernel=UNKNOWN,
         python_version=UNKNOWN,
         latlas_version=UNKNOWN,
-        started_at=utc_now(),  # when it was read: when it was measured nobody says
+        started_at=utc_now(),  # when it was read; nobody says when it was measured
         state=MachineState(),
     )
 
@@ -243,9 +243,9 @@ def detect(
     reference_ms: float | None,
     openvino_build: str = UNKNOWN,
 ) -> Environment:
-    """The environment of latencies measured here and now; the arguments are what only the runtime knows.
+    """The environment of latencies measured here and now; only the runtime knows the arguments.
 
-    Raises `UsageError` where an argument is impossible.
+    Raises `UsageError` if an argument is impossible.
     """
     info = system.cpuinfo(Path("/"))
     return Environment(
@@ -270,6 +270,6 @@ def detect(
 
 
 def cpu_model() -> str:
-    """The CPU's name as it gives it, `unnamed CPU` where it gives none."""
+    """The name that the CPU gives itself, or `unnamed CPU` if it gives none."""
     info = system.cpuinfo(Path("/"))
     return one_line(info.get("model name") or platform.processor() or platform.machine()) or "unnamed CPU"

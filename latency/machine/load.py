@@ -1,4 +1,4 @@
-"""What else this machine does meanwhile: CPU time of other processes, and what the hypervisor gives to others."""
+"""What else this machine does: CPU time of other processes, and CPU time that the hypervisor gives to others."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from latlas.latency.machine.state import allowed_cpus
 from latlas.latency.machine.system import cpu_ticks
 
 SAMPLE_SECONDS = 1.0
-"""Long enough that the kernel's ticks of 10 ms say a per cent, short enough to wait for."""
+"""How long the load is watched: with the kernel's ticks of 10 ms, a second resolves one per cent."""
 LARGEST = 5
 LEAST_CPUS = 0.02
 """A process that takes less of a CPU than this is not named."""
 
 
 class StealMeter:
-    """Says which share of all CPU time the hypervisor gave to others since it was last read (or made)."""
+    """Reads the share of all CPU time that the hypervisor gave to others since the last read."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         self._last = cpu_ticks(root)
 
     def read(self) -> float | None:
-        """The share since the last read, from 0 to 1; None where the system does not say.
+        """The share since the last read, or since the meter was made, from 0 to 1; None where the system does not say.
 
         The kernel counts in ticks of 10 ms, so a share over less than a second is coarse.
         """
@@ -41,7 +41,7 @@ class StealMeter:
 
 @dataclass(frozen=True, slots=True)
 class ProcessLoad:
-    """A process of somebody else's, by name and number, and how many CPUs it takes."""
+    """Another process: its name, its number and how many CPUs it takes."""
 
     name: str
     pid: int
@@ -50,9 +50,9 @@ class ProcessLoad:
 
 @dataclass(frozen=True, slots=True)
 class OtherLoad:
-    """CPUs that others took of those that this process may use, and the largest of them that can be seen.
+    """How many of the CPUs of this process others took, and the largest of the processes that can be seen.
 
-    Other containers' processes count in `cpus` and are not named. None where the system does not say.
+    Processes of other containers count in `cpus` but cannot be named. `cpus` is None where the system does not say.
     """
 
     cpus: float | None
@@ -61,9 +61,9 @@ class OtherLoad:
 
 
 class LoadMeter:
-    """CPU time that others took since it was made, of the CPUs that this process may use.
+    """Measures how much of the CPUs of this process others took since the meter was made.
 
-    What this process and its children that have ended took is not counted; so read it when no child runs.
+    The time of this process and of its children that have ended does not count. So read it when no child runs.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class LoadMeter:
 
 
 def other_load(seconds: float = SAMPLE_SECONDS, sleep: Callable[[float], object] = time.sleep) -> OtherLoad:
-    """What other processes take now, watched for so long; this process and its children are left out."""
+    """What other processes take now, watched for `seconds`; this process and its children are left out."""
     meter, before = LoadMeter(), _process_seconds()
     started = time.monotonic()
     sleep(seconds)
@@ -95,13 +95,13 @@ def other_load(seconds: float = SAMPLE_SECONDS, sleep: Callable[[float], object]
 
 
 def _busy_seconds(cpus: Iterable[int] | None) -> float | None:
-    """CPU seconds that these CPUs (all for None) were busy since boot, stolen time left out."""
+    """CPU seconds that these CPUs (all for None) were busy since boot, without stolen time."""
     try:
         times = psutil.cpu_times(percpu=True)
     except (OSError, RuntimeError, NotImplementedError):
         return None
     chosen = times if cpus is None else [times[cpu] for cpu in cpus if cpu < len(times)]
-    # Guest time is within user and nice.
+    # User and nice include guest time.
     names = ("user", "nice", "system", "irq", "softirq")
     return float(sum(getattr(one, name, 0.0) for one in chosen for name in names)) if chosen else None
 

@@ -17,12 +17,12 @@ THROTTLED_PROBLEM = 0.05
 CLOCK_WARNING = 0.05
 """Relative change of the clock over the run."""
 _STATE_PROBLEMS = ("affinity", "cgroup_quota", "memory", "core_kinds")
-"""Checks of the state that say something of a measurement as well; the others are of the moment before one."""
+"""The checks of the state that also hold during a measurement; the others only describe the moment before it."""
 
 
 @dataclass(slots=True)
 class Meanwhile:
-    """What the machine did during the A/A runs; None where the system does not say."""
+    """What the machine did during a measurement; a field is None where the system does not say."""
 
     seconds: float = 0.0
     steal_share: float | None = None
@@ -34,7 +34,7 @@ class Meanwhile:
 
 
 class Watch:
-    """The machine from now on, until it is read; read it when no child runs, whose CPU time would count as others'."""
+    """Watches the machine from now until it is read. Read it when no child runs: a running child would count as other load."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
@@ -42,7 +42,7 @@ class Watch:
         self._throttling, self._heat = system.cgroup_throttling(root), system.thermal_throttles(root)
 
     def read(self, clocks_mhz: Sequence[float] = ()) -> Meanwhile:
-        """What was seen since it was made; the clocks are those that were noted meanwhile."""
+        """What was seen since the watch was made; `clocks_mhz` are the clocks that the caller noted in this time."""
         seen = Meanwhile(time.monotonic() - self._started, self._steal.read(), self._load.read())
         after, heat = system.cgroup_throttling(self._root), system.thermal_throttles(self._root)
         if self._throttling is not None and after is not None:
@@ -54,12 +54,15 @@ class Watch:
 
 
 def meanwhile_checks(seen: Meanwhile, cpus: int | None, threads: int) -> list[Check]:
-    """What was seen means for a measurement with so many threads, of a process that may use `cpus`."""
+    """Checks of what was seen, for a measurement with `threads` threads in a process that may use `cpus` CPUs."""
     return [_stolen(seen), _others(seen, cpus, threads), _throttled(seen), _heat(seen), _clocks(seen)]
 
 
 def problems(seen: Meanwhile, threads: int, state: MachineState | None = None) -> list[str]:
-    """Lines of what `doctor` would call a problem, of a measurement with so many threads; `state` is this machine's now."""
+    """A line for each problem that `doctor` would report of a measurement with this many threads.
+
+    `state` is the machine's state; None reads it now.
+    """
     state = machine_state() if state is None else state
     of_state = [check for check in state_checks(Sight(state), threads, "f32") if check.name in _STATE_PROBLEMS]
     of_run = meanwhile_checks(seen, state.affinity_cpus, threads)
@@ -80,7 +83,7 @@ def _others(seen: Meanwhile, cpus: int | None, threads: int) -> Check:
     if taken is None:
         return Check(name, UNKNOWN, None, "what others took during the run is not known")
     text = f"others took {taken:.2f} CPUs during the run"
-    # What it did to the measurement, the noise floor says.
+    # The noise floor says what this did to the measurement.
     if taken <= max(0.3, 0.1 * ((cpus or threads) - threads)):
         return Check(name, OK, taken, text)
     return Check(name, WARNING, taken, text, "they share caches, memory and clock with what is measured", "stop them")

@@ -1,4 +1,4 @@
-"""What the machine may spend: battery or mains, its power profile, and whether its clock is held below what it can reach."""
+"""How the machine is powered: battery or mains, its power profile, and a limit on its clock."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from latlas.files.records import one_line
 from latlas.latency.machine import system
 
 SAVING = ("low-power", "power-saver", "power", "quiet", "cool")
-"""Profiles, and preferences of the clock's driver, that keep a CPU slow."""
+"""Power profiles and preferences of the clock's driver that keep a CPU slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """Where the power comes from and how it is spent; None where the system does not say.
+    """Where the power comes from and how it is used; a field is None where the system does not say.
 
-    `on_battery` is whether a battery alone feeds the machine, `profile` the firmware's power profile, `top_mhz` the highest
-    clock that the CPUs of this process can reach, `cap_mhz` the highest that cpufreq lets them.
+    `on_battery` says whether the machine runs on a battery alone. `profile` is the firmware's power profile. `top_mhz` is the
+    highest clock that the CPUs of this process can reach, `cap_mhz` the highest clock that cpufreq allows them.
     """
 
     on_battery: bool | None = None

@@ -1,4 +1,4 @@
-"""The state of the machine that measures: what it says of its CPUs, clock, limits and memory, now."""
+"""The state of the machine now: its CPUs, clock, limits and memory, as the system reports them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from latlas.latency.machine import system
 
 @dataclass(frozen=True, slots=True)
 class MachineState:
-    """What may change from one run to the next; None where the system does not say.
+    """What may change from one run to the next; a field is None where the system does not say.
 
     Args:
-        governor: all cpufreq governors that are in use, as `performance powersave`.
+        governor: all cpufreq governors in use, for example `performance powersave`.
         turbo: whether clocks above the nominal one are allowed.
         smt: whether cores run two threads each.
         hypervisor: whether it is a virtual machine.
@@ -25,25 +25,25 @@ class MachineState:
         cpu_quota: the container's limit in CPUs, None for no limit.
         steal_share: the fraction of time since boot that the hypervisor gave to others.
         load_1m: the load average over a minute.
-        cpufreq_driver: what sets the clock, as `intel_pstate`.
-        energy_preference: the preference that the driver was given, as `balance_performance`.
+        cpufreq_driver: the driver that sets the clock, for example `intel_pstate`.
+        energy_preference: the preference that the driver was given, for example `balance_performance`.
         frequency_mhz: the mean clock of the CPUs that this process may use.
         max_mhz: the highest clock that cpufreq allows them.
         thermal_throttles: how often a core or package was slowed for its heat since boot.
         cgroup_throttles: how often a CPU limit has stopped this process's control group.
-        cgroup_throttled_s: for how many seconds.
-        allowed_cpus: the CPUs that this process may use, as `0-3,8`.
-        allowed_cores: how many cores they are of.
-        siblings: those of them that share a core, as `0,4 1,5`; empty where none do.
-        performance_cpus: on a machine of two kinds of cores, the fast ones of all its CPUs; empty on others.
-        efficiency_cpus: and the slow ones.
-        numa_nodes: how many memory nodes the CPUs that this process may use are of.
+        cgroup_throttled_s: for how many seconds it has stopped it.
+        allowed_cpus: the CPUs that this process may use, written as `0-3,8`.
+        allowed_cores: how many cores these CPUs belong to.
+        siblings: which of these CPUs share a core, written as `0,4 1,5`; empty if none do.
+        performance_cpus: on a machine with two kinds of cores, all its fast CPUs; empty on others.
+        efficiency_cpus: all its slow CPUs; empty on others.
+        numa_nodes: how many memory nodes the CPUs of this process belong to.
         transparent_huge_pages: always, madvise or never.
         memory_bytes: the machine's memory.
-        available_bytes: what of it can be had without swapping.
-        swap_used_bytes: what is swapped out.
+        available_bytes: how much memory is available without swapping.
+        swap_used_bytes: how much is swapped out.
         virtualization: the kind of virtual machine, `none` on bare metal.
-        container: the kind of container, None where there is no mark of one.
+        container: the kind of container, None where there is no sign of one.
         microcode: the CPU's microcode version.
     """
 
@@ -144,6 +144,6 @@ def allowed_cpus() -> frozenset[int] | None:
 
 
 def _all_of(cpus: Path, name: str) -> str | None:
-    """The values of a cpufreq setting that are in use, sorted."""
+    """All values that a cpufreq setting has on some CPU, sorted."""
     found = {system.text(path) for path in cpus.glob(f"cpu[0-9]*/cpufreq/{name}")}
     return one_line(" ".join(sorted(filter(None, found)))) or None

@@ -1,6 +1,6 @@
-"""What Linux says in `/proc` and `/sys`, read under a `root`, so that tests describe machines that they are not on.
+"""Reads what Linux says in `/proc` and `/sys`. Both lie under a `root`, so that tests can describe other machines.
 
-What a system does not have is None, or empty; nothing here raises for it.
+If the system lacks something, the result is None or empty; nothing here raises for it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from latlas.files.records import one_line
 
 CPUS = "sys/devices/system/cpu"
 MAX_CPUS = 65_536
-"""Beyond any machine's; a list of CPUs that claims more is not read."""
+"""More CPUs than any machine has; a list that claims more is not read."""
 
 
 def text(path: Path) -> str | None:
-    """The text of a file without blanks around it, None where it cannot be read."""
+    """The text of a file, without blanks at either end; None if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -25,13 +25,13 @@ def text(path: Path) -> str | None:
 
 
 def number(path: Path) -> int | None:
-    """The whole number that a file holds, None where it holds none."""
+    """The whole number in a file; None if there is none."""
     found = text(path) or ""
     return int(found) if found.isdecimal() and len(found) < 19 else None
 
 
 def cpu_list(listed: str | None) -> frozenset[int]:
-    """The CPUs of a list as the kernel writes it: `0-3,8` are 0, 1, 2, 3 and 8; empty where it is none."""
+    """The CPUs of a list as the kernel writes it: `0-3,8` is 0, 1, 2, 3 and 8; empty if the text is no such list."""
     found: set[int] = set()
     for part in (listed or "").split(","):
         first, _, last = part.strip().partition("-")
@@ -57,20 +57,20 @@ def cpuinfo(root: Path) -> dict[str, str]:
 
 
 def cpu_flags(info: dict[str, str]) -> list[str]:
-    """The CPU's flags of its `cpuinfo`, sorted."""
+    """The CPU's flags from its `cpuinfo`, sorted."""
     return sorted(set((info.get("flags") or info.get("features") or "").split()))
 
 
 def cpu_ticks(root: Path) -> tuple[int, int]:
     """Stolen ticks and all ticks since boot, over all CPUs; zeros where the system does not say."""
     first = (text(root / "proc/stat") or "").split("\n", 1)[0].split()
-    # user nice system idle iowait irq softirq steal; guest time, which follows, is within user.
+    # user nice system idle iowait irq softirq steal; guest time follows, and user includes it.
     ticks = [int(word) for word in first[1:9] if word.isdecimal()]
     return (ticks[7], sum(ticks)) if first[:1] == ["cpu"] and len(ticks) == 8 else (0, 0)
 
 
 def memory(root: Path) -> dict[str, int]:
-    """What `/proc/meminfo` says, in bytes, by its names."""
+    """The amounts in `/proc/meminfo`, in bytes, by name."""
     found = {}
     for line in (text(root / "proc/meminfo") or "").splitlines():
         name, _, value = line.partition(":")
@@ -102,7 +102,7 @@ def frequencies_mhz(root: Path, cpus: frozenset[int] | None = None, name: str = 
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """The least CPU limit, in CPUs, of this process's control group and those above it; None for no limit.
+    """The tightest CPU limit, in CPUs, of this process's control group and the groups above it; None for no limit.
 
     Reads `cpu.max` of cgroup v2 and `cpu.cfs_quota_us` of v1. OpenVINO ignores both and starts too many threads.
     """
@@ -113,7 +113,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 def cgroup_throttling(root: Path = Path("/")) -> tuple[int, float] | None:
     """How often, and for how many seconds, a CPU limit has stopped this process's control group or one above it.
 
-    The sums over the groups; None where no group counts, as without a limit many do not.
+    The result sums over the groups. It is None if no group counts; without a limit, many do not.
     """
     counts, seconds = [], []
     for group in _cpu_groups(root):
@@ -127,7 +127,7 @@ def cgroup_throttling(root: Path = Path("/")) -> tuple[int, float] | None:
 
 
 def _cpu_groups(root: Path) -> Iterator[Path]:
-    """The folders of this process's control groups that may limit its CPU time, each with those above it."""
+    """The folders of this process's control groups that may limit its CPU time, each with the folders above it."""
     for line in (text(root / "proc/self/cgroup") or "").splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers and "cpu" not in controllers.split(","):
@@ -161,13 +161,13 @@ def virtualization(root: Path, info: dict[str, str]) -> str | None:
     said = " ".join(filter(None, (*firmware, clocks, text(root / "sys/hypervisor/type")))).lower()
     kinds = {"vmware": "vmware", "virtualbox": "virtualbox", "innotek": "virtualbox", "parallels": "parallels"}
     kinds |= {"xen": "xen", "kvm": "kvm", "qemu": "kvm"}
-    if x86:  # these make real machines too
+    if x86:  # these vendors make real machines too
         kinds |= {"hyperv": "hyper-v", "microsoft": "hyper-v", "amazon": "kvm", "google": "kvm"}
     return next((kind for mark, kind in kinds.items() if mark in said), None)
 
 
 def container(root: Path) -> str | None:
-    """The kind of container that this process is seen to be in; None where there is no mark of one."""
+    """The kind of container that this process runs in; None where there is no sign of one."""
     marks = {".dockerenv": "docker", "run/.containerenv": "podman"}
     for file, kind in marks.items():
         if (root / file).exists():
@@ -177,10 +177,10 @@ def container(root: Path) -> str | None:
 
 
 def core_kinds(root: Path) -> tuple[frozenset[int], frozenset[int]]:
-    """Performance and efficiency CPUs of a hybrid machine; both empty where all are alike.
+    """Performance and efficiency CPUs of a hybrid machine; both are empty if all CPUs are alike.
 
-    Intel's from the 12th generation on by their counters' lists, others by the kernel's estimate of their capacity, or by the
-    highest clock that each can reach.
+    Intel CPUs from the 12th generation on are told apart by the lists of their counters. Others are told apart by the kernel's
+    estimate of their capacity, or by the highest clock that each can reach.
     """
     fast = cpu_list(text(root / "sys/devices/cpu_core/cpus"))
     slow = cpu_list(text(root / "sys/devices/cpu_atom/cpus")) | cpu_list(text(root / "sys/devices/cpu_lowpower/cpus"))
@@ -198,13 +198,13 @@ def core_kinds(root: Path) -> tuple[frozenset[int], frozenset[int]]:
 
 
 def core_groups(root: Path, cpus: frozenset[int]) -> list[frozenset[int]]:
-    """These CPUs by the core that they share, in order; empty where the system does not say."""
+    """These CPUs grouped by core, in order; empty where the system does not say."""
     found = {cpu_list(text(root / CPUS / f"cpu{cpu}/topology/thread_siblings_list")) & cpus for cpu in sorted(cpus)}
     return sorted((group for group in found if group), key=min)
 
 
 def numa_nodes(root: Path, cpus: frozenset[int] | None) -> int | None:
-    """How many memory nodes these CPUs (all for None) are of; None where the system does not say."""
+    """How many memory nodes these CPUs (all for None) belong to; None where the system does not say."""
     nodes = [cpu_list(text(file)) for file in (root / "sys/devices/system/node").glob("node[0-9]*/cpulist")]
     return sum(bool(node if cpus is None else node & cpus) for node in nodes) or None
 

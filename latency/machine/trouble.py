@@ -1,6 +1,6 @@
-"""What was wrong with the machine while something was measured, brought to whoever states the result.
+"""Carries problems of the machine from a measurement to the command that states the result.
 
-A measurement knows it, many calls below the command that prints; what is told lands with all that listen.
+A measurement notices them many calls below the command that prints. It tells them here, and all listeners get them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LISTENERS: list[list[str]] = []
 
 @contextmanager
 def listening() -> Iterator[list[str]]:
-    """A list that fills with what is told meanwhile, each thing once."""
+    """A list that fills with the problems that are told while it is open, each once."""
     heard: list[str] = []
     _LISTENERS.append(heard)
     try:
@@ -25,7 +25,7 @@ def listening() -> Iterator[list[str]]:
 
 
 def tell(problems: Sequence[str]) -> None:
-    """Tell all that listen; where nobody does, log it as warnings."""
+    """Tell all listeners; without any, log the problems as warnings."""
     for problem in problems:
         if not _LISTENERS:
             log.warning("%s", problem)

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use: of the machine, of its affinity, of its container's limit."""
+"""How many CPUs this process may use, by the machine, its affinity and its container's limit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from latlas.latency.machine.state import allowed_cpus
 
 
 def require_threads(threads: int, root: Path = Path("/"), allowed: Iterable[int] | None = None) -> None:
-    """Raises `UsageError` where so many threads would take turns on the CPUs that this process may use; it names them.
+    """Raises `UsageError` if this process may use fewer CPUs than `threads`; the message names the CPUs.
 
-    A container's limit counts rounded up: of 1.5 CPUs two threads may be asked for, and are stopped now and then.
+    A container's limit is rounded up: with 1.5 CPUs, two threads are allowed, and are stopped now and then.
     """
     cpus = allowed_cpus() if allowed is None else frozenset(allowed)
     quota, count = system.cpu_quota(root), os.cpu_count() or 1

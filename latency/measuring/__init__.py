@@ -1,1 +1,1 @@
-"""The stopwatch: passes against a reference, in a process of their own, until they agree."""
+"""The stopwatch: it times networks against a reference, in a process of its own, until the passes agree."""

@@ -1,4 +1,4 @@
-"""The bench: the parent's side of the timing process, and one timer a host."""
+"""The bench: it starts and asks the timing process, and lets only one process of a host measure at a time."""
 
 from __future__ import annotations
 
@@ -29,25 +29,26 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 START_SECONDS = 120.0
-"""Time a timing process may take to import and greet; generous, a cold disk is slow."""
+"""How long a timing process may take to start and greet; generous, because a cold disk is slow."""
 
 
 MAX_CRASHES = 2
-"""A network whose process crashed so often is not timed again: a time that came through between crashes says nothing."""
+"""A network that crashed its process this often is not timed again: a time from between two crashes says nothing."""
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class ProcessDiedError(CompileTimeoutError):
-    """The timing process ended by itself, or something ended it; `from_outside` where a signal of somebody else's did."""
+    """The timing process ended; `from_outside` says whether a signal from another process ended it."""
 
     from_outside = False
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the timing process is to build: an operator graph, or a model file.
+    """What the timing process builds: an operator graph or a model file.
 
-    `shapes` and `fills` are of a file's inputs in order; empty for a file whose shapes are static, and for the usual fill.
+    `shapes` and `fills` belong to the inputs of a file, in order. `shapes` is empty if the file's shapes are static, `fills`
+    is empty for the usual fill.
     """
 
     label: str
@@ -57,19 +58,19 @@ class Network:
     fills: tuple[str, ...] = ()
 
     def request(self) -> dict[str, Any]:
-        """The worker's request for one pass of it."""
+        """The request that makes the worker time one pass of it."""
         if not self.file:
             return {"graph": self.graph}
         return {"file": self.file, "shapes": self.shapes, "fills": self.fills}
 
 
 class Timer(Protocol):
-    """Anything that times one pass of a network: the bench, or a scripted one in tests."""
+    """Anything that times one pass of a network: the bench, or a scripted timer in tests."""
 
     rule: StopRule
 
     def time(self, network: Network) -> Pass:
-        """One pass, compiled anew; raises `LatlasError` where it cannot be built or timed."""
+        """One pass, compiled anew; raises `LatlasError` if the network cannot be built or timed."""
         ...
 
 
@@ -77,10 +78,10 @@ class Bench:
     """Times networks in a child process, which is replaced after `recycle_after` passes and whenever it hangs or dies.
 
     Use it as a context manager, in one thread: it holds the host's timing lock and the process. It may be entered again after
-    it was left, and remembers the reference's quiet level of the last minutes. `options` are those of
-    `runtime.CompileOptions`; `reference` is `network` for whole networks, `operator` for single ones. `crashes` counts by
-    label how often the process crashed on a network, `problems` are what was wrong with the machine while it was entered last,
-    `read_back` holds what its first compile said of its precision.
+    it was left, and remembers the reference's quiet level of the last minutes. `options` are the `CompileOptions` of the
+    runtime. `reference` is `network` for whole networks and `operator` for single operators. `crashes` counts by label how
+    often the process crashed on a network. `problems` lists what was wrong with the machine when the bench was last in use.
+    `read_back` holds the precision that the first compile reported.
     """
 
     def __init__(
@@ -137,9 +138,9 @@ class Bench:
     def time(self, network: Network) -> Pass:
         """One pass of a network, compiled anew.
 
-        Raises `CompileTimeoutError` where the compiler hangs, `ProcessDiedError` where its process dies twice in a row or has
-        crashed `MAX_CRASHES` times over all passes, and what the process reports else. One death alone may have come from
-        outside: a network is not to blame for that.
+        Raises `CompileTimeoutError` if the compiler hangs, `ProcessDiedError` if the process dies twice in a row or has crashed
+        `MAX_CRASHES` times over all passes, and any other error that the process reports. A single death may have come from
+        outside, so it is not blamed on the network.
         """
         died = 0
         while True:
@@ -159,7 +160,7 @@ class Bench:
         self._make_ready()
         at = time.time()
         quiet_ms = self._quiet_ms(at)
-        # No network meets the same compile of the reference twice, or all its passes would share what that is off by.
+        # No network meets the same compile of the reference twice, or all its passes would share that compile's error.
         fresh = network.label in self._met
         self._met = {network.label} if fresh else self._met | {network.label}
         describe = network.label not in self.read_back
@@ -168,7 +169,7 @@ class Bench:
         self.last_compile_seconds = float(compiled["seconds"])
         if describe:
             self.read_back[network.label] = {name: compiled.get(name) for name in ("precision", "int8_share")}
-        # Beyond the rule's own bound: one round may be under way, and be the first.
+        # A pass may last longer than the rule's bound by one round, which may be the first.
         seconds = 10 * self.rule.max_seconds + self._compile_seconds
         answer = self._receive(seconds, f"timing {network.label}")
         done = Pass(tuple(answer["reference"]), tuple(answer["times"]), self.rule.quiet_tolerance, quiet_ms, at)
@@ -176,7 +177,7 @@ class Bench:
         return done
 
     def node_times(self, network: Network) -> dict[str, Any]:
-        """Where a network's time goes, as `Host.node_times` gives it; raises what `time` raises."""
+        """Where a network's time goes, as `Host.node_times` returns it; raises the same errors as `time`."""
         return self._twice(lambda: self._node_times(network))
 
     def _node_times(self, network: Network) -> dict[str, Any]:
@@ -192,7 +193,7 @@ class Bench:
             return ask()
 
     def _make_ready(self) -> None:
-        """A process that takes one request more: a new one where there is none, or where it has taken enough."""
+        """Make sure that a process can take one more request: start a new one if there is none, or if it has taken enough."""
         if self._process is None or self._passes >= self._recycle_after:
             self._stop()
             self._start()
@@ -235,7 +236,7 @@ class Bench:
         except BrokenPipeError:
             self._stop()
             died = ProcessDiedError("the timing process died before it took a request; see its message above")
-            died.from_outside = True  # no network was in it
+            died.from_outside = True  # it had no network yet
             raise died from None
 
     def _receive(self, seconds: float, doing: str) -> dict[str, Any]:
@@ -259,7 +260,7 @@ class Bench:
         return answer
 
     def _read_line(self, deadline: float) -> bytes | None:
-        """The next line of the process, None where it ends or the time is over."""
+        """The next line of the process; None if it has ended or the time is over."""
         assert self._process is not None and self._process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
@@ -269,7 +270,7 @@ class Bench:
                     return None
                 chunk = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not chunk:
-                    # The pipe closes a moment before the exit code is there.
+                    # The pipe closes a moment before the exit code is known.
                     self._process.wait()
                     return None
                 self._buffer += chunk
@@ -278,7 +279,7 @@ class Bench:
 
 
 def _end_of(code: int) -> str:
-    """What a process's exit code says of its end."""
+    """How a process ended, from its exit code."""
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -291,5 +292,5 @@ _ADVICE = (
 
 
 def network_of_graph(label: str, described: Sequence[tuple[str, list[int]]]) -> Network:
-    """The network of what `OperatorLibrary.describe` gives."""
+    """The network of a graph that `OperatorLibrary.describe` described."""
     return Network(label, graph=tuple((path, tuple(inputs)) for path, inputs in described))

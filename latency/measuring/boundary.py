@@ -1,9 +1,10 @@
-"""Boundary-corrected latency: an operator's isolated latency less what only its isolation costs.
+"""Boundary-corrected latency: an operator's isolated latency without the costs of being isolated.
 
-Alone, an operator takes and gives planar f32 tensors: the plugin converts layout and precision at both borders, quantises at
-int8, and is called for it. Within a network its neighbours mostly leave the tensors as it wants them, and one call is for all.
-What of the time is the operator's own is read from performance counters, in compiles of their own; the latency itself never
-is. `benchmarks/borders.py` holds the result against chains of the same operator, of which the second adds no borders.
+Alone, an operator takes and returns planar f32 tensors. The plugin converts layout and precision at both borders, quantises
+at int8, and needs one call for this operator. Within a network, its neighbours mostly pass tensors in the layout that it
+needs, and one call runs all operators. Performance counters, in separate compiles, say which share of the time is the
+operator's own; the latency itself never comes from counters. `benchmarks/borders.py` compares the result with chains of
+the same operator: the second operator of a chain adds no borders.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from latlas.latency.measuring.bench import Network
 from latlas.latency.measuring.time_left import Progress
 
 MAX_CUT_US = 1.0
-"""What the counters cut off a node's time at most: a fraction of each run's, and of their mean's, half on average."""
+"""The most that the counters cut off a node's time: they drop the fraction of each run's microseconds and of their mean."""
 
 
 class NodeTimer(Protocol):
-    """The bench, or a scripted one in tests."""
+    """The bench, or a scripted timer in tests."""
 
     def node_times(self, network: Network) -> dict[str, Any]:
-        """Where a network's time goes, as `host.Host.node_times` gives it."""
+        """Where a network's time goes, as `worker.Host.node_times` returns it."""
         ...
 
 
 def inner_share(record: Mapping[str, Any]) -> float:
-    """The share of a latency that is the operator's own, from 0 to 1: the median over the record's compiles.
+    """The share of a latency that belongs to the operator itself, from 0 to 1: the median over the record's compiles.
 
-    `inner / (inner + border + call)`. The counters' times are whole microseconds, cut off; what the wall shows beyond them
-    and the call is given back to the nodes in equal parts, `MAX_CUT_US` each at most.
+    The share is `inner / (inner + border + call)`. The counters cut their times to whole microseconds. If the wall clock
+    shows more than the counters and the call, the nodes get the rest back in equal parts, at most `MAX_CUT_US` each.
     """
     call_us = float(record["call_us"])
     shares = []
@@ -56,7 +57,7 @@ def measure_inner_shares(
     journal: Journal,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, float]:
-    """`inner_share` of each network by label; one that cannot be timed is left out. Records of the journal count as done."""
+    """`inner_share` of each network by label, without networks that cannot be timed. Records of the journal count as done."""
     found: dict[str, float] = {}
     failed: set[str] = set()
     for record in journal.records:

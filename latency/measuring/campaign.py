@@ -1,4 +1,4 @@
-"""A campaign: many networks measured over interleaved passes, with a journal that a killed run goes on from."""
+"""A campaign: it measures many networks in interleaved passes; after a kill, the next run continues from its journal."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from latlas.latency.measuring.time_left import Progress, TimeLeft
 log = logging.getLogger(__name__)
 
 ALONG_A_ROUND = 2
-"""How many of the networks measured along have a pass in each round over the others."""
+"""How many of the known networks (`along`) get a pass in each round over the others."""
 
 
 @dataclass(slots=True)
 class Measured:
-    """What a campaign has of one network: its passes, or why there is none."""
+    """One network of a campaign: its passes, or the reason why it has none."""
 
     label: str
     passes: list[Pass] = field(default_factory=list)
     reason: str = ""
 
     def reading(self, rule: StopRule, campaign_sd: float = CAMPAIGN_SD) -> Reading:
-        """Its ratio to the reference; only where it has not failed."""
+        """Its ratio to the reference; only for a network that has not failed."""
         return combine(self.passes, rule, campaign_sd)
 
     def times_ms(self) -> list[float]:
@@ -70,11 +70,12 @@ def measure_all(
 ) -> dict[str, Measured]:
     """Every network's passes, by label.
 
-    Each pass over the networks is in another random order, so that the machine's drift does not fall on the same ones.
-    All get `passes` that were not busy, and with `repeat_noisy` up to `max_passes` where the interval is not met. Busy ones do
-    not count, but no network has more than twice as many in all. A network that cannot be built or timed is kept with the
-    reason and not tried again. Records of the journal count as done. Of the networks `along`, `ALONG_A_ROUND` are timed in
-    each round, in turn: known ones, by which the campaign is held against others. `clock` is what the time left goes by.
+    Each round over the networks has another random order, so that the machine's drift does not always hit the same networks.
+    Each network gets `passes` that were not busy; with `repeat_noisy`, a network whose interval is too wide gets up to
+    `max_passes`. Busy passes do not count, but no network gets more than twice these numbers in all. A network that cannot be
+    built or timed is kept with the reason and not tried again. Records of the journal count as done. `along` are known
+    networks, which compare this campaign with others: each round times the next `ALONG_A_ROUND` of them. The time left is
+    reckoned with `clock`.
     """
     if not 1 <= passes <= max_passes:
         raise UsageError(f"passes is {passes} and max_passes {max_passes}; at least 1, in order")
@@ -112,7 +113,7 @@ def measure_all(
 def restored(
     labels: Sequence[str], records: Sequence[dict[str, Any]], rule: StopRule, origin: str
 ) -> dict[str, Measured]:
-    """What the records of a journal say of each label; raises `FileFormatError` for a strange one."""
+    """The networks by label as the records of a journal have them; raises `FileFormatError` for a record that does not fit."""
     found = {label: Measured(label) for label in labels}
     for record in records:
         if "boundary" not in record:  # another measurement of the same run
@@ -122,7 +123,7 @@ def restored(
 
 
 def _settle(found: dict[str, Measured]) -> None:
-    """Tell each pass what only those after it complete: the reference's quiet level around it, and its adjustment."""
+    """Set what only later passes complete: the reference's quiet level around each pass, and each pass's adjustment."""
     settled = iter(settle([done for one in found.values() for done in one.passes]))
     passes = controlled([[next(settled) for _ in one.passes] for one in found.values()])
     for one, controlled_passes in zip(found.values(), passes, strict=True):
@@ -145,7 +146,7 @@ def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, A
         log.warning("%s: %s", network.label, error)
         record: dict[str, Any] = {"label": network.label, "reason": measured.reason}
         if isinstance(error, ProcessDiedError):
-            measured.passes.clear()  # what came through between two crashes is no latency
+            measured.passes.clear()  # a time from between two crashes is no latency
             record["crashed"] = True
         return record
     measured.passes.append(done)
@@ -153,7 +154,7 @@ def _time_one(timer: Timer, network: Network, measured: Measured) -> dict[str, A
 
 
 def records_of(measured: Measured) -> list[dict[str, Any]]:
-    """What a journal has of a network; `restored` reads it."""
+    """The records that a journal keeps of a network; `restored` reads them."""
     records = [_record_of(measured.label, done) for done in measured.passes]
     return [*records, {"label": measured.label, "reason": measured.reason}] if measured.reason else records
 
@@ -186,9 +187,9 @@ def _restore(found: dict[str, Measured], record: dict[str, Any], rule: StopRule,
 
 
 def reference_ms(measured: Sequence[Measured]) -> float:
-    """The reference's own latency in a campaign: the median over its passes' medians, busy ones left out.
+    """The reference's own latency in a campaign: the median of the medians of all passes that were not busy.
 
-    Raises `LatlasError` where nothing could be measured.
+    Raises `LatlasError` if nothing could be measured.
     """
     passes = [done for one in measured for done in one.passes]
     values = [done.reference_ms for done in passes if done.quiet] or [done.reference_ms for done in passes]

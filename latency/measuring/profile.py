@@ -1,4 +1,4 @@
-"""`profile-ops`: every operator of a space measured in isolation, and kept as a table."""
+"""`profile-ops`: measures every operator of a space in isolation and writes a table."""
 
 from __future__ import annotations
 
@@ -36,19 +36,20 @@ if TYPE_CHECKING:
     from latlas.latency.runtime.conversion import OperatorLibrary
 
 BuildModule: TypeAlias = "Callable[[OpSpec], nn.Module]"
-"""Makes the torch module of an operator, in evaluation mode and with weights fit for timing."""
+"""Builds the torch module of an operator, in evaluation mode and with weights fit for timing."""
 
 
 def partial_path(out: Path) -> Path:
-    """Where an interrupted run that would have written `out` leaves what it has; no `*.parquet` of a folder finds it."""
+    """Where an interrupted run leaves the part of `out` that it has; the pattern `*.parquet` does not find it."""
     return Path(f"{out}.partial")
 
 
 @contextmanager
 def kept_on_stop(journal: Journal, out: Path, wanted: int, so_far: Callable[[], Table | None]) -> Iterator[None]:
-    """Turn `KeyboardInterrupt` into `InterruptedRunError`, and write the table so far before; gone when all went well.
+    """On `KeyboardInterrupt`, write the table so far and raise `InterruptedRunError`; without one, delete such a table.
 
-    `so_far` makes it of the journal's records, None where there are none; `wanted` is how many rows it will have.
+    `so_far` makes the table from the journal's records, or returns None if there are none. `wanted` is how many rows the
+    finished table will have.
     """
     partial = partial_path(out)
     try:
@@ -65,7 +66,7 @@ def _left(journal: Journal, partial: Path, wanted: int, so_far: Callable[[], Tab
         if table is None:
             return f"stopped before any of {wanted} operators was measured; {go_on}"
         table.write(partial, overwrite=True)
-    except (LatlasError, OSError) as error:  # a full disk, say: the journal has it all
+    except (LatlasError, OSError) as error:  # for example a full disk; the journal still has everything
         return f"stopped; {go_on} (what it has so far could not be written: {error})"
     done = sum(row.status == "ok" for row in table)
     return f"stopped with {len(table)} of {wanted} operators in {partial}, {done} of them done; {go_on}"
@@ -73,7 +74,7 @@ def _left(journal: Journal, partial: Path, wanted: int, so_far: Callable[[], Tab
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How networks are compiled and timed, for a table, its predictor and a search alike."""
+    """How networks are compiled and timed; the same for a table, its predictor and a search."""
 
     precision: str = "f32"
     threads: int = 1
@@ -96,7 +97,7 @@ class Setting:
 
     @property
     def careful_passes(self) -> int:
-        """How many passes a network has of which a decision hangs: twice as many, where that is allowed."""
+        """Passes of a network that decides something (baseline, finalist): twice `passes`, at most `max_passes`."""
         return min(2 * self.passes, self.max_passes)
 
     def bench(self, reference: str = "network") -> Bench:
@@ -106,21 +107,21 @@ class Setting:
         )
 
     def environment(self, bench: Bench, reference_ms: float | None) -> Environment:
-        """The environment of what the bench measured."""
+        """The environment of the latencies that the bench measured."""
         return self.environment_of(bench.openvino_version, bench.reference_id, reference_ms)
 
     def key(self, reference: str = "network") -> dict[str, str | int | None]:
-        """The key fields of the environment of what a bench here would measure: what a journal is of."""
+        """The key fields of the environment that a bench here would measure in; a journal belongs to them."""
         from latlas.latency.runtime.plugin import openvino_version
 
         return self.environment_of(openvino_version(), reference_of(reference).id, 1.0).key()
 
     def place(self) -> dict[str, str]:
-        """Which part of the machine would be measured on: `Environment.place` of now."""
+        """Which part of the machine a measurement would use now, as `Environment.place`."""
         return self.environment_of("0", "none", 1.0).place()
 
     def environment_of(self, openvino_version: str, reference_id: str, reference_ms: float | None) -> Environment:
-        """The environment of what would be measured here; without a reference's latency nothing was."""
+        """The environment of a measurement here; without the reference's latency nothing was measured yet."""
         from latlas.latency.runtime.plugin import openvino_build
 
         return detect(
@@ -148,13 +149,13 @@ def profile(
     on_convert: Callable[[int, int], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Table:
-    """Measure each operator and write the table to `out`; the table written.
+    """Measure each operator, write the table to `out` and return it.
 
-    An operator that cannot be built or timed is a row of status `failed` with its reason. What is finished is kept in
-    `<out>.journal`, from which the same call goes on after a kill; interrupted, it also writes `<out>.partial`, a table of
-    what it has, and raises `InterruptedRunError`. With `update`, only operators that the table at `out` lacks are measured
-    and added to it. Raises `UsageError` where `out` exists and neither `force` nor `update` is given, and `StorageError`
-    where the disk is full. `force` begins anew, whatever was begun; stopped, that goes on without it.
+    An operator that cannot be built or timed becomes a row of status `failed` with the reason. Finished work is kept in
+    `<out>.journal`; after a kill, the same call continues from there. An interrupted run also writes the table so far to
+    `<out>.partial` and raises `InterruptedRunError`. With `update`, only operators that the table at `out` lacks are measured,
+    and added to it. `force` replaces what is there and begins anew; if such a run is stopped, it continues without `force`.
+    Raises `UsageError` if `out` exists and neither `force` nor `update` is given, and `StorageError` if the disk is full.
     """
     if out.suffix != ".parquet":
         raise UsageError(f"{out}: a table's name ends in .parquet")
@@ -183,7 +184,7 @@ def profile(
         stoppable(),
         Journal(journal_path, header, replaces=force) as journal,
         kept_on_stop(journal, out, len(wanted), so_far),
-        timing_lock(),  # converting takes all cores, which another's measurement would feel
+        timing_lock(),  # converting takes all cores and would disturb another measurement
         scratch_folder() as folder,
     ):
         for path in (out, partial_path(out)):
@@ -247,8 +248,8 @@ def _require_free(out: Path, replaceable: bool) -> None:
 
 
 def _written_before(out: Path, journal: Journal, wanted: Sequence[OpSpec], command: str) -> Table:
-    """The table of this very run, where it was killed between its last two steps; raises `UsageError` for another's."""
-    if not journal.records:  # the run that had the journal before has just written it
+    """The table of this run, if it was killed between its last two steps; raises `UsageError` for the table of another run."""
+    if not journal.records:  # the run that held the journal before this one has just written the table
         journal.finish()
         _require_free(out, False)
     table = Table.read(out)
@@ -259,7 +260,7 @@ def _written_before(out: Path, journal: Journal, wanted: Sequence[OpSpec], comma
 
 
 def _so_far(wanted: Sequence[OpSpec], journal: Journal, setting: Setting, space: str, command: str) -> Table | None:
-    """A table of the journal's records, with `noisy` what has fewer passes than it should; None where there is none."""
+    """A table of the journal's records; a row with too few passes is `noisy`. None if the journal is empty."""
     from latlas.latency.runtime.plugin import openvino_version
 
     found = campaign.restored([str(spec) for spec in wanted], journal.reread(), setting.rule, str(journal.path))
@@ -296,7 +297,7 @@ def _manifest(
 def row_of(
     spec: OpSpec, measured: Measured, reference_ms: float, rule: StopRule, inner_share: float | None = None
 ) -> Row:
-    """The table row of a measured operator; `inner_share` is what of its latency is its own, where that is known."""
+    """The table row of a measured operator; `inner_share` is the operator's own share of its latency, if it is known."""
     if not measured.passes:
         return Row.failed(spec, measured.reason or "not measured")
     reading = measured.reading(rule)

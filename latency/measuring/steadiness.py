@@ -1,7 +1,7 @@
-"""Whether a machine ran at its usual speed and steadily while it measured, and what to do where it did not.
+"""Warns if a machine did not run at its usual speed, or not steadily, while it measured.
 
-`usual` latencies of the references are remembered for a user, one short list for each environment, in
-`$XDG_CACHE_HOME/latlas/references.json` (`~/.cache` where that is not set). Nothing but these warnings goes by it.
+The references' latencies are remembered for each user, in one short list for each environment, in
+`$XDG_CACHE_HOME/latlas/references.json` (`~/.cache` if that is not set). Only these warnings use them.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.stopwatch import StopRule, combine
 
 FAR = 0.05
-"""From which factor on, as a logarithm, a reference's latency is far off the usual one."""
+"""A reference is far off its usual latency if the logarithm of their ratio is above this."""
 BUSY_SHARE = 0.5
-"""Share of busy passes from which on other work is the rule and not a burst."""
+"""If more than this share of the passes were busy, other work was the rule and not a burst."""
 REMEMBERED = 30
-"""Campaigns of an environment whose reference is remembered."""
+"""How many campaigns of an environment are remembered."""
 LEAST_REMEMBERED = 3
-"""So many earlier campaigns say what is usual; fewer say nothing."""
+"""How many earlier campaigns it takes to say what is usual."""
 HALVED = 4
-"""Passes from which on the earlier half is held against the later one."""
+"""From this many passes on, the earlier half is compared with the later half."""
 
 
 def pace_warning(ratio: float, when: str) -> str:
-    """A warning where latencies are this many times those `when`, and far off them; else empty."""
+    """A warning if latencies are far off, at `ratio` times the latencies of `when`; else empty."""
     if abs(math.log(ratio)) <= FAR:
         return ""
     return (
@@ -43,8 +43,8 @@ def pace_warning(ratio: float, when: str) -> str:
 
 
 def steadiness_warnings(measured: Sequence[Measured], rule: StopRule) -> list[str]:
-    """What the passes of a campaign themselves say: that most were busy, or that a network's later ones disagree with the
-    earlier ones beyond their intervals."""
+    """Warnings from the passes of a campaign: most were busy, or the later passes of a network disagree with its earlier ones
+    beyond their intervals."""
     passes = [done for one in measured for done in one.passes]
     busy = sum(not done.quiet for done in passes)
     found = []
@@ -74,13 +74,13 @@ def usual_path() -> Path:
 
 
 def usual_ms(environment: Environment, path: Path | None = None) -> float | None:
-    """The reference's usual latency in this environment, None where too few campaigns are remembered."""
+    """The reference's usual latency in this environment; None if too few campaigns are remembered."""
     earlier = _read(path or usual_path()).get(_key(environment), [])
     return median(earlier) if len(earlier) >= LEAST_REMEMBERED else None
 
 
 def remember(environment: Environment, path: Path | None = None) -> None:
-    """Remember the reference's latency of a campaign; where the file cannot be written nothing is."""
+    """Remember the reference's latency of a campaign; if the file cannot be written, do nothing."""
     if environment.reference_ms is None:
         return
     path = path or usual_path()
@@ -99,7 +99,7 @@ def _key(environment: Environment) -> str:
 
 
 def _read(path: Path) -> dict[str, list[float]]:
-    """What is remembered; nothing where the file is missing or broken."""
+    """The remembered latencies by environment; empty if the file is missing or broken."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,14 +1,16 @@
-"""The stopwatch: latency as a ratio to a reference run in turn, with an interval and a stop rule.
+"""The stopwatch: a network's latency as a ratio to a reference that runs in turn with it, with an interval and a stop rule.
 
-A *pass* is a tenth of a second of one network, compiled anew: samples of a reference and of the candidate in turn. Its ratio
-is that of their minima, which bursts of other work do not reach. On a shared machine the speed drifts by ten per cent
-within minutes, and the reference drifts with it; where a network lies in memory moves it by one to two per cent from compile
-to compile, which no longer look at one compile tells. So an entry has many short passes, spread over the campaign, and its
-reading is their trimmed mean with an interval from what they differ by. A pass in which the reference ran above its
-*quiet level*, a low quantile over the minutes around, is *busy*: other work does not slow all networks alike, so it does
-not count and is measured again. `benchmarks/estimators.py` is the experiment behind each of these choices.
+A *pass* is a tenth of a second of one network, compiled anew. It takes samples of a reference and of the candidate in turn.
+Its ratio divides the fastest sample of the candidate by the fastest of the reference, which bursts of other work do not
+reach. On a shared machine the speed drifts by ten per cent within minutes, and the reference drifts with it. From compile
+to compile, a network's place in memory moves its latency by one to two per cent; timing one compile longer does not show
+that. So an entry has many short passes, spread over the campaign. Its reading is their trimmed mean, with an interval from
+their differences. The reference has a *quiet level*, a low quantile over the minutes around a pass. A pass whose reference
+ran above it is *busy*: other work does not slow all networks alike, so the pass does not count and is measured again.
+`benchmarks/estimators.py` is the experiment behind each of these choices.
 
-Pure arithmetic: what runs a network and returns its milliseconds is passed in, so tests script it.
+This module only calculates: the functions that run a network and return its milliseconds are passed in, so tests can
+script them.
 """
 
 from __future__ import annotations
@@ -25,29 +27,29 @@ from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 
 PASS_SD = 0.012
-"""Relative standard deviation of a network's passes, as a prior: two or three passes say little of it by themselves."""
+"""The prior for the relative standard deviation of a network's passes; two or three passes say little about it."""
 PASS_DF = 4
-"""How many passes' worth of belief the prior carries."""
+"""The prior weighs as much as this many passes."""
 CAMPAIGN_SD = 0.005
-"""What all passes of an entry share and those of another campaign do not, relative."""
+"""Relative standard deviation of the error that all passes of one entry in one campaign share."""
 TRIM = 0.2
-"""Share of the passes at either end that a reading leaves out."""
+"""The share of the passes that a reading leaves out at either end."""
 QUIET_QUANTILE = 0.1
 """The reference's quiet level is this quantile of its passes' minima around a pass."""
 QUIET_SECONDS = 300.0
-"""How far before and after a pass its quiet level is looked for: busy spells last a minute, drift takes longer."""
+"""The quiet level of a pass is taken this far before and after it: busy spells last a minute, drift takes longer."""
 PATIENCE_SHARE = 0.4
-"""A pass that is busy for so much of its time is given up: its ratio would not count."""
+"""A pass that is busy for this share of its time is given up: its ratio would not count."""
 SETTLED_PASSES = 20
-"""So many passes around a pass say its quiet level by themselves."""
+"""With this many passes around it, a pass needs no earlier knowledge of its quiet level."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopRule:
-    """How long a pass takes, when an entry has passes enough, and what counts as busy.
+    """How long a pass takes, when an entry has enough passes, and which passes count as busy.
 
-    `relative_half_width` is the asked half width of the latency's confidence interval over the estimate. A pass takes
-    `pass_seconds`, or `min_rounds` of reference, candidate, candidate where those take longer, but no more than
+    `relative_half_width` is the largest allowed half width of the latency's confidence interval, relative to the estimate. A
+    pass takes `pass_seconds`, or `min_rounds` rounds of reference, candidate, candidate if these take longer, but at most
     `max_seconds` beyond its first round. `quiet_tolerance` is how far above its quiet level the reference may run.
     """
 
@@ -77,9 +79,9 @@ class StopRule:
 class Pass:
     """The samples of one compiled network and of the reference in turn with it, in milliseconds.
 
-    `quiet_ms` is the reference's quiet level around the pass, None where nothing is known of it; `known_ms` what was known
-    of it when the pass ran; `at` is when the pass began, in seconds of any clock that the passes of a campaign share.
-    `adjustment` is what the ratio is multiplied with: see `control.py`.
+    `quiet_ms` is the reference's quiet level around the pass, None if it is not known. `known_ms` is the quiet level as it was
+    known when the pass ran. `at` is when the pass began, in seconds of any clock that the passes of a campaign share. The
+    ratio is multiplied by `adjustment`, see `controlled`.
     """
 
     reference_times_ms: tuple[float, ...]
@@ -117,16 +119,16 @@ class Pass:
 
     @property
     def reference_ms(self) -> float:
-        """Median time of the reference: the machine's speed during this pass, as a stopwatch beside it would show."""
+        """Median time of the reference: how fast the machine ran during this pass."""
         return median(self.reference_times_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Latency over the reference's latency. `lower` to `upper` is where another campaign's reading is to be expected.
+    """Latency over the reference's latency. Another campaign's reading is expected between `lower` and `upper`.
 
-    `passes` and `rounds` are those that count, `discarded` are rounds of busy passes. `status` is `ok` where the latency's
-    own confidence interval, which is narrower, meets the asked error, else `noisy`.
+    `passes` and `rounds` count, `discarded` are the rounds of busy passes, which do not. `status` is `ok` if the latency's own
+    confidence interval, which is narrower, meets the asked error, else `noisy`.
     """
 
     ratio: float
@@ -139,12 +141,12 @@ class Reading:
 
     @property
     def relative_half_width(self) -> float:
-        """Half width of the interval over the estimate."""
+        """Half width of the interval, relative to the estimate."""
         return (self.upper - self.lower) / 2 / self.ratio
 
 
 def quiet_level(levels_ms: Sequence[float] | FloatArray) -> float:
-    """The reference's quiet level, of its passes' minima."""
+    """The reference's quiet level, from its fastest sample in each pass."""
     return float(np.quantile(levels_ms, QUIET_QUANTILE))
 
 
@@ -155,10 +157,10 @@ def trimmed_mean(values: Sequence[float] | FloatArray) -> float:
 
 
 def settle(passes: Sequence[Pass]) -> list[Pass]:
-    """The same passes, each with the reference's quiet level in the minutes around it, those after it included.
+    """The same passes, each with the reference's quiet level in the minutes before and after it.
 
-    The level that a pass knew of when it ran counts where it is lower and few passes are around: those of a search are of
-    many short campaigns. Settling settled passes again, with more of them, is as settling them all at once.
+    If few passes are around a pass, the level that was known when it ran counts if it is lower: a search has many short
+    campaigns. Passes may be settled again together with later ones; the result is the same as settling all at once.
     """
     order = sorted(range(len(passes)), key=lambda i: passes[i].at)
     starts = np.array([passes[i].at for i in order])
@@ -182,10 +184,10 @@ def run_pass(
     clock: Callable[[], float],
     quiet_ms: float | None = None,
 ) -> Pass:
-    """Rounds of reference, candidate, candidate until the pass's time is over; the reference has the last word too.
+    """Run rounds of reference, candidate, candidate until the pass's time is over; the reference also runs last.
 
     `candidate` returns two samples in milliseconds, `reference` one; `clock` returns seconds. `quiet_ms` is the reference's
-    quiet level as far as it is known: a pass that has not seen it after `PATIENCE_SHARE` of its time is busy, and ends.
+    quiet level, if it is known: a pass that has not reached it after `PATIENCE_SHARE` of its time is busy and ends.
     """
     started = clock()
     references, times = [reference()], list[float]()
@@ -200,12 +202,12 @@ def run_pass(
 
 
 def combine(passes: Sequence[Pass], rule: StopRule, campaign_sd: float = CAMPAIGN_SD) -> Reading:
-    """One reading of several passes: their trimmed mean, with an interval from what they differ by.
+    """One reading from several passes: their trimmed mean, with an interval from their differences.
 
-    The passes' variance is that of Yuen's winsorised one, shrunk to `PASS_SD` (a scaled-inverse-chi-square prior of
-    `PASS_DF` degrees), and the interval Student's (Wilcox, *Introduction to Robust Estimation*, 4.3.2). That of the reading is
-    wider than the latency's own by the square root of two, as another reading has its own error, and holds what
-    campaigns differ by, `campaign_sd`. Busy passes count only where there is no other; the reading is then `noisy`.
+    The variance of the passes is Yuen's winsorised variance, shrunk to `PASS_SD` (a scaled-inverse-chi-square prior of
+    `PASS_DF` degrees). The interval is Student's (Wilcox, *Introduction to Robust Estimation*, 4.3.2). The reading's interval is
+    wider than the latency's own by the square root of two, because another reading has its own error; it includes the
+    difference between campaigns, `campaign_sd`. Busy passes count only if there are no others; the reading is then `noisy`.
     """
     if not passes:
         raise UsageError("no pass to combine")
@@ -222,7 +224,7 @@ def combine(passes: Sequence[Pass], rule: StopRule, campaign_sd: float = CAMPAIG
     campaign = NormalDist().inv_cdf(0.5 + rule.confidence / 2) * campaign_sd
     half = math.sqrt(2) * math.hypot(own, campaign) * estimate
     if not quiet:
-        # Nobody knows what a busy minute does to it: what was seen is the least.
+        # Nobody knows what a busy minute does to the reading, so the difference seen is the least that is assumed.
         half = max(half, float(ratios[-1]) - estimate, estimate - float(ratios[0]))
     return Reading(
         ratio=estimate,
@@ -236,7 +238,7 @@ def combine(passes: Sequence[Pass], rule: StopRule, campaign_sd: float = CAMPAIG
 
 
 def _winsorised_variance(values: FloatArray, cut: int) -> float:
-    """The variance that a trimmed mean has, times how many values there are; 0 for a single one."""
+    """The variance of a trimmed mean, times the number of values; 0 for a single value."""
     count, left = len(values), len(values) - 2 * cut
     if left < 2:
         return 0.0
@@ -251,21 +253,21 @@ def _student(confidence: float, degrees: int) -> float:
 
 
 def disagreement(pass_ratios: Iterable[Sequence[float]]) -> float:
-    """Mean relative difference of two readings of one network, NaN where no network has two passes: the noise floor.
+    """The noise floor: mean relative difference of two readings of one network; NaN if no network has two passes.
 
-    Of the networks' passes every other one makes one half reading and the rest the other; whole readings differ by less,
-    by the square root of two. What campaigns differ by is not in it.
+    Every other pass of a network makes one half reading, and the rest make the other. Whole readings differ by less than
+    halves, by the square root of two. The difference between campaigns is not included.
     """
     pairs = [(trimmed_mean(ratios[::2]), trimmed_mean(ratios[1::2])) for ratios in pass_ratios if len(ratios) > 1]
     return fmean(abs(a - b) / ((a + b) / 2) for a, b in pairs) / math.sqrt(2) if pairs else math.nan
 
 
 LEVEL_SECONDS = 300.0
-"""How far before and after a pass the passes are whose references make the level."""
+"""The references of all passes this far before and after a pass make its level."""
 PRIOR_SHARE = 1.0
-"""The share that is believed in before the networks are looked at: the plain ratio."""
+"""The share that is assumed before any network is looked at: the plain ratio."""
 PRIOR_PASSES, PRIOR_SD = 6, 0.01
-"""How much it is believed in: as so many passes with this relative scatter of the reference say it."""
+"""How much the assumption weighs: as much as this many passes with this relative scatter of the reference."""
 
 
 def controlled(networks: Sequence[Sequence[Pass]]) -> list[list[Pass]]:
@@ -291,7 +293,10 @@ def _deviations(passes: Sequence[Pass]) -> FloatArray:
 
 
 def _share(network: npt.NDArray[np.int_], candidate: FloatArray, reference: FloatArray) -> float:
-    """Slope of the candidates' log times over the level on the reference's, within networks, drawn to the prior; 0..1."""
+    """How far the candidates' log times follow the reference's, both over their level: a slope from 0 to 1.
+
+    It is fitted within networks and drawn to the prior.
+    """
     prior = PRIOR_PASSES * PRIOR_SD**2
     counts = np.maximum(np.bincount(network), 1)
     own = reference - (np.bincount(network, reference) / counts)[network]

@@ -1,7 +1,7 @@
-"""How far a campaign is and how long it still takes, by the rate at which its passes come to count.
+"""How far a campaign is and how long it still takes, from how many of its passes count per second.
 
-A busy pass does not count and is measured again; a noisy network gets further passes. So the time left is not the number of
-passes left times what one takes: it is the passes that must still count, over how many have come to count a second.
+A busy pass does not count and is measured again; a noisy network gets further passes. So the time left is not simply the
+passes left times the time of one. It is the passes that must still count, divided by how many counted per second so far.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from latlas.latency.measuring.stopwatch import CAMPAIGN_SD, Pass, Reading, StopR
 
 
 class Counting(Protocol):
-    """A network of a campaign: its passes, those that count, and what they say."""
+    """A network of a campaign: its passes, the passes that count, and their reading."""
 
     @property
     def passes(self) -> Sequence[Pass]: ...
@@ -31,10 +31,10 @@ class Counting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a campaign is: passes that count of those that each network needs at least, and seconds left.
+    """Where a campaign is: how many passes count, how many are needed at least, and the seconds left.
 
-    `total` stays the same through a campaign. Passes beyond it, of noisy networks, are told in `label`. `eta_seconds` is None
-    before anything is known. `phase` names what is done, where it is another thing than timing networks.
+    `total` stays the same through a campaign. `label` tells of passes beyond it, which noisy networks get. `eta_seconds` is
+    None while nothing is known. `phase` names the work if it is something else than timing networks.
     """
 
     done: int
@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass
 class TimeLeft:
-    """The progress of one campaign; `clock` gives seconds, and began with the campaign.
+    """The progress of one campaign; `clock` gives seconds since the campaign began.
 
     Each network needs `passes` that count, and a noisy one up to `most`.
     """
@@ -67,7 +67,7 @@ class TimeLeft:
         self._tried += 1
 
     def progress(self, networks: Mapping[str, Counting], label: str) -> Progress:
-        """Where the campaign over these networks is, about to time the one of that label."""
+        """Where the campaign over these networks is, before it times the network with this label."""
         alive = [one for one in networks.values() if not one.reason]
         counts = [len(one.pass_ratios()) for one in alive]
         if self._counted_before is None:
@@ -81,7 +81,7 @@ class TimeLeft:
         return Progress(total - missing, total, label, self._left(alive, counts, needs))
 
     def _need(self, one: Counting, count: int) -> int:
-        """How many passes of a network must count in all, as far as its own passes tell: the error falls with their root."""
+        """How many passes of a network must count in all, judged by its passes so far: the error falls with their square root."""
         if count < self.passes or self.most <= self.passes:
             return self.passes
         reading = one.reading(self.rule)
@@ -92,7 +92,7 @@ class TimeLeft:
         return min(self.most, max(count + 1, math.ceil(count * (own / self.rule.relative_half_width) ** 2)))
 
     def _left(self, networks: Sequence[Counting], counts: list[int], needs: list[int]) -> float | None:
-        """Seconds: the passes that must still count, over the rate at which they do; no network is tried more than allowed."""
+        """Seconds left: the passes that must still count, over how many count per second; no network exceeds its limit."""
         counted = sum(counts) - (self._counted_before or 0)
         if not self._tried:
             return None

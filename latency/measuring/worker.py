@@ -1,8 +1,8 @@
-"""The timing process: compiles and times one network a request, and holds nothing else.
+"""The timing process: it compiles and times one network for each request, and does nothing else.
 
 `python -m latlas.latency.measuring.worker PARENT` reads one JSON object a line from standard input and answers in JSON
-lines on the standard output it was started with; it ends with the process PARENT. It lives apart so that a compiler that
-hangs or dies costs one entry and not the run, and so that nothing but OpenVINO and numpy is in the process that times.
+lines on the standard output that it was started with. It ends when the process PARENT ends. It is a separate process, so
+that a compiler that hangs or dies costs one entry and not the run, and so that it loads nothing but OpenVINO and numpy.
 Messages (`Bench` is the other side):
 
     <- {"options": {...}, "rule": {...}, "reference": "network"}             once, first
@@ -38,15 +38,15 @@ from latlas.latency.runtime import plugin as runtime
 from latlas.latency.runtime.reference import Reference, reference_of
 
 COMPILES = 3
-"""Networks compiled anew of which the median share counts: one that was interrupted must not decide."""
+"""How often a network is compiled anew; the median share counts, so that one interrupted compile does not decide."""
 COUNT_SECONDS = 0.02
 COUNT_RUNS = (30, 400)
-"""How long nodes are timed after each compile, and at least and at most how many runs."""
+"""How long nodes are timed after each compile, and in how many runs at least and at most."""
 CALL_RUNS = 300
 
 
 class Host:
-    """Fixed options for a process that compiles many networks; operator files are read once."""
+    """Compiles many networks with fixed options; operator files are read once."""
 
     def __init__(self, options: runtime.CompileOptions) -> None:
         self._options = options
@@ -54,21 +54,21 @@ class Host:
         self._call_us: float | None = None
 
     def compile(self, model: Any, perf_count: bool = False, fills: Sequence[str] = ()) -> runtime.Compiled:
-        """The compiled model, its inputs filled as said."""
+        """The compiled model with its inputs filled as `fills` says."""
         return runtime.Compiled(model, self._options, perf_count, fills)
 
     def compile_request(self, request: Mapping[str, Any], perf_count: bool = False) -> runtime.Compiled:
-        """The compiled network of a `Network.request()`: a model file, or operator files to be stitched."""
+        """The compiled network of a `Network.request()`: a model file, or operator files stitched together."""
         if "file" in request:
             path, shapes = Path(request["file"]), request.get("shapes")
             model = model_file.reshaped(model_file.load(path), shapes, path) if shapes else model_file.read(path)
             return self.compile(model, perf_count, request.get("fills") or ())
-        keep = len(request["graph"]) > 1  # what stands alone is a whole network, of which there are many
+        keep = len(request["graph"]) > 1  # a single file is a whole network; there are many, and none is used twice
         parts = [(self._operator(path, keep), tuple(inputs)) for path, inputs in request["graph"]]
         return self.compile(stitching.graft(parts), perf_count)
 
     def node_times(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Where a network's time goes, in `COMPILES` compiles with performance counters: see `boundary.inner_share`."""
+        """Where a network's time goes, from `COMPILES` compiles with performance counters; see `boundary.inner_share`."""
         if self._call_us is None:
             call = self.compile(stitching.call_model())
             self._call_us = 1e3 * median(call.run() for _ in range(CALL_RUNS))
@@ -95,20 +95,20 @@ class Host:
 WARM_UP_SECONDS = 0.02
 WARM_UP_RUNS = 3
 SETTLE_RUNS = 3
-"""Runs before a sample that are not counted: the network before has taken caches and address translations. After a reference
-of 7 MB the first run took 3 % longer than back to back, the second 1.5 %, the third 0.7 %, of networks of 4 to 7 ms."""
+"""Runs before a sample that do not count, because the other network has filled the caches. After a reference of 7 MB, networks
+of 4 to 7 ms took 3 % longer in the first run than back to back, 1.5 % in the second and 0.7 % in the third."""
 SETTLE_ENOUGH_MS = 50.0
-"""After so long a network has its caches, however few runs that were."""
+"""After this time a network has filled the caches, however few runs it had."""
 BLOCK_MS = 1.5
-"""Networks faster than this are run several times a sample, which keeps the clock's and the call's cost small."""
+"""Networks faster than this run several times for each sample, which keeps the cost of clock and call small."""
 
 
 def sampler(compiled: runtime.Compiled, samples: int) -> Callable[[], list[float]]:
-    """A function that gives `samples` times of milliseconds an inference, as it is back to back; warms up at once."""
+    """A function that returns `samples` times in milliseconds an inference, back to back; warms up at once."""
     started, warm_up = time.perf_counter(), list[float]()
     while len(warm_up) < WARM_UP_RUNS or time.perf_counter() - started < WARM_UP_SECONDS:
         warm_up.append(compiled.run())
-    least = max(min(warm_up), 1e-3)  # one run that was interrupted must not decide for all passes of a process
+    least = max(min(warm_up), 1e-3)  # one interrupted run must not decide for all passes of a process
     repeats = max(1, min(100, round(BLOCK_MS / least)))
     settling = min(SETTLE_RUNS, max(1, round(SETTLE_ENOUGH_MS / least)))
 
@@ -121,13 +121,13 @@ def sampler(compiled: runtime.Compiled, samples: int) -> Callable[[], list[float
 
 
 def reference_sampler(host: Host, reference: Reference) -> Callable[[], float]:
-    """Milliseconds of the reference, compiled here and now: another compile of it differs by 0.4 to 1.2 %."""
+    """A function that returns milliseconds of the reference, which is compiled now: compiles differ by 0.4 to 1.2 %."""
     sample = sampler(host.compile(stitching.reference_model(reference)), 1)
     return lambda: sample()[0]
 
 
 def candidate_sampler(compiled: runtime.Compiled) -> Callable[[], tuple[float, float]]:
-    """Two times of milliseconds of a candidate, one right after the other."""
+    """A function that returns two times of a candidate in milliseconds, one right after the other."""
     sample = sampler(compiled, 2)
 
     def pair() -> tuple[float, float]:
@@ -170,14 +170,14 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         except LatlasError as error:
             answer(event="error", kind=type(error).__name__, message=str(error))
         except RuntimeError as error:
-            # What OpenVINO's binding raises for a network it cannot compile or run.
+            # OpenVINO's binding raises this for a network that it cannot compile or run.
             answer(event="error", kind="LatlasError", message=f"OpenVINO failed: {_said(error)}")
         else:
             answer(event="pass", reference=done.reference_times_ms, times=done.times_ms)
 
 
 def _said(error: RuntimeError) -> str:
-    """What OpenVINO says, in a line: without the places in its sources that it begins with."""
+    """OpenVINO's message in one line, without the source locations that it begins with."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith("Exception from ")] or lines
     return one_line(" ".join(dict.fromkeys(told)), 400) or type(error).__name__

@@ -1,1 +1,1 @@
-"""The latency predictor that is learnt from measured subnets, and its file."""
+"""The latency predictor, which is learnt from measured subnets, and its file."""

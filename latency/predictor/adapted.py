@@ -1,7 +1,7 @@
-"""A predictor of one environment adapted to another with a few networks measured there.
+"""Adapts a predictor of one environment to another, with a few networks measured there.
 
-The sources are linear in features of the graph, and so is what is learnt from them (`transfer.py`): the adapted
-predictor is a linear one too, with exact parts, tables and bounds like any other.
+The sources are linear in features of the graph. The adapted predictor (`transfer.py`) is linear in them too, so it has exact
+parts, tables and bounds like any other.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from latlas.spaces.graph import Node
 from latlas.spaces.operators.spec import OpSpec
 
 GROUP_STARTS = {"base": 0.1, "kind": 0.2, "place": 0.1, "spec": 0.05, "pair": 0.1, "meeting": 0.05}
-"""Prior spreads of how far each group of features departs from its sources, from which learning begins."""
+"""Prior spreads of how far each group of features departs from the sources; learning begins from these."""
 CONSTANT_START = 0.1
-"""The same of the constant, in milliseconds of the source."""
+"""The prior spread of the constant, in milliseconds of the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What sources say, in common features: `names` `(features,)`, and `coef` `(m, features + 1)`, each constant last."""
+    """The sources' coefficients on common features: `names` `(features,)`, and `coef` `(m, features + 1)`, the constants last."""
 
     names: tuple[str, ...]
     coef: tuple[tuple[float, ...], ...]
@@ -46,10 +46,10 @@ class Sources:
 
 
 def common_sources(predictors: Sequence[LatencyPredictor], specs: Sequence[OpSpec]) -> tuple[CostOf | None, Sources]:
-    """The operators' costs to go on with, and what the predictors say in features of these costs.
+    """The operators' costs that the adapted predictor uses, and the predictors' coefficients on features of these costs.
 
-    A predictor of other costs is carried over operator by operator, exactly for the `specs` of the space. Raises
-    `UsageError` if there is none, and if the cost of an operator is 0: no factor can carry that over.
+    A predictor with other costs is converted operator by operator, exactly for the `specs` of the space. Raises `UsageError`
+    if there is no predictor, or if an operator's cost is 0: no factor can convert that.
     """
     if not predictors:
         raise UsageError("no predictor to adapt; give at least one")
@@ -82,7 +82,7 @@ def _carry_over(
     cost_of: CostOf,
     specs: Sequence[OpSpec],
 ) -> None:
-    """Fill a row of coefficients so that each operator has the milliseconds that `own` gives it at its costs."""
+    """Fill a row of coefficients so that each operator gets the milliseconds that `own` gives it with its own costs."""
     for name, value in own.items():
         if name.startswith(("pair ", "meeting ")):
             row[column[name]] = value
@@ -101,10 +101,10 @@ def _same_costs(a: CostOf | None, b: CostOf | None) -> bool:
 
 
 class AdaptedPredictor(LatencyPredictor):
-    """Predicts milliseconds of graphs in an environment with few measurements, from the `sources` of other environments.
+    """Predicts milliseconds of graphs in an environment with few measurements, from `sources` in other environments.
 
-    Learned attributes: those of `LatencyPredictor`, `columns_` of the transfer, and `freedom_`, the degrees of freedom that
-    its few samples leave and its intervals allow for.
+    It has the learned attributes of `LatencyPredictor` and two more. `columns_` are the columns of the transfer. `freedom_` is
+    the degrees of freedom that its few samples leave; its intervals allow for them.
     """
 
     kind: ClassVar[str] = "adapted"
@@ -130,7 +130,7 @@ class AdaptedPredictor(LatencyPredictor):
     def updated(
         self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_sds: Sequence[float] | None = None
     ) -> AdaptedPredictor:
-        """A predictor that has learnt these too; what was learnt of how far it departs from its sources stays as it is."""
+        """A predictor that has learnt these samples too; the spreads of how far it departs from its sources stay the same."""
         inner = self._inner
         other = AdaptedPredictor(self.cost_of, self.campaign_sd, self._sources)
         other.names_ = self.names_
@@ -153,16 +153,16 @@ class AdaptedPredictor(LatencyPredictor):
         return other
 
     def _quantile(self, confidence: float) -> float:
-        """As wide as few samples make it."""
+        """The half width of the interval over the spread; few samples make it wide."""
         return quantile(self.scores_, self.freedom_, confidence)
 
     def regression(self, graphs: Sequence[Sequence[Node]]) -> tuple[BayesianLinear, FloatArray]:
-        """The regression behind it, and the graphs' `relative` columns: what `transfer.expected_error` takes."""
+        """The regression behind the predictor, and the graphs' `relative` columns, as `transfer.expected_error` takes them."""
         matrix, _ = self._matrix([self._features(graph) for graph in graphs])
         return self._inner, relative(matrix @ projection(self.columns_, self._sources))
 
     def to_record(self) -> dict[str, Any]:
-        """What `from_record` makes the same predictor of."""
+        """A record from which `from_record` makes the same predictor."""
         return super().to_record() | {
             "sources": [list(row) for row in self._sources.coef],
             "scale": list(self.columns_.scale),
@@ -171,7 +171,7 @@ class AdaptedPredictor(LatencyPredictor):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> AdaptedPredictor:
-        """The predictor of a record; raises `ValueError`, `KeyError`, `TypeError` or `UsageError` where it is none."""
+        """The predictor of a record; raises `ValueError`, `KeyError`, `TypeError` or `UsageError` if it is no predictor's."""
         lookup = read_costs(record["costs"])
         names = tuple(str(name) for name in record["names"])
         sources = Sources(names, tuple(tuple(float(value) for value in row) for row in record["sources"]))
@@ -204,7 +204,7 @@ class AdaptedPredictor(LatencyPredictor):
         self.freedom_ = freedom(self._inner)
 
     def _extended(self, graphs: Sequence[Sequence[Node]]) -> tuple[Sources, FloatArray]:
-        """The sources over these graphs' features too, and those features `(n, features + 1)`; sets `names_`."""
+        """The sources extended to these graphs' features, and the features `(n, features + 1)`; sets `names_`."""
         if self.sources is None:
             raise UsageError("an adapted predictor needs sources; make them with common_sources(...)")
         records = [self._features(graph) for graph in graphs]
@@ -214,7 +214,7 @@ class AdaptedPredictor(LatencyPredictor):
 
 
 class _Projected(BayesianLinear):
-    """A transfer's regression `inner`, as one on the graph's own features: `coef_` and `covariance_` are of those."""
+    """A transfer's regression `inner` as a regression on the graph's own features, with their `coef_` and `covariance_`."""
 
     def __init__(self, inner: BayesianLinear, wide: FloatArray, unit: float) -> None:
         super().__init__(inner.groups, inner.mean)
@@ -222,7 +222,7 @@ class _Projected(BayesianLinear):
         self.X_, self.y_, self.errors_, self.noise_ = inner.X_, inner.y_, inner.errors_, inner.noise_
         self.left_out_, self.left_out_spread_ = inner.left_out_, inner.left_out_spread_
         self.coef_, self.covariance_ = wide @ inner.coef_, wide @ inner.covariance_ @ wide.T
-        # Of a feature never seen the prior is all that is known, in milliseconds of the target.
+        # Of a feature never seen only the prior is known, in milliseconds of the target.
         self.spreads_ = {k: v * (unit if k in GROUP_STARTS else 1.0) for k, v in inner.spreads_.items()}
 
     def to_record(self) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class _Projected(BayesianLinear):
 
 
 def projection(columns: Columns, sources: Sources) -> FloatArray:
-    """`(features + 1, columns)` that makes the transfer's columns of a graph's features and constant."""
+    """The matrix `(features + 1, columns)` that maps a graph's features and constant to the transfer's columns."""
     identity = np.eye(len(sources.names) + 1)
     return columns.matrix(np.array(sources.coef).T, identity)
 

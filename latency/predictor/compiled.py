@@ -1,9 +1,9 @@
-"""A predictor compiled for the networks of a template: from integer codes to milliseconds and bounds, vectorised.
+"""A predictor compiled for the networks of a template: it turns integer codes into milliseconds and bounds, vectorised.
 
-Every feature is a sum over nodes and edges, so what a linear predictor says of a network is a constant, one number for each
-column's code, and one for each pair of codes whose operators meet: looking these up is all there is to do. The variance of a
-prediction is a quadratic form of the features, and so a sum over pairs of such terms, looked up in tables of its own. Both are
-exact; no feature is computed for a network.
+Every feature is a sum over nodes and edges. So a linear prediction is a constant, plus one number for each column's code,
+plus one for each pair of codes whose operators meet. Predicting only looks these up. The variance of a prediction is a
+quadratic form of the features, so it is a sum over pairs of such terms and has tables of its own. Both are exact; no feature
+is computed for a network.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from latlas.spaces.operators.spec import kind_of
 from latlas.spaces.space import Architecture
 
 CHUNK = 16384
-"""Networks at once: few enough that the work stays in the cache."""
+"""How many networks are predicted at once: few enough that the work stays in the cache."""
 MAX_TABLE = 4_000_000
-"""Entries of a table of pairs; a template whose tables would be larger is not compiled."""
+"""The most entries of a table of pairs; a template with larger tables is not compiled."""
 
 
 class CompiledPredictor:
-    """Milliseconds and bounds of `(n, columns)` codes.
+    """Predicts milliseconds and bounds of codes `(n, columns)`.
 
-    `constant`, `unary` (one array of options a column) and `pairwise` (by columns, `(options, options)`) add up to the
-    prediction, but for its lower limit, `floor_ms`. Raises `UsageError` for a template that is too large, or whose networks
-    do not all have the same live nodes.
+    The prediction is the sum of `constant`, `unary` (one array of options a column) and `pairwise` (by columns,
+    `(options, options)`), but at least `floor_ms`. Raises `UsageError` for a template that is too large, or whose networks do
+    not all have the same live nodes.
 
     Example:
         >>> import latlas, numpy as np
@@ -66,7 +66,7 @@ class CompiledPredictor:
 
     @cached_property
     def _variance(self) -> dict[tuple[int, int], FloatArray]:
-        """What `_variances` says of the blocks; most of the work of compiling, and only intervals need it."""
+        """The `_variances` of the blocks; this is most of the work of compiling, and only intervals need it."""
         return dict(_variances(self._vectors, self._covariance))
 
     def predict(self, networks: Sequence[Architecture] | Codes, confidence: float = 0.95) -> list[Prediction]:
@@ -97,7 +97,7 @@ class CompiledPredictor:
         return latency, lower, upper
 
     def _codes(self, architectures: Sequence[Architecture]) -> Codes:
-        """`(n, columns)` codes of architectures of one space, whose operators must be those of the template."""
+        """The codes `(n, columns)` of architectures of one space, whose operators must match the template."""
         if not architectures:
             return np.empty((0, len(self.sizes)), dtype=np.int64)
         space, graph = architectures[0].space, architectures[0].graph()
@@ -125,7 +125,7 @@ class CompiledPredictor:
         return total
 
     def _indices(self, codes: Codes) -> list[Codes]:
-        """Which row of each block's table every network has."""
+        """The row of each network in each block's table."""
         columns = np.ascontiguousarray(codes.T).astype(np.intp)
         indices = []
         for block in self._blocks:
@@ -137,23 +137,24 @@ class CompiledPredictor:
 
 
 def _parts(codes: Codes, sizes: tuple[int, ...]) -> Iterator[Codes]:
-    """The codes a chunk at a time; raises `UsageError` where they are no codes of these sizes."""
+    """The codes, one chunk at a time; raises `UsageError` if they are no codes of these sizes."""
     rows = check_codes(codes, sizes)
     return (rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK))
 
 
 def _require_live(template: Template) -> None:
-    """Raises `UsageError` where some networks of a template have nodes that are not executed."""
+    """Raises `UsageError` if some networks of a template have nodes that are not executed."""
     zeros = any(kind_of(spec.kind).gives_zeros for slot in template.slots for spec in slot.options)
     if zeros or not template.live(np.zeros((1, len(template.sizes)), dtype=np.int64)).all():
         raise UsageError("the template's networks have dead branches; predict from their graphs")
 
 
 class _Terms:
-    """The feature vectors whose sum a network's features are: `constant` `(F,)`, `unary` `(options, F)` a column,
-    `pairwise` `(options, options, F)`; and the `coef` `(F,)` and `covariance` `(F, F)` of the features' coefficients.
+    """Feature vectors that sum to a network's features, and the features' coefficients.
 
-    Features that the predictor has never seen come last: what it knows of their coefficients is the prior.
+    The vectors are `constant` `(F,)`, `unary` `(options, F)` for each column, and `pairwise` `(options, options, F)`. The
+    coefficients have the values `coef` `(F,)` and the `covariance` `(F, F)`. Features that the predictor has never seen come
+    last; only the prior is known of their coefficients.
     """
 
     def __init__(self, predictor: LatencyPredictor, template: Template) -> None:
@@ -206,7 +207,7 @@ class _Terms:
                 self.pairwise.setdefault((first, second), np.zeros(shape))[codes] += value
 
     def of_blocks(self, blocks: list[tuple[int, ...]]) -> list[FloatArray]:
-        """The vectors `(rows, F)` of each block: its pair's term, and each column's own in the first block that has it."""
+        """The vectors `(rows, F)` of each block: its pair's term, plus each column's own term in the column's first block."""
         taken: set[int] = set()
         found = []
         for block in blocks:
@@ -223,20 +224,20 @@ class _Terms:
 
 
 def _blocks(sizes: tuple[int, ...], pairs: list[tuple[int, int]]) -> list[tuple[int, ...]]:
-    """Pairs of columns whose operators meet, and single columns that are in none."""
+    """Pairs of columns whose operators meet, and single columns that are in no pair."""
     paired = {column for pair in pairs for column in pair}
     return [*sorted(pairs), *((column,) for column in range(len(sizes)) if column not in paired)]
 
 
 def _require_few(vectors: list[FloatArray]) -> None:
-    """Raises `UsageError` where the tables of `_variances` would be too large."""
+    """Raises `UsageError` if the tables of `_variances` would be too large."""
     total = sum(len(one) for one in vectors)
     if total**2 > 2 * MAX_TABLE * len(vectors):
         raise UsageError(f"{total} pairs of options meet in the template; too many to compile, predict from graphs")
 
 
 def _variances(vectors: list[FloatArray], covariance: FloatArray) -> Iterator[tuple[tuple[int, int], FloatArray]]:
-    """For each pair of blocks the table, flat, of what they add to a prediction's variance in ms^2."""
+    """For each pair of blocks a flat table of what the pair adds to a prediction's variance, in ms^2."""
     for i, one in enumerate(vectors):
         spread = one @ covariance
         yield (i, i), _on_diagonal(np.einsum("ij,ij->i", spread, one))

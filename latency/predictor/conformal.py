@@ -1,9 +1,9 @@
-"""Conformal intervals: how far a prediction is to be trusted, from how far it was off on samples it had not learnt from.
+"""Conformal intervals: how far to trust a prediction, judged by the errors on samples that were not learnt from.
 
-An interval is `prediction (1 -+ q spread)`: the spread is what the model expects of this network, and q a quantile of
-|left-out error| / spread over the samples (normalised split conformal prediction, Papadopoulos et al. 2008; of left-out
-samples, as the jackknife+ of Barber et al. 2021 has them). No distribution is assumed of the errors, and where the model's
-spreads are all too small or too large by a factor, q makes up for it.
+An interval is `prediction (1 -+ q spread)`. The spread is the error that the model expects for this network. q is a quantile
+of |left-out error| / spread over the samples (normalised split conformal prediction, Papadopoulos et al. 2008; with left-out
+samples, as in the jackknife+ of Barber et al. 2021). The errors may have any distribution. If all spreads of the model are
+too small or too large by one factor, q makes up for it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from latlas.errors import UsageError
 
 
 def scores(measured: FloatArray, left_out: FloatArray, spread: FloatArray) -> FloatArray:
-    """Sorted `(n,)` of |measured - predicted| / (predicted x spread), of predictions of left-out samples."""
+    """The sorted scores `(n,)` of left-out samples: |measured - predicted| / (predicted x spread)."""
     return np.sort(np.abs(measured - left_out) / (left_out * spread))
 
 
 def quantile(sorted_scores: FloatArray, confidence: float) -> float:
-    """The score that an unseen sample stays below with at least this confidence.
+    """An unseen sample stays below this score with at least this confidence.
 
-    With n scores it is the ceil((n + 1) confidence)-th smallest (the finite-sample rank of split conformal prediction). Where
-    n is too small for the confidence, as 30 for 99 %, it is the largest times a normal distribution's ratio of the
-    confidence's quantile to that of the highest confidence that n scores can give.
+    With n scores it is the ceil((n + 1) confidence)-th smallest (the finite-sample rank of split conformal prediction). If n is
+    too small for the confidence, for example 30 for 99 %, the largest score is scaled up. The factor is the ratio of two
+    quantiles of a normal distribution: at this confidence, and at the highest confidence that n scores can give.
     """
     if not 0 < confidence < 1:
         raise UsageError(f"confidence is {confidence}; it must lie between 0 and 1, as 0.95")

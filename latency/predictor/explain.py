@@ -1,12 +1,12 @@
-"""Which parts of a network its predicted milliseconds come from.
+"""Explains which parts of a network its predicted milliseconds come from.
 
-A linear predictor is a cost a node, a cost an edge and a constant, so its parts are exact: an edge's cost goes half to the
-node that gives and half to the node that takes, and the constant stands by itself. Of another predictor, what a layer adds
-is its Shapley value among the layers (L. S. Shapley, *A value for n-person games*, 1953), against networks of the space
-drawn at random and sampled over orders of the layers (E. Štrumbelj, I. Kononenko, *Explaining prediction models and
-individual predictions with feature contributions*, 2014): one layer after another is set from the drawn network's operator
-to the explained one's, and a layer has what the prediction changes by when its turn comes. Each order's changes sum to the
-difference of the two predictions, so the means sum exactly too, however few orders there are.
+A linear predictor has a cost for each node, a cost for each edge and a constant, so its parts are exact. Half of an edge's
+cost goes to the node that gives and half to the node that takes; the constant stands by itself. With any other predictor, a
+layer's part is its Shapley value among the layers (L. S. Shapley, *A value for n-person games*, 1953). It is taken against
+networks drawn at random from the space and sampled over orders of the layers (E. Štrumbelj, I. Kononenko, *Explaining
+prediction models and individual predictions with feature contributions*, 2014). One layer after another changes from the
+drawn network's operator to the explained one's, and each layer gets the change of the prediction at its turn. The changes of
+each order sum to the difference of the two predictions, so the means sum exactly too, however few orders there are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CONSTANT = "constant"
 class NodeParts:
     """Milliseconds `(nodes + 1,)` of each node of a graph, the constant last; they sum to the prediction.
 
-    `covariance_ms2` `(nodes + 1, nodes + 1)` is theirs where the predictor knows how sure it is of its coefficients.
+    `covariance_ms2` `(nodes + 1, nodes + 1)` is their covariance, if the predictor knows how sure it is of its coefficients.
     """
 
     latency_ms: FloatArray
@@ -40,7 +40,7 @@ class NodeParts:
 
 @dataclass(frozen=True, slots=True)
 class LinearModel:
-    """A linear predictor's coefficients, one a feature and the constant last; their `covariance` where it is known."""
+    """A linear predictor's coefficients, one for each feature and the constant last; their `covariance`, if it is known."""
 
     names: tuple[str, ...]
     coef: FloatArray
@@ -48,7 +48,7 @@ class LinearModel:
 
 
 def linear_model(predictor: LatencyPredictor) -> LinearModel | None:
-    """The coefficients of a predictor that is linear in its features, None of another."""
+    """The coefficients of a predictor that is linear in its features; None for any other."""
     model = getattr(predictor, "model_", None)
     if not isinstance(model, BayesianLinear):
         return None
@@ -57,9 +57,9 @@ def linear_model(predictor: LatencyPredictor) -> LinearModel | None:
 
 
 def node_parts(predictor: LatencyPredictor, graph: Sequence[Node], covariances: bool = True) -> NodeParts | None:
-    """What each node adds to the prediction, None where the predictor is not linear; a dead node adds nothing.
+    """What each node adds to the prediction; a dead node adds nothing. None if the predictor is not linear.
 
-    Without `covariances` these are None, which takes a fraction of the time.
+    Without `covariances` the covariance is None, which takes a fraction of the time.
     """
     model = linear_model(predictor)
     if model is None:
@@ -83,7 +83,7 @@ def node_parts(predictor: LatencyPredictor, graph: Sequence[Node], covariances: 
                 add(source, found, 0.5)
                 add(index, found, 0.5)
     latency_ms = rows @ model.coef
-    # A prediction far below what was learnt from is held at a limit; the constant takes what that adds.
+    # A prediction far below the samples is raised to a limit; the constant takes what that adds.
     latency_ms[-1] += max(0.0, float(predictor.bounded(np.zeros(1))[0] - latency_ms.sum()))
     covariance = None if model.covariance is None or not covariances else rows @ model.covariance @ rows.T
     return NodeParts(latency_ms, covariance)
@@ -93,7 +93,7 @@ def node_parts(predictor: LatencyPredictor, graph: Sequence[Node], covariances: 
 class Shapley:
     """Milliseconds `(layers,)` that each layer adds to `base_ms`, the mean of the drawn networks; with standard errors.
 
-    The errors are of the sampling alone.
+    The standard errors only cover the sampling.
     """
 
     base_ms: float
@@ -104,7 +104,7 @@ class Shapley:
 def shapley(
     predict: Callable[[Codes], FloatArray], own: Sequence[int], drawn: Codes, rng: np.random.Generator
 ) -> Shapley:
-    """What each layer adds, of one order of the layers and its reverse for each drawn network.
+    """What each layer adds, averaged over one order of the layers and its reverse for each drawn network.
 
     Args:
         predict: milliseconds `(m,)` of networks `(m, layers)`, each layer's operator by number.
@@ -134,11 +134,11 @@ def shapley(
 
 
 def grouped(parts: FloatArray, members: Sequence[Sequence[int]]) -> FloatArray:
-    """Sums `(len(members),)` of the parts whose indices each group has."""
+    """The sum of the parts in each group of indices, `(len(members),)`."""
     return np.array([parts[list(group)].sum() for group in members])
 
 
 def grouped_se(covariance: FloatArray, members: Sequence[Sequence[int]]) -> FloatArray:
-    """Standard deviations `(len(members),)` of those sums."""
+    """The standard deviation of each group's sum, `(len(members),)`."""
     found: list[Any] = [np.sqrt(max(0.0, covariance[np.ix_(list(group), list(group))].sum())) for group in members]
     return np.array(found)

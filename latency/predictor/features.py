@@ -1,9 +1,9 @@
-"""What a predictor sees of a network: numbers of its live nodes and of the edges between them.
+"""The features that a predictor sees of a network: numbers of its live nodes and of the edges between them.
 
-Every feature is a sum over nodes or edges, so a linear model of them is a cost a node and a cost an edge. Node features
-are in milliseconds where there is a table: the operator's isolated latency, once in the total, once in its kind's, once in
-its kind's at its resolution, once by itself. Without a table a crude unit of multiply-adds and memory traffic takes its
-place. An edge has two: which operators meet, in elements passed on, and which meet at which resolution.
+Every feature is a sum over nodes or edges, so a linear model of them is a cost for each node and each edge. With a table,
+node features are in milliseconds. The operator's isolated latency counts four times: in the total, in its kind, in its kind
+at its resolution, and by itself. Without a table, a rough estimate from multiply-adds and memory traffic takes its place.
+An edge has two features: which operators meet, in elements passed on, and which meet at which resolution.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from latlas.spaces.operators.spec import OpSpec
 CostOf = Callable[[OpSpec], float]
 
 GROUPS = {"base": 0.1, "kind": 0.1, "place": 0.1, "spec": 0.05, "pair": 0.3, "meeting": 0.3}
-"""Feature groups by their name's first word, with the prior spread of their coefficients from which learning begins."""
+"""Feature groups by the first word of their names, with the prior spread of their coefficients before learning."""
 TOTAL = "base cost"
 """The feature whose coefficient is expected to be near one: the sum of the operators' isolated latencies."""
 
 
 class CostList:
-    """Isolated milliseconds of operators as a lookup; a miss is an error that names the operator."""
+    """Looks up the isolated milliseconds of operators; a missing operator is an error that names it."""
 
     def __init__(self, costs: Mapping[OpSpec, float]) -> None:
         self.costs = dict(costs)
@@ -40,7 +40,7 @@ class CostList:
 
 
 def unit_cost(spec: OpSpec) -> float:
-    """A rough milliseconds of an operator without a table: 20 multiply-adds and 2 elements moved a nanosecond."""
+    """Rough milliseconds of an operator without a table: 20 multiply-adds or 2 moved elements take a nanosecond."""
     return spec.macs / 20e6 + moved(spec) / 2e6 + 1e-3
 
 
@@ -55,15 +55,15 @@ def _names(spec: OpSpec) -> tuple[str, str, str]:
 
 
 def node_features(spec: OpSpec, cost: float) -> dict[str, float]:
-    """Features of one node whose cost is `cost` milliseconds; the node's share of the network's features."""
+    """What one node with a cost of `cost` milliseconds adds to the network's features."""
     base = {TOTAL: cost, "base macs": spec.macs / 1e8, "base moved": moved(spec) / 1e7, "base nodes": 0.01}
     return base | dict.fromkeys(_names(spec), cost)
 
 
 EDGE_VALUE = 0.05
-"""Milliseconds that an edge counts, so that its coefficients are of the size of the others'."""
+"""How many milliseconds an edge counts as, so that its coefficients are as large as the others."""
 EDGE_ELEMENTS = 1e5
-"""Elements passed on that count as much."""
+"""How many passed-on elements count as one edge."""
 
 
 def edge_name(producer: OpSpec, consumer: OpSpec) -> str:
@@ -73,7 +73,7 @@ def edge_name(producer: OpSpec, consumer: OpSpec) -> str:
 
 @lru_cache(maxsize=65536)
 def edge_features(producer: OpSpec, consumer: OpSpec) -> dict[str, float]:
-    """Features of an edge: which operators meet, by the elements passed on, and at which resolution."""
+    """The two features of an edge: which operators meet, weighted by the elements passed on, and at which resolution."""
     return {
         f"pair {producer.name} {consumer.name}": EDGE_VALUE * prod(producer.output_shape) / EDGE_ELEMENTS,
         edge_name(producer, consumer): EDGE_VALUE,
@@ -81,7 +81,7 @@ def edge_features(producer: OpSpec, consumer: OpSpec) -> dict[str, float]:
 
 
 def features(graph: Sequence[Node], cost_of: CostOf) -> dict[str, float]:
-    """All features of a network by name; what the runtime does not execute is left out, as `executed_inputs` says."""
+    """All features of a network by name, without the nodes that the runtime does not execute (`executed_inputs`)."""
     total: dict[str, float] = {}
     for index, sources in executed_inputs(graph).items():
         spec = graph[index].spec

@@ -1,4 +1,4 @@
-"""A predictor's folder, apart from what reads it: the command line looks whether one is there before it loads that."""
+"""Checks whether a predictor's folder is there, without the modules that read it: the command line asks before it loads them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ MANIFEST = "predictor.json"
 
 
 def require_predictor(folder: Path) -> None:
-    """Raises `UsageError` where a folder has no predictor; it is not read."""
+    """Raises `UsageError` if a folder has no predictor; the predictor is not read."""
     if not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} has no {MANIFEST}; make a predictor with `latlas fit-predictor --out {folder}`")

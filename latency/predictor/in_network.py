@@ -1,20 +1,20 @@
 """In-network latency: what each operator adds to a network's latency, estimated from measured networks.
 
-A network's latency is taken as the plain sum of its live operators' in-network latencies. These are `cost x factor`, the
-cost being the operator's latency by itself (boundary-corrected where the table has that), and the factors have a prior:
-one part common to all operators, with a wide prior, one that takes off what an operator by
-itself spends on its borders, in proportion to the elements it reads and writes, one a kind (`mbconv_k3`), one a set of
-operators that always occur together, and one an operator's own. This is a Bayesian linear model in relative error: each
-network is divided by its latency. The spreads of the kinds' and own parts, and what no sum explains (`misfit`), are those
-that maximise the marginal likelihood times a wide prior (Rasmussen and Williams, *Gaussian Processes for Machine
-Learning*, 2.3, 5.4.1). The posterior mean is the estimate, held at 0 or more, and the posterior's standard deviation its
-standard error; this is widened where networks left out of the estimate were missed by more than was foreseen.
+A network's latency is modelled as the plain sum of its live operators' in-network latencies. Each is `cost x factor`. The
+cost is the operator's latency by itself (boundary-corrected if the table has that). The prior of a factor has five parts.
+One is common to all operators and wide. One takes off what an isolated operator spends on its borders, in proportion to the
+elements that it reads and writes. One belongs to the kind (`mbconv_k3`), one to a set of operators that always occur
+together, and one to the operator alone. This is a Bayesian linear model in relative error: each network is divided by its
+latency. The spreads of the kinds and of single operators, and the part that no sum explains (`misfit`), maximise the marginal
+likelihood times a wide prior (Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2.3, 5.4.1). The estimate is
+the posterior mean, held at 0 or more, and its standard error is the posterior's standard deviation. This error is widened if
+the estimate misses left-out networks by more than expected.
 
-What networks cannot tell apart, the prior shares out: the operators of a layer always have the same borders, so what all
-of them spare there is told from what operators of all networks (stem, decoder, head) spare by the prior alone. Those
-split their sum in proportion to their costs less their borders. Standard errors say how uncertain that is; differences
-of operators of one layer are far better known. A network's start-up cannot be told from the operators that all networks
-have; it is in theirs, and `fixed_ms` is 0.
+The prior decides what the networks cannot tell apart. The operators of a layer always have the same borders, so only the
+prior separates what they all save there from what the operators of all networks (stem, decoder, head) save. Operators of all
+networks split their sum in proportion to their costs less their borders. Standard errors say how uncertain that is;
+differences between operators of one layer are far better known. A network's start-up cannot be separated from the operators
+that all networks have, so it is part of their latency, and `fixed_ms` is 0.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from latlas.spaces.operators.spec import OpSpec
 
 MIN_NETWORKS = 10
 COMMON_SD, TOGETHER_SD = 1.0, 0.2
-"""Prior standard deviations of the factor common to all operators, about 1, and of that of operators always together."""
+"""Prior standard deviations of two factors: common to all operators (about 1), and of operators that always occur together."""
 BORDER_NS, BORDER_SD, BORDER_SHARE = 0.5, 2.0, 0.35
-"""Nanoseconds an element at a border, how many times that the prior allows (one standard deviation, about none: with isolated
-costs 2 was seen), and the share of its cost that an operator may have in borders at once."""
+"""The cost of borders: nanoseconds for each element; the prior's standard deviation as a multiple of that (its mean is 0, and 2
+was seen with isolated costs); and the largest share of an operator's cost that its borders may have."""
 BORDER_FLOOR = 0.05
-"""What a boundary-corrected cost is at least, of the isolated one."""
+"""The least boundary-corrected cost, as a share of the isolated cost."""
 START = {"kind": 0.1, "own": 0.1, MISFIT: 0.01}
-"""Standard deviations as they are expected, from which the learning of them begins."""
+"""The expected standard deviations; learning begins from these."""
 START_SD = 1.0
-"""Standard deviation of their logarithms about that."""
+"""Prior standard deviation of their logarithms about `START`."""
 LEARNT_RANGE = (1e-3, 2.0)
 
 
@@ -52,9 +52,9 @@ LEARNT_RANGE = (1e-3, 2.0)
 class InNetworkEstimate:
     """In-network latencies of operators, `latency_ms` `(n,)` with their posterior `covariance` `(n, n)` in ms^2.
 
-    `factor` is the common ratio of in-network to isolated cost; `spreads` the learnt standard deviations; `left_out` the
-    relative errors `(networks,)` of the sum on each network when it is left out of the estimate, `misfit` the relative
-    standard deviation of what no sum explains.
+    `factor` is the common ratio of in-network to isolated cost, and `spreads` are the learnt standard deviations. `left_out`
+    `(networks,)` is the relative error of the sum on each network when the estimate does not use it. `misfit` is the relative
+    standard deviation that no sum explains.
     """
 
     specs: tuple[OpSpec, ...]
@@ -76,12 +76,12 @@ class InNetworkEstimate:
 
     @property
     def misfit(self) -> float:
-        """Relative standard deviation of what no sum explains."""
+        """The relative standard deviation that no sum explains."""
         return self.spreads[MISFIT]
 
     @property
     def error(self) -> float:
-        """Mean absolute relative error of the sum on networks left out of the estimate in turn."""
+        """Mean absolute relative error of the sum on networks, each left out of the estimate in turn."""
         return float(np.mean(np.abs(self.left_out)))
 
     def counts(self, graphs: Sequence[Sequence[Node]]) -> FloatArray:
@@ -93,7 +93,7 @@ class InNetworkEstimate:
         return self.counts(graphs) @ self.latency_ms + self.fixed_ms
 
     def sums_se(self, graphs: Sequence[Sequence[Node]]) -> FloatArray:
-        """Standard deviation in milliseconds of a network's latency about its sum, `(len(graphs),)`, misfit included."""
+        """Standard deviation in milliseconds of each network's latency about its sum, `(len(graphs),)`, misfit included."""
         counts, sums = self.counts(graphs), self.sums(graphs)
         return np.sqrt(np.einsum("ij,jk,ik->i", counts, self.covariance, counts) + (self.misfit * sums) ** 2)
 
@@ -108,8 +108,8 @@ def estimate_in_network(
 
     Args:
         graphs: the networks.
-        latencies_ms: each one's measured latency.
-        relative_sds: standard deviation of another reading of each over it.
+        latencies_ms: the measured latency of each.
+        relative_sds: relative standard deviation of another reading of each.
         cost_of: an operator's latency by itself, in milliseconds of any session.
 
     Raises:
@@ -141,7 +141,7 @@ def estimate_in_network(
 
 
 def with_in_network(table: Table, found: InNetworkEstimate, reference_id: str, reference_ms: float, seed: int) -> Table:
-    """The table with the estimates in its rows, and in its manifest where they come from; other rows lose theirs."""
+    """The table with the estimates in its rows and their origin in its manifest; rows without an estimate lose an old one."""
     value = dict(zip(found.specs, zip(found.latency_ms, found.se_ms, strict=True), strict=True))
     rows = []
     for row in table:
@@ -160,10 +160,10 @@ def with_in_network(table: Table, found: InNetworkEstimate, reference_id: str, r
 
 
 def cost_in(table: Table) -> CostOf:
-    """An operator's latency by itself: boundary-corrected where every row that did not fail has that, else isolated."""
+    """An operator's latency by itself: boundary-corrected if every row that did not fail has that, else isolated."""
     if not has_boundary(table):
         return table.latency_ms
-    # Corrected to nothing, it would be held at nothing in the network too.
+    # A cost corrected to nothing would stay nothing in the network too.
     return lambda spec: max(boundary_ms(table, spec), BORDER_FLOOR * table.latency_ms(spec))
 
 
@@ -173,7 +173,7 @@ def has_boundary(table: Table) -> bool:
 
 
 def boundary_ms(table: Table, spec: OpSpec) -> float:
-    """The boundary-corrected latency of an operator; raises `MissingEntryError` where the table has none."""
+    """The boundary-corrected latency of an operator; raises `MissingEntryError` if the table has none."""
     found = table[spec].boundary_ms
     if found is None:
         raise MissingEntryError(f"table {table.name} has no boundary-corrected latency of {spec}")
@@ -183,7 +183,7 @@ def boundary_ms(table: Table, spec: OpSpec) -> float:
 def in_network_sum(table: Table, graph: Sequence[Node]) -> float:
     """The plain sum over a network's live operators, at `in_network.reference_ms` of the table's manifest.
 
-    Raises `MissingEntryError` where the table has no in-network latency of one.
+    Raises `MissingEntryError` if the table lacks the in-network latency of an operator.
     """
     total = 0.0 if table.manifest.in_network is None else table.manifest.in_network.fixed_ms
     for index in live_nodes(graph):
@@ -209,9 +209,9 @@ def _counts(graphs: Sequence[Sequence[Node]], column: dict[OpSpec, int]) -> Floa
 
 
 def _prior_parts(specs: Sequence[OpSpec], costs: FloatArray, counts: FloatArray) -> dict[str, FloatArray]:
-    """What the factors' prior covariance `(n, n)` is made of: `base`, and of `kind` and `own` that of a spread of 1."""
+    """The parts of the factors' prior covariance `(n, n)`: `base`, and `kind` and `own` for a spread of 1."""
     kinds = np.unique([spec.name for spec in specs], return_inverse=True)[1]
-    # Columns that are alike but for a multiple belong to operators that only occur together.
+    # If two columns differ only by a factor, their operators only occur together.
     together = np.unique(counts / counts.max(axis=0), axis=1, return_inverse=True)[1].reshape(-1)
     alias = (together[:, None] == together) * (np.bincount(together)[together] > 1)[:, None]
     elements = np.array([moved(spec) for spec in specs])
@@ -239,7 +239,7 @@ class _Model:
         self.posterior = posterior(shares, self.residual, self.prior, marginal)
 
     def factors(self) -> FloatArray:
-        """The most probable factors among those of at least 0: the posterior mean where that has none below."""
+        """The most probable factors that are all at least 0; the posterior mean if it has no negative one."""
         mean = 1.0 + self.posterior.mean
         if mean.min() >= 0:
             return mean
@@ -251,7 +251,7 @@ class _Model:
         return nnls(matrix, target)[0]
 
     def left_out(self) -> tuple[FloatArray, float]:
-        """Relative error of the sum on each network when left out; the mean square of these over that foreseen."""
+        """Relative error of the sum on each left-out network, and the mean square of these errors over the expected one."""
         missed = self.posterior.missed
         return -missed, float(np.mean(missed**2 / self.posterior.left_out))
 

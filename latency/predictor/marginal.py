@@ -1,8 +1,8 @@
-"""The Gaussian linear model under every regression here: spreads of a prior that are learnt, and what follows from them.
+"""The Gaussian linear model under every regression here: it learns the spreads of a prior, and the posterior.
 
-`residual = shares @ b + noise`, with `b ~ N(0, prior)`. The prior is a sum of parts, each times the square of a spread, and so
-is the marginal covariance `(n, n)` of the samples. Spreads are those of the largest marginal likelihood times a wide prior
-(Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2.3 and 5.4.1).
+`residual = shares @ b + noise`, with `b ~ N(0, prior)`. The prior is a sum of parts, each times the square of a spread. So is
+the marginal covariance `(n, n)` of the samples. The spreads maximise the marginal likelihood times a wide prior (Rasmussen and
+Williams, *Gaussian Processes for Machine Learning*, 2.3 and 5.4.1).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from scipy.linalg import cho_factor, cho_solve
 from latlas.arrays import FloatArray
 
 MISFIT = "misfit"
-"""The spread of what no part explains: each sample's own."""
+"""The name of the spread that no part explains, which each sample has for itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where the learning of a spread begins, and the least and the largest it may become."""
+    """Where the learning of a spread begins, and the least and the largest value that it may take."""
 
     spread: float
     least: float
@@ -38,14 +38,14 @@ def learnt_spreads(
     """The most probable spread of each part, and the `misfit`.
 
     Args:
-        parts: by name, the marginal covariance `(n, n)` that a spread of 1 gives.
+        parts: by name, the marginal covariance `(n, n)` with a spread of 1.
         fixed: the part `(n, n)` that is known, errors of measurement included.
         residual: the samples `(n,)`.
-        starts: of each part and of the `misfit`.
-        log_sd: standard deviation of a spread's logarithm about its start. Without it, few samples may say that a spread is
+        starts: the start of each part and of the `misfit`.
+        log_sd: standard deviation of a spread's logarithm about its start. Without it, few samples may drive a spread to
             nothing.
     """
-    from scipy.optimize import minimize  # a fifth of a second that reading a predictor need not wait for
+    from scipy.optimize import minimize  # takes a fifth of a second, which reading a predictor does not need
 
     names = [*parts, MISFIT]
     start = np.log([starts[name].spread for name in names])
@@ -72,8 +72,8 @@ def learnt_spreads(
 class Posterior:
     """What the samples say of `b`: its mean `(features,)` and covariance `(features, features)`.
 
-    `missed` `(n,)` is what each sample's residual is more than the model says when the sample is left out, and `left_out`
-    `(n,)` the variance that the model then expects (Rasmussen and Williams, 5.4.2); both in closed form.
+    `missed` `(n,)` is how far each sample's residual lies above the model that leaves the sample out. `left_out` `(n,)` is the
+    variance that this model expects (Rasmussen and Williams, 5.4.2). Both are in closed form.
     """
 
     mean: FloatArray
@@ -85,8 +85,8 @@ class Posterior:
 def posterior(shares: FloatArray, residual: FloatArray, prior: FloatArray, marginal: FloatArray) -> Posterior:
     """The posterior of samples `shares` `(n, features)` and `residual` `(n,)`.
 
-    `prior` is the covariance `(features, features)` of `b`, or its diagonal `(features,)`; `marginal` that of the samples,
-    `(n, n)`, noise included.
+    `prior` is the covariance `(features, features)` of `b`, or its diagonal `(features,)`. `marginal` `(n, n)` is the
+    covariance of the samples, noise included.
     """
     diagonal = prior.ndim == 1
     spread = shares * prior if diagonal else shares @ prior

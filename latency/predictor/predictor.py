@@ -1,8 +1,7 @@
-"""The predictor: end-to-end latency of a network from its graph, learnt from measured subnets, with an interval.
+"""The predictor: it learns from measured subnets and predicts a network's end-to-end latency, with an interval.
 
-Bayesian linear regression (`regression.py`) on the additive features of `features.py`, the sum of the
-operators' isolated latencies expected to count once, and conformal intervals (`conformal.py`) from the errors on
-left-out samples.
+It is a Bayesian linear regression (`regression.py`) on the additive features of `features.py`. The sum of the operators'
+isolated latencies is expected to count once. Conformal intervals (`conformal.py`) come from the errors on left-out samples.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ CONSTANT, CONSTANT_SPREAD = "constant ms", 0.05
 class LatencyPredictor:
     """Predicts milliseconds from graphs.
 
-    `cost_of` gives an operator's isolated milliseconds, as `table.latency_ms` does; None predicts from the graph alone.
-    `campaign_sd` is by how much, relative, measuring campaigns differ as wholes: the errors on left-out samples of one campaign
-    do not show it, intervals for what another one measures hold it.
-    scikit-learn can clone it and search over its parameters: it has their methods, and not their base classes, which take
+    `cost_of` returns an operator's isolated milliseconds, as `table.latency_ms` does; None predicts from the graph alone.
+    `campaign_sd` is the relative standard deviation between whole campaigns. The errors on left-out samples of one campaign do
+    not show it, so the intervals add it.
+    scikit-learn can clone it and search over its parameters: it has their methods, but not their base classes, which take
     seconds to load.
     Learned attributes: `names_` the features, `model_` the regression on them, `scores_` the sorted conformal scores,
     `cv_mape_` the mean relative error on left-out samples, `range_ms_` the smallest and largest latency learnt from.
@@ -57,7 +56,7 @@ class LatencyPredictor:
         self.campaign_sd = campaign_sd
 
     def __repr__(self) -> str:
-        """One line: what, and from how many networks it was learnt."""
+        """One line: the kind of predictor, its costs, and the networks that it was learnt from."""
         costs = f"{len(self.cost_of.costs)} operators' latencies" if isinstance(self.cost_of, CostList) else "no table"
         if not hasattr(self, "range_ms_"):
             return f"<{type(self).__name__}: {costs}, not fitted>"
@@ -67,7 +66,7 @@ class LatencyPredictor:
     def fit(
         self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_sds: Sequence[float] | None = None
     ) -> LatencyPredictor:
-        """Learn from graphs, measured milliseconds, and the standard deviation of another reading of each over it.
+        """Learn from graphs, measured milliseconds, and the relative standard deviation of another reading of each.
 
         Raises `UsageError` for too few or impossible samples.
         """
@@ -83,7 +82,7 @@ class LatencyPredictor:
     def updated(
         self, X: Sequence[Sequence[Node]], y: Sequence[float], relative_sds: Sequence[float] | None = None
     ) -> LatencyPredictor:
-        """A predictor that has learnt these too; what was learnt of how far coefficients spread stays as it is."""
+        """A predictor that has learnt these samples too; the learnt spreads of the coefficients stay the same."""
         records = [self._features(graph) for graph in X]
         other = LatencyPredictor(self.cost_of, self.campaign_sd)
         other.names_ = self.names_ + sorted({name for record in records for name in record} - set(self.names_))
@@ -98,7 +97,7 @@ class LatencyPredictor:
                 np.concatenate([before, matrix]),
                 np.concatenate([self.model_.y_, np.asarray(y, dtype=float)]),
                 np.concatenate([self.model_.errors_, errors]),
-                # A group that none of the first networks had is at its start.
+                # A group that none of the first networks had keeps its starting spread.
                 {name: group.start for name, group in model.groups.items()} | self.model_.spreads_,
             )
         )
@@ -135,29 +134,29 @@ class LatencyPredictor:
         return self.bounded(linear), spread
 
     def margins(self, spreads: FloatArray, confidence: float) -> FloatArray:
-        """Half widths `(n,)` of intervals over their predictions; below 1, so that lower bounds stay positive."""
+        """Half widths `(n,)` of intervals, relative to their predictions; below 1, so that lower bounds stay positive."""
         own = self._quantile(confidence) * spreads
         return np.minimum(np.hypot(own, NormalDist().inv_cdf(0.5 + confidence / 2) * self.campaign_sd), 0.99)
 
     def _quantile(self, confidence: float) -> float:
-        """Half width of the interval over the spread, before what campaigns shift."""
+        """Half width of the interval over the spread, without the difference between campaigns."""
         return conformal.quantile(self.scores_, confidence)
 
     def margin(self, confidence: float) -> float:
-        """The median half width over the prediction, of the networks learnt from."""
+        """The median relative half width of the intervals, over the networks learnt from."""
         spreads = self.model_.left_out_spread_
         return float(np.median(self.margins(spreads if len(spreads) else np.ones(1), confidence)))
 
     def prior_spread(self, name: str) -> float:
-        """Standard deviation of a feature's coefficient before any network with it was measured, as those of its group."""
+        """Standard deviation of a feature's coefficient before any network with it was measured: the spread of its group."""
         return self.model_.spreads_.get(_group(name), 0.0)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The arguments it was made with, by name, as scikit-learn asks for them."""
+        """The predictor's arguments by name, as scikit-learn asks for them."""
         return {"cost_of": self.cost_of, "campaign_sd": self.campaign_sd}
 
     def set_params(self, **params: Any) -> LatencyPredictor:
-        """Itself with other arguments; raises `UsageError` for a name that is no argument."""
+        """Set arguments by name and return the predictor; raises `UsageError` for a name that is no argument."""
         known = self.get_params()
         for name, value in params.items():
             if name not in known:
@@ -172,11 +171,11 @@ class LatencyPredictor:
         return float(1.0 - missed / np.square(measured - measured.mean()).sum())
 
     def bounded(self, linear_ms: FloatArray) -> FloatArray:
-        """No network takes less than nothing: extrapolation far below the samples is held at a tenth of their least."""
+        """The predictions, but at least a tenth of the fastest sample: no network takes less than nothing."""
         return np.maximum(linear_ms, self.range_ms_[0] / 10)
 
     def to_record(self) -> dict[str, Any]:
-        """What `from_record` makes the same predictor of; raises `UsageError` for costs that cannot be written."""
+        """A record from which `from_record` makes the same predictor; raises `UsageError` for costs that cannot be written."""
         costs = self.cost_of
         if costs is not None and not isinstance(costs, CostList):
             raise UsageError("a predictor is saved with its operators' latencies; make it with cost_of=CostList(...)")
@@ -193,7 +192,7 @@ class LatencyPredictor:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> LatencyPredictor:
-        """The predictor of a record; raises `ValueError`, `KeyError`, `TypeError` or `UsageError` where it is none."""
+        """The predictor of a record; raises `ValueError`, `KeyError`, `TypeError` or `UsageError` if it is no predictor's."""
         lookup = read_costs(record["costs"])
         predictor = cls(lookup, float(record["campaign_sd"]))
         if not 0 <= predictor.campaign_sd < 1:
@@ -215,7 +214,7 @@ class LatencyPredictor:
         return predictor
 
     def _settle(self, model: BayesianLinear) -> None:
-        """Take on a fitted model, and what follows from it."""
+        """Take over a fitted model, and set the learned attributes that follow from it."""
         self.model_ = model
         self.range_ms_ = (float(model.y_.min()), float(model.y_.max()))
         left_out = self.bounded(model.left_out_)
@@ -226,8 +225,8 @@ class LatencyPredictor:
         return features(graph, self.cost_of or unit_cost)
 
     def _matrix(self, records: Sequence[dict[str, float]]) -> tuple[FloatArray, FloatArray]:
-        """`(len(records), len(names_) + 1)`, the constant last, and `(len(records),)` the standard deviation in milliseconds
-        that features never seen in training bring, whose coefficients are only known by their prior."""
+        """The features `(len(records), len(names_) + 1)`, the constant last, and `(len(records),)` standard deviations in
+        milliseconds from features that were never seen in training: only the prior is known of their coefficients."""
         column = {name: index for index, name in enumerate(self.names_)}
         matrix, unseen = np.zeros((len(records), len(column) + 1)), np.zeros(len(records))
         matrix[:, -1] = 1.0
@@ -241,7 +240,7 @@ class LatencyPredictor:
 
 
 def read_costs(costs: Any) -> CostList | None:
-    """The operators' latencies of a record, None where it has none; raises as `from_record` does where they are none."""
+    """The operators' latencies of a record, None if it has none; raises as `from_record` does if they are broken."""
     if costs is None:
         return None
     lookup = CostList({OpSpec.from_record(spec): float(ms) for spec, ms in costs})

@@ -1,7 +1,7 @@
-"""A saved predictor: a folder with one file, `predictor.json`. No pickle: it runs no code.
+"""A saved predictor: a folder with one file, `predictor.json`. It is no pickle, so reading it runs no code.
 
-The folder holds all that predicting and further learning need: the samples, the operators' isolated latencies, what was
-learnt of their spreads. It is tied to the environment and the space it was learnt in.
+The folder holds all that predicting and further learning need: the samples, the operators' isolated latencies and the learnt
+spreads. A predictor belongs to the environment and the space that it was learnt in.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from latlas.latency.predictor.saved import LearntFrom, SavedPredictor
 
 __all__ = ["LearntFrom", "SavedPredictor", "load_predictor", "save_predictor"]
 
-# Version 3, the first that was published: a regression of the samples, from which it learns on; what it was tested on.
+# Version 3 was the first that was published. It keeps the regression's samples, to learn on from, and the test samples.
 SCHEMA_VERSION = 3
 MAX_BYTES = 64 * 2**20
 
@@ -32,11 +32,11 @@ KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
     LatencyPredictor.kind: LatencyPredictor.from_record,
     AdaptedPredictor.kind: AdaptedPredictor.from_record,
 }
-"""What reads the record of a predictor of each kind."""
+"""By kind of predictor, the function that reads its record."""
 
 
 def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False) -> None:
-    """Write the folder, whole or not at all; errors as `write_folder`."""
+    """Write the folder, whole or not at all; raises as `write_folder` does."""
     record: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "kind": saved.predictor.kind,
@@ -53,7 +53,7 @@ def save_predictor(folder: Path, saved: SavedPredictor, overwrite: bool = False)
 def write_folder(folder: Path, record: dict[str, Any], overwrite: bool) -> None:
     """Write a record, with its checksum, as a predictor's folder, whole or not at all.
 
-    Errors are those of `files.write.whole_folder`, and of `check_replaceable`.
+    Raises as `files.write.whole_folder` and `check_replaceable` do.
     """
     require_free(folder, overwrite)
     check_replaceable(folder)
@@ -63,7 +63,7 @@ def write_folder(folder: Path, record: dict[str, Any], overwrite: bool) -> None:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raises `UsageError` where the folder holds anything but a predictor, which replacing it would delete."""
+    """Raises `UsageError` if the folder holds anything but a predictor: replacing it would delete that."""
     if folder.is_dir():
         strange = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
         if strange or not (folder / MANIFEST).is_file():
@@ -74,7 +74,7 @@ def check_replaceable(folder: Path) -> None:
 
 
 def load_predictor(folder: Path) -> SavedPredictor:
-    """The predictor of a folder; raises `UsageError` where there is none, `FileFormatError` where it is broken."""
+    """The predictor of a folder; raises `UsageError` if there is none, `FileFormatError` if it is broken."""
     require_predictor(folder)
     path = folder / MANIFEST
     what = str(path)
@@ -104,7 +104,7 @@ def load_predictor(folder: Path) -> SavedPredictor:
         predictor = KINDS[kind](learnt)
     except FileFormatError:
         raise
-    except UnknownOperatorError as error:  # another package's: the file is whole
+    except UnknownOperatorError as error:  # the operator is another package's; the file is whole
         raise FileFormatError(f"{what}: {one_line(str(error), 800)}") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, LatlasError) as error:
         raise FileFormatError(f"{what}: {one_line(f'{type(error).__name__}: {error}', 200)}; {broken}") from None
@@ -112,9 +112,9 @@ def load_predictor(folder: Path) -> SavedPredictor:
 
 
 def checksum(record: Mapping[str, Any]) -> str:
-    """The sha256 of a record but for its own field of that name; `FileFormatError` for a number beyond all floats."""
+    """The sha256 of a record without its field `sha256`; raises `FileFormatError` for a number beyond all floats."""
     try:
         text = canonical_json({k: v for k, v in record.items() if k != "sha256"})
-    except ValueError as error:  # 1e999 is a number to JSON's grammar and infinity to Python
+    except ValueError as error:  # 1e999 is a number in JSON and infinity in Python
         raise FileFormatError(f"a predictor's record: {one_line(str(error), 100)}") from None
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a predictor and its networks must offer, and what a prediction is."""
+"""The methods that a predictor and its networks must have, and the prediction that it returns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Prediction:
 
 
 class HasGraph(Protocol):
-    """Anything with a graph: an architecture of ours, or of somebody else's search."""
+    """Anything with a graph: an architecture of Latlas, or of somebody else's search."""
 
     def graph(self) -> Graph:
         """Its operators in topological order."""
@@ -27,7 +27,7 @@ class HasGraph(Protocol):
 
 
 class Predicts(Protocol):
-    """A predictor: `LatencyPredictor`, or another with this method. One that also has `updated` learns during the search."""
+    """A predictor: `LatencyPredictor`, or any other with this method. If it also has `updated`, it learns during the search."""
 
     def predict_interval(self, X: Sequence[Graph], confidence: float = 0.95) -> Sequence[Prediction]:
         """Milliseconds of each graph with an interval."""
@@ -35,7 +35,7 @@ class Predicts(Protocol):
 
 
 class PredictsNetworks(Protocol):
-    """A predictor of any kind, asked for networks: saved, learnt from graphs, adapted, compiled, or of samples."""
+    """A predictor of any kind that predicts networks: saved, learnt from graphs, adapted, compiled, or learnt from samples."""
 
     def predict(self, networks: Sequence[Any], confidence: float = 0.95) -> list[Prediction]:
         """Milliseconds of each network with an interval."""
@@ -43,5 +43,5 @@ class PredictsNetworks(Protocol):
 
 
 def graphs_of(networks: Sequence[HasGraph | Graph]) -> list[Graph]:
-    """The graph of each network, which is one or has one."""
+    """The graph of each network: the network itself if it is a graph, else its `graph()`."""
     return [network.graph() if not isinstance(network, tuple) else network for network in networks]

@@ -1,8 +1,8 @@
 """Bayesian linear regression in relative error, with groups of coefficients whose prior spreads are learnt.
 
-A sample's latency divides its features, so that all samples count alike: `1 = (x / y) b + noise`. The coefficients have a
-prior `N(mean, spread_g^2)`, one spread a group, the noise the sample's own relative error and a `misfit` that no feature
-explains. How both are learnt, and what follows, is in `marginal.py`.
+Each sample's features are divided by its latency, so that all samples count alike: `1 = (x / y) b + noise`. The coefficients
+have a prior `N(mean, spread_g^2)`, with one spread for each group. The noise is the sample's own relative error and a `misfit`
+that no feature explains. `marginal.py` learns the spreads and the misfit.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ MISFIT_START, MISFIT_LEAST = 0.01, 1e-4
 LOG_SD = 1.5
 """Standard deviation of a spread's logarithm about its start."""
 LOG_RANGE = 7.0
-"""How far a spread's logarithm may go from its start."""
+"""How far a spread's logarithm may move from its start."""
 MAX_FEATURES, MAX_SAMPLES = 5000, 5000
-"""What a file may have: matrices of these are in hundreds of megabytes, and no small file is to ask for more."""
+"""The most that a file may have: their matrices take hundreds of megabytes, and a small file must not ask for more."""
 LARGEST, LEAST_MS = 1e12, 1e-9
-"""No number of a file is larger and no latency smaller: their squares and quotients are far from what a float holds."""
+"""No number of a file may be larger and no latency smaller, so that squares and quotients stay within a float's range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Coefficients that share a prior: which columns they are of, and the spread from which learning begins.
+    """Coefficients that share a prior: their columns, and the spread that learning begins with.
 
     A `fixed` spread is not learnt.
     """
@@ -47,11 +47,11 @@ class Group:
 class BayesianLinear:
     """Milliseconds that are linear in features, with the standard deviation of each prediction.
 
-    `groups` and `mean` are the prior: which coefficients share a spread, and what they are expected to be (None: nothing).
-    Learned attributes: `coef_` `(features,)`, `covariance_` `(features, features)` of the coefficients, `spreads_` by group
-    with the relative `misfit`, `left_out_` `(n,)` the milliseconds of each sample when it was not learnt from,
-    `left_out_spread_` `(n,)` their relative standard deviations. These, as `spread`'s, are those about a *measured* latency: the
-    misfit and the samples' typical error `noise_` are in them.
+    `groups` and `mean` are the prior: which coefficients share a spread, and their expected values (None: all 0). Learned
+    attributes: `coef_` `(features,)`; `covariance_` `(features, features)` of the coefficients; `spreads_` by group, with the
+    relative `misfit`; `left_out_` `(n,)`, the predicted milliseconds of each sample when it was not learnt from; and
+    `left_out_spread_` `(n,)`, their relative standard deviations. These standard deviations, like those of `spread`, are about a
+    *measured* latency: they include the misfit and the samples' typical error `noise_`.
 
     Example:
         >>> X = np.array([[1.0, k % 3] for k in range(12)])
@@ -71,9 +71,9 @@ class BayesianLinear:
         errors: FloatArray | None = None,
         spreads: Mapping[str, float] | None = None,
     ) -> BayesianLinear:
-        """Learn from features `(n, features)`, milliseconds `(n,)`, and each one's relative standard error.
+        """Learn from features `(n, features)`, milliseconds `(n,)`, and the relative standard error of each.
 
-        With `spreads` these are taken as they are and not learnt. Raises `UsageError` where `y` is not positive.
+        If `spreads` are given, they are used and not learnt. Raises `UsageError` if `y` is not positive and finite.
         """
         latencies = np.asarray(y, dtype=float)
         if not np.all(np.isfinite(latencies) & (latencies > 0)):
@@ -92,7 +92,7 @@ class BayesianLinear:
             prior[list(group.columns)] = self.spreads_[name] ** 2
         found = posterior(shares, residual, prior, marginal)
         self.coef_, self.covariance_ = mean + found.mean, found.covariance
-        # Relative to the sample's measured latency; to milliseconds below.
+        # These are relative to the sample's measured latency; they become milliseconds below.
         self.left_out_ = latencies * (1.0 - found.missed)
         self.noise_ = float(np.median(own))
         misfit = self.spreads_[MISFIT] ** 2
@@ -111,19 +111,19 @@ class BayesianLinear:
         return self.spread_of(features @ self.coef_, variance)
 
     def spread_of(self, predicted: FloatArray, variance: FloatArray) -> FloatArray:
-        """`spread` of predictions in milliseconds whose coefficients' part of the variance is known, in ms^2."""
+        """`spread` of predictions in milliseconds, from the coefficients' part of the variance in ms^2."""
         share = np.maximum(variance, 0.0) / np.maximum(np.abs(predicted), 1e-9) ** 2
         return np.sqrt(share + self.spreads_[MISFIT] ** 2 + self.noise_**2)
 
     def updated(self, X: FloatArray, y: FloatArray, errors: FloatArray | None = None) -> BayesianLinear:
-        """A model that has learnt these samples too; the spreads are those learnt before."""
+        """A model that has learnt these samples too; it keeps the spreads that were learnt before."""
         own = np.zeros(len(y)) if errors is None else np.asarray(errors, dtype=float)
         model = BayesianLinear(self.groups, self.mean)
         matrix, latencies = np.concatenate([self.X_, X]), np.concatenate([self.y_, y])
         return model.fit(matrix, latencies, np.concatenate([self.errors_, own]), self.spreads_)
 
     def to_record(self) -> dict[str, Any]:
-        """The samples, sparse, and the spreads: what `from_record` fits the same model of."""
+        """The sparse samples and the spreads; `from_record` fits the same model from them."""
         return {
             "features": self.X_.shape[1],
             "groups": {name: [list(group.columns), group.start, group.fixed] for name, group in self.groups.items()},
@@ -136,7 +136,7 @@ class BayesianLinear:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> BayesianLinear:
-        """The fitted model of a record; raises `ValueError`, `KeyError` or `TypeError` where it is none."""
+        """The fitted model of a record; raises `ValueError`, `KeyError` or `TypeError` if it is no model's."""
         features, rows = record["features"], record["rows"]
         if type(features) is not int or not 1 <= features <= MAX_FEATURES or not 1 <= len(rows) <= MAX_SAMPLES:
             raise ValueError(f"{features!r} features and {len(rows)} samples are no model")

@@ -24,10 +24,10 @@ ROLES = ("train", "test", "search")
 
 @dataclass(frozen=True, slots=True)
 class LearntFrom:
-    """A network that a predictor was learnt from or tested on: measured milliseconds, and those predicted.
+    """A network that a predictor was learnt from or tested on, with its measured and predicted milliseconds.
 
-    `predicted_ms` of a network that was learnt from is what the others said of it. `role` is `train`, `test`, or `search` for
-    one that a search measured.
+    If the network was learnt from, `predicted_ms` is the prediction from the other networks. `role` is `train`, `test`, or
+    `search` for a network that a search measured.
     """
 
     architecture: str
@@ -78,22 +78,22 @@ class SavedPredictor:
 
     @property
     def space(self) -> SearchSpace:
-        """The space whose networks it predicts; raises `UnknownSpaceError` where no space of that name is registered."""
+        """The space whose networks it predicts; raises `UnknownSpaceError` if the space's name is not registered."""
         return parse_space(self.space_text)
 
     def __repr__(self) -> str:
-        """One line: what, space, device, figures."""
+        """One line: space, device, precision, threads and error."""
         its = self.environment
         figures = [f"MAPE {100 * self.figures['mape']:.2f} %"] if "mape" in self.figures else []
         told = [self.space_text, its.cpu_model, f"{its.precision}, {its.threads} thread(s)", *figures]
         return f"<SavedPredictor: {'; '.join(told)}>"
 
     def predict(self, networks: Sequence[HasGraph | Graph | str], confidence: float = 0.95) -> list[Prediction]:
-        """Milliseconds of each network with the bounds of its interval, in milliseconds of the session it was learnt in.
+        """Milliseconds of each network with the bounds of its interval, as in the session that the predictor was learnt in.
 
         Args:
-            networks: Architectures of `space`, as objects or as texts, or graphs, or anything with a `graph()`. The text of a
-                baseline after the space's bare name, as `portrait/mobilenetv3_large`, is that baseline in `space`.
+            networks: Architectures of `space`, as objects or as texts, or graphs, or anything with a `graph()`. A text such as
+                `portrait/mobilenetv3_large`, a baseline after the space's bare name, is that baseline in `space`.
             confidence: Share of networks whose measured latency the intervals hold, at least; between 0 and 1.
 
         Raises:
@@ -112,7 +112,7 @@ class SavedPredictor:
         return self.predictor.predict(known, confidence)
 
     def require_own(self, networks: Sequence[object]) -> None:
-        """Raises `EnvironmentMismatchError` that names both spaces where an architecture is of another space."""
+        """Raises `EnvironmentMismatchError` if an architecture is of another space; the message names both spaces."""
         first = {id(one.space): one for one in networks if isinstance(one, Architecture)}
         for one in first.values():
             if one.space.text != self.space_text:
@@ -122,7 +122,7 @@ class SavedPredictor:
                 )
 
     def require(self, space: str, **options: str | int) -> None:
-        """Raises `EnvironmentMismatchError` where the space or an option such as `threads=1` differs."""
+        """Raises `EnvironmentMismatchError` if the space or an option such as `threads=1` differs."""
         mine = {"space": self.space_text} | {name: getattr(self.environment, name) for name in options}
         differing = [
             f"{name} is {mine[name]!r}, asked for {value!r}"

@@ -1,12 +1,12 @@
-"""Latency in one environment from what is known in others, and a few measurements there.
+"""Predicts latency in one environment from predictors of others and a few measurements.
 
-The model is Bayesian linear regression in relative error (`regression.py`) on what the sources predict, each scaled to
-the target, and on features of the networks:
+The model is Bayesian linear regression in relative error (`regression.py`). It uses the predictions of the sources, each
+scaled to the target, and features of the networks:
 
     latency = b_0 mean(sources) + sum_j b_j (source_j - mean) + sum_g features_g b_g
 
-`b_0` is expected to be 1, all else to be nothing, with a spread a group that is learnt: from few measurements little but the
-scale follows, from many what a fit without sources would say.
+`b_0` is expected to be 1 and all else 0, with a learnt spread for each group. Few measurements give little but the scale;
+with many, the result approaches a fit without sources.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from latlas.latency.predictor import conformal
 from latlas.latency.predictor.regression import MISFIT, BayesianLinear, Group
 
 MIN_SAMPLES = 5
-"""Below these there is no telling a scale from chance, nor how far off the rest is."""
+"""With fewer samples, neither the scale nor the remaining error can be told from chance."""
 SCALE, STACK = "source", "sources"
 SCALE_SPREAD, STACK_START = 0.5, 0.3
 """Prior spreads: of `b_0` about 1, and of the `b_j`. The second is only the first value; it is learnt."""
 UNKNOWN_ERROR = 0.02
 """The relative standard error of a measured latency if nobody stated one."""
 SETTLED = 40
-"""Samples from which on the conformal rank stands by itself, at 95 % the second largest score."""
+"""From this many samples on, the conformal rank alone decides; at 95 % it is the second largest score."""
 OUTLIER_ERROR = 0.05
-"""The relative error that a network has at least which is twice as fast as the sources say, and with the square of what they
-say too much beyond: one whose work the target leaves out whole, at a thousandth of the others' latency, is not to decide all."""
+"""The least relative error of a network that is twice as fast as the sources say; it grows with the square of their excess.
+If the target skips a network's work, it has a thousandth of the others' latency, and such a network must not decide all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
     """How sources `(n, m)` and features `(n, p)` become the regression's columns, and their prior.
 
-    `scale` `(m,)` are target milliseconds a source millisecond, roughly; `unit` is what a feature of one counts, in target
-    milliseconds.
+    `scale` `(m,)` is roughly how many target milliseconds a source millisecond is. `unit` is how many target milliseconds a
+    feature of 1 counts.
     """
 
     scale: tuple[float, ...]
@@ -49,14 +49,14 @@ class Columns:
     features: tuple[tuple[str, Group], ...]
 
     def matrix(self, sources: FloatArray, features: FloatArray) -> FloatArray:
-        """`(n, columns)` of the regression."""
+        """The regression's matrix `(n, columns)`."""
         scaled = sources * np.array(self.scale)
         mean = scaled.mean(axis=1, keepdims=True)
         stack = scaled - mean if len(self.scale) > 1 else scaled[:, :0]
         return np.hstack([mean, stack, features * self.unit])
 
     def prior(self) -> tuple[dict[str, Group], FloatArray]:
-        """The groups of those columns and their expected coefficients."""
+        """The groups of the columns and their expected coefficients."""
         first = 1 + (len(self.scale) if len(self.scale) > 1 else 0)
         groups = {SCALE: Group((0,), SCALE_SPREAD, fixed=True)}
         if first > 1:
@@ -69,15 +69,15 @@ class Columns:
 
 
 class Transfer:
-    """Milliseconds in a target environment from those of sources and from features.
+    """Predicts milliseconds in a target environment from the sources' milliseconds and from features.
 
     Args:
-        groups: which feature columns share a prior, and the spread from which learning begins.
-        unit: `"scale"` where features are milliseconds of a source, to be scaled as its predictions are; `"median"` where
-            they are plain numbers, to count in median latencies of the target.
+        groups: which feature columns share a prior, and the spread that learning begins with.
+        unit: `"scale"` if features are milliseconds of a source and scaled like its predictions; `"median"` if they are plain
+            numbers, which then count in median latencies of the target.
 
     Learned attributes: `columns_`, `model_` the regression, `scores_` the sorted conformal scores, `freedom_` the degrees of
-    freedom that the samples leave, `least_ms_` below which nothing is predicted.
+    freedom that the samples leave, `least_ms_` the least milliseconds that are predicted.
 
     Example:
         >>> source = np.linspace(1, 3, 8)[:, None]
@@ -99,7 +99,7 @@ class Transfer:
         y: Sequence[float] | FloatArray,
         errors: FloatArray | None = None,
     ) -> Transfer:
-        """Learn from what sources `(n, m)` say, features `(n, p)`, measured milliseconds `(n,)` and their relative errors.
+        """Learn from the sources' predictions `(n, m)`, features `(n, p)`, measured milliseconds `(n,)` and relative errors.
 
         Raises `UsageError` for fewer than `MIN_SAMPLES`, and for numbers that are not finite and positive.
         """
@@ -135,19 +135,19 @@ class Transfer:
         return self.model_.spread(self.columns_.matrix(sources, features))
 
     def margins(self, spreads: FloatArray, confidence: float) -> FloatArray:
-        """Half widths `(n,)` of intervals over their predictions."""
+        """Half widths `(n,)` of intervals, relative to their predictions."""
         return np.minimum(quantile(self.scores_, self.freedom_, confidence) * spreads, 0.99)
 
 
 def scale_of(sources: FloatArray, y: FloatArray) -> FloatArray:
-    """Median target milliseconds a source millisecond, `(m,)`."""
+    """The median of target milliseconds over source milliseconds, for each source: `(m,)`."""
     return np.asarray(np.median(y[:, None] / sources, axis=0))
 
 
 def freedom(model: BayesianLinear) -> float:
     """Degrees of freedom that the samples of a fitted model leave: their number less the trace of the hat matrix.
 
-    At least 2, at most 2 less than the samples, as the scale and the misfit take one each.
+    The result is at least 2, and at most the number of samples less 2, because the scale and the misfit take one each.
     """
     shares = model.X_ / model.y_[:, None]
     prior = np.zeros(shares.shape[1])
@@ -160,11 +160,11 @@ def freedom(model: BayesianLinear) -> float:
 
 
 def quantile(sorted_scores: FloatArray, degrees: float, confidence: float) -> float:
-    """How many spreads an interval reaches: conformal, and while the samples are few no less than Student's t.
+    """How many spreads an interval reaches: the conformal quantile, and with few samples at least Student's t.
 
-    The conformal rank is that of few scores, of which the largest may be small by chance. Student's t allows for that: its
-    quantile at the degrees of freedom left, times the root mean square of the scores, of which two go into the scale and the
-    misfit, and which is taken as at least 1, what the model itself expects.
+    With few scores, even the largest may be small by chance. Student's t allows for that. Its quantile at the degrees of freedom
+    left is multiplied by the root mean square of the scores. This mean has two fewer degrees than scores, for the scale and the
+    misfit, and counts as at least 1, which the model itself expects.
     """
     found = conformal.quantile(sorted_scores, confidence)
     count = len(sorted_scores)
@@ -177,18 +177,19 @@ def quantile(sorted_scores: FloatArray, degrees: float, confidence: float) -> fl
 
 
 def relative(matrix: FloatArray) -> FloatArray:
-    """The regression's columns, the first of which is the expected latency, each divided by it.
+    """The regression's columns, each divided by the first, which is the expected latency.
 
-    What is expected is taken as at least a fifth of the median, so that one tiny network does not outweigh all.
+    The expected latency counts as at least a fifth of its median, so that one tiny network does not outweigh all others.
     """
     expected = matrix[:, :1]
     return np.asarray(matrix / np.maximum(expected, np.median(expected) / 5))
 
 
 def expected_error(model: BayesianLinear, matrix: FloatArray, counts: Sequence[int]) -> dict[int, float]:
-    """The mean absolute relative error to expect over rows `(n, columns)` if that many of them were measured.
+    """For each of `counts`, the mean absolute relative error to expect over all rows if that many of them were measured.
 
-    `matrix` is `relative`; the spreads are those learnt, the errors the samples' typical one, and the rows drawn at random.
+    `matrix` `(n, columns)` comes from `relative`. The spreads are the learnt ones, each row has the samples' typical error, and
+    the measured rows are drawn at random.
     """
     spread = np.zeros(matrix.shape[1])
     for name, group in model.groups.items():
