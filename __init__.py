@@ -1,7 +1,7 @@
 """Latlas: a latency atlas for neural architecture search on CPUs.
 
-The names below are all that a user needs; each is what the command of that name calls. They are loaded when they are first
-asked for (PEP 562), so `import latlas` is quick and loads neither numpy, torch nor openvino:
+These names are all that a user needs. The command of the same name calls the same function. A name is loaded when it is first
+used (PEP 562), so `import latlas` is quick and loads neither numpy, torch nor openvino:
 
     import latlas
 
@@ -88,11 +88,11 @@ _MODULES = {
     "space": "latlas.api.spaces",
     "train_supernet": "latlas.api.supernet",
 }
-"""Where each name stands. A room that is imported takes its name: only `search` is a room and a name, see `_FrontDoor`."""
+"""The module of each name. `search` is also the name of a subpackage; see `_FrontDoor`."""
 
 
 class _SearchRoom(ModuleType):
-    """The room `latlas.search`, a package like any other, which is also called like the function `latlas.api.search.search`."""
+    """The package `latlas.search`. It can also be called, and then runs the function `latlas.api.search.search`."""
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         return import_module("latlas.api.search").search(*given, **named)
@@ -105,9 +105,10 @@ class _SearchRoom(ModuleType):
 
 
 class _FrontDoor(ModuleType):
-    """The package `latlas`, on which an import of any `latlas.search.x` sets the room `search`, in place of what had the name.
+    """The package `latlas`. It makes `latlas.search` callable.
 
-    So `latlas.search` is always the room, whatever was imported before, and the room is given the class that can be called.
+    Python sets `latlas.search` to the subpackage as soon as anything in it is imported. The subpackage then gets a class that
+    can be called, so `latlas.search` is the same object whatever was imported before.
     """
 
     def __setattr__(self, name: str, value: object) -> None:

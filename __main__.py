@@ -1,4 +1,4 @@
-"""`python -m latlas`: the command line, where the script `latlas` is not on the path."""
+"""`python -m latlas` runs the command line, also where the script `latlas` is not on the path."""
 
 from __future__ import annotations
 

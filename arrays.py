@@ -1,4 +1,4 @@
-"""Array types, once for all of Latlas. Shapes stand in docstrings."""
+"""Array types that all of Latlas shares. Docstrings state the shapes."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ import numpy.typing as npt
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 Codes: TypeAlias = IntArray
-"""Architectures as whole numbers `(n, columns)`: which option each column has."""
+"""Architectures as whole numbers `(n, columns)`: the index of the chosen option in each column."""

@@ -1,4 +1,4 @@
-"""What is said where a name is not one of those known: the value, what is known, and what was probably meant."""
+"""Messages for an unknown name. They state the name, the known names, and the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MEANT = {
     "i8": "int8",
     "uint8": "int8",
 }
-"""What others call what has another name here, and no comparison of letters would find."""
+"""Names that others use for our names, where a comparison of letters would not find ours."""
 
 
 def nearest(value: object, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant, None where none is near."""
+    """The known name that was probably meant; None if no name is near."""
     names, text = list(known), str(value).strip()
     meant = _MEANT.get(text.lower())
     if meant in names:
@@ -26,14 +26,14 @@ def nearest(value: object, known: Iterable[str]) -> str | None:
     wanted = text.lower().replace("_", "-")
     if wanted in by_letters:
         return by_letters[wanted]
-    from difflib import get_close_matches  # loads what no right value needs
+    from difflib import get_close_matches  # here, as a correct name does not need it
 
     found = get_close_matches(wanted, by_letters, n=1)
     return by_letters[found[0]] if found else None
 
 
 def did_you_mean(value: object, known: Iterable[str], prefix: str = "") -> str:
-    """The end of a message, such as `; did you mean f32?`; empty where no known name is near. `prefix` stands before the name."""
+    """The end of a message, such as `; did you mean f32?`; empty if no known name is near. `prefix` stands before the name."""
     found = nearest(value, known)
     return f"; did you mean {prefix}{found}?" if found is not None else ""
 

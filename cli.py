@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Heavy imports are inside the commands, so that `--help` answers at once."""
+"""The command line: it parses, calls, prints. Commands import heavy libraries inside, so that `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "LATLAS"},
 )
 SIGINT_CODE = 130
-"""What typer returns for Ctrl-C."""
+"""Typer's exit code for Ctrl-C."""
 COMPLETING = "_LATLAS_COMPLETE"
-"""The variable by which a shell asks for completions."""
+"""A shell sets this variable to ask for completions."""
 
 
 def _print_version(asked: bool) -> None:
@@ -66,7 +66,7 @@ def _latlas(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """Options before the command."""
 
 
 tables_app = typer.Typer(help="List, show, check, compare, join and share latency tables.", no_args_is_help=True)
@@ -128,9 +128,9 @@ for _commands in (app, tables_app, predictor_app):
 
 
 def command_line() -> Any:
-    """The whole command line as one command, with all that it has below it."""
+    """The command line as one click command, with all its subcommands."""
     command = typer.main.get_command(app)
-    for parameter in command.params:  # --version and the like are no settings: LATLAS_VERSION would end every command
+    for parameter in command.params:  # --version is not a setting: LATLAS_VERSION would end every command
         parameter.allow_from_autoenv = False  # type: ignore[attr-defined]
     return command
 
@@ -139,7 +139,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line, and return its documented exit code; an error is one line on standard error."""
     forget_requests()
     command = command_line()
-    if COMPLETING in os.environ:  # a shell asks what may come next: whatever else is said would be in its way
+    if COMPLETING in os.environ:  # a shell asks what may come next; any other output would spoil its answer
         command(args=[], prog_name="latlas")
     settings = read_settings(command)
     for line in variable_warnings(command):
@@ -161,13 +161,13 @@ def run(arguments: Sequence[str]) -> int:
             raise
         note(f"error: {missing}")
         return missing.exit_code
-    except OSError as error:  # a full disk, a file taken away: what the operating system says of it is the message
+    except OSError as error:  # a full disk, a deleted file: the message of the operating system says it
         from latlas.files.write import disk_is_full
 
         note(f"error: {error}")
         return StorageError.exit_code if disk_is_full(error) else UsageError.exit_code
     except typer.TyperException as error:
-        if error.format_message():  # a command that was given nothing has printed its help already
+        if error.format_message():  # a command without arguments has printed its help already
             note(usage_error(error))
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -183,8 +183,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line and leave with its documented exit code."""
-    # Before torch is imported: its threads would spin while they wait, and with anything else on the cores that made a
-    # training step ten times slower (2.9-9.4 s against 0.3 s); it also disturbs a measurement that follows.
+    # This must be set before torch is imported. Otherwise its threads spin while they wait. With other work on the cores a
+    # training step then took ten times longer (2.9-9.4 s instead of 0.3 s), and spinning disturbs a later measurement.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     raise_on_signals()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", handlers=[NoteHandler()])

@@ -1,6 +1,6 @@
-"""What is installed of Latlas: its version, and the command that installs a package it can use and does not find.
+"""The version of Latlas, and the command that installs a missing package.
 
-A checkout says it in `pyproject.toml`, an installed wheel in its metadata; nothing of it is written a second time.
+Both are read from `pyproject.toml` in a checkout, and from the metadata of an installed wheel. They are written nowhere else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent
 
 @cache
 def _project_in(root: Path) -> dict[str, Any] | None:
-    """The table `project` of the `pyproject.toml` of Latlas in a folder; None where there is none."""
+    """The table `project` of the `pyproject.toml` of Latlas in a folder; None if there is none."""
     import tomllib
 
     try:
@@ -33,7 +33,7 @@ def _project_in(root: Path) -> dict[str, Any] | None:
 
 
 def latlas_version() -> str:
-    """The version of Latlas, such as `0.3.0`; `unknown` where it is neither a checkout nor installed."""
+    """The version of Latlas, such as `0.3.0`; `unknown` if it is neither a checkout nor installed."""
     project = _project_in(ROOT)
     if project is not None:
         return str(project["version"])
@@ -44,7 +44,7 @@ def latlas_version() -> str:
 
 
 def requirements(extra: str = "") -> list[str]:
-    """What an extra needs, or Latlas itself: names with versions, such as `optuna>=5.0,<6`."""
+    """The requirements of an extra, or of Latlas itself: names with versions, such as `optuna>=5.0,<6`."""
     project = _project_in(ROOT)
     if project is not None:
         found = project["optional-dependencies"].get(extra, []) if extra else project["dependencies"]
@@ -71,7 +71,7 @@ def how_to_install(extra: str) -> str:
 
 
 def how_to_install_package(package: str) -> str:
-    """The command that installs one of the packages that Latlas depends on, with the versions that it was tested with."""
+    """The command that installs a package that Latlas depends on, within the versions that were tested."""
     found = [one for one in requirements() if _name_of(one) == _normal(package)]
     return f"pip install {_quoted(found[0] if found else package)}"
 
@@ -86,13 +86,13 @@ def is_installed(module: str) -> bool:
 
 
 def require_torch(what: str) -> None:
-    """Raises `MissingPackageError` where torch is not installed; `what` says who needs it, such as `train-supernet`."""
+    """Raises `MissingPackageError` if torch is not installed; `what` says who needs it, such as `train-supernet`."""
     if not is_installed("torch"):
         raise MissingPackageError(f"{what} needs torch, which is not installed: {how_to_install_package('torch')}")
 
 
 def missing_package(error: ModuleNotFoundError) -> MissingPackageError | None:
-    """The error of one line for a package that Latlas depends on and did not find; None for any other module."""
+    """The one-line error for a missing package that Latlas depends on; None for any other module."""
     module = (error.name or "").partition(".")[0]
     package = _PACKAGES.get(module, module)
     if not any(_name_of(one) == _normal(package) for one in requirements()):
@@ -103,7 +103,7 @@ def missing_package(error: ModuleNotFoundError) -> MissingPackageError | None:
 
 
 _PACKAGES = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
-"""Packages whose module has another name."""
+"""The package of each module that has another name than its package."""
 
 
 def _name_of(requirement: str) -> str:
@@ -116,6 +116,6 @@ def _normal(package: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A word for a shell, always in quotes: brackets and comparisons mean something to most shells."""
+    """A word for a shell, always in quotes, because brackets and `<` have a meaning in most shells."""
     quoted = shlex.quote(text)
     return quoted if quoted.startswith("'") else f"'{quoted}'"

@@ -31,7 +31,7 @@ _QUERY = re.compile(r"(?i)([?&;][\w-]*(?:password|passwd|pwd|token|secret|signat
 
 
 def without_passwords(text: str) -> str:
-    """The text with `***` for the password in each URL, for a token in its place, and for secrets in a URL's query.
+    """The text with `***` for each password, token and secret query value in its URLs.
 
     Example:
         >>> without_passwords("postgresql://me:s3cr3t@host/searches cannot be opened")
@@ -41,9 +41,9 @@ def without_passwords(text: str) -> str:
 
 
 class LatlasError(Exception):
-    """Base of everything that Latlas raises on purpose; `exit_code` is what the command line returns.
+    """The base of all errors that Latlas raises on purpose; the command line returns `exit_code`.
 
-    No message says a password: URLs in it are without.
+    Messages never contain a password: it is taken out of URLs.
     """
 
     exit_code = 1
@@ -61,7 +61,7 @@ class CompileTimeoutError(LatlasError, TimeoutError):
 
 
 class StorageError(LatlasError, OSError):
-    """A file cannot be written, as where the disk is full; what was finished before is kept."""
+    """A file cannot be written, for example because the disk is full. Work that was finished before is kept."""
 
 
 class InfeasibleBudgetError(LatlasError, ValueError):
@@ -73,7 +73,7 @@ class DivergedError(LatlasError, ArithmeticError):
 
 
 class UnreachableError(LatlasError, ConnectionError):
-    """A store of tables did not answer, or not as one."""
+    """A store of tables did not answer, or gave an answer that no store gives."""
 
 
 class MergeConflictError(LatlasError):
@@ -129,6 +129,6 @@ class MissingEntryError(LatlasError, KeyError):
 
 
 class InterruptedRunError(LatlasError):
-    """Stopped by the user; what was finished is kept, and the same command goes on."""
+    """The user stopped the run. Finished work is kept, and the same command goes on."""
 
     exit_code = 4

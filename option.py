@@ -1,4 +1,4 @@
-"""Options as fields of frozen dataclasses: written once, for the library's callers and for the command line.
+"""Options are fields of frozen dataclasses. Each is written once, for callers of the library and for the command line.
 
     @dataclass(frozen=True, kw_only=True)
     class Drawing:
@@ -8,8 +8,8 @@
         def __post_init__(self) -> None:
             check_options(self)
 
-A field's name is also the option's: `draw_count` is `--draw-count`. `latlas.commands.parsing` makes the options of a command from
-such classes. This module knows nothing of it, so that a class costs a library's user next to nothing to import.
+A field's name is also the option's name: `draw_count` is `--draw-count`. `latlas.commands.parsing` makes a command's options from
+these classes. This module does not import it, so a user of the library imports such a class at almost no cost.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ _KEY = "latlas option"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is said of an option beside its name, type and default.
+    """What an option has beside its name, type and default.
 
     Attributes:
         help: One or two sentences. The first says what the value is.
         group: The panel of `--help-all` that it stands in; "" for a common option, which `--help` explains.
         at_least, above, at_most, below: Bounds of a number, inclusive and exclusive.
-        choices: The texts that it may be; none for any.
-        several: Whether it may be several of the choices, parted by commas.
-        metavar: What stands for the value in the help: `MS`, `FOLDER`.
-        read: Makes the field's value from the command line's text, where the field is of no type that a text can be read as.
-        shown: The default as text, for such a field; it is also how the help writes any other default.
-        name: The option's name on the command line without dashes, where it is not the field's.
-        before: Looks at the value before any work is done, when all options are read: a path that cannot be written, a file that
-            is not there. It raises `UsageError`; None is not looked at.
-        negated: Whether there is a `--no-...` beside it; a flag that is true by default has it anyway.
-        offered: What a shell completes, where `choices` do not say it: others may bring more of them.
+        choices: The allowed texts; empty if all are allowed.
+        several: Whether several of the choices may be given, separated by commas.
+        metavar: A word for the value in the help: `MS`, `FOLDER`.
+        read: Makes the field's value from the text on the command line, if typer cannot read the field's type.
+        shown: The default as text, for such a field. For other fields, how the help writes the default.
+        name: The option's name on the command line without dashes, if it differs from the field's name.
+        before: Checks the value before any work is done: a path that cannot be written, a file that does not exist. It raises
+            `UsageError`, and is not called for None.
+        negated: Whether there is also a `--no-...`; a flag that is true by default always has one.
+        offered: Gives the values that a shell completes, if `choices` is empty because other packages may add values.
     """
 
     help: str
@@ -86,25 +86,25 @@ class Option:
 
 
 def option(default: T, help: str, **more: Any) -> T:
-    """A dataclass field that is an option; `more` are the other attributes of `Option`."""
+    """A dataclass field that is an option; `more` holds the other attributes of `Option`."""
     value: T = field(default=default, metadata={_KEY: Option(help, **more)})
     return value
 
 
 def options_of(kind: type) -> dict[str, Option]:
-    """The options of a dataclass by the names of their fields, in order; fields that are no options are left out."""
+    """The options of a dataclass by field name, in order; other fields are left out."""
     return {one.name: one.metadata[_KEY] for one in fields(kind) if _KEY in one.metadata}
 
 
 def check_options(instance: Any) -> None:
-    """Raises `UsageError` for the first value out of its bounds or not among its choices, naming field, value and bound."""
+    """Raises `UsageError` for the first value that is out of bounds or not allowed; it names field, value and bound."""
     for name, about in options_of(type(instance)).items():
         if problem := about.problem(name, getattr(instance, name)):
             raise UsageError(problem)
 
 
 def look_before(instance: Any) -> None:
-    """Look at each value whose option has a `before`; raises what that raises."""
+    """Call `before` of each option that has one with its value; raises the same errors."""
     for name, about in options_of(type(instance)).items():
         value = getattr(instance, name)
         if about.before is not None and value is not None:

@@ -1,12 +1,12 @@
-"""Things that Latlas knows by name, and that others add to: operators, spaces, strategies, formats of tables.
+"""Registries of operators, spaces, strategies and table formats by name. Other packages can add to them.
 
-A name is looked up in this order, and only as far as needed:
+A name is looked up in these places, in this order, until it is found:
 
-    1. what is Latlas' own, and what a program registered by a call (`latlas.register_space` and the like);
-    2. the packages asked for by `--import`, which register what they have as they are imported;
+    1. Latlas itself, and what a program registered with a call (`latlas.register_space` and the like);
+    2. the packages that `--import` names, which register their things when they are imported;
     3. the entry points of installed packages, such as `ribbon = "my_package.space:Ribbon"` in the group `latlas.spaces`.
 
-A package that cannot be loaded is a `UsageError` of one line that names it, and only where its name is asked for.
+If a package cannot be loaded, a `UsageError` of one line names it, but only when one of its names is used.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _imported: dict[str, None] = {}
 
 
 def request_imports(names: Iterable[str], from_here: bool = False) -> None:
-    """Note packages that `import_requested` is to import; with `from_here` the working folder is searched too, last.
+    """Note packages for `import_requested`; with `from_here` the working folder is searched too, last.
 
-    Raises `UsageError` for what is no package's name.
+    Raises `UsageError` for a text that cannot be the name of a package.
     """
     for name in names:
         if not _PACKAGE.fullmatch(name):
@@ -50,12 +50,12 @@ def request_imports(names: Iterable[str], from_here: bool = False) -> None:
 
 
 def forget_requests() -> None:
-    """Forget packages that were asked for and not imported yet, as those of a command line that was only asked for help."""
+    """Forget requested packages that were not imported, for example after a command line that only asked for help."""
     _requested.clear()
 
 
 def import_requested() -> None:
-    """Import the packages that were asked for; each registers what it has. Raises `UsageError` where one cannot be imported."""
+    """Import the requested packages; each registers its things. Raises `UsageError` if one cannot be imported."""
     for name in list(_requested):
         del _requested[name]
         _load(name, f"--import {name}: the package")
@@ -63,12 +63,12 @@ def import_requested() -> None:
 
 
 def imported_packages() -> tuple[str, ...]:
-    """Names of the packages that were asked for and imported, in order."""
+    """The names of the packages that were requested and imported, in order."""
     return tuple(_imported)
 
 
 def _load(reference: str, what: str) -> Any:
-    """The module `a.b`, or the thing `a.b:C.d` in it; `what` begins the message of the `UsageError` that is raised else."""
+    """The module `a.b`, or the thing `a.b:C.d` in it. If there is none, raises a `UsageError` that begins with `what`."""
     module, _, path = reference.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -81,9 +81,9 @@ def _load(reference: str, what: str) -> Any:
 
 
 def resolve(reference: str | Callable[..., Any], what: str) -> Callable[..., Any]:
-    """What a reference such as `my_package.torch_part:Blur` names; a callable is itself.
+    """The callable that a reference such as `my_package.torch_part:Blur` names; a callable is returned as it is.
 
-    Raises `UsageError`, whose message begins with `what`, where it cannot be loaded or is no callable.
+    Raises a `UsageError` that begins with `what` if it cannot be loaded or is not callable.
     """
     found = _load(reference, f"{what}, {reference},") if isinstance(reference, str) else reference
     if not callable(found):
@@ -92,15 +92,15 @@ def resolve(reference: str | Callable[..., Any], what: str) -> Callable[..., Any
 
 
 def owner_of(definition: object) -> str:
-    """Whose a class or function is: `Latlas`, or `package NAME`."""
+    """The owner of a class or function: `Latlas`, or `package NAME`."""
     package = _definition(definition)[0].partition(".")[0]
     return "Latlas" if package == "latlas" else f"package {package}"
 
 
 def package_versions(definitions: Iterable[object]) -> dict[str, str]:
-    """The versions of other packages that these classes and functions are of, by the packages' names.
+    """The versions of the other packages that define these classes and functions, by package name.
 
-    The version is `unknown` for a package that is not installed, as a module of the working folder.
+    The version is `unknown` for a package that is not installed, such as a module in the working folder.
     """
     packages = {_definition(one)[0].partition(".")[0] for one in definitions} - {"latlas", "builtins"}
     if not packages:
@@ -112,7 +112,7 @@ def package_versions(definitions: Iterable[object]) -> dict[str, str]:
 
 
 def _definition(definition: object) -> tuple[str, str]:
-    """The module and the name under which a class or function was defined, or that a reference says."""
+    """The module and the name of a class or function, or of a reference to one."""
     if isinstance(definition, str):
         return definition.partition(":")[0], definition
     kind = type(definition)
@@ -121,15 +121,15 @@ def _definition(definition: object) -> tuple[str, str]:
 
 
 class Registry(Generic[Thing]):
-    """The things of one sort by their names.
+    """The things of one sort, by name.
 
     Args:
-        what: What one is called in messages, such as `space`.
-        group: The group of entry points that other packages offer theirs in.
-        own: Latlas' own by name, each as a reference `module:name` that is loaded when it is asked for.
-        read: The thing that an entry point `(name, value)` stands for; raises `UsageError` for a value that is none.
-        definition: The class or function, or a reference to it, that says whose a thing is.
-        error: What is raised for an unknown name.
+        what: A word for one of them in messages, such as `space`.
+        group: The entry-point group of other packages.
+        own: Latlas' own things by name, each as a reference `module:name` that is loaded on first use.
+        read: Makes the thing from the `(name, value)` of an entry point; raises `UsageError` for a wrong value.
+        definition: The class or function that defines a thing, or a reference to it; its package owns the thing.
+        error: The error for an unknown name.
     """
 
     def __init__(
@@ -149,10 +149,10 @@ class Registry(Generic[Thing]):
         self._offers: tuple[tuple[str, ...], dict[str, list[EntryPoint]]] | None = None
 
     def add(self, name: str, thing: Thing) -> None:
-        """Make a thing known by its name.
+        """Register a thing under its name.
 
-        A definition that is run again, as a notebook's cell is, takes its own place. Raises `UsageError`, which names both
-        owners, where another has the name.
+        The same definition may be run again, as in a notebook, and replaces itself. Raises a `UsageError` that names both
+        owners if another thing has the name.
         """
         held = self._things.get(name)
         if held is None and name in self._own:
@@ -165,7 +165,7 @@ class Registry(Generic[Thing]):
         self._things[name] = thing
 
     def get(self, name: str) -> Thing:
-        """The thing of that name; raises the registry's error where there is none, or it cannot be loaded."""
+        """The thing with this name; raises the registry's error if there is none, or if it cannot be loaded."""
         try:
             return self._things[name]
         except (KeyError, TypeError):
@@ -185,19 +185,19 @@ class Registry(Generic[Thing]):
         )
 
     def __contains__(self, name: str) -> bool:
-        """Whether a name is known; loads what it must, and no more."""
+        """Whether a name is known; loads no more than needed."""
         if name in self._things or name in self._own:
             return True
         import_requested()
         return name in self._things or name in self._offered()
 
     def names(self) -> tuple[str, ...]:
-        """All known names: Latlas' own in their order, then the others, sorted. Entry points are listed and not loaded."""
+        """All known names: Latlas' own in their order, then the others, sorted. It lists entry points without loading them."""
         import_requested()
         return (*self._own, *sorted({*self._things, *self._offered()} - self._own.keys()))
 
     def loadable(self) -> Iterator[Thing]:
-        """All known things in the order of `names`; a package that cannot be loaded is a warning, and left out."""
+        """All known things in the order of `names`. A package that cannot be loaded is left out with a warning."""
         yield from map(self.get, self._own)
         for name in self.names()[len(self._own) :]:
             try:
@@ -206,11 +206,11 @@ class Registry(Generic[Thing]):
                 log.warning("%s", error)
 
     def own(self) -> tuple[str, ...]:
-        """The names that Latlas itself has, in their order; looks nothing up."""
+        """Latlas' own names, in their order; looks nothing up."""
         return tuple(self._own)
 
     def loaded(self) -> dict[str, Thing]:
-        """The things that were registered or loaded so far, by name."""
+        """The things that are registered or loaded so far, by name."""
         return dict(self._things)
 
     def _is_ours(self, name: str) -> bool:
@@ -218,7 +218,7 @@ class Registry(Generic[Thing]):
         return name in self._own or (held is not None and owner_of(self._defined(held)) == "Latlas")
 
     def _offered(self) -> dict[str, list[EntryPoint]]:
-        """The entry points of other packages by name, looked up anew only where Python looks elsewhere than before."""
+        """The entry points of other packages by name; looked up again only if `sys.path` has changed."""
         path = tuple(sys.path)
         if self._offers is None or self._offers[0] != path:
             from importlib import metadata  # here, as most commands need no entry point
@@ -241,7 +241,7 @@ class Registry(Generic[Thing]):
             raise UsageError(f"{self._what} {name!r} is offered by {owners}; uninstall one of them")
         what = f"{self._what} {name!r} of {_of(entry)} ({entry.value})"
         value = _load(entry.value, what)
-        if name in self._things:  # the package registered it as it was imported
+        if name in self._things:  # the package registered it when it was imported
             return self._things[name]
         try:
             self.add(name, self._read(name, value))

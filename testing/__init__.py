@@ -1,6 +1,6 @@
-"""What an operator, a space or a strategy must keep to, as suites for somebody's own pytest; Latlas' own pass the same ones.
+"""Test suites for your own operators, spaces and strategies, to run with pytest. Latlas' own ones pass the same suites.
 
-A suite is a class with tests; a class of one's own says what is tested:
+A suite is a class of tests. Derive from it and say what is tested:
 
     from latlas.testing import OperatorSuite, SpaceSuite, StrategySuite
 
@@ -27,7 +27,7 @@ __all__ = ["OperatorSuite", "SpaceSuite", "StrategySuite"]
 
 
 def __getattr__(name: str) -> Any:
-    """The suite of that name, loaded when it is asked for: they need torch and OpenVINO."""
+    """The suite with this name, loaded on first use, as the suites need torch and OpenVINO."""
     if name == "OperatorSuite":
         from latlas.testing.operators import OperatorSuite
 

@@ -1,4 +1,4 @@
-"""What every kind of operator must keep to: shapes, multiply-adds, parameters, and the same output in OpenVINO as in torch."""
+"""Tests that every kind of operator must pass: shapes, multiply-adds, parameters, and the same output in OpenVINO and torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from latlas.supernet.operators.build import build_operator, timing_operator
 from latlas.testing.parameters import repeat
 
 TOLERANCE = 1e-4
-"""Largest difference between OpenVINO and torch in f32 that is let pass, as a share of the largest output."""
+"""The largest allowed difference between OpenVINO and torch in f32, as a share of the largest output."""
 
 
 def random_inputs(spec: OpSpec, batch: int, seed: int = 0) -> list[Tensor]:
@@ -27,7 +27,7 @@ def random_inputs(spec: OpSpec, batch: int, seed: int = 0) -> list[Tensor]:
 
 
 class OperatorSuite:
-    """The tests of operators; `specs` are those under test, several a kind: with and without stride, of several widths."""
+    """The tests of operators. `specs` are the tested ones: several of each kind, with and without stride, of several widths."""
 
     specs: ClassVar[Sequence[OpSpec]] = ()
 
@@ -36,7 +36,7 @@ class OperatorSuite:
         repeat(metafunc, {"spec": self.specs})
 
     def test_a_record_reads_back_and_every_field_is_in_it(self, spec: OpSpec) -> None:
-        """What a table keeps of the operator is all of it."""
+        """A table's record of the operator holds all of it."""
         assert OpSpec.from_record(spec.to_record()) == spec
         assert tuple(spec.to_record()) == SPEC_FIELDS
 
@@ -57,7 +57,7 @@ class OperatorSuite:
         assert all(torch.equal(x, y) for x, y in zip(inputs, before, strict=True))
 
     def test_what_is_timed_depends_on_the_spec_alone(self, spec: OpSpec) -> None:
-        """The same weights every time, whatever chance was used for before; torch's generator is left as it was."""
+        """The weights do not depend on earlier random draws, and torch's generator is left unchanged."""
         state = torch.get_rng_state()
         first = timing_operator(spec)
         assert torch.equal(torch.get_rng_state(), state)
@@ -68,7 +68,7 @@ class OperatorSuite:
             assert torch.equal(tensor, second.state_dict()[name]), name
 
     def test_openvino_gives_what_torch_gives(self, spec: OpSpec) -> None:
-        """The converted operator is the same function, at its batch of one."""
+        """The converted operator gives the same output, at batch 1."""
         module, inputs = timing_operator(spec), random_inputs(spec, batch=1, seed=1)
         with torch.no_grad():
             expected = module(*inputs).numpy()

@@ -1,4 +1,4 @@
-"""How a suite's tests are repeated, once for each thing that its class names, and left out."""
+"""Repeats a suite's tests for each thing that its class names, and skips tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def repeat(metafunc: Any, given: Mapping[str, Sequence[Any] | Mapping[str, Any]]) -> None:
-    """Repeat a test, pytest's `metafunc`, for all values of each parameter in `given` that it has.
+    """Repeat a test, pytest's `metafunc`, for all values of each of its parameters that is in `given`.
 
-    The values of a mapping have its keys as their names in pytest's output, those of a sequence their own text.
+    In pytest's output a value of a mapping is named by its key, a value of a sequence by its own text.
     """
     for name, values in given.items():
         if name in metafunc.fixturenames:
@@ -18,7 +18,7 @@ def repeat(metafunc: Any, given: Mapping[str, Sequence[Any] | Mapping[str, Any]]
 
 
 def skip(reason: str) -> None:
-    """Leave the test that is running out."""
+    """Skip the running test."""
     import pytest
 
     pytest.skip(reason)

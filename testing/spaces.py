@@ -1,4 +1,4 @@
-"""What every search space must keep to: its text, its graphs, codes and templates, its supernet, its limits."""
+"""Tests that every search space must pass: of its text, graphs, codes, templates, supernet and limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from latlas.supernet.networks.network import Subnet, Supernet
 from latlas.testing.parameters import repeat, skip
 
 DRAWS = 20
-"""Architectures that are drawn from a space, beside its cover."""
+"""The number of architectures that are drawn from a space, beside its cover."""
 
 
 def drawn(space: SearchSpace, count: int = DRAWS) -> list[Architecture]:
@@ -29,11 +29,11 @@ def drawn(space: SearchSpace, count: int = DRAWS) -> list[Architecture]:
 
 
 class SpaceSuite:
-    """The tests of search spaces; `spaces` are those under test, small enough to build a supernet of.
+    """The tests of search spaces. `spaces` are the tested ones, small enough to build a supernet for each.
 
-    `templated` is False where a choice changes what feeds a node, so that the space has no template. `trained` is False
-    where no supernet of the space is to be trained. `limited` is False where its limits are not looked for: a space without a
-    template has thousands of networks predicted for it.
+    Set `templated` to False if a choice changes what feeds a node, so that the space has no template. Set `trained` to False to
+    skip the training of a supernet. Set `limited` to False to skip the search for the limits: without a template that predicts
+    thousands of networks.
     """
 
     spaces: ClassVar[Sequence[SearchSpace]] = ()
@@ -46,23 +46,23 @@ class SpaceSuite:
         repeat(metafunc, {"space": {space.text: space for space in self.spaces}})
 
     def test_it_is_known_by_its_name_and_its_text_reads_back(self, space: SearchSpace) -> None:
-        """Any process makes the same space of its text; every field has a default."""
+        """Any process reads the same space from its text; every field has a default."""
         known = SPACES.get(space.name)
-        assert type(space) is known or known.variants  # of which class it is, is then read from the text
+        assert type(space) is known or known.variants  # the text then says the class
         again = parse_space(space.text)
         assert (again, hash(again), again.text) == (space, hash(space), space.text)
         defaults = {field.name: field.default for field in fields(known)}
         assert type(again) is type(space) and parse_space(space.name) == known(**defaults)
 
     def test_its_architectures_read_back_from_text_and_json(self, space: SearchSpace) -> None:
-        """With the space's text in front, without it where the space is given, and as JSON."""
+        """An architecture can be read from its text, with or without the space in front, and from JSON."""
         for one in [*drawn(space), *map(space.baseline, space.baselines)]:
             assert parse_architecture(str(one)) == one
             assert parse_architecture(str(one).partition("/")[2], space) == one
             assert architecture_from_record(json.loads(json.dumps(one.to_record()))) == one
 
     def test_its_graphs_fit_and_have_one_input_and_one_output(self, space: SearchSpace) -> None:
-        """Whatever is chosen: nodes are in order, shapes fit, and the image and the result have the same shape."""
+        """In every graph the nodes are in order and the shapes fit. Image and result have the same shape in all graphs."""
         graphs = [one.graph() for one in [*drawn(space), *map(space.baseline, space.baselines)]]
         assert {check_graph(graph) for graph in graphs} == {space.input_shape()}
         assert len({graph[-1].spec.output_shape for graph in graphs}) == 1
@@ -75,7 +75,7 @@ class SpaceSuite:
         assert all(len(set(options)) == len(options) >= 1 for options in space.choices)
 
     def test_drawing_is_from_the_generator_alone(self, space: SearchSpace) -> None:
-        """The same generator gives the same architectures, which are different ones."""
+        """The same seed gives the same architectures, and no architecture comes twice."""
         count = min(DRAWS, space.size)
         first, again = (space.sample(count, np.random.default_rng(1)) for _ in range(2))
         assert first == again
@@ -85,14 +85,14 @@ class SpaceSuite:
         assert by_stage == as_before
 
     def test_its_codes_read_back(self, space: SearchSpace) -> None:
-        """Whole numbers from 0, a column a layer."""
+        """Codes are whole numbers from 0, one column for each layer."""
         chosen = drawn(space)
         codes = space.encode(chosen)
         assert codes.shape == (len(chosen), len(space.choices))
         assert space.decode(codes) == chosen
 
     def test_its_template_gives_its_graphs(self, space: SearchSpace) -> None:
-        """Node by node, and what a runtime executes of them, in each of its ways."""
+        """The template gives the same nodes as the graphs, and the same executed nodes, for every kind of runtime."""
         if not self.templated:
             skip("a choice changes what feeds a node")
         template, chosen = space.template(), drawn(space)
@@ -106,7 +106,7 @@ class SpaceSuite:
                 assert {i: tuple(s for s in sources[i][row] if s != -2) for i in expected} == expected
 
     def test_its_cover_holds_every_operator_of_every_layer(self, space: SearchSpace) -> None:
-        """So its table has a row for whatever an architecture is made of."""
+        """The table then has a row for every operator of every architecture."""
         seen = {(layer, name) for a in space.cover() for layer, name in enumerate(a.operators)}
         assert seen == {(layer, name) for layer, options in enumerate(space.choices) for name in options}
         specs = set(space.specs())
@@ -114,14 +114,14 @@ class SpaceSuite:
         assert {node.spec for name in space.baselines for node in space.baseline(name).graph()} <= specs
 
     def test_what_stands_for_an_architecture_is_one_of_the_same_network(self, space: SearchSpace) -> None:
-        """The canonical form is a fixed point, and costs the same."""
+        """The canonical form of a canonical form is itself, and it costs the same."""
         for one in drawn(space):
             canonical = one.canonical()
             assert canonical.canonical() == canonical
             assert (canonical.macs, canonical.params) == (one.macs, one.params)
 
     def test_its_supernet_has_weights_of_its_own_for_each_operator(self, space: SearchSpace) -> None:
-        """No two operators of a node share a name; a path and the network extracted of it agree exactly."""
+        """No two operators of a node share a name. A path through the supernet and its extracted network agree exactly."""
         if not self.trained:
             skip("no supernet of it is trained")
         torch.manual_seed(0)
@@ -139,7 +139,7 @@ class SpaceSuite:
                     assert torch.equal(_seeded(supernet.logits, images, one), _seeded(extracted.logits, images))
 
     def test_its_limits_hold_all_networks(self, space: SearchSpace) -> None:
-        """By a predictor learnt of its multiply-adds: nothing drawn is faster than the fastest, or slower than the slowest."""
+        """With a predictor of multiply-adds, no drawn network is faster than the fastest or slower than the slowest."""
         if not self.limited:
             skip("its limits would take long to find")
         train = drawn(space, 30)
@@ -147,7 +147,7 @@ class SpaceSuite:
         limits = limits_of(predictor, space)
         assert limits.fastest.space == limits.slowest.space == space
         found = [one.latency_ms for one in predictor.predict(train)]
-        if limits.how == "descent":  # which may miss the ends of a space
+        if limits.how == "descent":  # descent may miss the ends of a space
             assert limits.fastest_ms.latency_ms <= limits.slowest_ms.latency_ms
         else:
             assert limits.fastest_ms.latency_ms <= min(found) + 1e-9
@@ -155,6 +155,6 @@ class SpaceSuite:
 
 
 def _seeded(function: Callable[..., Tensor], *arguments: object) -> Tensor:
-    """What a network gives, where training drops values by chance."""
+    """A network's output, with the same random drops in training each time."""
     torch.manual_seed(2)
     return function(*arguments)

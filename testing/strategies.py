@@ -1,4 +1,4 @@
-"""What every search strategy must keep to: as many as asked for, the same for a seed, learning by `update` alone."""
+"""Tests that every strategy must pass: as many suggestions as asked for, the same for a seed, learning by `update` alone."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ SKIP = "portrait:height=32,width=32,widths=8.8.16.16,depths=1.2.2.1,skip=true"
 
 
 def quality(architecture: Architecture) -> float:
-    """A quality from 0 to 1 without chance: the share of each layer's second operator, and a little where the ends differ."""
+    """A fixed quality from 0 to 1: the share of layers with their second operator, and a little if first and last differ."""
     names, choices = architecture.operators, architecture.space.choices
     second = [name == options[min(1, len(options) - 1)] for name, options in zip(names, choices, strict=False)]
     return sum(second) / len(names) * 0.9 + 0.1 * (names[0] != names[-1])
 
 
 def latency(architecture: Architecture) -> float:
-    """Made-up milliseconds: multiply-adds, which are a sum over the layers."""
+    """Made-up milliseconds from multiply-adds, which are a sum over the layers."""
     return graph_macs(architecture.graph()) / 1e4
 
 
 def told(architectures: Sequence[Architecture]) -> list[Evaluation]:
-    """What a search tells a strategy of its suggestions."""
+    """What a search tells a strategy about its suggestions."""
     return [Evaluation(one, quality(one), latency(one)) for one in architectures]
 
 
 def context_of(space: SearchSpace, share: float = 0.5) -> StrategyContext:
-    """What a session knows, with a budget that this share of the space holds."""
+    """A session's context, with a budget that this share of the space holds."""
     base = [options[0] for options in space.choices]
     constant = latency(space.architecture(base))
     unary = [
@@ -64,7 +64,7 @@ def context_of(space: SearchSpace, share: float = 0.5) -> StrategyContext:
 
 
 def strategy_of(name: str, space: SearchSpace, seed: int, context: StrategyContext | None = None) -> Strategy:
-    """The strategy, with a distribution that stands for a trained one where it needs that."""
+    """The strategy, with a made-up distribution if it needs a trained one."""
     if REGISTRY.get(name).trained:
         kind = AdjacentWeights if name.endswith("-adjacent") else LayerWeights
         sizes = tuple(len(options) for options in space.choices)
@@ -75,7 +75,7 @@ def strategy_of(name: str, space: SearchSpace, seed: int, context: StrategyConte
 def drive(
     name: str, space: SearchSpace, seed: int, informed: bool = False, rounds: int = ROUNDS, batch: int = BATCH
 ) -> list[str]:
-    """Everything a strategy suggests in some rounds, each round evaluated and told to it."""
+    """All suggestions of a strategy in some rounds; it is told the results of each round."""
     strategy, seen = strategy_of(name, space, seed, context_of(space) if informed else None), list[str]()
     for _ in range(rounds):
         suggested = strategy.suggest(batch)
@@ -98,7 +98,7 @@ print(json.dumps({name: drive(name, space, 7, asked["informed"], *size) for name
 
 @cache
 def _elsewhere(asked: str) -> dict[str, list[str]]:
-    """What each strategy suggests in another process, whose strings hash differently."""
+    """The suggestions of each strategy in another process, where strings have other hashes."""
     command = [sys.executable, "-P", "-c", _ELSEWHERE, asked]
     environment = os.environ | {"PYTHONHASHSEED": "99", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -111,19 +111,19 @@ _driven = cache(drive)
 
 
 class _Macs:
-    """A predictor of `latency`, that knows it to 2 %."""
+    """A predictor of `latency` with an error of 2 %."""
 
     def predict_interval(self, graphs: Sequence[Graph], confidence: float = 0.95) -> list[Prediction]:
         return [Prediction(ms, 0.98 * ms, 1.02 * ms) for ms in (graph_macs(graph) / 1e4 for graph in graphs)]
 
 
 class StrategySuite:
-    """The tests of search strategies; `strategies` are the names of those under test.
+    """The tests of search strategies. `strategies` are the names of the tested ones.
 
-    Each runs in every setting: a space's text, and whether the strategy is told what a session knows. `imports` are the
-    packages that register them, for another process, where no entry point does. `asked` are strategies that note what they
-    were asked for, so that asking is a change. `slow` are rounds and suggestions a round, of strategies whose every suggestion
-    takes a good part of a second.
+    Each test runs in every setting: a space's text, and whether the strategy gets a session's context. `imports` are the
+    packages that register the strategies in another process, if no entry point does. `asked` names strategies that record
+    each request for suggestions, so that a request changes them. `slow` gives the rounds, and the suggestions in each, for
+    strategies that need a good part of a second for one suggestion.
     """
 
     strategies: ClassVar[Sequence[str]] = ()
@@ -142,17 +142,17 @@ class StrategySuite:
         return strategy_of(name, setting[0], seed, context_of(setting[0]) if setting[1] else None)
 
     def drive(self, name: str, setting: tuple[SearchSpace, bool], seed: int) -> list[str]:
-        """Everything that the strategy suggests in a setting, found once a seed."""
+        """All suggestions of the strategy in a setting, computed once for each seed."""
         return _driven(name, setting[0], seed, setting[1], *self.slow.get(name, (ROUNDS, BATCH)))
 
     def test_says_its_name(self, name: str, setting: tuple[SearchSpace, bool]) -> None:
-        """What it was asked for by, which records keep."""
+        """The strategy keeps the name by which it was requested; records use it."""
         assert self.make(name, setting).name == name
 
     def test_suggests_as_many_architectures_of_the_space_as_asked_for(
         self, name: str, setting: tuple[SearchSpace, bool], count: int
     ) -> None:
-        """No baselines, and nothing that the space has not."""
+        """It suggests no baselines, and only architectures of the space."""
         strategy, space = self.make(name, setting), setting[0]
         rounds = 4 if name not in self.slow else 2 if count < 7 else 1
         for _ in range(rounds):
@@ -168,12 +168,12 @@ class StrategySuite:
     def test_suggests_the_same_for_the_same_seed_and_updates(
         self, name: str, setting: tuple[SearchSpace, bool]
     ) -> None:
-        """Chance is the generator's alone."""
+        """All chance comes from the generator."""
         size = self.slow.get(name, (ROUNDS, BATCH))
         assert drive(name, setting[0], 7, setting[1], *size) == self.drive(name, setting, 7)
 
     def test_suggests_the_same_in_another_process(self, name: str, setting: tuple[SearchSpace, bool]) -> None:
-        """Where strings hash differently: no order of a set decides anything."""
+        """The suggestions are the same where strings have other hashes, so the order of a set decides nothing."""
         space, informed = setting
         sizes = {one: self.slow.get(one, (ROUNDS, BATCH)) for one in self.strategies}
         asked = {"space": space.text, "informed": informed, "imports": list(self.imports), "sizes": sizes}
@@ -184,9 +184,9 @@ class StrategySuite:
         assert self.drive(name, setting, 8) != self.drive(name, setting, 7)
 
     def test_learns_only_through_update(self, name: str, setting: tuple[SearchSpace, bool]) -> None:
-        """Asking it changes nothing but its generator."""
+        """A request for suggestions changes nothing but the generator."""
         if name in self.asked:
-            skip("what it is asked for is a trial that it keeps")
+            skip("it keeps each suggestion as a trial")
         strategy = self.make(name, setting)
         for _ in range(6):
             before = {key: repr(value) for key, value in vars(strategy).items() if key != "rng"}
@@ -197,7 +197,7 @@ class StrategySuite:
     def test_update_leaves_chance_alone_and_nothing_to_learn_changes_nothing(
         self, name: str, setting: tuple[SearchSpace, bool]
     ) -> None:
-        """A search that is gone on with from its journal draws the same."""
+        """A search that is resumed from its journal draws the same."""
         strategy, other = self.make(name, setting), self.make(name, setting)
         suggested, more = strategy.suggest(EVALUATIONS), 9 if name not in self.slow else 1
         other.suggest(EVALUATIONS)
@@ -209,7 +209,7 @@ class StrategySuite:
         assert strategy.suggest(more) == other.suggest(more)
 
     def test_does_not_care_how_updates_are_cut(self, name: str, setting: tuple[SearchSpace, bool]) -> None:
-        """All at once, or one by one."""
+        """Results may come all at once, or one by one."""
         at_once, one_by_one = self.make(name, setting), self.make(name, setting)
         all_told, more = told(at_once.suggest(EVALUATIONS)), 9 if name not in self.slow else 1
         one_by_one.suggest(EVALUATIONS)
@@ -219,7 +219,7 @@ class StrategySuite:
         assert at_once.suggest(more) == one_by_one.suggest(more)
 
     def test_takes_what_it_did_not_suggest(self, name: str, setting: tuple[SearchSpace, bool]) -> None:
-        """A search begins with the fastest network, and a shared study has others' networks; baselines too."""
+        """It takes results that it did not suggest: the fastest network, baselines, networks from a shared study."""
         strategy, space = self.make(name, setting), setting[0]
         strategy.update(told([*space.cover()[:3], *map(space.baseline, space.baselines[:1])]))
         assert len(strategy.suggest(3)) == 3
@@ -227,7 +227,7 @@ class StrategySuite:
     def test_bears_that_suggestions_are_dropped_or_never_heard_of(
         self, name: str, setting: tuple[SearchSpace, bool]
     ) -> None:
-        """What is over the budget is dropped, with or without a word."""
+        """Suggestions above the budget are dropped, whether the strategy is told or not."""
         strategy = self.make(name, setting)
         dropped = getattr(strategy, "dropped", lambda dropped: None)
         for _ in range(3):
@@ -235,10 +235,10 @@ class StrategySuite:
             assert len(suggested) == 4
             dropped([Dropped(suggested[0], 0.5), Dropped(suggested[1])])
             strategy.update(told(suggested[2:3]))
-            dropped([Dropped(one) for one in suggested])  # as at the end of a search: all once more
+            dropped([Dropped(one) for one in suggested])  # all once more, as at the end of a search
 
     def test_finds_what_there_is_under_a_tight_budget(self, name: str, setting: tuple[SearchSpace, bool]) -> None:
-        """Where two networks of a hundred are within it."""
+        """It finds networks within a budget that two of a hundred keep."""
         space, informed = setting
         known = context_of(space, share=0.02)
         assert known.budget_ms is not None
@@ -251,7 +251,7 @@ class StrategySuite:
 
 
 def _generator(strategy: Strategy) -> np.random.Generator:
-    """The generator that a strategy draws by, which the suite asks it to keep as `rng`."""
+    """The strategy's generator; the suite requires that it is kept as `rng`."""
     found = getattr(strategy, "rng", None)
     assert isinstance(found, np.random.Generator), "a strategy keeps the generator that it was made with as `rng`"
     return found

@@ -1,4 +1,4 @@
-"""An operator, a space and a strategy; importing it registers them, so that `--import latlas_example` needs no installation."""
+"""An operator, a space and a strategy. The import registers them, so `--import latlas_example` works without installation."""
 
 import latlas
 from latlas_example.operator import GHOST

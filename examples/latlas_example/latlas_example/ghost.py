@@ -1,4 +1,4 @@
-"""The ghost module in torch, loaded only where one is built."""
+"""The ghost module in torch; loaded only when one is built."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from latlas.supernet.operators.modules import conv_block, depthwise
 
 
 class Ghost(nn.Module):
-    """A convolution, and a 3x3 depthwise one of what it gives; the channels of both."""
+    """A convolution, and a 3x3 depthwise convolution of its output; the module gives the channels of both."""
 
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The ghost module (Han et al. 2020): half of the output by a convolution, the other half by a cheap one of that half."""
+"""The ghost module (Han et al. 2020): a convolution makes half of the output, a cheap one makes the rest from that half."""
 
 from math import prod
 
@@ -13,7 +13,7 @@ def _weights(spec: OpSpec) -> int:
 GHOST = Kind(
     "ghost",
     macs=lambda spec: _weights(spec) * prod(spec.output_size),
-    params=lambda spec: _weights(spec) + 2 * spec.out_channels,  # two of each channel's batch normalisation
+    params=lambda spec: _weights(spec) + 2 * spec.out_channels,  # batch normalisation has two for each channel
     problem=lambda spec: "needs an even number of out_channels" if spec.out_channels % 2 else "",
     has_kernel=True,
     builder="latlas_example.ghost:Ghost",

@@ -11,7 +11,7 @@ from latlas.spaces.space import SearchSpace
 
 @dataclass(frozen=True)
 class RibbonSpace(SearchSpace):
-    """As many layers as `widths`, each a ghost module or one of Latlas' operators; its baseline has plain convolutions."""
+    """One layer for each of `widths`, a ghost module or one of Latlas' operators. The baseline has plain convolutions."""
 
     name: ClassVar[str] = "ribbon"
     short_names: ClassVar[dict[str, str]] = {"ghost_k3": "g3", "ghost_k5": "g5", "dilconv_k3": "d3"}

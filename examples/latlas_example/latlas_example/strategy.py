@@ -12,7 +12,7 @@ from latlas.spaces.space import Architecture, SearchSpace
 
 @dataclass
 class HillClimb:
-    """Three suggestions in four are mutants of the best, the others are drawn."""
+    """Three of four suggestions are mutants of the best network; the others are drawn at random."""
 
     space: SearchSpace
     rng: np.random.Generator
