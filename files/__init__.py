@@ -1,1 +1,1 @@
-"""How anything is written and held: records, journals, locks, scratch folders, signals."""
+"""Everything about files and processes: atomic writing, records, journals, locks, scratch folders, signals."""

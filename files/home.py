@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def home_folder() -> Iterator[None]:
-    """Give the process a temporary home folder where the system knows none, as of a user whom it has no entry for.
+    """Give the process a temporary home folder if the system knows none, for example for a user without an entry.
 
-    NNCF, matplotlib and the cache of pulled tables look for one. A home folder that there is stays what it is.
+    NNCF, matplotlib and the cache of pulled tables need one. An existing home folder is not changed.
     """
     if os.path.isabs(os.path.expanduser("~")):
         yield

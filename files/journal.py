@@ -1,6 +1,6 @@
-"""The journal: what was finished while measuring, one JSON object a line, so that a killed run loses nothing.
+"""The journal of a run: finished work, one JSON object in each line, so that a killed run loses nothing.
 
-The first line is the header: what the run was asked for. A run goes on from a journal only if its own header agrees.
+The first line is the header: the run's settings. A run goes on from a journal only if its own header agrees.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from latlas.errors import EnvironmentMismatchError, FileFormatError, LatlasError
 from latlas.files.records import canonical_json, one_line, parse_json
 from latlas.files.write import cannot_write
 
-# Version 1 (0.1.0): {"latlas_journal": 1, "header": {...}}, then one object a finished pass, of rounds.
-# Version 2 (0.2.0): a pass is samples of the reference and of the network.
+# Version 1 (0.1.0): {"latlas_journal": 1, "header": {...}}, then one object for each finished pass, which consists of rounds.
+# Version 2 (0.2.0): a pass consists of samples of the reference and of the network.
 JOURNAL_VERSION = 2
 MAX_BYTES = 256 * 2**20
 _MAGIC = b'{"latlas_journal":'
@@ -29,23 +29,23 @@ Record = dict[str, Any]
 class Journal:
     """An append-only file of finished records that outlives the process, `kill -9` included.
 
-    Making one opens the file or goes on with it: `records` are those of earlier runs with the same header. A last line
-    that was cut off while it was written is dropped; anything else that is no record is an error.
+    The constructor makes the file or goes on with it: `records` are the records of earlier runs with the same header. A last
+    line that was cut off while it was written is dropped. Any other line that is no record is an error.
 
     Args:
-        path: the file, made if it is not there.
-        header: what must be the same for a run to go on from the records: environment key, settings; JSON values.
-        begin_again: what to do to begin again, for the message where the header differs.
-        replaces: the run began anew with `--force`, and replaces at its end what is there. It is written down, so that the run
-            goes on without `--force`; `replaces` of a journal that is gone on with is as it was begun.
-        option_of: the option, such as `--seed`, that says a field of the header, given as a dotted name; "" for none.
+        path: The file; it is made if it does not exist.
+        header: Everything that must be equal for a run to go on: environment key, settings; JSON values.
+        begin_again: How to begin again, for the message if the header differs.
+        replaces: The run began anew with `--force`, and replaces the existing result at its end. The journal stores this, so the
+            run goes on without `--force`. For an existing journal the attribute `replaces` is the stored value.
+        option_of: The option, such as `--seed`, of a field of the header, which is given as a dotted name; "" for none.
 
     Raises:
-        EnvironmentMismatchError: the file was begun with another header; the field and both values are named.
-        FileFormatError: the file is no journal, or broken before its last line.
-        UsageError: the file cannot be made or written, or the header is not JSON.
-        StorageError: the disk is full.
-        LatlasError: another process has the journal open.
+        EnvironmentMismatchError: The file was begun with another header; the message names the field and both values.
+        FileFormatError: The file is no journal, or is broken before its last line.
+        UsageError: The file cannot be made or written, or the header is not JSON.
+        StorageError: The disk is full.
+        LatlasError: Another process has the journal open.
 
     Example:
         >>> import tempfile, pathlib
@@ -84,17 +84,17 @@ class Journal:
                     mark = ',"replaces":true' if replaces else ""
                     self._write(_MAGIC + f'{JOURNAL_VERSION},"header":{first}{mark}}}\n'.encode())
                 except StorageError:
-                    self.path.unlink(missing_ok=True)  # there is nothing in it
+                    self.path.unlink(missing_ok=True)  # it holds nothing
                     raise
         except BaseException:
             self.close()
             raise
 
     def append(self, record: Mapping[str, object]) -> None:
-        """Add one finished record; when this returns, it is on the disk.
+        """Add one finished record; it is on the disk when this returns.
 
-        It is not kept in memory: `records` are those of earlier runs, `reread` gives all. Raises `UsageError` where the
-        record is not JSON (NaN is not) and `StorageError` where the disk does not take it; the journal is as it was then.
+        It is not kept in memory: `records` holds only records of earlier runs, `reread` gives all. Raises `UsageError` if the
+        record is not JSON (NaN is not) and `StorageError` if the disk is full; the journal is then unchanged.
         """
         try:
             line = canonical_json(record)
@@ -103,16 +103,16 @@ class Journal:
         self._write(line.encode() + b"\n")
 
     def reread(self) -> list[Record]:
-        """All records that are on the disk, those of this run too."""
+        """All records on the disk, with the records of this run."""
         return self._read()[0]
 
     def finish(self) -> None:
-        """Delete the journal: what it held is in the table now."""
+        """Delete the journal, as the result now holds its records."""
         self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """Close the file and leave it, so that a later run goes on from it."""
+        """Close the file and keep it, so that a later run goes on from it."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -126,7 +126,7 @@ class Journal:
         self.close()
 
     def _open(self) -> None:
-        """Open the file and lock it; once more where the run that had it deleted it in between."""
+        """Open the file and lock it; try again if the run that held it has deleted it meanwhile."""
         linked = False
         while not linked:
             try:
@@ -142,7 +142,7 @@ class Journal:
                     self.close()
 
     def _read(self) -> tuple[list[Record], int]:
-        """The records, and where the last whole line ends; 0 for a file to begin."""
+        """The records, and the position where the last whole line ends; 0 for a new file."""
         records: list[Record] = []
         size = os.fstat(self._descriptor).st_size
         if size > MAX_BYTES:
@@ -162,7 +162,7 @@ class Journal:
                 raise FileFormatError(f"journal {self.path}, line {number}, is no record: {one_line(repr(record), 80)}")
             if number == 1:
                 if len(lines) == 1 and self._is_ours(record) and record["header"] != self._header:
-                    return [], 0  # nothing was finished: the run may be asked for otherwise
+                    return [], 0  # nothing was finished, so the run may begin with other settings
                 self._check_header(record, self._header)
                 self.replaces = record.get("replaces") is True
             else:
@@ -212,7 +212,7 @@ class Journal:
 
 
 def typed_option(option: str, value: object) -> str:
-    """An option with its value as one types it: `--seed 0`, `--inherit`, `without --time-limit`."""
+    """An option with its value as it is typed: `--seed 0`, `--inherit`, `without --time-limit`."""
     if value is None or value is False or value == "absent":
         return f"without {option}"
     if value is True:
@@ -223,7 +223,7 @@ def typed_option(option: str, value: object) -> str:
 
 
 def begun_by_force(path: Path) -> bool:
-    """Whether a journal is there whose run replaces at its end what is there; it goes on without `--force`."""
+    """Whether there is a journal of a run that began with `--force`; such a run goes on without `--force`."""
     try:
         with path.open("rb") as file:
             first = file.readline(MAX_BYTES)
@@ -233,13 +233,13 @@ def begun_by_force(path: Path) -> bool:
 
 
 def goes_on(path: Path) -> str:
-    """How a stopped run goes on, for a message: `the same command goes on from t.parquet.journal`."""
+    """The end of a message that says how a stopped run goes on: `the same command goes on from t.parquet.journal`."""
     without = ", without --force," if begun_by_force(path) else ""
     return f"the same command{without} goes on from {path}"
 
 
 def remove_journal(path: Path) -> None:
-    """Delete a journal, whatever it holds, where there is one; raises `LatlasError` where a run has it open."""
+    """Delete a journal if there is one, whatever it holds; raises `LatlasError` if a run has it open."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -262,7 +262,7 @@ def _lock(descriptor: int, path: Path) -> None:
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """The record with nested objects as dotted names, so that a difference can be named."""
+    """The record with dotted names for nested fields, so that a difference can be named."""
     flat: dict[str, object] = {}
     for name, value in record.items():
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,4 @@
-"""The files below a folder, while others may be writing there."""
+"""Lists the files below a folder while other processes may be writing there."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 def files_below(folder: Path, ending: str) -> list[Path]:
     """The files below a folder whose names have this ending, sorted.
 
-    Hidden files and folders are passed over: another process writes there what is not finished. What vanishes while this
-    looks is passed over too. A folder that cannot be read counts as empty.
+    It skips hidden files and folders, where other processes keep unfinished files. It also skips files that vanish while it
+    looks. A folder that cannot be read counts as empty.
 
     Example:
         >>> files_below(Path("no such folder"), ".parquet")

@@ -1,4 +1,4 @@
-"""One timer a host: two timing processes on the same cores ruin both, so each holds this lock while it times."""
+"""The timing lock of a host. Two timing processes on the same cores spoil each other, so each holds this lock while it times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from latlas.files.records import one_line, utc_now
 logger = logging.getLogger(__name__)
 
 _at_most: ContextVar[float | None] = ContextVar("latlas_lock_seconds", default=None)
-_LOCKS: dict[Path, FileLock] = {}  # one object a path: entering it again in the same thread only counts
+_LOCKS: dict[Path, FileLock] = {}  # one object for each path: entering it again in the same thread only counts up
 
 
 def lock_path() -> Path:
@@ -29,7 +29,7 @@ def lock_path() -> Path:
 
 @contextmanager
 def waiting_at_most(timeout_s: float | None) -> Iterator[None]:
-    """Within it, `timing_lock` waits so many seconds where it is told nothing else; 0 does not wait, None waits for ever."""
+    """Set how long `timing_lock` waits in this block by default, in seconds; 0 does not wait, None waits for ever."""
     token = _at_most.set(timeout_s)
     try:
         yield
@@ -43,17 +43,17 @@ def timing_lock(
     on_wait: Callable[[str], None] = logger.warning,
     path: Path | None = None,
 ) -> Iterator[None]:
-    """Hold the host's timing lock, waiting for whoever holds it.
+    """Hold the host's timing lock; wait if another process holds it.
 
-    It may be entered again while it is held (by the same thread) and ends with the process, however that ends.
+    The same thread may enter it again while it holds it. The lock ends with the process, however the process ends.
 
     Args:
-        timeout_s: seconds to wait; None waits as long as `waiting_at_most` says, else for ever.
-        on_wait: called once, before waiting, with a line that says who holds the lock.
-        path: another lock file, for tests.
+        timeout_s: Seconds to wait; None waits as long as `waiting_at_most` says, else for ever.
+        on_wait: Called once, before waiting, with a line that says who holds the lock.
+        path: Another lock file, for tests.
 
     Raises:
-        LatlasError: the lock was not free in time, or its file cannot be opened.
+        LatlasError: The lock was not free in time, or its file cannot be opened.
 
     Example:
         >>> with timing_lock(timeout_s=60):
@@ -61,11 +61,11 @@ def timing_lock(
     """
     path = lock_path() if path is None else path
     timeout_s = _at_most.get() if timeout_s is None else timeout_s
-    # Any user of the host may wait for it, whoever made the file.
+    # Every user of the host must be able to wait for it, whoever made the file.
     lock = _LOCKS.setdefault(path, FileLock(path, mode=0o666))
     try:
         _acquire(lock, path, timeout_s, on_wait)
-    except OSError as error:  # filelock.Timeout is one too, but never leaves _acquire
+    except OSError as error:  # filelock.Timeout is an OSError too, but never leaves _acquire
         raise LatlasError(
             f"cannot lock {path}: {error.strerror or error}; is the folder writable, and the file not another user's?"
         ) from error
@@ -78,9 +78,9 @@ def timing_lock(
 
 
 def holder(path: Path | None = None) -> str | None:
-    """Who times on this host now, as `pid 123 since ...`; None where nobody does, or this process itself.
+    """The process that times on this host now, as `pid 123 since ...`; None if there is none, or if it is this one.
 
-    Raises `LatlasError` where the lock's file cannot be opened.
+    Raises `LatlasError` if the lock's file cannot be opened.
     """
     path = lock_path() if path is None else path
     try:
@@ -114,7 +114,7 @@ def _holder_path(path: Path) -> Path:
 
 
 def _note_holder(path: Path) -> None:
-    """Say who holds the lock in a side file; who cannot write it (another user's, a full disk) times all the same."""
+    """Write who holds the lock into a side file. If it cannot be written (another user's file, a full disk), timing goes on."""
     flags = os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     side = _holder_path(path)
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""How the HTML pages look that Latlas writes: a report needs nothing but its own file."""
+"""The style of Latlas' HTML pages. It is part of each page, so a report is a single file."""
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }

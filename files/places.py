@@ -1,4 +1,4 @@
-"""Paths looked at before any work is done: whether what is to be read is there, and whether what is to be written can be."""
+"""Checks paths before any work is done: whether input files exist, and whether output files can be written."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from latlas.files.write import cannot_write
 
 
 def require_can_write(path: Path | str) -> None:
-    """Raises an error where a file or folder could not be written at `path`; nothing of the attempt stays.
+    """Raises an error if no file or folder can be written at `path`; the attempt leaves nothing behind.
 
-    The folders that are missing above it are not made. Whether `path` itself is there already is not asked.
+    It does not make missing folders above `path`, and does not look whether `path` itself exists.
 
     Raises:
         UsageError: A file stands where a folder must be, nothing can be made there, or a name is too long.
@@ -28,18 +28,18 @@ def require_can_write(path: Path | str) -> None:
 
 
 def require_file(path: Path, otherwise: str = "") -> None:
-    """Raises `UsageError` where no file is at `path`; `otherwise` ends the message with what to do."""
+    """Raises `UsageError` if there is no file at `path`; `otherwise` ends the message with what to do."""
     if not path.is_file():
         what = "a folder, not a file" if path.is_dir() else "no such file"
         raise UsageError(f"{path}: {what}{f'; {otherwise}' if otherwise else ''}")
 
 
 def _nearest_folder(path: Path) -> Path:
-    """The folder that is there and nearest above `path`, or `path` itself where it is one."""
+    """The nearest existing folder above `path`, or `path` itself if it is one."""
     place = path
     while True:
         try:
-            os.stat(place)  # a name too long is an error here, as one that another user keeps from us
+            os.stat(place)  # fails for a name that is too long, and for a folder that we may not read
             break
         except FileNotFoundError:
             if place == place.parent:

@@ -1,4 +1,4 @@
-"""Records: frozen dataclasses to JSON and back, strictly, and text made safe to keep in one line."""
+"""Turns frozen dataclasses into JSON records and back, strictly, and makes text safe for one line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 def canonical_json(value: object) -> str:
-    """The JSON text of a value that is the same for equal values: keys sorted, no spaces, ASCII, no NaN."""
+    """The JSON text of a value. Equal values give equal texts: keys sorted, no spaces, ASCII, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def parse_json(text: str | bytes, what: str) -> Any:
-    """The value of a JSON text; raises `FileFormatError`, for NaN and Infinity and for a hostile depth too."""
+    """The value of a JSON text; raises `FileFormatError`, also for NaN, Infinity and extreme nesting."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
@@ -33,9 +33,9 @@ def _refuse_constant(name: str) -> float:
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """The text with every run of blanks and unprintable characters as one space, cut to `limit` characters.
+    """The text with every run of blanks and unprintable characters replaced by one space, cut to `limit` characters.
 
-    Applied twice it changes nothing more, so that what is stored is what is read. Terminal escapes do not survive it.
+    A second application changes nothing, so stored text equals read text. Terminal escapes are removed.
     """
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
@@ -57,9 +57,9 @@ def check_timestamp(name: str, value: str) -> None:
 
 
 def from_record(cls: type[T], record: object, what: str) -> T:
-    """A dataclass of a record that has exactly its fields, each of its type; nested dataclasses too.
+    """A dataclass from a record, which must have exactly its fields, each of the right type; nested dataclasses too.
 
-    Raises `FileFormatError` that names `what` and the unknown, missing or mistyped field with its value.
+    Raises a `FileFormatError` that names `what`, and the unknown, missing or mistyped field with its value.
     """
     if not isinstance(record, Mapping):
         raise FileFormatError(f"{what} is {type(record).__name__}; it must be an object with named fields")
@@ -93,7 +93,7 @@ def _checked(hint: Any, value: object, what: str) -> object:
 
 
 def as_float(value: Any) -> float:
-    """The number as a float; infinity where a whole number is too large for one."""
+    """The number as a float; infinity if a whole number is too large."""
     try:
         return float(value)
     except OverflowError:

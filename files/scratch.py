@@ -1,4 +1,4 @@
-"""Temporary files of a run, and what killed runs left of theirs."""
+"""Temporary folders of runs. It also removes the folders that killed runs left."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _OWNER = "owner"
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for temporary files, `latlas-<pid>-...`, that is gone afterwards; folders of killed runs are removed first.
+    """A folder for temporary files, `latlas-<pid>-...`, deleted at the end; folders of killed runs are removed first.
 
-    A run holds a lock on a file in its folder. Where that lock is free the run has ended, however it ended; a process
-    number alone would not tell, as containers share folders and not numbers.
+    A run holds a lock on a file in its folder. If this lock is free, the run has ended, however it ended. A process number
+    would not tell, as containers may share the folder but not process numbers.
     """
     parent = Path(tempfile.gettempdir())
     remove_stale_folders(parent)
@@ -33,7 +33,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def remove_stale_folders(parent: Path) -> list[Path]:
-    """Remove this user's scratch folders whose run has ended; those removed."""
+    """Remove this user's scratch folders whose runs have ended, and return the removed ones."""
     removed: list[Path] = []
     with suppress(OSError):
         for folder in sorted(parent.glob(f"{PREFIX}*-*")):
@@ -51,12 +51,12 @@ def _made(parent: Path) -> tuple[Path, int]:
         owner = _locked(folder / _OWNER, os.O_CREAT)
         if owner is not None:
             return folder, owner
-        # Another run took it for a stale one before it was locked.
+        # Another run took it for a stale folder before it was locked.
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_stale(folder: Path) -> bool:
-    """Whether the folder was stale; then it is gone."""
+    """Remove the folder if it is stale; whether it was."""
     if sys.platform == "win32" or folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
         return False
     owner = _locked(folder / _OWNER)
@@ -70,7 +70,7 @@ def _is_stale(folder: Path) -> bool:
 
 
 def _locked(path: Path, flags: int = 0) -> int | None:
-    """A descriptor that holds the file's lock; None where another has it, or the file is not there."""
+    """A descriptor that holds the file's lock; None if another process holds it, or if there is no such file."""
     if sys.platform == "win32":
         return None
     import fcntl

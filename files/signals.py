@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill`: the first stops a run where nothing is half done, the second at once."""
+"""Handles Ctrl-C and `kill`. The first signal stops a run at a point where nothing is half done, the second at once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _LOOK_SECONDS = 1.0
 def end_with(parent: int) -> None:
     """End this process as soon as the process `parent`, which started it, has ended.
 
-    On Linux the kernel does it, which costs nothing; it counts the *thread* that started the child as its parent, so that
-    one must live as long as the child is needed. Elsewhere a thread looks once a second.
+    On Linux the kernel does this at no cost. It takes the *thread* that started the child as its parent, so this thread must
+    live as long as the child is needed. On other systems a thread checks once a second.
     """
     if not _killed_by_kernel():
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
@@ -48,7 +48,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 @dataclass(slots=True)
 class _State:
-    """How often the user asked to stop, and whether what runs now is a mere wait; signals are of the process."""
+    """How often the user asked to stop, and whether the process only waits now. One object serves the whole process."""
 
     requests: int = 0
     waiting: bool = False
@@ -58,9 +58,9 @@ _state = _State()
 
 
 def raise_on_signals() -> None:
-    """Have SIGTERM and SIGHUP raise `KeyboardInterrupt` as SIGINT does, so that folders and processes are cleaned up.
+    """Make SIGTERM and SIGHUP raise `KeyboardInterrupt` as SIGINT does, so that folders and processes are cleaned up.
 
-    A signal that the caller had ignored (`nohup`) stays ignored.
+    A signal that is already ignored (`nohup`) stays ignored.
     """
     for number in SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:
@@ -69,11 +69,10 @@ def raise_on_signals() -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Hold the first signal back until `check` or `waiting`, where it is a `KeyboardInterrupt`; a second is one at once.
+    """Hold the first signal back until `check` or `waiting`, which raise `KeyboardInterrupt`; a second one raises it at once.
 
-    A library that is interrupted in the middle may turn the interrupt into an error of its own, and a finished entry would
-    be lost between its end and the journal. Only signals that would raise `KeyboardInterrupt` are held, and only in the
-    main thread; elsewhere nothing changes.
+    An interrupted library may turn the interrupt into an error of its own, and an entry could be lost after it is finished and
+    before it is in the journal. Only signals that would raise `KeyboardInterrupt` are held, and only in the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -91,19 +90,19 @@ def stoppable() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raises `KeyboardInterrupt` where a stop was asked for and held back."""
+    """Raises `KeyboardInterrupt` if a signal was held back."""
     if stop_requested():
         raise KeyboardInterrupt
 
 
 def stop_requested() -> bool:
-    """Whether a stop was asked for and held back; for work that saves itself before it stops."""
+    """Whether a signal was held back; for work that saves its state before it stops."""
     return _state.requests > 0
 
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """What is within only waits, and may be left at any moment: a signal is not held back."""
+    """The block only waits and may be left at any moment, so signals are not held back in it."""
     before = _state.waiting
     _state.waiting = True
     try:

@@ -1,4 +1,4 @@
-"""What stands in a file in place of what it should hold: nothing, a pointer of a large file, a web page."""
+"""Recognises files without their proper content: empty files, Git LFS and git-annex pointers, web pages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _PAGE = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", r
 
 
 def stand_in(head: bytes, size: int) -> str:
-    """What a file's first bytes say that it is instead, and what to do; empty where it may be what it should.
+    """What the file is instead, by its first bytes, and what to do; empty if it may have its proper content.
 
-    `size` is the whole file's, in bytes.
+    `size` is the size of the whole file in bytes.
     """
     if not head.strip() and size <= len(head):
         return "it is empty; copy or download it again"

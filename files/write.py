@@ -1,8 +1,8 @@
 """The one way to write a file or a folder: whole or not at all.
 
-What is written begins in a hidden folder beside its place. It takes its name in one step, after all of it has reached the
-disk. Whatever ends the writing before, nothing is left, and what was there before is still there. Only `kill -9` or a power
-cut leaves the hidden folder, `.<name>.<random>.tmp`; nothing reads it, and `remove_leftovers` deletes it.
+A file or folder is first written in a hidden folder beside its place. It takes its name in one step, after all of it has reached
+the disk. If anything ends the writing earlier, nothing of it is left, and an earlier file is still there. Only `kill -9` or a
+power cut leaves the hidden folder, `.<name>.<random>.tmp`; nothing reads it, and `remove_leftovers` deletes it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from latlas.files.records import one_line
 
 _ENDING = ".tmp"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-_RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how safetensors says the number
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how safetensors writes the number
 
 
 @contextmanager
 def whole_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Another path to write to; what is there at the end of the `with` block becomes `path`, whole.
+    """A draft path to write to; at the end of the `with` block the file there becomes `path`, whole.
 
-    It has the ending of `path`, so that a library that looks at endings writes what is meant. Files that the library writes
-    beside it, such as the `.bin` of an OpenVINO `.xml`, take their places first. A file that is replaced keeps its mode; a
-    new one has the mode that the umask gives.
+    The draft has the ending of `path`, because some libraries choose the format by it. Other files that the library writes
+    beside it, such as the `.bin` of an OpenVINO `.xml`, take their places first. A replaced file keeps its mode; a new one gets
+    its mode from the umask.
 
     Raises:
-        AlreadyExistsError: `path` exists and `overwrite` is false, also where it came while the block ran.
-        UsageError: The place cannot be written, or `path` is something else than a file.
+        AlreadyExistsError: `path` exists and `overwrite` is false, even if it appeared while the block ran.
+        UsageError: The place cannot be written, or `path` is not a file.
         StorageError: The disk is full or failed.
 
     Example:
@@ -65,10 +65,10 @@ def whole_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Another folder to write files into; at the end of the `with` block it becomes `folder`, whole.
+    """A draft folder to write files into; at the end of the `with` block it becomes `folder`, whole.
 
-    A folder that is replaced is deleted with all it holds when the new one is in its place; who calls this has looked at it.
-    Errors are those of `whole_file`.
+    A replaced folder is deleted with all its files once the new one is in its place; the caller must have checked it. The errors
+    are the same as for `whole_file`.
     """
     require_free(folder, overwrite)
     with _errors_named(folder), _hidden_folder(folder) as hidden:
@@ -95,32 +95,32 @@ def whole_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes, overwrite: bool = False) -> None:
-    """Write a file of these bytes; errors as `whole_file`."""
+    """Write a file of these bytes; raises as `whole_file`."""
     with whole_file(path, overwrite) as draft:
         draft.write_bytes(content)
 
 
 def write_text(path: Path, text: str, overwrite: bool = False) -> None:
-    """Write a file of this text in UTF-8, its line ends as they are; errors as `whole_file`."""
+    """Write a file of this text in UTF-8, with unchanged line ends; raises as `whole_file`."""
     write_bytes(path, text.encode(), overwrite)
 
 
 def write_json(path: Path, record: object, overwrite: bool = False) -> None:
-    """Write a file of this record as JSON, for people to read too; errors as `whole_file`, `ValueError` for NaN."""
+    """Write this record as a JSON file that people can read; raises as `whole_file`, and `ValueError` for NaN."""
     write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n", overwrite)
 
 
 def require_free(path: Path, overwrite: bool = False) -> None:
-    """Raises `AlreadyExistsError` where something is at `path`, be it a broken link, and may not be replaced."""
+    """Raises `AlreadyExistsError` if something is at `path`, even a broken link, and may not be replaced."""
     if os.path.lexists(path) and not overwrite:
         raise AlreadyExistsError(f"{path} exists already; choose another path, or say --force to replace it")
 
 
 def cannot_write(path: Path | str, error: Exception) -> StorageError | UsageError:
-    """Our error for what the operating system, or a library, says of a path that it could not write.
+    """Our error for an error of the operating system, or of a library, that could not write a path.
 
-    `StorageError` where the disk is full or failed, or where the library does not say; `UsageError` where another path would
-    do: no permission, no such folder, a name too long.
+    It is a `StorageError` if the disk is full or failed, or if the library gives no reason. It is a `UsageError` if another path
+    would work: no permission, no such folder, a name that is too long.
     """
     number = _number_of(error)
     reason = one_line(str(error) or type(error).__name__, 200) if number is None else os.strerror(number)
@@ -132,24 +132,24 @@ def cannot_write(path: Path | str, error: Exception) -> StorageError | UsageErro
 
 
 def disk_is_full(error: Exception) -> bool:
-    """Whether an error says that the disk is full or failed, so that the same command would do later."""
+    """Whether an error says that the disk is full or failed, so that the same command may work later."""
     return _number_of(error) in _NO_SPACE
 
 
 def leftovers(path: Path) -> list[Path]:
-    """The hidden folders, sorted, that killed runs left beside `path`; raises `OSError` where its folder cannot be read."""
+    """The hidden folders that killed runs left beside `path`, sorted; raises `OSError` if the place cannot be read."""
     beginning = _beginning(path)
     found = (entry for entry in path.parent.iterdir() if entry.name.startswith(beginning))
     return sorted(entry for entry in found if entry.name.endswith(_ENDING))
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete what killed runs left beside `path`; nobody else may be writing it."""
+    """Delete what killed runs left beside `path`; nobody may be writing `path` meanwhile."""
     with suppress(OSError):
         for entry in leftovers(path):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
-            else:  # what Latlas 0.2 left is a file
+            else:  # Latlas 0.2 left files
                 entry.unlink(missing_ok=True)
 
 
@@ -168,7 +168,7 @@ def _number_of(error: Exception) -> int | None:
 def _errors_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except LatlasError:  # some of ours are OSErrors too
+    except LatlasError:  # some of our errors are OSErrors too
         raise
     except FileExistsError as error:
         raise AlreadyExistsError(f"{path} came while it was written, and was not replaced; look at it") from error
@@ -178,8 +178,8 @@ def _errors_named(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _hidden_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, which is gone afterwards with all that is in it; the folder of `path` is made."""
-    with suppress(FileExistsError):  # a file where a folder should be: what follows says that it is none
+    """A new folder beside `path`, deleted at the end with all its files; the folder of `path` is made if missing."""
+    with suppress(FileExistsError):  # a file where a folder should be: the next step fails and says so
         path.parent.mkdir(parents=True, exist_ok=True)
     hidden = Path(tempfile.mkdtemp(prefix=_beginning(path), suffix=_ENDING, dir=path.parent))
     try:
@@ -189,7 +189,7 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
 
 
 def _mode_by_umask(folder: Path) -> int:
-    """The mode that a new file gets; asked of the system, as to read a process's umask is to change it."""
+    """The mode of a new file. It is found by making one, as the umask can only be read by changing it."""
     probe = folder / "mode"
     descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -200,9 +200,9 @@ def _mode_by_umask(folder: Path) -> int:
 
 
 def _linked(draft: Path, path: Path) -> bool:
-    """Give the draft its name unless that is taken, which a rename would replace; False where there are no hard links.
+    """Give the draft its name unless the name is taken; a rename would replace that file. False without hard links.
 
-    Raises `FileExistsError` where the name is taken.
+    Raises `FileExistsError` if the name is taken.
     """
     try:
         os.link(draft, path)
@@ -224,7 +224,7 @@ def _sync(file: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # a new name is on the disk only when its folder is; some systems cannot say so
+    with suppress(OSError):  # a new name is on the disk only when its folder is; some systems cannot do this
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,10 +1,10 @@
-"""A Dense Prediction Cell as data: branches, the operators they choose from, its nodes in a graph, its canonical form.
+"""A Dense Prediction Cell as data: its branches, their operators, its nodes in a graph, its canonical form.
 
-Chen et al. 2018 (arXiv 1809.04184). Branch i is an operator and what it reads: the backbone's feature `F`, or an earlier
-branch `b0`, `b1` and so on. All branches are concatenated, so that none is dead; a 1x1 convolution makes the output.
+Chen et al. 2018 (arXiv 1809.04184). Each branch has an operator and one input: the backbone's feature `F`, or an earlier
+branch `b0`, `b1` and so on. All branches are concatenated, so none is dead. A 1x1 convolution makes the output.
 
-As each branch reads one thing, a cell is a tree with the feature at its root. Cells that differ in the order of their
-branches only are the same network but for the order of its weights: `canonical` gives them one form.
+As each branch has one input, a cell is a tree with the feature at its root. Two cells that differ only in the order of their
+branches are the same network with its weights in another order; `canonical` gives both one form.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PUBLISHED_STRIDE = 16
 MAX_BRANCHES = 12
 
 Branch = tuple[str, str]
-"""What a branch reads, `F` or `b0`..., and its operator, such as `atrous_6x21` or `pyramid_2x4`."""
+"""A branch's input, `F` or `b0`..., and its operator, such as `atrous_6x21` or `pyramid_2x4`."""
 NAMED: dict[str, tuple[Branch, ...]] = {
     # The cell found for Cityscapes, by its first author's figure and code.
     "dpc_cityscapes": (
@@ -56,29 +56,29 @@ _KINDS = {"a": "atrous_", "p": "pyramid_"}
 
 
 def cell_operators(rates: Sequence[int] = RATES, grids: Sequence[int] = GRIDS) -> tuple[str, ...]:
-    """The operators a branch chooses from: 1x1, all pairs of rates, all grids; 81 of the published ones."""
+    """The operators that a branch may have: 1x1, all pairs of rates, all grids; 81 with the published rates and grids."""
     atrous = (f"atrous_{pair_label(*pair)}" for pair in product(rates, repeat=2))
     pools = (f"pyramid_{pair_label(*pair)}" for pair in product(grids, repeat=2))
     return (POINT, *atrous, *pools)
 
 
 def branch_inputs(branch: int) -> tuple[str, ...]:
-    """What a branch may read: the feature and all earlier branches."""
+    """The possible inputs of a branch: the feature and all earlier branches."""
     return (FEATURE, *(f"b{earlier}" for earlier in range(branch)))
 
 
 def cell_choices(branches: int, operators: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """Two columns a branch: what it may read, and its operator."""
+    """Two columns for each branch: its possible inputs, and its possible operators."""
     return tuple(column for branch in range(branches) for column in (branch_inputs(branch), operators))
 
 
 def branches_of(names: Sequence[str]) -> tuple[Branch, ...]:
-    """The branches of two names each, as `cell_choices` orders them."""
+    """The branches from a list of names, two for each branch, ordered as in `cell_choices`."""
     return tuple(zip(names[::2], names[1::2], strict=True))
 
 
 def cover_cells(branches: int, operators: Sequence[str]) -> list[tuple[Branch, ...]]:
-    """Each operator in all branches, once where they read the feature, once where they read earlier branches in turn."""
+    """Two cells for each operator, which has it in all branches: one reads only the feature, one also earlier branches."""
     found = []
     for turn, name in enumerate(operators):
         fed = (FEATURE, *(f"b{turn % branch}" for branch in range(1, branches)))
@@ -87,9 +87,10 @@ def cover_cells(branches: int, operators: Sequence[str]) -> list[tuple[Branch, .
 
 
 def spread_cell(branches: int, operators: Sequence[str], rng: np.random.Generator) -> tuple[Branch, ...]:
-    """A cell of other sorts than uniform draws have, of whose operators four in five are atrous and one in 81 is the 1x1.
+    """A cell of a sort that uniform draws rarely give: of their operators four in five are atrous, one in 81 is the 1x1.
 
-    One operator in all branches, or as often each branch's of a kind of its own, all kinds alike. Inputs are drawn uniformly.
+    Half of the cells have one operator in all branches. In the others each branch draws a kind first, all kinds being equally
+    likely, then an operator of this kind. Inputs are drawn uniformly.
     """
     if rng.random() < 0.5:
         chosen = [operators[int(rng.integers(len(operators)))]] * branches
@@ -104,12 +105,12 @@ def spread_cell(branches: int, operators: Sequence[str], rng: np.random.Generato
 
 
 def names_of(branches: Sequence[Branch]) -> tuple[str, ...]:
-    """Two names a branch, as `cell_choices` orders them."""
+    """Two names for each branch, ordered as in `cell_choices`."""
     return tuple(name for branch in branches for name in branch)
 
 
 def no_template(space: str) -> UsageError:
-    """Why a space of cells has no template."""
+    """The error that says why a space of cells has no template."""
     return UsageError(
         f"in {space} a choice changes what feeds a node, so that no template holds its networks; gradient search and "
         "samples by graph need one, a predictor of measured subnets does not"
@@ -117,7 +118,7 @@ def no_template(space: str) -> UsageError:
 
 
 def source_of(branch: Branch) -> int | None:
-    """The number of the branch that it reads; None for the feature."""
+    """The number of the branch that is the input; None for the feature."""
     return None if branch[0] == FEATURE else int(branch[0][1:])
 
 
@@ -129,7 +130,7 @@ def write_cell(branches: Sequence[Branch]) -> str:
 
 
 def read_cell(text: str) -> tuple[Branch, ...]:
-    """The branches of a text that `write_cell` gave, not yet checked to be a cell; raises `UsageError`."""
+    """The branches of a text from `write_cell`; it does not check that they make a cell. Raises `UsageError`."""
     found: list[Branch] = []
     for part in text.split("-"):
         match = _CODE.fullmatch(part)
@@ -143,7 +144,7 @@ def read_cell(text: str) -> tuple[Branch, ...]:
 
 
 def canonical(branches: Sequence[Branch]) -> tuple[Branch, ...]:
-    """The one form of all cells that differ in the order of their branches only.
+    """The same form for all cells that differ only in the order of their branches.
 
     A subtree is written as its operator and its sorted subtrees (Aho, Hopcroft and Ullman 1974, for isomorphism of trees);
     branches come in the order of a walk that takes the sorted subtrees from the root.
@@ -166,9 +167,9 @@ def canonical(branches: Sequence[Branch]) -> tuple[Branch, ...]:
 
 
 def count_cells(branches: int, operators: int) -> int:
-    """How many different cells there are: canonical forms, not encodings.
+    """The number of different cells: it counts canonical forms, not encodings.
 
-    Trees of k branches are an operator and a forest of k - 1; forests are multisets of trees, counted by Euler's transform.
+    A tree of k branches is an operator and a forest of k - 1. Forests are multisets of trees; Euler's transform counts them.
     """
     trees, forests = [0], [1]
     for k in range(1, branches + 1):
@@ -179,16 +180,16 @@ def count_cells(branches: int, operators: int) -> int:
 
 
 def scaled_rate(rate: int, output_stride: int) -> int:
-    """A published rate at an output stride: as many pixels of the image, rounded, halves upwards, and at least 1."""
+    """A published rate at an output stride. It spans as many pixels of the image; halves are rounded up; at least 1."""
     return max(1, (2 * rate * PUBLISHED_STRIDE + output_stride) // (2 * output_stride))
 
 
 @dataclass(frozen=True, slots=True)
 class CellPlace:
-    """Where a cell is: the feature `(in_channels, height, width)` at its stride, the width of branches and of the output.
+    """The place of a cell: the feature `(in_channels, height, width)`, its stride, the channels of branches and output.
 
-    Rates follow the stride (`scaled_rate`). A rate may reach the size of the feature: its outer taps read zeros then, and the
-    operator is timed so. A grid that is finer than the feature becomes the size of the feature.
+    Rates follow the stride (`scaled_rate`). A rate may be as large as the feature; its outer taps then read zeros, and the
+    operator is timed in this form. A grid that is finer than the feature becomes the size of the feature.
     """
 
     in_channels: int
@@ -199,7 +200,7 @@ class CellPlace:
     output_stride: int
 
     def operator(self, name: str, from_feature: bool) -> OpSpec:
-        """The spec of a branch's operator where it reads the feature, or another branch."""
+        """The spec of a branch's operator; its input is the feature or another branch."""
         match = _OPERATOR.fullmatch(name)
         if match is None:
             raise UsageError(f"{name!r:.60} is no operator of a cell; such are conv_1x1, atrous_6x21 and pyramid_2x4")
@@ -213,7 +214,7 @@ class CellPlace:
         return OpSpec("pyramid", *place, label=pair_label(min(pair[0], self.height), min(pair[1], self.width)))
 
     def joined(self, branches: int) -> OpSpec:
-        """The concatenation of so many branches."""
+        """The concatenation of this many branches."""
         return OpSpec("concat", self.filters, self.filters * branches, self.height, self.width)
 
     def output(self, branches: int) -> OpSpec:
@@ -221,7 +222,7 @@ class CellPlace:
         return OpSpec("conv", self.filters * branches, self.out_channels, self.height, self.width, activation="relu")
 
     def append(self, nodes: list[Node], branches: Sequence[Branch], feature: int) -> None:
-        """Add the cell's nodes, one a branch, the concatenation and the output, that read node `feature`."""
+        """Add the cell's nodes behind node `feature`: one for each branch, the concatenation and the output."""
         first = len(nodes)
         for branch in branches:
             source = source_of(branch)
@@ -233,14 +234,14 @@ class CellPlace:
 
 @dataclass(frozen=True, slots=True)
 class CellPart:
-    """The searched cell of a space's networks, as plain data: what its latency is a sum over.
+    """The searched cell of a space's networks, as plain data; the cell's latency is a sum over it.
 
     Attributes:
-        place: Where the cell is, and how wide.
-        branches: How many it has.
-        operators: What a branch may be.
+        place: The cell's feature and its channels.
+        branches: The number of branches.
+        operators: The possible operators of a branch.
         first: The node of the first branch, the same in all graphs; the node before it makes the feature.
-        layers: Columns of the space's `choices` before the cell's; 0 where only the cell is searched.
+        layers: The columns of the space's `choices` before the cell's; 0 if only the cell is searched.
     """
 
     place: CellPlace

@@ -1,6 +1,6 @@
-"""A Dense Prediction Cell as an SVG picture: its tree of branches, one a line, the concatenation and the output.
+"""A Dense Prediction Cell as an SVG picture: its tree of branches, the concatenation and the output.
 
-A branch stands in a line of its own, further right than what it reads, so that no line crosses a box or another line.
+Each branch has its own row and stands further right than its input, so no line crosses a box or another line.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Box:
 
 
 def operator_text(name: str, output_stride: int) -> str:
-    """An operator as it is drawn: with the rates that it has at the output stride."""
+    """An operator's text in the picture, with its rates at this output stride."""
     kind, _, pair = name.partition("_")
     if name == POINT:
         return "1x1"
@@ -66,7 +66,7 @@ def cell_boxes(branches: Sequence[Branch], output_stride: int = 16) -> tuple[Box
 
 
 def cell_svg(branches: Sequence[Branch], place: CellPlace | None = None) -> str:
-    """An SVG picture of a cell, in its canonical order so that equal cells are drawn alike; with sizes where it is known where.
+    """An SVG picture of a cell. Its branches are in canonical order, so equal cells look alike; `place` adds sizes.
 
     Example:
         >>> from latlas.spaces.cell import NAMED

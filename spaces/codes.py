@@ -1,4 +1,4 @@
-"""Networks of a space as whole numbers: `Template`, from which graphs, and what runs of them, follow for many at once."""
+"""Networks of a space as whole numbers. A `Template` gives the graphs and executed nodes of many networks at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROBES = 16
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place for a node: what can be there, which slots feed it, and the column of the codes that chooses (None: one option)."""
+    """A place for a node: its options, the slots that feed it, and the code column that chooses (None for one option)."""
 
     options: tuple[OpSpec, ...]
     inputs: tuple[int, ...]
@@ -30,9 +30,9 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """All graphs of a space: slots in topological order, and how many options each column of the codes has.
+    """All graphs of a space: slots in topological order, and the number of options in each column of the codes.
 
-    Codes are `(n, len(sizes))` whole numbers from 0; slot i of every graph is node i.
+    Codes are `(n, len(sizes))` whole numbers from 0. Slot i is node i of every graph.
     """
 
     slots: tuple[Slot, ...]
@@ -58,9 +58,9 @@ class Template:
         return self.executed(codes, dead_branches)[0]
 
     def executed(self, codes: npt.ArrayLike, dead_branches: str = "dropped") -> tuple[BoolArray, list[IntArray]]:
-        """What is live, `(n, slots)`, and for each slot `(n, inputs)`, which slots feed it when it is executed.
+        """Which slots are executed, `(n, slots)`, and for each slot its sources, `(n, inputs)`.
 
-        A source is a slot that is executed, `INPUT`, or `ZEROS` where the operand has disappeared.
+        A source is an executed slot, `INPUT`, or `ZEROS` for an operand that the compiler removed.
         """
         rows = check_codes(codes, self.sizes)
         count = len(rows)
@@ -78,12 +78,12 @@ class Template:
             left = (given != ZEROS).sum(axis=1)
             result = np.full(count, index)
             if len(slot.inputs) > 1:
-                # INPUT is -1 and ZEROS -2, so that the largest is the operand that is left.
+                # INPUT is -1 and ZEROS is -2, so the largest is the operand that remains.
                 alone = _told(slot, rows, lambda kind: kind.adds) & (left == 1)
                 result = np.where(alone, given.max(axis=1), result)
             zeros = _told(slot, rows, lambda kind: kind.gives_zeros) | (left == 0)
             stands_for[:, index] = np.where(zeros, ZEROS, result)
-        # The last column is where sources that are no slot are marked.
+        # The last column takes the marks of sources that are no slot.
         wanted = np.zeros((count, len(self.slots) + 2), dtype=bool)
         every = np.arange(count)
         wanted[every, stands_for[:, -1]] = True
@@ -93,9 +93,9 @@ class Template:
         return wanted[:, : len(self.slots)], sources
 
     def _read_by_the_last(self, rows: IntArray) -> tuple[BoolArray, list[IntArray]]:
-        """As `executed`, where zeros read nothing and all else that the last slot depends on is executed."""
+        """As `executed`, if zeros read nothing and all other slots that the last one depends on are executed."""
         count = len(rows)
-        # The last column is where the input is marked.
+        # The last column takes the marks of the input.
         wanted = np.zeros((count, len(self.slots) + 1), dtype=bool)
         wanted[:, len(self.slots) - 1] = True
         sources: list[IntArray] = []
@@ -109,13 +109,13 @@ class Template:
 
 
 def _told(slot: Slot, rows: IntArray, tell: Callable[[Kind], bool]) -> BoolArray:
-    """`(n,)`: what is told of the kind that each row of codes has in a slot."""
+    """`(n,)`: a property of the kind that each row of codes has in a slot."""
     of_option = np.array([tell(kind_of(spec.kind)) for spec in slot.options])
     return of_option[np.zeros(len(rows), dtype=np.int64) if slot.column is None else rows[:, slot.column]]
 
 
 def check_codes(codes: npt.ArrayLike, sizes: Sequence[int]) -> IntArray:
-    """The codes as `(n, len(sizes))` whole numbers; raises `UsageError` where they are not, or not within `sizes`."""
+    """The codes as `(n, len(sizes))` whole numbers; raises `UsageError` if they are not, or if one is not below its size."""
     array = np.asarray(codes)
     if array.ndim != 2 or array.shape[1] != len(sizes) or (array.size and array.dtype.kind not in "iu"):
         raise UsageError(
@@ -130,10 +130,10 @@ def check_codes(codes: npt.ArrayLike, sizes: Sequence[int]) -> IntArray:
 
 
 def probe_template(graph_of: Callable[[tuple[str, ...]], Graph], choices: Sequence[Sequence[str]]) -> Template:
-    """The template of the graphs that `graph_of` gives for one name of each of `choices`.
+    """The template of the graphs that `graph_of` gives for one name from each of `choices`.
 
-    Each choice is changed by itself, then seeded draws of all are compared. Raises `UsageError` where a node depends on
-    several choices, or what feeds a node on any.
+    It changes each choice by itself, then compares random draws of all, with a fixed seed. Raises `UsageError` if a node depends
+    on several choices, or if a choice changes what feeds a node.
     """
     first = tuple(options[0] for options in choices)
     base = graph_of(first)

@@ -1,4 +1,4 @@
-"""The `dpc` space: Dense Prediction Cells (Chen et al. 2018, arXiv 1809.04184) on a fixed backbone, in the place of ASPP.
+"""The `dpc` space: Dense Prediction Cells (Chen et al. 2018, arXiv 1809.04184) on a fixed backbone, in place of ASPP.
 
     image -> backbone -> cell -> decoder that adds encoder features -> head
 
@@ -49,11 +49,11 @@ _SIZES = (1, 128)
 class DpcSpace(SearchSpace):
     """Cells of `branches` branches. Each branch reads the feature or an earlier branch through one of 81 operators.
 
-    `backbone` is a baseline of `portrait`, `efficientnet_lite0`, or a chain's codes with `-` throughout, as `m3-s5-d3-...`, of
-    these `stem_channels`, `widths`, `depths`, `expand_ratio` and `narrow_ratio`. With `output_stride` 16 its last stage keeps the
-    size of the one before, dilated as in DeepLabv3 (`macro.with_output_stride`); with 32 it is as in `portrait`. `rates` and
-    `grids` are the published ones, for output stride 16; rates follow the stride. `filters` is the width of a branch: 256 as
-    published, on servers; 64 here, as wide as `portrait`'s ASPP, whose place the cell takes on a CPU.
+    `backbone` is a baseline of `portrait`, `efficientnet_lite0`, or a chain's codes joined by `-`, as `m3-s5-d3-...`. A chain
+    has these `stem_channels`, `widths`, `depths`, `expand_ratio` and `narrow_ratio`. With `output_stride` 16 the last stage keeps
+    the size of the stage before it and is dilated as in DeepLabv3 (`macro.with_output_stride`); with 32 it is as in `portrait`.
+    `rates` and `grids` are the published ones, for output stride 16; rates follow the stride. `filters` is the number of channels
+    of a branch. The paper has 256, for servers. The default is 64, as in `portrait`'s ASPP, whose place the cell takes.
     """
 
     name: ClassVar[str] = "dpc"
@@ -91,7 +91,7 @@ class DpcSpace(SearchSpace):
 
     @cached_property
     def backbone_nodes(self) -> tuple[Node, ...]:
-        """The fixed chain: nodes 0 and on of every graph; the last one gives the feature."""
+        """The fixed chain, which are the first nodes of every graph; the last one gives the feature."""
         portrait = PortraitSpace(
             self.height,
             self.width,
@@ -120,9 +120,9 @@ class DpcSpace(SearchSpace):
 
     @cached_property
     def taps(self) -> tuple[int, ...]:
-        """The backbone's nodes that what is behind it reads: the feature and those of the decoder, in order.
+        """The backbone's nodes that later nodes read: the feature and the inputs of the decoder, in order.
 
-        Their outputs are all that a cell, decoder and head need of the backbone: nodes from `len(backbone_nodes)` on.
+        The cell, the decoder and the head are the nodes from `len(backbone_nodes)` on. They need only these outputs.
         """
         behind = len(self.backbone_nodes)
         graph = self.graph(("aspp",))
@@ -130,7 +130,7 @@ class DpcSpace(SearchSpace):
 
     @cached_property
     def cell(self) -> CellPlace:
-        """Where the cell is, and how wide."""
+        """The cell's feature and its channels."""
         spec = self.backbone_nodes[-1].spec
         size = spec.output_size
         return CellPlace(spec.out_channels, self.filters, self.decoder_channels, *size, self.height // size[0])
@@ -168,11 +168,11 @@ class DpcSpace(SearchSpace):
         return branches_of(operators)
 
     def of_branches(self, branches: tuple[Branch, ...]) -> Architecture:
-        """The architecture of a cell; raises `UsageError` where it is not of the space."""
+        """The architecture of a cell; raises `UsageError` if the space does not have it."""
         return self.architecture(names_of(branches))
 
     def named(self, name: str) -> Architecture:
-        """A named cell as an architecture that has codes, where the space holds it; a baseline has none."""
+        """A named cell as a searchable architecture, which has codes; a baseline has none."""
         return self.of_branches(NAMED[name])
 
     def graph(self, operators: tuple[str, ...]) -> Graph:
@@ -207,9 +207,9 @@ class DpcSpace(SearchSpace):
         return [2 * (i - first) + 1 if first <= i < first + self.branches else None for i in range(nodes)]
 
     def random_by_stage(self, rng: np.random.Generator) -> Architecture:
-        """One operator in all branches, or kinds drawn alike; see `spread_cell`."""
+        """One operator in all branches, or a kind drawn for each branch; see `spread_cell`."""
         return self.of_branches(spread_cell(self.branches, self.choices[1], rng))
 
     def cover(self) -> list[Architecture]:
-        """Each operator in all branches, once where they read the feature, once where they read earlier branches in turn."""
+        """Two cells for each operator, as `cover_cells` makes them."""
         return [self.of_branches(cell) for cell in cover_cells(self.branches, self.choices[1])]

@@ -1,4 +1,4 @@
-"""An architecture as latency sees it: a small DAG of operator specs in topological order."""
+"""The graph of an architecture: a small DAG of operator specs in topological order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from latlas.errors import UsageError
 from latlas.spaces.operators.spec import OpSpec, Shape, kind_of
 
 INPUT = -1
-"""The index that stands for the network's own input."""
+"""The index of the network's own input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Node:
 Graph = tuple[Node, ...]
 
 DEAD_BRANCHES = ("dropped", "unread_dropped", "executed")
-"""What runtimes do with nodes whose result changes nothing: leave them out, leave out what nothing reads, or run them all."""
+"""What runtimes do with nodes that change no result: drop all of them, drop only unread ones, or run all."""
 
 
 def check_graph(graph: Sequence[Node]) -> Shape:
     """The shape `(channels, height, width)` of the network's input.
 
-    Raises `UsageError` where the graph is empty, not in topological order, has a shape that does not fit, or reads its
-    input at two shapes.
+    Raises `UsageError` if the graph is empty or not in topological order, if a shape does not fit, or if two nodes read the
+    input in different shapes.
     """
     if not graph:
         raise UsageError("the graph has no nodes; an architecture needs at least one operator")
@@ -59,19 +59,19 @@ def check_graph(graph: Sequence[Node]) -> Shape:
 
 
 def executed_inputs(graph: Sequence[Node], dead_branches: str = "dropped") -> dict[int, tuple[int, ...]]:
-    """The nodes that the runtime executes, each with the executed nodes (or `INPUT`) that feed it, in order of the graph.
+    """The nodes that the runtime executes, in the order of the graph, each with the executed nodes (or `INPUT`) that feed it.
 
-    With `dead_branches` "dropped" (OpenVINO, TFLite, TensorRT, TF1) a node is executed if the last node depends on it and
-    it is not computed from zeros alone, which a compiler folds into a constant; an addition that one operand is left of
-    disappears, and what read it reads that operand. With "unread_dropped" (dead code is eliminated, constants are not folded)
-    zeros are made, by a node that reads nothing, and what is computed from them is executed; what only they would have read
-    is not. With "executed" (PyTorch eager) every node is.
+    "dropped" (OpenVINO, TFLite, TensorRT, TF1): a node is executed if the last node depends on it and it is not computed from
+    zeros alone, as a compiler folds zeros into a constant. An addition with one operand left disappears; its readers read that
+    operand. "unread_dropped" (dead code is eliminated, constants are not folded): a node that reads nothing makes the zeros, and
+    nodes computed from them are executed. Nodes that only zeros would have read are not. "executed" (PyTorch eager): every node
+    is executed.
     """
     if check_dead_branches(dead_branches) == "executed":
         return {index: node.inputs for index, node in enumerate(graph)}
     if dead_branches == "unread_dropped":
         return _read_by_the_last(graph)
-    # What stands for each node's output: an executed node, the input, or None for zeros.
+    # The source of each node's output: an executed node, the input, or None for zeros.
     stands_for: list[int | None] = []
     for index, node in enumerate(graph):
         known = kind_of(node.spec.kind)
@@ -92,7 +92,7 @@ def executed_inputs(graph: Sequence[Node], dead_branches: str = "dropped") -> di
 
 
 def _read_by_the_last(graph: Sequence[Node]) -> dict[int, tuple[int, ...]]:
-    """What the last node depends on if zeros depend on nothing, each with what feeds it."""
+    """The nodes that the last node depends on, if zeros depend on nothing, each with its sources."""
     found: dict[int, tuple[int, ...]] = {}
     wanted = {len(graph) - 1}
     for index in range(len(graph) - 1, -1, -1):
@@ -121,17 +121,17 @@ def graph_macs(graph: Iterable[Node]) -> int:
 
 
 def graph_params(graph: Iterable[Node]) -> int:
-    """Parameters of the network, none shared."""
+    """Parameters of the network; no two nodes share any."""
     return sum(node.spec.params for node in graph)
 
 
 def distinct_specs(graphs: Iterable[Iterable[Node]]) -> list[OpSpec]:
-    """Every operator that occurs, once each, in the order of first occurrence."""
+    """Every operator in the graphs, once each, in the order of first occurrence."""
     return list(dict.fromkeys(node.spec for graph in graphs for node in graph))
 
 
 def graph_hash(graph: Sequence[Node]) -> str:
-    """Sixteen hexadecimal digits that depend on the graph alone: the same in every process and version of Python."""
+    """A hash of the graph in sixteen hexadecimal digits, the same in every process and version of Python."""
     # Specs had no label when the first architectures were hashed.
     specs = [{k: v for k, v in node.spec.to_record().items() if (k, v) != ("label", "")} for node in graph]
     record = [[spec, list(node.inputs)] for spec, node in zip(specs, graph, strict=True)]

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Apache-2.0, Google) as a chain of operators; its weights are `supernet/backbone/lite0.py`'s."""
+"""EfficientNet-Lite0 (Apache-2.0, Google) as a chain of operators; `supernet/backbone/lite0.py` reads its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GROUPS = (
 
 
 def lite0_encoder(height: int, width: int) -> tuple[OpSpec, list[OpSpec]]:
-    """The stem and the 16 blocks for images of this size; the 1x1 to 1280 channels is the classifier's and left out."""
+    """The stem and the 16 blocks for images of this size, without the 1x1 to 1280 channels, which only a classifier needs."""
     stem = OpSpec("lite_stem", 3, STEM_CHANNELS, height, width, 2, 3)
     blocks, channels, size = list[OpSpec](), STEM_CHANNELS, stem.output_size
     for repeats, kernel, first_stride, expansion, out_channels in _GROUPS:

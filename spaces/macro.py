@@ -1,4 +1,4 @@
-"""What is round a searchable part: the encoder's chain before the context, the decoder, head and probability behind it.
+"""The fixed parts around a searchable part: the encoder before the context; the decoder, head and probability behind it.
 
     image -> stem S2 -> blocks S4 .. S32 -> context -> decoder that adds encoder features -> head -> probability
 
@@ -18,7 +18,7 @@ DECODER_STRIDES = (16, 8, 4)
 
 
 def portrait_stem(height: int, width: int, channels: int) -> OpSpec:
-    """MobileNetV3's first convolution, which halves an image of this size."""
+    """MobileNetV3's first convolution for an image of this size; it halves the image."""
     return OpSpec("conv", 3, channels, height, width, 2, 3, activation="hswish")
 
 
@@ -31,12 +31,12 @@ def encoder_nodes(stem: OpSpec, blocks: Sequence[OpSpec]) -> list[Node]:
 
 
 def encoder_features(nodes: Sequence[Node], height: int) -> dict[int, int]:
-    """The last of the encoder's nodes at each output stride."""
+    """The index of the encoder's last node at each output stride."""
     return {height // node.spec.output_size[0]: index for index, node in enumerate(nodes) if index}
 
 
 def append_decoder(nodes: list[Node], encoder: dict[int, int], height: int, decoder: int, num_classes: int) -> None:
-    """Add decoder, head and probability behind the last node, which has `decoder` channels at any stride of the encoder's."""
+    """Add decoder, head and probability behind the last node, which has `decoder` channels at one of the encoder's strides."""
     width = height * nodes[-1].spec.output_size[1] // nodes[-1].spec.output_size[0]
     for stride in DECODER_STRIDES:
         deep, size = len(nodes) - 1, (height // stride, width // stride)
@@ -53,9 +53,9 @@ def append_decoder(nodes: list[Node], encoder: dict[int, int], height: int, deco
 
 
 def with_output_stride(blocks: Sequence[OpSpec], height: int, output_stride: int) -> list[OpSpec]:
-    """The blocks with only as many halvings as lead to the output stride of an image of that height.
+    """The blocks, with no halving beyond the output stride of an image of this height.
 
-    As DeepLabv3 does: a stride that would go further becomes one, and what follows is dilated by it, where its kind can be
+    As in DeepLabv3, a stride that would go further becomes 1, and later blocks are dilated by it if their kind can be
     (`Kind.dilates`: `mbconv`, `lite_mbconv` and `dilconv`; `sepconv` and `shuffle` keep their kernels).
     """
     held, dilation = list[OpSpec](), 1

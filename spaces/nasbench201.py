@@ -2,8 +2,8 @@
 
     image -> conv 3x3 -> cells at 16 channels -> basic block, stride 2 -> cells at 32 -> basic block -> cells at 64 -> classifier
 
-A cell has four nodes; node j is the sum, over all i < j, of the output of the operator at edge (i, j). All cells of a
-network are the same one. For latency: its networks are built, measured and predicted, not trained as a supernet here.
+A cell has four nodes. Node j is the sum of the outputs of the operators at the edges (i, j) with i < j. All cells of a network
+are equal. The space is for latency: networks are built, measured and predicted, but not trained as a supernet.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _EDGE = re.compile(r"([a-z0-9_]{1,40})~(\d{1,4})")
 
 @dataclass(frozen=True)
 class NasBench201(SearchSpace):
-    """15,625 networks. `channels` are those of the first stage, which each reduction doubles; `cells` are those of a stage.
+    """A space of 15,625 networks. The first stage has `channels`, each reduction doubles them; each stage has `cells` cells.
 
-    An architecture's text is the benchmark's own: `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
+    An architecture is written as in the benchmark: `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
     """
 
     name: ClassVar[str] = "nasbench201"
@@ -115,7 +115,7 @@ class NasBench201(SearchSpace):
 
 
 def _append_cell(nodes: list[Node], operators: tuple[str, ...], place: tuple[int, int, int, int]) -> None:
-    """Add a cell that reads the last node; its sum is the last node then."""
+    """Add a cell that reads the last node; the cell's sum is then the last node."""
     values = [len(nodes) - 1]
     for target in (1, 2, 3):
         total: int | None = None

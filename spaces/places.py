@@ -10,7 +10,7 @@ from latlas.spaces.operators.spec import OpSpec, kind_of
 
 
 class Place(NamedTuple):
-    """Where operators stand in for each other: the input's size, the channels, the stride."""
+    """Operators at the same place can replace each other: the size of the input, the channels, the stride."""
 
     height: int
     width: int
@@ -29,9 +29,9 @@ def place_of(spec: OpSpec) -> Place:
 
 
 def choices(specs: Iterable[OpSpec]) -> dict[Place, tuple[OpSpec, ...]]:
-    """The operators at each place where there is a choice, in a network's order: from large to small, few channels first.
+    """The operators of each place with a choice, in a network's order: large sizes first, then few channels first.
 
-    Fixed operators, and those that are the only one at their place, are left out.
+    Fixed operators are left out, and so are places with only one operator.
     """
     found: dict[Place, list[OpSpec]] = defaultdict(list)
     for spec in sorted(specs):

@@ -64,11 +64,11 @@ _BASELINE = re.compile(r"(mobilenetv3_large|mobilenetv3_small)(?:_x(\d(?:\.\d{1,
 
 @dataclass(frozen=True)
 class PortraitMacro(SearchSpace):
-    """What the spaces named `portrait` share: stem, chain, decoder and head, and MobileNetV3 as a baseline.
+    """The common base of the spaces named `portrait`: stem, chain, decoder and head, and MobileNetV3 as a baseline.
 
-    `widths` and `depths` are the channels and searchable layers of S4, S8, S16 and S32. `skip` adds the identity where a layer
-    keeps its shape. `narrow_ratio` adds `narrow_k3` and `narrow_k5`, the same block as `mbconv` with that expansion instead of
-    `expand_ratio`. `num_classes` of 1 is person or not, with a sigmoid.
+    `widths` are the channels of the stages S4, S8, S16 and S32, and `depths` their numbers of searchable layers. `skip` adds the
+    identity to layers that keep their shape. `narrow_ratio` adds `narrow_k3` and `narrow_k5`: the block `mbconv` with this
+    expansion instead of `expand_ratio`. `num_classes` of 1 means person or not, with a sigmoid.
     """
 
     name: ClassVar[str] = "portrait"
@@ -108,7 +108,7 @@ class PortraitMacro(SearchSpace):
     narrow_ratio: int = 0
 
     def _check(self, operators: tuple[str, ...]) -> None:
-        """Raises `UsageError` for sizes that are none, and for operators that a layer cannot have."""
+        """Raises `UsageError` for impossible sizes, and for operators that a layer cannot have."""
         for field in ("height", "width"):
             value = getattr(self, field)
             if value > _LARGEST:
@@ -146,7 +146,7 @@ class PortraitMacro(SearchSpace):
             raise UsageError(f"widths are {self.widths}; shuffle needs multiples of 4")
 
     def _chain_choices(self, operators: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """The operators of each layer of the chain, where a layer may have these."""
+        """The operators of each layer of the chain, out of these."""
         first = (*operators, *NARROW_OPERATORS) if self.narrow_ratio else operators
         keeps = (*first, "skip") if self.skip else first
         return tuple(keeps if layer else first for depth in self.depths for layer in range(depth))
@@ -159,7 +159,7 @@ class PortraitMacro(SearchSpace):
         return _BASELINE.fullmatch(name) is not None
 
     def encoder(self, operators: tuple[str, ...]) -> tuple[int, list[OpSpec]]:
-        """The stem's channels and the blocks behind it, of a searchable architecture or a baseline."""
+        """The stem's channels and the blocks of a searchable architecture or a baseline."""
         if len(operators) == 1 and self.is_baseline(operators[0]):
             return self._mobilenetv3(operators[0])
         return self.stem_channels, self._chain(operators)
@@ -222,12 +222,12 @@ class PortraitMacro(SearchSpace):
         return stem, specs
 
     def _encoded(self, operators: tuple[str, ...]) -> list[Node]:
-        """The nodes of stem and chain, or of a baseline's."""
+        """The nodes of stem and chain, of a searchable architecture or a baseline."""
         stem_channels, blocks = self.encoder(operators)
         return encoder_nodes(portrait_stem(self.height, self.width, stem_channels), blocks)
 
     def _with_aspp(self, nodes: list[Node]) -> Graph:
-        """The whole network of these encoder nodes, with ASPP behind them."""
+        """The whole network: these encoder nodes, ASPP, decoder and head."""
         encoder = encoder_features(nodes, self.height)
         aspp = OpSpec(
             "aspp",
@@ -241,7 +241,7 @@ class PortraitMacro(SearchSpace):
         return self._decoded(nodes, encoder)
 
     def _decoded(self, nodes: list[Node], encoder: dict[int, int]) -> Graph:
-        """The whole network of these nodes, with decoder and head behind them."""
+        """The whole network: these nodes, decoder and head."""
         append_decoder(nodes, encoder, self.height, self.decoder_channels, self.num_classes)
         graph = tuple(nodes)
         check_graph(graph)
@@ -250,9 +250,9 @@ class PortraitMacro(SearchSpace):
 
 @dataclass(frozen=True)
 class PortraitSpace(PortraitMacro):
-    """Seven operators in 14 layers at the default widths; every size is a field.
+    """The space of 14 layers with seven operators each, by default; every size is a field.
 
-    `operators` are those of the seven that a layer may have. With `cell` in its text it is a `PortraitCellSpace`.
+    `operators` leaves only some of the seven. With `cell` in its text the space is a `PortraitCellSpace`.
     """
 
     variants: ClassVar[dict[str, str]] = {"cell": "latlas.spaces.portrait_cell:PortraitCellSpace"}

@@ -1,4 +1,4 @@
-"""The `portrait` space with a cell: a Dense Prediction Cell in the place of ASPP, searched along with the chain."""
+"""The `portrait` space with a Dense Prediction Cell in place of ASPP; cell and chain are searched together."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from latlas.spaces.space import Architecture
 
 @dataclass(frozen=True)
 class PortraitCellSpace(PortraitMacro):
-    """The chain of `PortraitSpace`, and a cell of `cell` branches, each `aspp_channels` wide, in the place of ASPP.
+    """The chain of `PortraitSpace`, and in place of ASPP a cell of `cell` branches with `aspp_channels` channels each.
 
     Its text is `portrait:cell=5`. Baselines keep ASPP.
     """
@@ -48,7 +48,7 @@ class PortraitCellSpace(PortraitMacro):
 
     @property
     def layers(self) -> int:
-        """How many columns of `choices` are the chain's; the cell's follow."""
+        """The number of the chain's columns in `choices`; the cell's columns follow."""
         return sum(self.depths)
 
     @property
@@ -56,12 +56,12 @@ class PortraitCellSpace(PortraitMacro):
         return (*self.depths, *(2,) * self.cell)
 
     @cached_property
-    def choices(self) -> tuple[tuple[str, ...], ...]:  # made once: a cell's are long
+    def choices(self) -> tuple[tuple[str, ...], ...]:  # made once, as a cell has many
         return (*self._chain_choices(self.operators), *cell_choices(self.cell, cell_operators()))
 
     @property
     def cell_place(self) -> CellPlace:
-        """Where the cell is, and how wide."""
+        """The cell's feature and its channels."""
         return CellPlace(
             self.widths[-1], self.aspp_channels, self.decoder_channels, self.height // 32, self.width // 32, 32
         )

@@ -8,11 +8,11 @@ from latlas.spaces.space import Architecture, SearchSpace
 
 
 def draw(space: SearchSpace, rng: np.random.Generator) -> Architecture:
-    """A random architecture, spread over the space's latencies.
+    """A random architecture. Many draws are spread over the space's latencies.
 
-    A third of the draws are uniform; these crowd round the mean latency, because a sum of many independent layers does, and
-    next to none of them repeats an operator, as hand-made networks do. A third draw each layer from a random subset of the
-    operators, which reaches the fast and the slow end; a third repeat one operator throughout each stage.
+    A third of the draws are uniform. Their latencies lie close to the mean, as a sum over many independent layers does, and
+    almost none of them repeats an operator as hand-made networks do. A third draw each layer from a random subset of the
+    operators, which reaches the fast and the slow end. A third repeat one operator throughout each stage.
     """
     kind = rng.integers(3)
     if kind == 0:
@@ -26,7 +26,7 @@ def draw(space: SearchSpace, rng: np.random.Generator) -> Architecture:
 
 
 def draw_different(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
-    """`count` different architectures, spread over the space's latencies; all where the space has no more."""
+    """`count` different architectures, spread over the space's latencies; all of them if the space has no more."""
     found: dict[Architecture, None] = {}
     attempts = 0
     while len(found) < min(count, space.size) and attempts < 1000 * count:

@@ -1,6 +1,6 @@
 """The settings of a space's text, such as `resolution=192x256,widths=16.24.40.80`, read into its fields.
 
-Dots part the values of a list. Commas do too where it is clear: what follows a list and has no `=` goes on with it.
+Dots separate the values of a list. Commas work too: a text without `=` after a list belongs to this list.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 
 def read_settings(text: str, defaults: Mapping[str, Any], space: str, others: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields that the text of a space sets; `defaults` has all fields, `others` are names that a message has too.
+    """The fields that a space's text sets. `defaults` has all fields; `others` are further names that messages list.
 
     Blanks and the case of names do not matter. `resolution=N` or `HxW` is height and width.
 
@@ -37,7 +37,7 @@ def read_settings(text: str, defaults: Mapping[str, Any], space: str, others: tu
     values: dict[str, Any] = {}
     settings = _settings(text, defaults, space, others)
     for key, value in settings:
-        if key == RESOLUTION:  # the last one holds: an option adds its own behind the text
+        if key == RESOLUTION:  # the last one counts, as an option adds its own behind the text
             values |= dict(zip(("height", "width"), _size(value, space), strict=True))
             continue
         if [name for name, _ in settings].count(key) > 1:
@@ -73,7 +73,7 @@ def _unknown(setting: str, name: str, names: tuple[str, ...], space: str) -> str
 
 
 def _size(text: str, space: str) -> tuple[int, int]:
-    """Height and width of `N` or `HxW`; x, X and the multiplication sign are one."""
+    """Height and width from `N` or `HxW`; x, X and the multiplication sign mean the same."""
     sides = re.split(r"\s*[xX\u00d7*]\s*", text)
     if len(sides) > 2 or not all(_NUMBER.fullmatch(side) for side in sides):
         raise UsageError(
@@ -113,18 +113,18 @@ def _kind(default: object) -> str:
 
 
 def written(value: object) -> str:
-    """A field's value as the text of a space has it."""
+    """A field's value, written as in the text of a space."""
     if isinstance(value, tuple):
         return ".".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def nearest_multiple(value: int, step: int) -> int:
-    """The multiple of `step`, at least `step`, that is nearest to the value; the larger of two."""
+    """The multiple of `step` that is nearest to the value, at least `step`; of two equally near ones the larger."""
     return max(step, (value + step // 2) // step * step)
 
 
 def sizes_that_work(height: int, width: int, step: int) -> str:
-    """What to write instead of a size that is no multiple of `step`: the nearest that is, as height x width."""
+    """A hint for a size that is no multiple of `step`: the nearest resolution that is, as height x width."""
     fitting = f"{nearest_multiple(height, step)}x{nearest_multiple(width, step)}"
     return f"the nearest resolution is {fitting} (height x width)"

@@ -1,4 +1,4 @@
-"""Search spaces and architectures: which networks there are, and the graph of each."""
+"""Search spaces and architectures. A space says which networks there are, and gives the graph of each."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ T = TypeVar("T", covariant=True)
 
 
 class Solver(Protocol[T]):
-    """What `SearchSpace.limits` is asked with: how each way of putting networks together is solved."""
+    """A solver for `SearchSpace.limits`, with one method for each way of putting networks together."""
 
     def of_columns(self, space: SearchSpace) -> T:
-        """Networks that are a choice a column of `space.choices`."""
+        """Solves spaces with one choice for each column of `space.choices`."""
         ...
 
     def of_cell(self, space: SearchSpace, cell: CellPart) -> T:
-        """Networks that are a fixed backbone and a cell."""
+        """Solves spaces with a fixed backbone and a cell."""
         ...
 
     def of_columns_and_cell(self, space: SearchSpace, cell: CellPart) -> T:
-        """Networks that are a choice a column, and a cell behind the last of them."""
+        """Solves spaces with one choice for each column, and a cell behind the last one."""
         ...
 
 
 @dataclass(frozen=True)
 class SearchSpace(abc.ABC):
-    """A set of architectures with a common macro; a frozen dataclass whose fields are its configuration.
+    """A set of architectures with the same macro: a frozen dataclass whose fields are its configuration.
 
-    An architecture is one operator name for each searchable layer, or the name of a baseline, a fixed network in the
-    same macro. Node i of every architecture's graph is the same place, so that (i, operator) names shared weights.
+    An architecture is one operator name for each searchable layer, or the name of a baseline, which is a fixed network in the
+    same macro. Node i is the same place in every architecture's graph, so (i, operator) names shared weights.
     """
 
     name: ClassVar[str]
     short_names: ClassVar[dict[str, str]]
-    """Operator name to its short code in an architecture's text."""
+    """The short code of each operator in an architecture's text."""
     variants: ClassVar[dict[str, str]] = {}
-    """Settings in the text that make it a space of another class, which has such a field, and that class: `package:Class`."""
+    """Settings that select another class, as `package:Class`, which has a field of that name."""
     widened_by: ClassVar[tuple[str, ...]] = ("height", "width")
-    """Settings that make its networks slower, and better, when they are raised."""
+    """Settings that make the networks slower and better when they are raised."""
 
     @property
     @abc.abstractmethod
@@ -64,26 +64,26 @@ class SearchSpace(abc.ABC):
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """How many searchable layers each stage has, one stage where a space does not say it; the text form groups by it."""
+        """The number of searchable layers in each stage, which the text form groups; by default all are in one stage."""
         return (len(self.choices),)
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """Baselines that are profiled and compared with by default; none where a space does not say it."""
+        """The names of baselines that are profiled, and compared with, by default; none unless a space overrides this."""
         return ()
 
     def is_baseline(self, name: str) -> bool:
-        """Whether a baseline of this name can be built; those of `baselines` can."""
+        """Whether a baseline of this name can be built, as all of `baselines` can."""
         return name in self.baselines
 
     @property
     def default_baseline(self) -> str:
-        """The baseline that a search is compared with where none is named; "" where the space has none."""
+        """The baseline that a search uses if none is named; "" if the space has none."""
         return next(iter(self.baselines), "")
 
     @abc.abstractmethod
     def graph(self, operators: tuple[str, ...]) -> Graph:
-        """The graph of these operators, already checked to be of the space."""
+        """The graph of these operators, which have been checked."""
 
     def write(self, operators: tuple[str, ...]) -> str:
         """These operators as text, without the space: short names by `-`, stages by `/`."""
@@ -91,12 +91,12 @@ class SearchSpace(abc.ABC):
         return "/".join("-".join(names[stage]) for stage in self.stage_slices())
 
     def read(self, body: str) -> tuple[str, ...]:
-        """The operators of a text that `write` made, not yet checked to be of the space."""
+        """The operators of a text from `write`; they are checked later."""
         names = {code: name for name, code in self.short_names.items()}
         return tuple(names.get(part, part) for part in body.replace("/", "-").split("-"))
 
     def recognises(self, text: str) -> bool:
-        """Whether a text that names no space can only be of this one, at its defaults."""
+        """Whether a text without a space's name can only belong to this space, at its defaults."""
         return False
 
     @cached_property
@@ -104,19 +104,19 @@ class SearchSpace(abc.ABC):
         return probe_template(self.graph, self.choices)
 
     def template(self) -> Template:
-        """The graphs of all architectures at once; `encode` gives the codes it takes.
+        """The graphs of all architectures at once; it takes the codes that `encode` gives.
 
-        Made once, by changing one choice at a time. Raises `UsageError` for a space where the operator of a node
-        depends on several choices, or a choice changes what feeds a node; such a space writes its own.
+        It is made once, by changing one choice at a time. Raises `UsageError` if the operator of a node depends on several
+        choices, or if a choice changes what feeds a node; such a space must override this.
         """
         return self._template
 
     def searchable_nodes(self) -> list[int | None]:
-        """Which column of `choices` each node's operator is of, None for a fixed one; a node has one index in all graphs."""
+        """The column of `choices` that chooses each node's operator; None for a fixed node. All graphs share the indices."""
         return [slot.column for slot in self.template().slots]
 
     def encode(self, architectures: Sequence[Architecture]) -> IntArray:
-        """`(len(architectures), len(choices))`: which of its layer's options each operator is, from 0.
+        """`(len(architectures), len(choices))`: the index of each operator among its layer's options, from 0.
 
         Raises `UsageError` for baselines and architectures of another space.
         """
@@ -128,7 +128,7 @@ class SearchSpace(abc.ABC):
         return np.array(rows, dtype=np.int64).reshape(len(rows), len(index))
 
     def decode(self, codes: npt.ArrayLike) -> list[Architecture]:
-        """The architectures of `encode`'s codes; raises `UsageError` for what are none."""
+        """The architectures of codes from `encode`; raises `UsageError` for codes that the space does not have."""
         rows = check_codes(codes, [len(options) for options in self.choices])
         return [
             self.architecture([options[code] for options, code in zip(self.choices, row, strict=True)])
@@ -137,7 +137,7 @@ class SearchSpace(abc.ABC):
 
     @property
     def size(self) -> int:
-        """How many architectures there are, baselines not counted."""
+        """The number of architectures, without baselines."""
         total = 1
         for options in self.choices:
             total *= len(options)
@@ -145,7 +145,7 @@ class SearchSpace(abc.ABC):
 
     @property
     def text(self) -> str:
-        """The space's name, and what differs from its defaults: `portrait:height=192,widths=16.24.40.80`."""
+        """The space's name and the fields that differ from their defaults: `portrait:height=192,widths=16.24.40.80`."""
         changed = []
         for field in fields(self):
             value = getattr(self, field.name)
@@ -154,27 +154,27 @@ class SearchSpace(abc.ABC):
         return self.name + (":" + ",".join(changed) if changed else "")
 
     def architecture(self, operators: Sequence[str]) -> Architecture:
-        """The architecture of these operators; raises `UsageError` or `UnknownOperatorError` where it is not one."""
+        """The architecture of these operators; raises `UsageError` or `UnknownOperatorError` if the space has none."""
         return Architecture(self, tuple(operators))
 
     def baseline(self, name: str) -> Architecture:
-        """The baseline of that name."""
+        """The baseline with this name."""
         return Architecture(self, (name,))
 
     @property
     def cell_part(self) -> CellPart | None:
-        """The cell that is searched, behind the other layers; None where all layers are columns of a template."""
+        """The searched cell behind the other layers; None if all layers are columns of a template."""
         return None
 
     def cell_of(self, operators: tuple[str, ...]) -> tuple[tuple[Branch, ...], CellPlace] | None:
-        """The branches of the cell of these operators and where it is, to be drawn; None where there is none."""
+        """The branches of these operators' cell and its place, for a drawing; None if there is no cell."""
         return None
 
     def limits(self, solver: Solver[T]) -> T:
-        """What a solver finds of the sum that a network's latency is in this space.
+        """A solver's answer for this space, in which a network's latency is a sum.
 
-        A network is a choice a column, with a cell behind them or nothing but a cell. A space that is put together in another
-        way calls what it has of the solver.
+        By default a network is one choice for each column, possibly with a cell behind them, or a cell alone. A space that is put
+        together in another way calls another method of the solver.
         """
         part = self.cell_part
         if part is None:
@@ -182,7 +182,7 @@ class SearchSpace(abc.ABC):
         return solver.of_columns_and_cell(self, part) if part.layers else solver.of_cell(self, part)
 
     def canonical(self, architecture: Architecture) -> Architecture:
-        """The one architecture that stands for all that are the same network but for the order of weights; itself here."""
+        """The same architecture for all that differ only in the order of their weights; by default the architecture itself."""
         return architecture
 
     def random(self, rng: np.random.Generator) -> Architecture:
@@ -190,23 +190,23 @@ class SearchSpace(abc.ABC):
         return self.architecture([options[rng.integers(len(options))] for options in self.choices])
 
     def random_by_stage(self, rng: np.random.Generator) -> Architecture:
-        """An architecture with one operator throughout each stage, as `fill_stage` draws it."""
+        """A random architecture with one operator throughout each stage, as `fill_stage` draws it."""
         return self.architecture([name for stage in self.stage_slices() for name in self.fill_stage(stage, rng)])
 
     def stage_slices(self) -> list[slice]:
-        """Where in `choices` each stage's layers are."""
+        """The slice of `choices` with each stage's layers."""
         ends = list(itertools.accumulate(self.stages))
         return [slice(end - depth, end) for end, depth in zip(ends, self.stages, strict=True)]
 
     def fill_stage(self, stage: slice, rng: np.random.Generator) -> list[str]:
-        """One operator, drawn uniformly, for all layers of a stage; where a layer lacks it, any other."""
+        """One operator, drawn uniformly, for all layers of a stage; a layer that lacks it gets any other."""
         layers = self.choices[stage]
         names = sorted({name for options in layers for name in options})
         chosen = names[rng.integers(len(names))]
         return [chosen if chosen in options else options[rng.integers(len(options))] for options in layers]
 
     def sample(self, count: int, rng: np.random.Generator) -> list[Architecture]:
-        """`count` different architectures drawn uniformly, all of them where the space has no more."""
+        """`count` different architectures, drawn uniformly; all of them if the space has no more."""
         if count < 1:
             raise UsageError(f"count is {count}; it must be at least 1")
         count = min(count, self.size)
@@ -216,12 +216,12 @@ class SearchSpace(abc.ABC):
         return list(found)
 
     def cover(self) -> list[Architecture]:
-        """Few architectures that have every operator of every layer between them."""
+        """A few architectures that together have every operator of every layer."""
         rounds = max(len(options) for options in self.choices)
         return [self.architecture([options[k % len(options)] for options in self.choices]) for k in range(rounds)]
 
     def specs(self) -> list[OpSpec]:
-        """Every distinct operator of the space and its baselines, fixed parts included: the rows of its table."""
+        """Every distinct operator of the space and its baselines, with the fixed parts: the rows of its table."""
         graphs = [architecture.graph() for architecture in self.cover()]
         graphs += [self.baseline(name).graph() for name in self.baselines]
         return distinct_specs(graphs)
@@ -233,7 +233,7 @@ class SearchSpace(abc.ABC):
 
 @dataclass(frozen=True)
 class Architecture:
-    """One choice in a search space; `graph()` is its single description."""
+    """One network of a search space; `graph()` describes it."""
 
     space: SearchSpace
     operators: tuple[str, ...]
@@ -256,15 +256,15 @@ class Architecture:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether this is a fixed network of the macro."""
+        """Whether this is a baseline, a fixed network in the same macro."""
         return len(self.operators) == 1 and self.space.is_baseline(self.operators[0])
 
     def canonical(self) -> Architecture:
-        """What stands for all architectures that are the same network; see `SearchSpace.canonical`."""
+        """The same architecture for all that are the same network; see `SearchSpace.canonical`."""
         return self.space.canonical(self)
 
     def graph(self) -> Graph:
-        """Its operators and what feeds them, in topological order."""
+        """The operators and what feeds each, in topological order."""
         return self._graph
 
     @cached_property
@@ -283,7 +283,7 @@ class Architecture:
 
     @property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits of its graph, the same everywhere."""
+        """The hash of the graph: sixteen hexadecimal digits, the same everywhere."""
         return graph_hash(self.graph())
 
     def __str__(self) -> str:
@@ -296,7 +296,7 @@ class Architecture:
         return (Architecture, (self.space, self.operators))
 
     def to_record(self) -> dict[str, Any]:
-        """A record that `architecture_from_record` reads; text, hash, MACs and parameters are for its readers."""
+        """A record that `architecture_from_record` reads; text, hash, MACs and parameters are for people."""
         return {
             "space": self.space.text,
             "operators": list(self.operators),

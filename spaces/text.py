@@ -1,4 +1,4 @@
-"""Spaces and architectures as text and JSON: what registers a space under its name, and what reads one from outside."""
+"""Reads spaces and architectures from text and JSON, and registers spaces by name."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ SPACES: Registry[type[SearchSpace]] = Registry(
     read=_read_space,
     error=UnknownSpaceError,
 )
-"""Search spaces by name; one of Latlas' own is a line here."""
+"""Search spaces by name. Each of Latlas' own has a line here."""
 
 
 def register_space(space: type[Space]) -> type[Space]:
-    """The class itself, whose space is known by its name from now on; usable as a class decorator.
+    """The class itself, registered under its name; usable as a class decorator.
 
     Raises:
-        UsageError: The name is taken, which names both owners, or a field of the space has no default.
+        UsageError: The name is taken (the message names both owners), or a field of the space has no default.
 
     Example:
         >>> import latlas
@@ -85,7 +85,7 @@ def parse_space(text: str) -> SearchSpace:
 
 
 def parse_architecture(text: str, space: SearchSpace | None = None) -> Architecture:
-    """The architecture of its text form; without a space in front it is of `space`."""
+    """The architecture of a text; a text without a space's name belongs to `space`."""
     head, slash, body = text.strip().partition("/")
     if slash and head.partition(":")[0].strip().lower() in SPACES:
         named = parse_space(head)
@@ -103,12 +103,12 @@ def parse_architecture(text: str, space: SearchSpace | None = None) -> Architect
 
 
 def _recognising(body: str) -> SearchSpace | None:
-    """The first space, at its defaults, that a text without a space's name can only be of."""
+    """The first space, at its defaults, that recognises a text without a space's name."""
     return next((space for kind in SPACES.loadable() if (space := kind()).recognises(body)), None)
 
 
 def architecture_in(space: SearchSpace, text: str, on_note: Callable[[str], None] | None = None) -> Architecture:
-    """The architecture of a text in a space that is known, say that of a predictor.
+    """The architecture of a text in a known space, for example a predictor's.
 
     A baseline after the bare name of the space, as `portrait/mobilenetv3_large`, is the baseline in this space, whatever its
     resolution; `on_note` is told so in a line. Raises as `parse_architecture` does.

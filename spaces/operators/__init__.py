@@ -1,4 +1,4 @@
-"""Operators as plain data: what one is (`spec.py`), and the kinds that Latlas knows, which importing this registers."""
+"""Operators as plain data: their spec (`spec.py`) and Latlas' own kinds, which the import of this package registers."""
 
 from latlas.spaces.operators import cell, chain
 

@@ -1,8 +1,7 @@
 """The kinds of operators of a Dense Prediction Cell (Chen et al. 2018, arXiv 1809.04184): shapes, multiply-adds, parameters.
 
-`atrous` and `pyramid` have two sizes, along the height and along the width, which their label says as `6x21`: the rates of a
-3x3 convolution, or the grid that is pooled to. The package imports this file, so that
-they are known with the others.
+`atrous` and `pyramid` have two sizes, along height and width, which their label states as `6x21`: the rates of a 3x3
+convolution, or the grid of a pooling. The package imports this file, so these kinds are known with the others.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def pair_label(along_height: int, along_width: int) -> str:
 def label_pair(spec: OpSpec) -> tuple[int, int]:
     """Rates or grid of an `atrous` or a `pyramid`, along the height and along the width.
 
-    Raises `UsageError` where its label is none.
+    Raises `UsageError` if its label is no pair.
     """
     match = _PAIR.fullmatch(spec.label)
     if match is None:
@@ -34,7 +33,7 @@ def label_pair(spec: OpSpec) -> tuple[int, int]:
 
 
 def _atrous_macs(spec: OpSpec) -> int:
-    # Taps that lie in the padding are counted as the others are.
+    # Taps that lie in the padding count like all others.
     weights = spec.in_channels * spec.kernel_size**2 + spec.in_channels * spec.out_channels
     return weights * prod(spec.output_size)
 
@@ -88,7 +87,7 @@ for _kind in (
     Kind("atrous", _atrous_macs, _atrous_params, has_kernel=True, problem=_atrous_problem, labelled=True),
     # Mean over each cell of the label's grid, 1x1, BN, ReLU, bilinear enlargement to the input's size.
     Kind("pyramid", _pyramid_macs, _pyramid_params, problem=_pyramid_problem, labelled=True),
-    # The channels of all inputs, which are alike, one after the other; in training a tenth of the values is dropped.
+    # All inputs have the same shape and are concatenated by channels. In training a tenth of the values is dropped.
     Kind("concat", _none, _none, input_shapes=_concat_inputs, problem=_concat_problem, fixed=True),
 ):
     register_operator(_kind)

@@ -1,6 +1,6 @@
-"""The kinds of operators that chains and what is round them are made of: shapes, multiply-adds, parameters, validity.
+"""The kinds of operators in chains and in the fixed parts around them: shapes, multiply-adds, parameters, validity.
 
-Those of Dense Prediction Cells are in `cell.py`. The package imports both, so that their kinds are known.
+The kinds of Dense Prediction Cells are in `cell.py`. The package imports both files, so all kinds are known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _output_pixels(spec: OpSpec) -> int:
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int = 1, groups: int = 1) -> int:
-    """Weights of one convolution without bias, which are also its multiply-adds for each output pixel."""
+    """The weights of one convolution without bias; their number is also its multiply-adds for each output pixel."""
     return in_channels // groups * out_channels * kernel_size**2
 
 
@@ -192,11 +192,11 @@ def _foreign_problem(spec: OpSpec) -> str:
 
 
 for _kind in (
-    # Convolution, batch normalisation, activation: the stem and the lateral connections.
+    # Convolution, batch normalisation, activation; used by the stem and the lateral connections.
     Kind("conv", _conv_macs, _conv_params, has_kernel=True, fixed=True),
     # MobileNetV3's inverted bottleneck.
     Kind("mbconv", _mbconv_macs, _mbconv_params, has_kernel=True, problem=_mbconv_problem, dilates=True),
-    # EfficientNet-Lite's: the image brought to -1..1 and a convolution; an inverted bottleneck with ReLU6, without squeeze.
+    # From EfficientNet-Lite: a stem that scales the image to -1..1; an inverted bottleneck with ReLU6, without squeeze.
     Kind("lite_stem", _conv_macs, _conv_params, has_kernel=True),
     Kind("lite_mbconv", _mbconv_macs, _mbconv_params, has_kernel=True, problem=_lite_mbconv_problem, dilates=True),
     # DARTS: [ReLU, depthwise, 1x1, BN] twice, and ReLU, dilated depthwise, 1x1, BN.
@@ -215,14 +215,14 @@ for _kind in (
     Kind("head", _head_macs, _head_params, fixed=True),
     # Logits to probabilities: sigmoid for one class, softmax for more.
     Kind("probability", _zero, _zero, problem=_same_shape_problem, fixed=True),
-    # NAS-Bench-201's, of spaces/nasbench201.py.
+    # From NAS-Bench-201; see spaces/nasbench201.py.
     Kind("relu_conv", _conv_macs, _conv_params, has_kernel=True),
     Kind("avg_pool", _zero, _zero, has_kernel=True, problem=_same_shape_problem),
     Kind("zeroize", _zero, _zero, problem=_same_shape_problem, gives_zeros=True),
     Kind("add", _zero, _zero, input_shapes=_two_alike, problem=_same_shape_problem, adds=True),
     Kind("basic_block", _basic_block_macs, _basic_block_params, problem=_basic_block_problem),
     Kind("classifier", _classifier_macs, _classifier_params, problem=_classifier_problem),
-    # Another project's operator that we have no torch module of: imported tables have them.
+    # Another project's operator in an imported table; there is no torch module for it.
     Kind(FOREIGN, _unknown, _unknown, problem=_foreign_problem, labelled=True),
 ):
     register_operator(_kind)

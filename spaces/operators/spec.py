@@ -1,12 +1,12 @@
-"""Operators as data: `OpSpec`, the one table key, and what is known of each kind without torch.
+"""Operators as data: `OpSpec`, the only key of a table, and `Kind`, the properties of a kind that need no torch.
 
-A kind of operator is one `register_operator(Kind(...))`: shapes, multiply-adds, parameters, validity, and where its torch
-module is built. Latlas' own kinds are in `chain.py` and `cell.py` beside this file, and built in `supernet/operators/`.
+A kind of operator is one `register_operator(Kind(...))`. It says the shapes, multiply-adds, parameters and validity, and where
+the torch module is built. Latlas' own kinds are in `chain.py` and `cell.py`; `supernet/operators/` builds them.
 
-Conventions. A shape is `(channels, height, width)`, batch left out. `macs` counts one multiply-add of a convolution or
-matrix product as one; element-wise work, pooling, interpolation and batch normalisation (which folds into the
-convolution) count none. `params` counts what `sum(p.numel() for p in module.parameters())` counts, so the two
-parameters a channel of each batch normalisation are in.
+Conventions. A shape is `(channels, height, width)`, without batch. `macs` counts one multiply-add of a convolution or matrix
+product as one. Element-wise work, pooling, interpolation and batch normalisation (which folds into the convolution) count
+nothing. `params` equals `sum(p.numel() for p in module.parameters())`, so it includes the two parameters that batch
+normalisation has for each channel.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ ACTIVATIONS = ("none", "relu", "hswish", "sigmoid", "softmax")
 class OpSpec:
     """One operator at one place: its kind and every field that changes the compiled kernel.
 
-    `height` and `width` are those of the first input. Fields a kind does not use keep their defaults, so that equal
-    operators are equal keys. `hidden_channels` is the expanded width of `mbconv` and the branch width of `aspp`;
-    `squeeze_channels` is the width inside squeeze-and-excite, 0 for none; `scale` the factor of upsampling. `label` is what
-    no number says: what another project calls an operator that we cannot build, whose kind is `foreign`, or the two rates of
-    an `atrous` and the grid of a `pyramid`, such as `6x21`; empty for all others.
+    `height` and `width` are the size of the first input. A field that a kind does not use keeps its default, so equal operators
+    are equal keys. `hidden_channels` are the expanded channels of `mbconv` and the branch channels of `aspp`.
+    `squeeze_channels` are the channels inside squeeze-and-excite, 0 for none. `scale` is the factor of upsampling. `label` is
+    a text that no number can say: another project's name for an operator that we cannot build (kind `foreign`), the two rates
+    of an `atrous`, or the grid of a `pyramid`, such as `6x21`. It is empty for all other kinds.
     """
 
     kind: str
@@ -78,11 +78,11 @@ class OpSpec:
 
     @property
     def name(self) -> str:
-        """The operator without its place, as people say it: `mbconv_k3`, `shuffle`."""
+        """The operator's short name, without its place: `mbconv_k3`, `shuffle`."""
         return f"{self.kind}_k{self.kernel_size}" if kind_of(self.kind).has_kernel else self.kind
 
     def __str__(self) -> str:
-        """One line for messages: `mbconv_k3 16->24 s2 at 128x128 (hidden 96, squeeze 24, relu)`."""
+        """The operator in one line, for messages: `mbconv_k3 16->24 s2 at 128x128 (hidden 96, squeeze 24, relu)`."""
         name = f"{self.kind} {self.label}" if self.label else self.name
         extra = [
             f"{label} {value}"
@@ -151,16 +151,16 @@ def _no_problem(spec: OpSpec) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is known of one kind of operator without building it.
+    """A kind of operator: the properties that are known without building one.
 
-    `macs(spec)` and `params(spec)` count by the conventions of this file. `problem(spec)` is an empty string where the spec is
-    possible, else why not. A kind that `has_kernel` has its kernel's size in its name, a `labelled` one has a label. A
-    compiler knows that one which `gives_zeros` does so whatever it reads, and that one which `adds` is the plain sum of its
-    inputs. A `fixed` kind is in a network whatever is searched. One that `dilates` keeps its view of the image by dilation
-    where a stride before it is taken away.
+    `macs(spec)` and `params(spec)` count by the conventions of this file. `problem(spec)` says why a spec is impossible; it is
+    empty for a possible one. `has_kernel`: the name contains the kernel's size. `labelled`: it has a label. `gives_zeros`: a
+    compiler knows that its output is zero for any input. `adds`: a compiler knows that it is the plain sum of its inputs.
+    `fixed`: it is in a network whatever is searched. `dilates`: dilation keeps its view of the image if a stride before it is
+    taken away.
 
-    `builder(spec)` makes the torch module. It may be given as text, `my_package.torch_part:Blur`, so that torch is loaded
-    only where a module is built. Latlas' own kinds leave it out: `supernet/operators/` builds them.
+    `builder(spec)` makes the torch module. It may be a text, `my_package.torch_part:Blur`; then torch is loaded only when a
+    module is built. Latlas' own kinds have none, as `supernet/operators/` builds them.
     """
 
     name: str
@@ -193,10 +193,10 @@ KINDS: Registry[Kind] = Registry(
 
 
 def register_operator(kind: Kind) -> None:
-    """Make a kind of operator known by its name; an `OpSpec` of that kind can then be made, measured and predicted.
+    """Register a kind of operator by its name. An `OpSpec` of this kind can then be made, measured and predicted.
 
     Raises:
-        UsageError: The name is taken, which names both owners.
+        UsageError: The name is taken; the message names both owners.
 
     Example:
         >>> import latlas
@@ -212,7 +212,7 @@ def register_operator(kind: Kind) -> None:
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of that name; raises `UnknownOperatorError`."""
+    """The kind with this name; raises `UnknownOperatorError`."""
     return KINDS.get(name)
 
 
