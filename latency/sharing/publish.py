@@ -33,7 +33,7 @@ README_NAME = "README.md"
 INTRODUCTION = """\
 # Published latency tables
 
-One Parquet file a table, `<device>/<space>-<precision>-t<threads>.parquet`, each of one environment, which is inside the file.
+Each table is one Parquet file, `<device>/<space>-<precision>-t<threads>.parquet`, of one environment, which the file states.
 """
 _SETTLE_ROUNDS = 20
 
