@@ -1,4 +1,4 @@
-"""The command line: it parses, calls, prints. Commands import heavy libraries inside, so that `--help` answers at once."""
+"""The command line: it parses, calls, prints. A command is loaded when it is asked for, so `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -10,24 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from latlas.commands import (
-    demo,
-    doctor,
-    exchange,
-    fit,
-    in_network,
-    measure,
-    predict,
-    predictors,
-    profile_ops,
-    searching,
-    sharing,
-    supernets,
-    tables,
-)
 from latlas.commands.options import join_mask_values
 from latlas.commands.output import NoteHandler, note
-from latlas.commands.parsing.importing import ImportingCommand
+from latlas.commands.parsing.catalog import COMMANDS, PREDICTOR, TABLES
+from latlas.commands.parsing.lazy import lazy_group
 from latlas.commands.parsing.settings import read_settings, variable_warnings
 from latlas.commands.parsing.usage import usage_error
 from latlas.distribution import latlas_version, missing_package
@@ -42,6 +28,7 @@ EPILOG = (
     "or in latlas.toml, \\[command] option = value; packages to import by LATLAS_IMPORT, or import = [...] at its top."
 )
 app = typer.Typer(
+    cls=lazy_group(COMMANDS),
     help="Latlas: a latency atlas for neural architecture search on CPUs.",
     epilog=EPILOG,
     no_args_is_help=True,
@@ -69,62 +56,22 @@ def _latlas(
     """Options before the command."""
 
 
-tables_app = typer.Typer(help="List, show, check, compare, join and share latency tables.", no_args_is_help=True)
-app.add_typer(tables_app, name="tables")
-predictor_app = typer.Typer(help="Show predictors, and adapt them to other environments.", no_args_is_help=True)
-app.add_typer(predictor_app, name="predictor")
-
-app.command(epilog="Example: latlas doctor --json")(doctor.doctor)
-app.command(epilog="Example: latlas profile-ops --space portrait --resolution 256 --threads 1 --out table.parquet")(
-    profile_ops.profile_ops
+app.add_typer(
+    typer.Typer(
+        cls=lazy_group(TABLES),
+        help="List, show, check, compare, join and share latency tables.",
+        no_args_is_help=True,
+    ),
+    name="tables",
 )
-app.command(
-    "fit-predictor",
-    epilog="Example: latlas fit-predictor --table table.parquet --subnets 150 --test 50 --out predictor",
-)(fit.fit_predictor_command)
-app.command(epilog="Example: latlas predict --predictor predictor --random 5 --json")(predict.predict)
-app.command("measure", epilog="Example: latlas measure portrait/mobilenetv3_large runs/demo/winner.xml --threads 1")(
-    measure.measure_command
+app.add_typer(
+    typer.Typer(
+        cls=lazy_group(PREDICTOR),
+        help="Show predictors, and adapt them to other environments.",
+        no_args_is_help=True,
+    ),
+    name="predictor",
 )
-app.command(
-    "train-supernet",
-    epilog="Example: latlas train-supernet --data photos --steps 8000 --train-resolution 192 --out supernet.safetensors",
-)(supernets.train_supernet_command)
-app.command(
-    epilog="Example: latlas search --predictor predictor --supernet supernet.safetensors --budget-ms auto --out runs/first"
-)(searching.search)
-app.command(epilog="Example: latlas demo --out runs/demo")(demo.demo)
-predictor_app.command("show", epilog="Example: latlas predictor show predictor --plot predictor.html")(
-    predictors.predictor_show
-)
-predictor_app.command(
-    "adapt", epilog="Example: latlas predictor adapt --predictor predictor --threads 2 --out adapted"
-)(predictors.predictor_adapt)
-tables_app.command("list", epilog="Example: latlas tables list tables")(tables.tables_list)
-tables_app.command("show", epilog="Example: latlas tables show table.parquet")(tables.tables_show)
-tables_app.command("validate", epilog="Example: latlas tables validate table.parquet")(tables.tables_validate)
-tables_app.command("diff", epilog="Example: latlas tables diff before.parquet after.parquet")(tables.tables_diff)
-tables_app.command("merge", epilog="Example: latlas tables merge a.parquet b.parquet --out both.parquet")(
-    tables.tables_merge
-)
-tables_app.command(
-    "import", epilog="Example: latlas tables import lut.yaml --cpu-model 'Intel Core i7-8700K' --out lut.parquet"
-)(exchange.tables_import)
-tables_app.command("export", epilog="Example: latlas tables export table.parquet --format ofa --out lut.yaml")(
-    exchange.tables_export
-)
-tables_app.command("in-network", epilog="Example: latlas tables in-network table.parquet --subnets 100")(
-    in_network.tables_in_network
-)
-tables_app.command("publish", epilog="Example: latlas tables publish table.parquet")(sharing.tables_publish)
-tables_app.command("push", epilog="Example: latlas tables push table.parquet s3://team/latlas")(sharing.tables_push)
-tables_app.command("pull", epilog="Example: latlas tables pull s3://team/latlas --device intel-core-i7-8700")(
-    sharing.tables_pull
-)
-
-for _commands in (app, tables_app, predictor_app):
-    for _command in _commands.registered_commands:
-        _command.cls = ImportingCommand
 
 
 def command_line() -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 import sys
 from functools import cache
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,8 @@ def latlas_version() -> str:
     project = _project_in(ROOT)
     if project is not None:
         return str(project["version"])
+    from importlib import metadata
+
     try:
         return metadata.version(NAME)
     except metadata.PackageNotFoundError:
@@ -49,6 +50,8 @@ def requirements(extra: str = "") -> list[str]:
     if project is not None:
         found = project["optional-dependencies"].get(extra, []) if extra else project["dependencies"]
         return [str(one) for one in found]
+    from importlib import metadata
+
     try:
         lines = metadata.requires(NAME) or []
     except metadata.PackageNotFoundError:

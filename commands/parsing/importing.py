@@ -11,6 +11,9 @@ from latlas.commands.parsing.help_text import GroupedCommand
 from latlas.errors import UsageError
 from latlas.registry import import_requested, request_imports
 
+IMPORT_VARIABLE = "LATLAS_IMPORT"
+"""The environment variable of `--import`."""
+
 
 def _request(context: typer.Context, names: list[str] | None) -> None:
     if not context.resilient_parsing:
@@ -22,7 +25,7 @@ def _prototype(
         list[str] | None,
         typer.Option(
             "--import",
-            envvar="LATLAS_IMPORT",
+            envvar=IMPORT_VARIABLE,
             is_eager=True,
             expose_value=False,
             callback=_request,

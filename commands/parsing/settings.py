@@ -6,13 +6,13 @@ A mistake in the file stops the command that it concerns, and no other: those an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from latlas.choices import did_you_mean, nearest
-from latlas.commands.parsing.importing import imports_of
+from latlas.commands.parsing.importing import IMPORT_VARIABLE, imports_of
 from latlas.errors import UsageError
 from latlas.registry import request_imports
 
@@ -99,20 +99,27 @@ def variable_warnings(command: Any, variables: Mapping[str, str] | None = None) 
     ours = [name for name in set_here if name.startswith(f"{PREFIX}_")]
     if not ours:
         return []
-    known = {*OTHER_VARIABLES, *_variables_of(command, PREFIX)}
-    return [
-        f"warning: the environment variable {name} is not known and does nothing{did_you_mean(name, sorted(known))}"
-        for name in ours
-        if name not in known
-    ]
+    own = {*OTHER_VARIABLES, IMPORT_VARIABLE}
+    if unknown := set(ours) - own - set(_variables_of(command, PREFIX, ours)):
+        known = sorted(own | set(_variables_of(command, PREFIX)))
+        return [
+            f"warning: the environment variable {name} is not known and does nothing{did_you_mean(name, known)}"
+            for name in ours
+            if name in unknown
+        ]
+    return []
 
 
-def _variables_of(command: Any, prefix: str) -> Iterator[str]:
-    """The variables that options are read from: a command's, and those of its commands."""
+def _variables_of(command: Any, prefix: str, among: Collection[str] | None = None) -> Iterator[str]:
+    """The variables that options are read from: a command's, and those of its commands.
+
+    With `among` only of the commands that one of these can be a variable of; the others are not loaded.
+    """
     for parameter in command.params:
         if getattr(parameter, "allow_from_autoenv", False):
             yield f"{prefix}_{parameter.name.upper()}"
-        named = parameter.envvar or ()
-        yield from (named,) if isinstance(named, str) else named
-    for name, other in getattr(command, "commands", {}).items():
-        yield from _variables_of(other, f"{prefix}_{name.upper().replace('-', '_')}")
+    commands = getattr(command, "commands", {})
+    for name in commands:
+        below = f"{prefix}_{name.upper().replace('-', '_')}"
+        if among is None or any(one.startswith(f"{below}_") for one in among):
+            yield from _variables_of(commands[name], below, among)

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import typer
 from PIL import Image
 
 from latlas import cli
@@ -864,10 +863,15 @@ class TestInterrupted:
         assert done.err.startswith("interrupted")
 
 
+ROOT = cli.command_line()
 COMMANDS = [
     (*path, name)
-    for path, group in (((), cli.app), (("tables",), cli.tables_app), (("predictor",), cli.predictor_app))
-    for name in typer.main.get_command(group).commands
+    for path, group in (
+        ((), ROOT),
+        (("tables",), ROOT.commands["tables"]),
+        (("predictor",), ROOT.commands["predictor"]),
+    )
+    for name in group.commands
 ]
 
 

@@ -6,16 +6,20 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
-import typer
 
 from latlas import cli, registry
 from latlas.latency.formats.table_format import FORMATS
 from latlas.spaces.text import SPACES
 
+ROOT = cli.command_line()
 COMMANDS = [
     (*path, name)
-    for path, group in (((), cli.app), (("tables",), cli.tables_app), (("predictor",), cli.predictor_app))
-    for name, command in typer.main.get_command(group).commands.items()
+    for path, group in (
+        ((), ROOT),
+        (("tables",), ROOT.commands["tables"]),
+        (("predictor",), ROOT.commands["predictor"]),
+    )
+    for name, command in group.commands.items()
     if not hasattr(command, "commands")
 ]
 RIBBON = """
