@@ -28,7 +28,7 @@ class ProfileOptions(Measuring):
 
     out: str | Path | None = option(
         None,
-        "The table's file. Default: tables/<device>/<space>-<precision>-t<threads>.parquet.",
+        "The table's file. Default: tables/<cpu>/<space>-<precision>-t<threads>.parquet.",
         before=require_can_write,
     )
     _: KW_ONLY

@@ -14,6 +14,7 @@ from latlas.api.supernet import size_of
 from latlas.distribution import how_to_install, is_installed, require_torch
 from latlas.errors import MissingPackageError, UsageError
 from latlas.files.places import require_can_write, require_file
+from latlas.latency.predictor.folder import require_predictor, space_text_of
 from latlas.option import option, options_of
 from latlas.search.config import BUDGET, TRAINING, SearchConfig
 from latlas.search.proxy_config import BACKBONE, ProxyConfig, require_scorable
@@ -136,6 +137,7 @@ def search(predictor: SavedPredictor | str | Path, options: SearchOptions) -> di
         latlas.errors.UsageError: portrait has no baseline 'resnet'; it has mobilenetv3_large, mobilenetv3_small
     """
     _require_possible(options)
+    _require_inputs(predictor, options)
     require_torch("search")
 
     from latlas.search.optuna.storage import require_storage
@@ -211,11 +213,22 @@ def _require_possible(options: SearchOptions) -> None:
         raise UsageError(f"{options.out} holds a finished search; choose another folder, or --force to replace it")
     if options.backbone is not None:
         require_scorable(options.config(), options.proxy)
-    else:
-        if options.supernet is None:
-            raise UsageError("neither a supernet nor a backbone is given; a search needs one to score candidates by")
-        if isinstance(options.supernet, str | Path):
-            require_file(Path(options.supernet), "train one with `latlas train-supernet`, or give --backbone")
+    elif options.supernet is None:
+        raise UsageError("neither a supernet nor a backbone is given; a search needs one to score candidates by")
+
+
+def _require_inputs(predictor: SavedPredictor | str | Path, options: SearchOptions) -> None:
+    """Raises `UsageError` for a predictor, a baseline or a supernet that is not there; loads none of them."""
+    if isinstance(predictor, str | Path):
+        require_predictor(Path(predictor))
+        from latlas.search.baselines import require_baselines
+        from latlas.spaces.text import parse_space
+
+        if text := space_text_of(Path(predictor)):
+            space = parse_space(text)
+            require_baselines(space, options.config(baseline=options.baseline or space.default_baseline))
+    if options.backbone is None and isinstance(options.supernet, str | Path):
+        require_file(Path(options.supernet), "train one with `latlas train-supernet`, or give --backbone")
 
 
 def _read(
@@ -244,9 +257,10 @@ def _read(
 def _require_fitting(saved: SavedPredictor, space: SearchSpace, config: SearchConfig, options: SearchOptions) -> None:
     """Raises where predictor, machine, space and options do not go together; before images are loaded."""
     from latlas.latency.fitting.adapt import require_here
+    from latlas.search.baselines import require_baselines
     from latlas.search.optuna.storage import require_storage
     from latlas.search.run.folder import SUPERNET
-    from latlas.search.run.prepare import require_baselines, require_searchable
+    from latlas.search.run.prepare import require_searchable
 
     saved.require(space.text)
     require_baselines(space, config)

@@ -23,7 +23,7 @@ STATUSES = ("ok", "noisy", "failed")
 class TableFilter:
     """Which tables are listed."""
 
-    device: str = option("", "Only of CPUs whose name or folder name has this.")
+    cpu: str = option("", "Only of CPUs with this in their name or their folder's.")
     space: str = option("", "Only of this space, with its options or without.")
     precision: str = option("", "Only of this precision.")
     threads: int | None = option(None, "Only of this many threads.", at_least=1)
@@ -36,7 +36,7 @@ class TableFilter:
         manifest, environment = table.manifest, table.manifest.environment
         names = f"{environment.cpu_model} {environment.device}".lower()
         return (
-            self.device.lower() in names
+            self.cpu.lower() in names
             and (not self.space or any(self.space in (one, one.partition(":")[0]) for one in manifest.spaces))
             and self.precision in ("", environment.precision)
             and self.threads in (None, environment.threads)

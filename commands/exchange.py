@@ -11,7 +11,7 @@ import typer
 
 from latlas.commands import options
 from latlas.commands.output import note, print_result
-from latlas.latency.formats.table_format import FORMATS
+from latlas.latency.formats.table_format import FORMATS, format_to_write
 
 
 def tables_import(
@@ -91,6 +91,7 @@ def tables_export(
     json: options.JsonOption = False,
 ) -> None:
     """Write a table as another project's file; rows without such a latency are left out, and said."""
+    format_to_write(format_name, value)  # before the table is read
     from latlas.files.write import write_text
     from latlas.latency.formats.interchange import export_table
     from latlas.latency.table.table import Table

@@ -14,6 +14,7 @@ from latlas.api.keywords import keywords
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown, trouble_lines
 from latlas.commands.parsing.command_line import with_options
+from latlas.latency.table.place import require_table
 
 if TYPE_CHECKING:
     from latlas.latency.table.table import Table
@@ -26,6 +27,7 @@ def tables_in_network(
     json: options.JsonOption = False,
 ) -> None:
     """Measure designed subnets, and add to each operator's row what it adds to a network's latency."""
+    require_table(table)
     from latlas.latency.machine.trouble import listening
 
     started = time.monotonic()

@@ -14,6 +14,7 @@ from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, shown, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import UsageError
+from latlas.latency.predictor.folder import require_predictor
 
 
 def predictor_show(
@@ -56,6 +57,8 @@ def predictor_adapt(
     json: options.JsonOption = False,
 ) -> None:
     """Adapt predictors to another environment with a few subnets measured there; exit code 1 says they were too few."""
+    for folder in predictor:
+        require_predictor(folder)
     from latlas.latency.machine.trouble import listening
 
     with listening() as troubles, bar_of("measuring subnets") as bar:

@@ -53,7 +53,7 @@ class ProfiledSpaces:
     )
     out: Path | None = option(
         None,
-        "Table. Default: tables/<device>/<space>-<precision>-t<threads>.parquet. For several tables, a folder.",
+        "Table. Default: tables/<cpu>/<space>-<precision>-t<threads>.parquet. For several tables, a folder.",
         before=require_can_write,
     )
     update: bool = option(False, "Measure only what the table lacks, and add it.")

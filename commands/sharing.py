@@ -73,7 +73,7 @@ def tables_push(
 
 def tables_pull(
     url: UrlArgument,
-    device: Annotated[
+    cpu: Annotated[
         str,
         typer.Option(help="CPU whose tables are wanted, its name or its folder's; `any` for all; default this one."),
     ] = "",
@@ -90,7 +90,7 @@ def tables_pull(
     from latlas.latency.sharing.pull import pull
     from latlas.latency.sharing.push import Selection, device_of
 
-    wanted = Selection(device_of(device or cpu_model()), _space_text(space) or None, precision or None, threads)
+    wanted = Selection(device_of(cpu or cpu_model()), _space_text(space) or None, precision or None, threads)
     pulled = pull(url, out, wanted, force=force, offline=offline)
     if pulled.offline:
         note(f"from the cache, last seen in {pulled.url} {_ago(pulled.age_s or 0.0)} ago ({pulled.reason})")

@@ -117,7 +117,7 @@ TABLES = (
         "pull",
         "sharing.tables_pull",
         "Bring tables of a shared store here, each checked; from the cache where the store cannot be reached.",
-        "latlas tables pull s3://team/latlas --device intel-core-i7-8700",
+        "latlas tables pull s3://team/latlas --cpu intel-core-i7-8700",
     ),
 )
 PREDICTOR = (

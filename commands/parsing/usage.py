@@ -8,6 +8,9 @@ import typer
 
 from latlas.choices import did_you_mean
 
+_RENAMED = {"--device": "--cpu"}
+"""Options of earlier versions, and what they are called now where a command has that: the CPU of a table was its device."""
+
 
 def usage_error(error: typer.TyperException) -> str:
     """The line for a mistake in a command line.
@@ -25,7 +28,9 @@ def _message(error: typer.TyperException, context: typer.Context | None) -> tupl
     message = error.format_message().rstrip(".")
     option, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
     if option is not None and near is not None:
-        return f"no such option: {option}", did_you_mean(option, near)
+        renamed = _RENAMED.get(option)
+        meant = f"; did you mean {renamed}?" if renamed in _options_of(context) else did_you_mean(option, near)
+        return f"no such option: {option}", meant
     if found := re.match(r"No such command '(.*?)'\.", error.format_message()):
         return f"no such command {found[1]!r}", did_you_mean(
             found[1], getattr(getattr(context, "command", None), "commands", ())
@@ -37,3 +42,9 @@ def _message(error: typer.TyperException, context: typer.Context | None) -> tupl
     if choices:
         return message, did_you_mean(value, [str(getattr(one, "value", one)) for one in choices])
     return f"{message}{f', not {value!r}' if errors else ''}", ""
+
+
+def _options_of(context: typer.Context | None) -> set[str]:
+    """The names of the options of the command that the context is of."""
+    command = getattr(context, "command", None)
+    return {name for parameter in getattr(command, "params", ()) for name in parameter.opts}

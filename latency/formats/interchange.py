@@ -16,15 +16,13 @@ from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import one_line
 from latlas.latency.formats.ofa import operator_of, parse_key
 from latlas.latency.formats.other_files import looks_like, what_else
-from latlas.latency.formats.table_format import FORMATS, Contents, TableFormat, Told
+from latlas.latency.formats.table_format import FORMATS, VALUES, Contents, TableFormat, Told, format_of, format_to_write
 from latlas.latency.machine.environment import UNKNOWN, told_environment
 from latlas.latency.table.manifest import Manifest
 from latlas.latency.table.row import Row
 from latlas.latency.table.table import Table
 from latlas.spaces.operators.spec import FOREIGN
 
-VALUES = {"isolated": "latency_ms", "boundary": "boundary_ms", "in-network": "in_network_ms"}
-"""What may be exported, and the field of a row that it is."""
 MAX_TEXT_BYTES = 32 * 2**20
 
 
@@ -66,7 +64,7 @@ def import_table(path: Path, format_name: str | None, told: Told, command: str =
     text = _decoded(content, path)
     if found := looks_like(text):
         raise FileFormatError(f"{path}: {found}")
-    one = _format_of(format_name) if format_name else guess_format(path, text)
+    one = format_of(format_name) if format_name else guess_format(path, text)
     if one.read is None:
         raise UsageError(f"--format is {one.name}; Latlas writes it, and does not read it")
     contents = one.read(text, path, told)
@@ -84,15 +82,6 @@ def guess_format(path: Path, text: str) -> TableFormat:
             if tell(one):
                 return one
     raise UsageError(f"what format is {path}? Say --format {', '.join(_readable())}")
-
-
-def _format_of(name: str) -> TableFormat:
-    if name not in FORMATS:
-        raise UsageError(
-            f"--format is {one_line(name, 60)}; it must be one of {', '.join(FORMATS.names())}; for one of another package "
-            "install that, or give `--import PACKAGE`"
-        )
-    return FORMATS.get(name)
 
 
 def _readable() -> list[str]:
@@ -157,16 +146,9 @@ def export_table(table: Table, format_name: str, value: str = "isolated") -> tup
 
     Raises `UsageError` for an unknown format or value, and where nothing would be left.
     """
-    one = _format_of(format_name)
-    if one.write is None:
-        known = ", ".join(other.name for other in FORMATS.loadable() if other.write is not None)
-        raise UsageError(f"--format is {one.name}, which Latlas reads and does not write; it must be one of {known}")
-    if value not in VALUES:
-        raise UsageError(f"--value is {one_line(value, 60)}; it must be one of {', '.join(VALUES)}")
+    one, write = format_to_write(format_name, value)
     if one.whole:
-        if value != "isolated":
-            raise UsageError(f"--value is {value}; {one.name} has every latency of a row, so leave it out")
-        return one.write(table, ()), []
+        return write(table, ()), []
     pairs: list[tuple[Row, float]] = []
     left_out = []
     for row in table:
@@ -177,7 +159,7 @@ def export_table(table: Table, format_name: str, value: str = "isolated") -> tup
             left_out.append(f"{row.spec}: {_why_not(row, latency, value)}")
     if not pairs:
         raise UsageError(f"table {table.name} has no {value} latency to export")
-    return one.write(table, pairs), left_out
+    return write(table, pairs), left_out
 
 
 def _why_not(row: Row, latency: float | None, value: str) -> str:

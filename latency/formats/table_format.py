@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from latlas.errors import UsageError
 from latlas.files.records import one_line
@@ -23,6 +23,10 @@ UNITS = {"s": 3, "ms": 0, "us": -3, "ns": -6}
 """Units of time, as powers of ten of a millisecond."""
 ACTIVATIONS = ("relu", "hswish", "ofa")
 """What is said of keys that do not say their activation; `ofa` is Once-for-All's MobileNetV3, by stage."""
+
+
+VALUES = {"isolated": "latency_ms", "boundary": "boundary_ms", "in-network": "in_network_ms"}
+"""What may be exported, and the field of a row that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,9 @@ class Contents:
     manifest: Manifest | None = field(default=None)
 
 
+Writer: TypeAlias = "Callable[[Table, Sequence[tuple[Row, float]]], str]"
+
+
 @dataclass(frozen=True, slots=True)
 class TableFormat:
     """A format of latency tables.
@@ -86,7 +93,7 @@ class TableFormat:
 
     name: str
     read: Callable[[str, Path, Told], Contents] | None = None
-    write: Callable[[Table, Sequence[tuple[Row, float]]], str] | None = None
+    write: Writer | None = None
     endings: tuple[str, ...] = ()
     recognises: Callable[[str], bool] = lambda text: False
     surely: Callable[[str], bool] = lambda text: False
@@ -132,3 +139,29 @@ def register_format(table_format: TableFormat) -> TableFormat:
     """
     FORMATS.add(table_format.name, _read_format(table_format.name, table_format))
     return table_format
+
+
+def format_of(name: str) -> TableFormat:
+    """The format of a name; raises `UsageError`, which lists the known ones, for another."""
+    if name not in FORMATS:
+        raise UsageError(
+            f"--format is {one_line(name, 60)}; it must be one of {', '.join(FORMATS.names())}; for one of another package "
+            "install that, or give `--import PACKAGE`"
+        )
+    return FORMATS.get(name)
+
+
+def format_to_write(name: str, value: str) -> tuple[TableFormat, Writer]:
+    """The format of a name that writes such latencies, and what writes it; no table is needed to tell.
+
+    Raises `UsageError` for an unknown name or value, and for a format that is only read.
+    """
+    one = format_of(name)
+    if one.write is None:
+        known = ", ".join(other.name for other in FORMATS.loadable() if other.write is not None)
+        raise UsageError(f"--format is {one.name}, which Latlas reads and does not write; it must be one of {known}")
+    if value not in VALUES:
+        raise UsageError(f"--value is {one_line(value, 60)}; it must be one of {', '.join(VALUES)}")
+    if one.whole and value != "isolated":
+        raise UsageError(f"--value is {value}; {one.name} has every latency of a row, so leave it out")
+    return one, one.write

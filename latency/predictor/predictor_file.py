@@ -18,7 +18,7 @@ from latlas.files.records import canonical_json, one_line, parse_json
 from latlas.files.write import require_free, whole_folder
 from latlas.latency.machine.environment import Environment
 from latlas.latency.predictor.adapted import AdaptedPredictor
-from latlas.latency.predictor.folder import MANIFEST, require_predictor
+from latlas.latency.predictor.folder import MANIFEST, MAX_BYTES, require_predictor
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.saved import LearntFrom, SavedPredictor
 
@@ -26,7 +26,6 @@ __all__ = ["LearntFrom", "SavedPredictor", "load_predictor", "save_predictor"]
 
 # Version 3 was the first that was published. It keeps the regression's samples, to learn on from, and the test samples.
 SCHEMA_VERSION = 3
-MAX_BYTES = 64 * 2**20
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], LatencyPredictor]] = {
     LatencyPredictor.kind: LatencyPredictor.from_record,

@@ -15,8 +15,8 @@ from latlas.arrays import FloatArray, IntArray
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import parse_json
 from latlas.latency.predictor import conformal
-from latlas.latency.predictor.folder import MANIFEST
-from latlas.latency.predictor.predictor_file import MAX_BYTES, checksum, write_folder
+from latlas.latency.predictor.folder import MANIFEST, MAX_BYTES
+from latlas.latency.predictor.predictor_file import checksum, write_folder
 from latlas.latency.predictor.predicts import Prediction
 from latlas.latency.samples.choose_regressor import regressor_from_record
 from latlas.latency.samples.columns import TabularFeatures

@@ -33,7 +33,7 @@ README_NAME = "README.md"
 INTRODUCTION = """\
 # Published latency tables
 
-Each table is one Parquet file, `<device>/<space>-<precision>-t<threads>.parquet`, of one environment, which the file states.
+Each table is one Parquet file, `<cpu>/<space>-<precision>-t<threads>.parquet`, of one environment, which the file states.
 """
 _SETTLE_ROUNDS = 20
 

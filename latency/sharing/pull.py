@@ -98,7 +98,7 @@ def _bounded(entries: list[IndexEntry], store: Store) -> list[IndexEntry]:
     if total > MAX_PULL_BYTES:
         raise UsageError(
             f"{store.name}: {len(entries)} tables of {total} bytes are wanted, at most {MAX_PULL_BYTES} at once; name fewer: "
-            "--device, --space, --precision, --threads"
+            "--cpu, --space, --precision, --threads"
         )
     return entries
 

@@ -160,7 +160,7 @@ def entries_in(store: Store, wanted: Selection) -> list[IndexEntry]:
     elif not store.lists and not wanted.is_one:
         raise UsageError(
             f"{store.name} has no {INDEX_NAME}, and nothing is listed over {store.protocol}; name the table: "
-            "--device, --space, --precision and --threads"
+            "--cpu, --space, --precision and --threads"
         )
     return sorted(entries, key=lambda entry: entry.path)
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from latlas.choices import did_you_mean
 from latlas.errors import UsageError
-from latlas.search.config import SearchConfig
+from latlas.search.baselines import require_baselines
 from latlas.search.run.export import calibration_images
-from latlas.spaces.space import Architecture, SearchSpace
+from latlas.spaces.space import Architecture
 from latlas.supernet.data.dataset import Dataset, parted, resized, subset
 from latlas.supernet.networks.network import Subnet
 from latlas.supernet.training.train import training_device
@@ -89,17 +88,6 @@ def prepare(task: SearchTask) -> Prepared:
         fresh,
         task.scoring.inherited if config.inherit else fresh,
     )
-
-
-def require_baselines(space: SearchSpace, config: SearchConfig) -> None:
-    """Raises `UsageError` for a baseline or rival that the space does not have."""
-    budget = [config.budget_ms] if isinstance(config.budget_ms, str) else []
-    for name in (config.baseline, *config.rivals, *budget):
-        if not space.is_baseline(name):
-            raise UsageError(
-                f"{space.name} has no baseline {name!r:.80}; it has {', '.join(space.baselines)}"
-                + did_you_mean(name[:80], space.baselines)
-            )
 
 
 def require_searchable(precision: str, batch: int | None) -> None:

@@ -30,6 +30,8 @@ def _nothing_is_loaded(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(predictor_file, "load_predictor", lambda folder: pytest.fail("the predictor was loaded"))
     (tmp_path / "supernet.safetensors").write_bytes(b"")
+    (tmp_path / "predictor").mkdir()
+    (tmp_path / "predictor" / "predictor.json").write_text('{"space": "portrait:height=64"}')
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,12 @@ def _nothing_is_loaded(monkeypatch, tmp_path):
         ({"budget_ms": 0.0}, r"budget_ms is 0\.0; it must be above 0"),
         ({"supernet": None}, "neither a supernet nor a backbone is given"),
         ({"supernet": "gone.safetensors"}, r"gone\.safetensors: no such file"),
+        (
+            {"supernet": "gone.safetensors", "baseline": "nosuch"},
+            "portrait has no baseline 'nosuch'; it has mobilenetv3",
+        ),
+        ({"supernet": "gone.safetensors", "rivals": ("nosuch",)}, "portrait has no baseline 'nosuch'"),
+        ({"backbone": "gone.safetensors", "baseline": "nosuch"}, "portrait has no baseline 'nosuch'"),
         ({"backbone": "imagenet", "inherit": True}, "--inherit is of a supernet's weights"),
         ({"backbone": "imagenet", "strategy": "proxyless"}, "with a backbone take another one"),
     ],
@@ -68,6 +76,18 @@ def test_a_missing_extra_is_said_first(monkeypatch, module, options, message):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingPackageError, match=message):
         latlas.search("predictor", "supernet.safetensors", **options)
+
+
+def test_a_missing_predictor_is_said_before_the_supernet():
+    with pytest.raises(UsageError, match=r"^elsewhere has no predictor\.json; make a predictor with"):
+        latlas.search("elsewhere", "gone.safetensors")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"space": 3}', "{}"])
+def test_a_predictor_that_does_not_name_its_space_is_told_where_it_is_read(text, tmp_path):
+    (tmp_path / "predictor" / "predictor.json").write_text(text)
+    with pytest.raises(UsageError, match=r"gone\.safetensors: no such file"):
+        latlas.search("predictor", "gone.safetensors", baseline="nosuch")
 
 
 def test_a_strategy_of_the_callers_goes_by_its_name():

@@ -65,7 +65,7 @@ def test_push_and_pull(here):
     record = json.loads(latlas("tables", "push", "t.parquet", "shared", "--json")[1])
     assert (record["state"], record["dry_run"], record["table"]) == ("new", False, f"{here}/shared/{NAME}")
     assert latlas("tables", "push", "other.parquet", "shared")[0] == 2
-    code, out, err = latlas("tables", "pull", "shared", "--device", DEVICE, "--space", "portrait", "--json")
+    code, out, err = latlas("tables", "pull", "shared", "--cpu", DEVICE, "--space", "portrait", "--json")
     record = json.loads(out)
     assert (code, err, record["offline"], record["url"]) == (0, "", False, f"{here}/shared")
     (one,) = record["tables"]
@@ -75,8 +75,8 @@ def test_push_and_pull(here):
 
 def test_pull_from_the_cache_says_so(here):
     latlas("tables", "push", "t.parquet", "shared")
-    latlas("tables", "pull", "shared", "--device", "any")
-    code, out, err = latlas("tables", "pull", "shared", "--device", "any", "--out", "again", "--offline")
+    latlas("tables", "pull", "shared", "--cpu", "any")
+    code, out, err = latlas("tables", "pull", "shared", "--cpu", "any", "--out", "again", "--offline")
     assert code == 0 and out.startswith(f"again/{NAME}: new")
     assert err.startswith(f"from the cache, last seen in {here}/shared 0 s ago (as told)")
 
@@ -96,7 +96,7 @@ def test_space_is_found_by_any_of_its_texts(here):
         Table(TABLE.rows, replace(TABLE.manifest, space=space)).write(here / "s.parquet", overwrite=True)
         latlas("tables", "push", "s.parquet", "shared")
     for text in ("portrait:resolution=192", "somebody-elses"):
-        code, out, _ = latlas("tables", "pull", "shared", "--device", DEVICE, "--space", text, "--json")
+        code, out, _ = latlas("tables", "pull", "shared", "--cpu", DEVICE, "--space", text, "--json")
         assert code == 0 and len(json.loads(out)["tables"]) == 1
 
 

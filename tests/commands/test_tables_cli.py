@@ -279,9 +279,9 @@ class TestList:
         ("words", "count"),
         [
             ([], 2),
-            (["--device", "i7-8700"], 2),
-            (["--device", "intel-core"], 2),
-            (["--device", "xeon"], 0),
+            (["--cpu", "i7-8700"], 2),
+            (["--cpu", "intel-core"], 2),
+            (["--cpu", "xeon"], 0),
             (["--space", "portrait"], 2),
             (["--space", "portrait:height=64"], 2),
             (["--space", "port"], 0),

@@ -101,3 +101,13 @@ def test_the_tables_that_come_with_latlas_are_listed_where_there_are_no_others(t
     assert out.startswith(f"{package / 'tables' / 'table-v2.parquet'}: ")
     (tmp_path / "tables").mkdir()
     assert latlas("tables", "list")[1] == "tables: no such table\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["tables", "list", "--device", "xeon"], ["tables", "pull", "shared", "--device", "xeon"]]
+)
+def test_the_cpu_of_tables_is_no_device(words, capsys):
+    assert cli.run(words) == 2
+    assert capsys.readouterr().err == (
+        f"error: no such option: --device; did you mean --cpu? See `latlas {words[0]} {words[1]} --help`\n"
+    )
