@@ -21,7 +21,6 @@ TYPING_ERRORS = [
     ["predict", "--predictor", "gone"],
     ["measure", "gone.xml"],
     ["doctor", "--precision", "fp32"],
-    ["search", "--predictor", "gone"],
     ["predictor", "adapt", "--predictor", "gone"],
     ["tables", "in-network", "gone.parquet"],
     ["tables", "export", "gone.parquet", "--format", "ofaa", "--out", "lut.yaml"],
@@ -66,6 +65,7 @@ def test_a_space_or_strategy_that_is_not_known_costs_numpy_at_most(tmp_path):
         ["profile-ops", "--space", "portrai"],
         ["profile-ops", "--space", "portrait:resolutoin=3"],
         ["search", "--strategy", "evolutoin"],
+        ["search", "--predictor", "gone"],
     ]
     assert loaded_after(wrong, tmp_path, 2) <= {"numpy"}
 
