@@ -1,6 +1,6 @@
 """The search: strategies, the constraint, and the run of one search.
 
-The room is also called, as `latlas.search(...)`; `help(latlas.api.search.search)` lists the options.
+The package can also be called: `latlas.search(...)` runs a search. `help(latlas.api.search.search)` lists the options.
 
 Example:
     >>> import latlas

@@ -1,4 +1,4 @@
-"""What a search is asked for: its options, each a field, and what does not go together."""
+"""The options of a search, each a field, and the checks that they go together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from latlas.supernet.training.train import TrainConfig
 
 LEAST_PREDICTED = 13
-"""Evaluations of a search by predicted quality: ten to learn from, one a round."""
+"""A search by predicted quality needs at least so many evaluations: ten to learn from, and one per round."""
 
 TRAINING = "Training"
 BUDGET = "Budget and measuring"
@@ -34,7 +34,7 @@ OUTPUT = "Comparison, output"
 
 
 def read_budget(text: str) -> float | str | None:
-    """The budget of its text: a positive number of milliseconds, the name of a baseline, or None for `auto`."""
+    """The budget that a text gives: a positive number of milliseconds, the name of a baseline, or None for `auto`."""
     from latlas.spaces.text import SPACES
 
     if text == "auto":
@@ -51,36 +51,36 @@ def read_budget(text: str) -> float | str | None:
 
 
 def read_names(text: str) -> tuple[str, ...]:
-    """The different names of a text that parts them by commas."""
+    """The different names in a text that separates them by commas."""
     return tuple(dict.fromkeys(name.strip() for name in text.split(","))) if text else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchConfig:
-    """What a search is asked for; the help of each field says what it is.
+    """The options of a search. The help of each field explains it.
 
-    Winner and baseline both start from nothing and are trained equally long. With `inherit` the winner and the finalists go on
+    Winner and baseline both start from nothing and are trained equally long. With `inherit`, the winner and the finalists start
     from the supernet's weights instead. A step of the supernet updates one operator of each layer, so the baseline is trained
-    longer, by the supernet's steps divided by the operators of a layer. This pays only where the supernet was trained for very
-    long: after 800 steps and 350 more a subnet was at 65.1 % mIoU, and at 67.6 % after 350 steps from nothing.
+    longer: by the supernet's steps divided by the number of operators of a layer. This pays only if the supernet was trained for
+    very long: after 800 supernet steps and 350 more a subnet had 65.1 % mIoU; after 350 steps from nothing it had 67.6 %.
 
-    `proxyless` strategies train a distribution over architectures first, for half of `time_limit_s` at most. Adam moves an
-    architecture parameter by about `arch_learning_rate` a step; ProxylessNAS's 0.001 is for a hundred times the steps. With
-    `alternating` a copy of the supernet is trained in turns with it, and all that follows uses that copy. With a `latency_loss`
-    this training is not held to the budget, which is the usual way, to compare with; the candidates are.
+    `proxyless` strategies first train a distribution over architectures, for half of `time_limit_s` at most. Adam moves an
+    architecture parameter by about `arch_learning_rate` per step; ProxylessNAS's 0.001 is for a hundred times as many steps. With
+    `alternating`, a copy of the supernet is trained in turns with the distribution, and everything later uses that copy. With a
+    `latency_loss`, this training does not keep the budget (the usual method, for comparison), but the candidates do.
 
-    With `accuracy_predictor` seven tenths of the evaluations are drawn at random and quality is learnt from their scores. The
-    strategy then searches over the predicted quality, in three rounds, and what is predicted best is scored.
+    With `accuracy_predictor`, seven tenths of the evaluations are drawn at random, and quality is learnt from their scores. The
+    strategy then searches over the predicted quality in three rounds, and the networks of best predicted quality are scored.
 
     Attributes:
-        budget_ms: Milliseconds, or the name of a baseline for its measured latency; None for that of `baseline`.
-        baseline: Its name; "" for the space's own default.
+        budget_ms: Milliseconds, or the name of a baseline for its measured latency; None for the latency of `baseline`.
+        baseline: The baseline's name; "" for the space's default.
         own_strategy: Whether the caller made the strategy, so that its name need not be known.
-        confidence: With which a candidate must be within the budget.
-        supernet_steps: How long the supernet was trained.
-        supernet_size: Height and width of its training images, at which candidates are scored; None for the data's.
+        confidence: A candidate must be within the budget with this confidence.
+        supernet_steps: How many steps the supernet was trained.
+        supernet_size: Height and width of the supernet's training images; candidates are scored at it. None for the data's size.
         log_every: Steps between two reports of a training.
-        checkpoint_every_s: Seconds after which a training is kept on the disk.
+        checkpoint_every_s: Seconds between two saves of a training.
     """
 
     budget_ms: float | str | None = option(
@@ -110,7 +110,7 @@ class SearchConfig:
         name="time-limit",
         metavar="S",
     )
-    seed: int = option(0, "Seed of all that chance decides.", at_least=0, at_most=2**31 - 1)
+    seed: int = option(0, "Seed of all random choices.", at_least=0, at_most=2**31 - 1)
     device: str = option("auto", "Where networks are trained: auto, cpu or cuda.", choices=DEVICES)
 
     batch_size: int = option(16, "Images of a training step.", group=TRAINING, at_least=2)
@@ -156,18 +156,20 @@ class SearchConfig:
     )
     arch_learning_rate: float = option(
         0.01,
-        "Adam's, of architecture parameters. ProxylessNAS's 0.001 is for many more steps.",
+        "Adam's learning rate for architecture parameters. ProxylessNAS's 0.001 is for many more steps.",
         group=GRADIENT,
         above=0,
     )
     arch_training: str = option(
         "decoupled",
-        "decoupled: the supernet's weights stay fixed. alternating: a step of weights, of a copy, and a step of architecture "
-        "parameters in turns, as ProxylessNAS does.",
+        "decoupled: the supernet's weights stay fixed. alternating: as in ProxylessNAS, a copy's weights and the architecture "
+        "parameters take steps in turns.",
         group=GRADIENT,
         choices=ARCH_TRAININGS,
     )
-    weight_learning_rate: float = option(0.025, "Of the weights in alternating training.", group=GRADIENT, above=0)
+    weight_learning_rate: float = option(
+        0.025, "Learning rate of the weights in alternating training.", group=GRADIENT, above=0
+    )
     latency_loss: str | None = option(
         None,
         "sum or product: train architecture parameters with a soft latency loss, not within the budget.",
@@ -187,7 +189,7 @@ class SearchConfig:
 
     rivals: tuple[str, ...] = option(
         (),
-        "More baselines, parted by commas. They are trained, exported and measured like the first.",
+        "More baselines, separated by commas. They are trained, exported and measured like the first.",
         group=OUTPUT,
         read=read_names,
     )
@@ -244,14 +246,14 @@ class SearchConfig:
 
     @property
     def strategy_entry(self) -> StrategyEntry:
-        """What is known of the strategy; raises `UsageError` for an unknown one."""
+        """The registered entry of the strategy. Raises `UsageError` for an unknown strategy."""
         if self.own_strategy or not isinstance(self.strategy, str):
             return StrategyEntry(type(self.strategy))
         return REGISTRY.get(self.strategy)
 
     @property
     def alternating(self) -> bool:
-        """Whether the search trains weights, of a copy of the supernet."""
+        """Whether the search trains the weights of a copy of the supernet."""
         return self.arch_training == "alternating"
 
     @property

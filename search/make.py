@@ -1,4 +1,4 @@
-"""Strategies made by name."""
+"""Makes a strategy from its name."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def make_strategy(
     *,
     context: StrategyContext | None = None,
 ) -> Strategy:
-    """The strategy of a name, sized for so many evaluations.
+    """The strategy with this name, set up for so many evaluations.
 
-    Raises `UsageError` for an unknown one, for one that cannot be loaded or needs what is not installed or what the context
-    lacks, and for a storage that it would not use.
+    Raises `UsageError` for an unknown name; for a strategy that cannot be loaded, needs a package that is not installed or
+    something that the context lacks; and for a storage that the strategy would not use.
     """
     entry, context = REGISTRY.get(name), context or StrategyContext()
     if context.storage is not None and not entry.stored:

@@ -1,4 +1,4 @@
-"""How candidates are scored by a short training on a backbone's features: the options, each a field."""
+"""The options, each a field, for scoring candidates by a short training on a backbone's features."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ RUNGS = 3
 
 @dataclass(frozen=True, slots=True)
 class ProxyConfig:
-    """How candidates are trained on features: `steps`, with all else as finalists are.
+    """How candidates are trained on features. Everything but the number of `steps` is the same as for finalists.
 
-    With `from_nothing` finalists, winner and baselines are trained from nothing; else they begin with the backbone's weights,
-    and train those on.
+    With `from_nothing`, finalists, winner and baselines are trained from nothing. Otherwise they start from the backbone's
+    weights and train these too.
     """
 
     steps: int = option(
@@ -44,9 +44,9 @@ class ProxyConfig:
 
 
 def rungs_of(steps: int, pruner: str) -> tuple[int, ...]:
-    """After how many steps candidates are compared; the last are all of them.
+    """The numbers of steps after which candidates are compared; the last is `steps`.
 
-    Raises `UsageError` for an unknown pruner, and where there are too few steps for its rungs.
+    Raises `UsageError` for an unknown pruner, or if there are too few steps for its rungs.
     """
     if pruner not in PRUNERS:
         raise UsageError(f"unknown pruner {pruner!r:.40}; known: {', '.join(PRUNERS)}")
@@ -58,7 +58,7 @@ def rungs_of(steps: int, pruner: str) -> tuple[int, ...]:
 
 
 def require_scorable(config: SearchConfig, proxy: ProxyConfig) -> None:
-    """Raises `UsageError` for a search that cannot score its candidates on a backbone's features."""
+    """Raise `UsageError` if the search cannot score its candidates on a backbone's features."""
     if config.inherit:
         raise UsageError("--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway")
     if config.strategy_entry.trained:

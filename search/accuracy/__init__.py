@@ -1,1 +1,1 @@
-"""Quality predicted from an architecture's codes."""
+"""Predicts the quality of an architecture from its codes."""

@@ -1,4 +1,4 @@
-"""An accuracy predictor as one safetensors file: tensors, and in the metadata what they belong to, as JSON. No pickle."""
+"""Files of accuracy predictors: one safetensors file, whose metadata say in JSON what the tensors belong to. No pickle."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ MAX_LAYERS = 16
 def save_accuracy(
     predictor: RidgeAccuracy | MLPAccuracy, space: SearchSpace, path: Path, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a fitted predictor of a space's architectures, and `metadata`, which must be JSON; whole or not at all.
+    """Write a fitted predictor of a space's architectures, and `metadata`, which must be JSON. The file is whole or absent.
 
-    Raises `UsageError` where the predictor is not fitted or not of the space's codes, or the path cannot be written.
+    Raises `UsageError` if the predictor is not fitted or does not fit the space's codes, or if the path cannot be written.
     """
     _require_sizes(predictor.sizes, space)
     numbers: dict[str, float]
@@ -59,8 +59,8 @@ def load_accuracy(path: Path, space: SearchSpace) -> tuple[RidgeAccuracy | MLPAc
 
     Raises:
         UsageError: The file cannot be read.
-        FileFormatError: It is broken, foreign, of another schema, or its tensors are not those of its kind and space.
-        EnvironmentMismatchError: It is of another space.
+        FileFormatError: It is broken, is not such a file, has another schema, or its tensors do not fit its kind and space.
+        EnvironmentMismatchError: It is for another space.
     """
     tensors, record = _read(path)
     if record.get("space") != space.text:
@@ -80,7 +80,7 @@ def load_accuracy(path: Path, space: SearchSpace) -> tuple[RidgeAccuracy | MLPAc
     layers = sum(name.startswith("weight.") for name in tensors)
     if not 1 <= layers <= MAX_LAYERS:
         raise FileFormatError(f"{path}: has {layers} layers; 1 to {MAX_LAYERS} are read")
-    # The width of a layer's input is the width of the layer before it; only its rows are free.
+    # A layer's input is as wide as the layer before it; only the layer's own width is free.
     widths = [sum(sizes), *(_rows(tensors.get(f"weight.{i}")) for i in range(layers - 1)), 1]
     shapes: dict[str, tuple[int, ...]] = {f"weight.{i}": (widths[i + 1], widths[i]) for i in range(layers)}
     shapes |= {f"bias.{i}": (widths[i + 1],) for i in range(layers - 1)}

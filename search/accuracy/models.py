@@ -1,8 +1,8 @@
-"""Quality of an architecture from its codes: Once-for-All's accuracy predictor, ridge regression, and which of them is better.
+"""Predicts quality from an architecture's codes: Once-for-All's accuracy predictor, ridge regression, and the better of both.
 
-Once-for-All (Cai et al. 2020, arXiv 1908.09791): a network of three layers of 400 on one-hot codes, learnt from the
-scores of some architectures, answers for thousands. A linear model on the same codes needs fewer of them. Which one
-ranks better is asked of cross-validation.
+In Once-for-All (Cai et al. 2020, arXiv 1908.09791), a network of three layers of 400 on one-hot codes learns from the scores of
+some architectures and predicts thousands. A linear model on the same codes needs fewer scores. Cross-validation decides which
+of the two ranks better.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from latlas.search.accuracy.rank_agreement import RankAgreement, rank_agreement
 from latlas.spaces.codes import check_codes
 
 LEAST_SAMPLES = 8
-"""Scored architectures that a predictor is learnt from, at least."""
+"""A predictor learns from at least so many scored architectures."""
 FOLDS = 5
 LEAST_VALIDATED = 10
-"""At least so many networks decide which kind is chosen. Four fifths of them are learnt from."""
+"""Cross-validation needs at least so many networks; each fold learns from four fifths of them."""
 RIDGE_ALPHAS = tuple(np.logspace(-2, 4, 25))
 CHUNK = 16_384
 
 
 def one_hot(codes: Codes, sizes: Sequence[int]) -> FloatArray:
-    """`(n, sum(sizes))`: a one for each column's option."""
+    """Codes `(n, columns)` as zeros and ones `(n, sum(sizes))`: a one for each column's option."""
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(int)
     rows = np.zeros((len(codes), sum(sizes)))
     rows[np.arange(len(codes))[:, None], np.asarray(codes) + starts] = 1.0
@@ -45,9 +45,9 @@ def one_hot(codes: Codes, sizes: Sequence[int]) -> FloatArray:
 
 @dataclass
 class RidgeAccuracy:
-    """Ridge regression on one-hot codes; its strength by leaving one out, among `alphas`.
+    """Ridge regression on one-hot codes. Leave-one-out validation chooses its strength among `alphas`.
 
-    Learnt: `constant_` and `tables_`, what each column's option adds, `(options,)` a column.
+    After `fit`, the quality is `constant_` plus a term for each column's option; `tables_` has one array `(options,)` per column.
     """
 
     kind: ClassVar[str] = "ridge"
@@ -69,7 +69,7 @@ class RidgeAccuracy:
         return self.additive().values(check_codes(codes, self.sizes))
 
     def additive(self) -> Additive:
-        """The same as a sum over the columns. The best network within a budget follows from it exactly."""
+        """The predictor as a sum over the columns. With it, the best network within a budget can be found exactly."""
         if not self.tables_:
             raise UsageError("this predictor of quality has learnt nothing yet; fit it first")
         return Additive(self.constant_, self.tables_)
@@ -79,10 +79,10 @@ class RidgeAccuracy:
 class MLPAccuracy:
     """Once-for-All's network on one-hot codes, with the mean quality as its output's bias.
 
-    Adam at 1e-3 with weight decay 1e-4, squared error. The network answers in standard deviations of the qualities from
-    their mean, so that the learning rate fits whatever their spread is. The same for the same samples and seed on a machine.
+    Adam at 1e-3 with weight decay 1e-4 minimises the squared error. The network's output is in standard deviations from the mean
+    quality, so the learning rate fits any spread. On one machine, the same samples and seed give the same network.
 
-    Learnt: `mean_`, `spread_`, and `weights_`, a `(matrix (out, in), bias (out,) or None)` a layer, float32.
+    After `fit`: `mean_`, `spread_`, and `weights_` with a `(matrix (out, in), bias (out,) or None)` per layer, float32.
     """
 
     kind: ClassVar[str] = "mlp"
@@ -144,7 +144,7 @@ KINDS: dict[str, type[RidgeAccuracy] | type[MLPAccuracy]] = {"ridge": RidgeAccur
 
 
 def make_accuracy(kind: str, sizes: Sequence[int], seed: int = 0) -> RidgeAccuracy | MLPAccuracy:
-    """An unfitted predictor of a kind, `ridge` or `mlp`; raises `UsageError` for another."""
+    """An unfitted predictor of a kind, `ridge` or `mlp`. Raises `UsageError` for another kind."""
     if kind not in KINDS:
         raise UsageError(unknown("accuracy predictor", kind, KINDS))
     return MLPAccuracy(tuple(sizes), seed) if kind == "mlp" else RidgeAccuracy(tuple(sizes))
@@ -152,7 +152,7 @@ def make_accuracy(kind: str, sizes: Sequence[int], seed: int = 0) -> RidgeAccura
 
 @dataclass(frozen=True, slots=True)
 class CrossValidated:
-    """How a kind of predictor did on architectures left out of its learning: rank agreement and mean absolute error."""
+    """How well a kind of predictor did on architectures it did not learn from: rank agreement and mean absolute error."""
 
     kind: str
     agreement: RankAgreement
@@ -174,7 +174,7 @@ class CrossValidated:
 def cross_validate(
     kind: str, sizes: Sequence[int], codes: Codes, qualities: npt.ArrayLike, *, folds: int = FOLDS, seed: int = 0
 ) -> CrossValidated:
-    """A kind's predictions of each part of the architectures, learnt from the other parts, against their qualities."""
+    """Compares a kind's predictions with the qualities. Each part of the architectures is predicted from the other parts."""
     codes, values = _samples(codes, qualities, sizes)
     order = np.random.default_rng([seed, 2]).permutation(len(values))
     predicted = np.empty(len(values))
@@ -193,9 +193,9 @@ def best_accuracy(
     seed: int = 0,
     kinds: Sequence[str] = tuple(KINDS),
 ) -> tuple[RidgeAccuracy | MLPAccuracy, list[CrossValidated]]:
-    """The kind that ranks left-out architectures best, fitted to all of them, and how each kind did, the best first.
+    """The kind that ranks left-out architectures best, fitted to all architectures, and how each kind did, the best first.
 
-    Of equal rank agreement the one of smaller error.
+    If the rank agreement is equal, the kind with the smaller error is better.
     """
     found = [cross_validate(kind, sizes, codes, qualities, folds=folds, seed=seed) for kind in kinds]
     found.sort(

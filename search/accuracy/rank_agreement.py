@@ -1,4 +1,4 @@
-"""How well one score ranks what another does: Kendall's tau-b and Spearman's rho, with intervals over the architectures."""
+"""How well two scores agree in ranking architectures: Kendall's tau-b and Spearman's rho, with intervals."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from latlas.arrays import FloatArray
 from latlas.errors import UsageError
 
 LEAST_PAIRS = 4
-"""Architectures below which no interval is given."""
+"""With fewer architectures there is no interval."""
 _BOUNDS = ("value", "lower", "upper")
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with the bounds of its interval; None where there are too few architectures, or no order among them."""
+    """A value with the bounds of its interval. They are None if there are too few architectures, or all scores are equal."""
 
     value: float | None
     lower: float | None = None
@@ -29,7 +29,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class RankAgreement:
-    """Kendall's tau-b and Spearman's rho of two scores of `count` architectures, each from -1 to 1."""
+    """Kendall's tau-b and Spearman's rho, each from -1 to 1, of two scores of `count` architectures."""
 
     count: int
     kendall: Estimate
@@ -52,20 +52,20 @@ class RankAgreement:
 
 
 def kendall(x: FloatArray, y: FloatArray) -> float:
-    """Kendall's tau-b of two scores `(n,)`; not a number where all of one are equal."""
+    """Kendall's tau-b of two scores `(n,)`; nan if all values of one score are equal."""
     return float(kendalltau(x, y).statistic) if np.ptp(x) > 0 and np.ptp(y) > 0 else float("nan")
 
 
 def spearman(x: FloatArray, y: FloatArray) -> float:
-    """Spearman's rho of two scores `(n,)`; not a number where all of one are equal."""
+    """Spearman's rho of two scores `(n,)`; nan if all values of one score are equal."""
     return float(spearmanr(x, y).statistic) if np.ptp(x) > 0 and np.ptp(y) > 0 else float("nan")
 
 
 def rank_agreement(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = 0.95) -> RankAgreement:
     """How two scores `(n,)` of the same architectures agree in rank.
 
-    Intervals are the jackknife's on Fisher's scale, `atanh` (Efron 1982): architectures are left out one at a time. Raises
-    `UsageError` where the two are not of one length, or hold what is not a finite number.
+    The intervals come from the jackknife on Fisher's scale, `atanh` (Efron 1982): architectures are left out one at a time.
+    Raises `UsageError` if the scores differ in length, are fewer than two, or have a value that is not finite.
 
     Example:
         >>> rank_agreement([1, 2, 3, 4], [10, 20, 40, 30]).kendall.value

@@ -1,4 +1,5 @@
-"""A round of a search by predicted quality: learnt from what is scored, then searched over, within the budget as predicted."""
+"""A round of a search by predicted quality: it learns from the scored networks, then searches over the prediction within the
+budget."""
 
 from __future__ import annotations
 
@@ -17,16 +18,16 @@ from latlas.spaces.space import Architecture, SearchSpace
 from latlas.spaces.text import parse_architecture
 
 MOST_LISTED = 500
-"""Networks of best predicted quality that a round hands to the constraint, at most."""
+"""A round hands at most so many networks, those of best predicted quality, to the constraint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
     """What a round learnt and found.
 
-    `validated` is how each kind of predictor did on networks left out, the best first; `asked` how many networks the best
-    kind answered for; `listed` those of them that are not scored yet, the best `MOST_LISTED` first. `predictor` is that
-    kind's, None in a round that was read of a record.
+    `validated` says how well each kind of predictor did on left-out networks, the best first. `asked` is the number of networks
+    that the best kind predicted. `listed` are the best `MOST_LISTED` of them that are not scored yet, best first. `predictor`
+    is the fitted predictor of the best kind; None in a round that was read from a record.
     """
 
     validated: list[CrossValidated]
@@ -35,7 +36,7 @@ class Round:
     predictor: RidgeAccuracy | MLPAccuracy | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """Plain values without the predictor, as JSON has them."""
+        """The round as JSON values, without the predictor."""
         validated, listed = [one.to_record() for one in self.validated], [str(one) for one in self.listed]
         return {"validated": validated, "asked": self.asked, "listed": listed}
 
@@ -61,7 +62,7 @@ def search_predicted(
 ) -> Round:
     """Learn quality from a history, and search over the prediction with a new strategy, `searching(evaluations)`.
 
-    Of the `kinds` of predictor the one is asked that ranks left-out networks best. Other arguments are as those of
+    It uses the kind of predictor, out of `kinds`, that ranks left-out networks best. Other arguments are the same as for
     `predicted_best`.
     """
     known = {one.architecture: one.quality for one in history.candidates}
@@ -70,9 +71,9 @@ def search_predicted(
     predictor, validated = best_accuracy(sizes, codes, list(known.values()), seed=seed, kinds=kinds)
     try:
         ranked = predicted_best(searching(evaluations), constraint, predictor, space, evaluations, start, floor_ms)
-    except InfeasibleBudgetError:  # by prediction alone, and what is known was measured
+    except InfeasibleBudgetError:  # nothing is predicted within the budget, although known networks were measured to be
         ranked = []
-    # The predictor is asked about unknown networks, so known ones must not take their places.
+    # Networks that are scored already must not take the places of new ones.
     new = [one for one in ranked if one not in known]
     return Round(validated, len(ranked), new[:MOST_LISTED], predictor)
 
@@ -86,7 +87,7 @@ def predicted_best(
     start: tuple[Architecture, ...] = (),
     floor_ms: float = 0.0,
 ) -> list[Architecture]:
-    """What a strategy finds over predicted quality among what is predicted to be within the budget, the best first."""
+    """The networks a strategy finds by predicted quality, among those predicted to be within the budget, best first."""
 
     def evaluate(architecture: Architecture) -> float:
         interrupt.check()
@@ -94,7 +95,7 @@ def predicted_best(
 
     history = run_search(
         strategy,
-        _Predicted(constraint),  # type: ignore[arg-type]  # what the loop asks of a constraint, it has
+        _Predicted(constraint),  # type: ignore[arg-type]  # it has all that the loop needs of a constraint
         evaluate,
         evaluations,
         start=start,
@@ -106,7 +107,7 @@ def predicted_best(
 
 @dataclass(frozen=True, slots=True)
 class _Predicted:
-    """The constraint by its predictions alone: it measures nothing, counts nothing, and knows what was measured."""
+    """The constraint without measuring or counting: it decides by predictions, and by measurements that exist already."""
 
     constraint: LatencyConstraint
 

@@ -1,7 +1,7 @@
-"""A search led by predicted quality: few networks are scored, a strategy asks the predictor for thousands, the best are scored.
+"""A search led by predicted quality: it scores few networks, predicts thousands, and scores the best of these.
 
-Once-for-All's way (Cai et al. 2020, arXiv 1908.09791), within the budget: what is learnt from is drawn under the same
-constraint as what is searched, so that the predictor knows the networks that it is asked for.
+This is Once-for-All's method (Cai et al. 2020, arXiv 1908.09791), within the budget. The networks to learn from are drawn under
+the same constraint as those to search, so that the predictor learns from networks like the ones it predicts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from latlas.spaces.space import Architecture, SearchSpace
 
 @dataclass(frozen=True, slots=True)
 class AccuracySearchConfig:
-    """How many networks are scored, and how long the predictor is asked.
+    """How many networks are scored, and how many are predicted.
 
-    `learn` are scored to learn from, drawn at random within the budget; then in each of `rounds` a strategy runs for
-    `predicted` evaluations over the predictor. The best `scored // rounds` of them are scored, and learnt too. The search
-    asks the one of the `kinds` of predictor that ranks left-out networks best.
+    First `learn` networks are drawn at random within the budget and scored, to learn from. Then, in each of `rounds`, a strategy
+    runs for `predicted` evaluations over the predictor; the best `scored // rounds` of its networks are scored, and later rounds
+    learn from them too. Out of `kinds`, the kind of predictor that ranks left-out networks best is used.
     """
 
     learn: int = 100
@@ -42,10 +42,10 @@ class AccuracySearchConfig:
 
 @dataclass(slots=True)
 class AccuracySearch:
-    """What such a search did: `history` is of scored networks alone, the first `learnt_from` of it drawn to learn from.
+    """What such a search did. `history` has the scored networks; the first `learnt_from` of them were drawn to learn from.
 
-    `validated` has each round's, and is empty where too few networks were within the budget to learn from; `predictor` is the
-    last round's; `asked` is how many networks predictors answered for.
+    `validated` has an entry for each round; it is empty if too few networks within the budget were found to learn from.
+    `predictor` is the last round's. `asked` is the number of networks that were predicted.
     """
 
     history: History
@@ -71,27 +71,27 @@ def accuracy_search(
     clock: Callable[[], float] = lambda: 0.0,
     keep: Callable[[int, Callable[[], Round]], Round] = lambda index, find: find(),
 ) -> AccuracySearch:
-    """Score `config.learn + config.scored` feasible networks, the latter chosen by predicted quality.
+    """Score `config.learn` random feasible networks, then `config.scored` networks of high predicted quality.
 
-    The search over the predictor measures nothing: it holds what the constraint predicts to be within the budget.
-    What it finds best goes through the constraint as any other suggestion does, and is measured where that asks for it.
+    The search over the predictor measures nothing. It stays among the networks that the constraint predicts to be within the
+    budget. The best of these go through the constraint like any other suggestion, and are measured if it asks for it.
 
     Args:
-        drawing: suggests what is learnt from; random.
-        searching: a strategy, sized for so many evaluations, that has seen nothing; made once a round.
-        constraint: decides what may be scored.
-        evaluate: the score of a network, from the supernet.
-        space: the architectures'.
-        config: see there.
-        start: as of `run_search`, in the first part; the predictor's search also starts from it.
-        floor_ms: as of `run_search`.
-        on_candidate: told after each scored network, with all so far.
-        stop: asked after each scored network and between the parts.
-        max_draws, clock: as of `run_search`.
-        keep: given a round's number and what computes it, gives that round: from a record, where there is one. All that a
-            round changes elsewhere is in what it returns.
+        drawing: Suggests the networks to learn from; a random strategy.
+        searching: Makes a new strategy for so many evaluations; called once per round.
+        constraint: Decides which networks may be scored.
+        evaluate: Gives a network's score, from the supernet.
+        space: The space of the architectures.
+        config: How many networks are scored and predicted.
+        start: Networks to begin with, as in `run_search`. The search over the predictor starts from them too.
+        floor_ms: As in `run_search`.
+        on_candidate: Called after each scored network, with all of them so far.
+        stop: Called after each scored network and between the parts; True ends the search.
+        max_draws, clock: As in `run_search`.
+        keep: Gets a round's number and a function that computes the round; returns the round, from a record if there is one.
+            A round has no effect besides its result.
 
-    Raises `InfeasibleBudgetError` where the first part finds nothing.
+    Raises `InfeasibleBudgetError` if the first part finds nothing.
     """
     found = AccuracySearch(History())
 
@@ -116,7 +116,7 @@ def accuracy_search(
         )
         found.history = joined(before, done)
 
-    # What is learnt from need not be the best: half of the measurements are kept for what will be.
+    # The networks to learn from need not be the best, so half of the measurements are saved for the rounds.
     allowed = constraint.max_measurements
     constraint.max_measurements = allowed // 2
     try:
@@ -147,7 +147,7 @@ def accuracy_search(
         if ended.listed and not stop():
             try:
                 scored(Listed(ended.listed), share)
-            except InfeasibleBudgetError:  # all that prediction let through was above the budget when measured
+            except InfeasibleBudgetError:  # all networks predicted within the budget were measured above it
                 continue
         if stop():
             break

@@ -1,10 +1,12 @@
-"""What a search's measurements say of its predictor: the session's factor, and how wide its intervals ought to be.
+"""Corrects a search's predictor by its measurements: the session's factor, and the right width of the intervals.
 
-The measured architectures are no random sample. They are predicted near the budget, and a search under a constraint
-prefers those that the predictor takes for faster than they are. Three things follow. Each error is that of a prediction made
-before the architecture was measured, and by the predictor as it was then. The intervals are widened, or narrowed, by
-the errors of just this population: it is the one that is decided on. And what all errors have in common is only partly
-the session's: neighbours in a search share operators, and so their errors; the rest is for the predictor to learn.
+The measured architectures are not a random sample. They are predicted near the budget, and a search under a constraint
+prefers architectures that the predictor believes to be faster than they are. Three things follow:
+
+- An error compares a measurement with the prediction that the predictor made before it learnt that measurement.
+- The errors of these architectures widen or narrow the intervals, because the search decides about such architectures.
+- The session causes only a part of the error that all have in common. Neighbours in a search share operators, and with them
+  errors; that part is for the predictor to learn.
 """
 
 from __future__ import annotations
@@ -21,16 +23,16 @@ from latlas.latency.measuring.interval import Interval
 SHARED = 0.5
 """Share of a prediction error's variance that the architectures of one search have in common, if the predictor learns."""
 WIDENING_DF = 10
-"""Measurements' worth of belief that the predictor's intervals are right."""
+"""The prior belief that the predictor's intervals are right, as a number of measurements."""
 WIDENING_RANGE = (0.7, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """A prediction put to the test: milliseconds of the session, before the measurement was learnt from.
+    """A measurement with the prediction made before it, in milliseconds of the session.
 
-    `base_ms` is what the predictor that the search began with says, in its own milliseconds. `unwidened` is the relative half
-    width that the interval had without the widening.
+    `base_ms` and `base_half` are the prediction, in its own milliseconds, and the relative half width of the predictor that
+    the search began with. `unwidened` is the interval's relative half width without the widening.
     """
 
     measured: Interval
@@ -43,20 +45,20 @@ class Tested:
 
     @property
     def error(self) -> float:
-        """Relative to the prediction."""
+        """The error relative to the prediction; above 0 if the network is slower than predicted."""
         return self.measured.latency_ms / self.predicted_ms - 1
 
     @property
     def covered(self) -> bool:
-        """Whether the interval held the measured value."""
+        """Whether the predicted interval contains the measured value."""
         return self.lower_ms <= self.measured.latency_ms <= self.upper_ms
 
 
 @dataclass(slots=True)
 class Calibration:
-    """A session's milliseconds are the predictor's times `scale` times `factor`.
+    """Maps the predictor's milliseconds to the session's: they are multiplied by `scale` and by `factor`.
 
-    `scale_error` is the relative standard error of `scale`; `learns` whether the predictor learns measurements itself.
+    `scale_error` is the relative standard error of `scale`. `learns` says whether the predictor learns measurements itself.
     """
 
     confidence: float
@@ -67,14 +69,15 @@ class Calibration:
 
     @property
     def z(self) -> float:
-        """Half widths of the intervals over a standard deviation."""
+        """An interval's half width in standard deviations."""
         return NormalDist().inv_cdf(0.5 + self.confidence / 2)
 
     def factor(self) -> tuple[float, float]:
-        """The session's factor beside `scale`, and its relative standard error: 1 and `scale_error` at first.
+        """The session's factor besides `scale`, and its relative standard error: 1 and `scale_error` before any measurement.
 
-        The posterior mean of a normal prior about 1 and the mean of the log errors of the predictor that the search began
-        with, whose variance is `SHARED` of a prediction's and, of the rest, one part in the number of measurements.
+        It is the posterior mean from a normal prior about 1 and the mean log error of the predictor that the search began
+        with. The variance of that mean is the shared part of a prediction's variance (`SHARED`), plus the rest divided by the
+        number of measurements.
         """
         prior = self.scale_error**2
         if not self.tested or prior == 0:
@@ -87,17 +90,18 @@ class Calibration:
         return math.exp(mean), math.sqrt(prior * variance / (prior + variance))
 
     def widening(self) -> float:
-        """What the half widths of intervals are multiplied with: the root mean square of the errors over the expected.
+        """The factor for the half widths of intervals: the root mean square of the errors, relative to the expected errors.
 
-        The expected is there from the start, as so many (`WIDENING_DF`) measurements; a scaled inverse chi-square prior, as
-        the stopwatch has on the spread of passes.
+        A scaled inverse chi-square prior holds it near 1, as if `WIDENING_DF` measurements had the expected errors. The
+        stopwatch has such a prior on the spread of passes.
         """
         scores = [self.z * one.error / one.unwidened for one in self.tested]
         square = (WIDENING_DF + sum(score**2 for score in scores)) / (WIDENING_DF + len(scores))
         return float(np.clip(math.sqrt(square), *WIDENING_RANGE))
 
     def report(self) -> dict[str, Any]:
-        """Predicted against measured during the search, as JSON; shares are fractions, None where nothing was measured."""
+        """How predictions compared with measurements during the search, as JSON. Shares are fractions, or None before any
+        measurement."""
         factor, factor_error = self.factor()
         errors = np.array([one.error for one in self.tested])
         halves = [(one.upper_ms - one.lower_ms) / 2 / one.predicted_ms for one in self.tested]

@@ -1,4 +1,4 @@
-"""The hard latency constraint: accept, reject, or measure, and keep count of how that went."""
+"""The hard latency constraint: it accepts, rejects or measures architectures, and counts its decisions."""
 
 from __future__ import annotations
 
@@ -26,24 +26,26 @@ __all__ = ["Counts", "HasGraph", "Interval", "LatencyConstraint", "Learnt", "Pre
 
 
 class LatencyConstraint:
-    """Accepts what is surely within the budget, rejects what is surely not, and measures what lies between.
+    """Accepts an architecture that is surely within the budget, rejects one that is surely not, and measures the others.
 
-    Surely is the predictor's interval at `confidence`, widened where what was measured asks for it. A measured architecture
-    is accepted only if the upper bound of its measurement is within the budget. The predictor learns each measurement.
+    An architecture is surely within the budget, or above it, if the whole predicted interval at `confidence` is. Measurements
+    widen the intervals if they show them to be too narrow. A measured architecture is accepted only if the upper bound of its
+    measurement is within the budget. The predictor learns each measurement.
 
     Args:
-        predictor: fitted; its milliseconds times `scale` are those of this session. A saved one also refuses architectures of
-            another space than its own (`EnvironmentMismatchError`).
-        budget_ms: the limit in milliseconds of this session.
-        measure: measures an architecture for real, and gives None for one that cannot be compiled or timed. Without it
-            predictions alone decide, and what is in between is rejected.
-        measure_all: as `measure`, of several in one campaign: better, as they are measured in turn.
-        confidence: of the predictor's interval.
-        max_measurements: how many real measurements a search may spend on deciding.
-        least_chance: of being accepted, that an architecture must have to be measured, as predicted; others are rejected.
-            Without it the lower bound of the interval decides alone.
-        scale: this session's milliseconds over the predictor's.
-        scale_error: the relative standard error of `scale`; what is measured corrects it.
+        predictor: A fitted predictor. Its milliseconds times `scale` are milliseconds of this session. A saved one also
+            refuses architectures of another space than its own (`EnvironmentMismatchError`).
+        budget_ms: The limit, in milliseconds of this session.
+        measure: Measures an architecture for real; gives None for one that cannot be compiled or timed. Without it,
+            predictions decide alone, and an architecture that they leave open is rejected.
+        measure_all: Like `measure`, but measures several architectures in one campaign. This is better, because they are
+            measured in turn.
+        confidence: The confidence of the predicted interval.
+        max_measurements: How many real measurements a search may spend on decisions.
+        least_chance: An architecture is measured only if its predicted chance to be accepted is at least this; otherwise it
+            is rejected. None: it is measured unless the lower bound of its interval is above the budget.
+        scale: This session's milliseconds divided by the predictor's.
+        scale_error: The relative standard error of `scale`. Measurements correct the scale.
 
     Example:
         >>> import latlas, numpy as np
@@ -55,8 +57,8 @@ class LatencyConstraint:
         >>> 0 < len(feasible) < 20
         True
 
-        What predictions leave open is rejected above. With `measure_all` it is measured, here by a clock that takes no time;
-        on a real machine it calls `latlas.measure`.
+        Above, architectures that predictions leave open are rejected. With `measure_all` they are measured. Here a stand-in
+        for the clock does it; on a real machine `measure_all` calls `latlas.measure`.
 
         >>> def measure_all(networks):
         ...     return [Interval(one.latency_ms, one.latency_ms, one.latency_ms) for one in predictor.predict(networks)]
@@ -106,47 +108,47 @@ class LatencyConstraint:
         self._failed: set[Key] = set()
         self._predicted: dict[Key, bool] = {}
         self._reading_margin: float | None = None
-        # How much of an interval's half width below the prediction the budget must lie at least, for it to be measured.
+        # An architecture is not measured if the budget lies further below its prediction than this many half widths.
         self._reach = 1.0 if least_chance is None else NormalDist().inv_cdf(1 - least_chance) / self.calibration.z
 
     @property
     def predictor(self) -> Predicts:
-        """The predictor that the search began with, having learnt what was measured since; its own milliseconds."""
+        """The predictor the search began with, after it learnt this session's measurements. It predicts its own milliseconds."""
         return self._session.predictor
 
     @property
     def scale(self) -> float:
-        """This session's milliseconds over the predictor's, as far as it is known by now."""
+        """The current estimate of this session's milliseconds divided by the predictor's."""
         return self._session.scale
 
     def bounds(self, architectures: Sequence[HasGraph]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Predicted milliseconds of this session with the interval's bounds, each `(len(architectures),)`."""
+        """The predicted milliseconds of this session, and the lower and upper bounds, each `(len(architectures),)`."""
         if self._saved is not None:
             self._saved.require_own(architectures)
         return self._session.bounds(architectures)[:3]
 
     def bounds_of_codes(self, space: SearchSpace, codes: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """As `bounds`, of the networks of a space's codes `(n, columns)`: the quickest of all."""
+        """What `bounds` gives, for a space's codes `(n, columns)`. This is the fastest way to predict many networks."""
         return self._session.bounds_of_codes(space, codes)[:3]
 
     def predict(self, architectures: Sequence[HasGraph]) -> list[Prediction]:
-        """Milliseconds of this session with bounds."""
+        """The predicted milliseconds of this session, with bounds."""
         return [Prediction(*row) for row in zip(*(x.tolist() for x in self.bounds(architectures)), strict=True)]
 
     def screen(self, architectures: Sequence[HasGraph]) -> npt.NDArray[np.int8]:
-        """What predictions say, `(len(architectures),)`: 1 within, -1 above, 0 open. Measures and counts nothing."""
+        """Decisions by prediction alone, `(len(architectures),)`: 1 within, -1 above, 0 open. It measures and counts nothing."""
         return self._screened(*self.bounds(architectures))
 
     def screen_codes(self, space: SearchSpace, codes: IntArray) -> npt.NDArray[np.int8]:
-        """As `screen`, of the networks of a space's codes `(n, columns)`."""
+        """What `screen` gives, for a space's codes `(n, columns)`."""
         return self._screened(*self.bounds_of_codes(space, codes))
 
     def check(self, architecture: HasGraph) -> Verdict:
-        """The verdict on one architecture, measuring it if the prediction cannot tell."""
+        """The verdict on one architecture. It is measured if the prediction leaves it open."""
         return self.check_all([architecture])[0]
 
     def check_all(self, architectures: Sequence[HasGraph]) -> list[Verdict]:
-        """The verdict on each architecture. The ones that predictions leave open are measured together."""
+        """The verdict on each architecture. Those that predictions leave open are measured together."""
         keys = [key_of(one) for one in architectures]
         latest = self._session.latest
         new = {key: one for key, one in zip(keys, architectures, strict=True) if key not in latest}
@@ -171,14 +173,15 @@ class LatencyConstraint:
         return [said[key] if key in said else self._verdict(latest[key]) for key in keys]
 
     def confirm(self, architecture: HasGraph, interval: Interval) -> Verdict:
-        """The verdict of a measurement made elsewhere, such as a finalist's; a prediction that it refutes is counted."""
+        """The verdict from a measurement made elsewhere, such as a finalist's. If it refutes a decision by prediction, the
+        counts say so."""
         return self.confirm_all([architecture], [interval])[0]
 
     def confirm_all(self, architectures: Sequence[HasGraph], intervals: Sequence[Interval]) -> list[Verdict]:
-        """As `confirm`, of several that were measured together."""
+        """What `confirm` gives, for several architectures that were measured together."""
         found = {key_of(a): (a, interval) for a, interval in zip(architectures, intervals, strict=True)}
         for key, (_, interval) in found.items():
-            # As it was decided then, not as the predictor, corrected by measurements since, would decide now.
+            # The decision that was made then; the predictor has learnt since and might decide otherwise now.
             accepted = self._predicted.pop(key, None)
             if accepted is not None:
                 self.counts.verified += 1
@@ -191,16 +194,16 @@ class LatencyConstraint:
         return [self._verdict(interval) for interval in intervals]
 
     def tested(self, architecture: HasGraph) -> Tested | None:
-        """What was predicted of an architecture before it was measured, and what was measured; None before."""
+        """The measurement of an architecture and the prediction made before it; None if it was not measured."""
         found = self._session.tested.get(key_of(architecture))
         return found[1] if found else None
 
     def learnt(self) -> list[Learnt]:
-        """What the search measured, in the predictor's milliseconds: samples for the saved predictor."""
+        """The search's measurements in the predictor's milliseconds: samples for the saved predictor."""
         return self._session.learnt()
 
     def report(self) -> dict[str, Any]:
-        """Budget, counts, and how predictions compared with what was measured, as JSON."""
+        """The budget, the counts, and how predictions compared with measurements, as JSON."""
         return {
             "budget_ms": self.budget_ms,
             "confidence": self.confidence,
@@ -209,13 +212,13 @@ class LatencyConstraint:
         }
 
     def _screened(self, latency: FloatArray, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.int8]:
-        # A reading is accepted by its upper bound: what would not be if it were read at its lowest need not be measured.
+        # A measurement is accepted by its upper bound. If even the lowest likely measurement would fail, do not measure.
         lowest = (latency - self._reach * (latency - lower)) * (1 + (self._reading_margin or 0.0))
         within = upper <= self.budget_ms
         return within.astype(np.int8) - ((lowest > self.budget_ms) & ~within).astype(np.int8)
 
     def _ask(self, architectures: Mapping[Key, HasGraph]) -> dict[Key, Interval]:
-        """Measured milliseconds of as many as measurements are left for; the predictor learns them."""
+        """Measure as many of the architectures as measurements are left for. The predictor learns the result."""
         chosen = list(architectures.items())[: max(0, self.max_measurements - self.counts.measured)]
         if self._measure_all is None or not chosen:
             return {}

@@ -1,7 +1,7 @@
-"""The latency constraint for an Optuna study: the extra `optuna`.
+"""The latency constraint for an Optuna study. It needs the extra `optuna`.
 
-A trial is feasible for Optuna where its constraints are at most zero. This one's is the milliseconds by which the upper bound of
-its architecture is above the budget. `TPESampler`, `NSGAIISampler` and others then draw what is within it.
+For Optuna a trial is feasible if its constraints are at most zero. The value of this constraint is the architecture's upper
+bound minus the budget, in milliseconds. `TPESampler`, `NSGAIISampler` and others then prefer architectures within the budget.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ KEY = "latlas_over_ms"
 class OptunaLatencyConstraint:
     """Tells a study's trials by how many milliseconds they are above the budget.
 
-    `architecture_of` makes the architecture, anything with a `graph()`, of a trial, by its `suggest_...` methods. Call `check`,
-    or `prune`, in the objective; or give this object itself to a sampler as `constraints_func`, which Optuna 5 deprecates.
+    `architecture_of` makes a trial's architecture (anything with a `graph()`) with the trial's `suggest_...` methods. Call
+    `check` or `prune` in the objective. Or give this object to a sampler as `constraints_func`, which Optuna 5 deprecates.
 
     Example:
         >>> within = OptunaLatencyConstraint(constraint, architecture_of)    # doctest: +SKIP
@@ -38,21 +38,21 @@ class OptunaLatencyConstraint:
         self.architecture_of = architecture_of
 
     def __call__(self, trial: FrozenTrial) -> tuple[float]:
-        """A `constraints_func`: by how many milliseconds the upper bound is above the budget, at most 0 where it is within."""
+        """The constraint's value for `constraints_func`: upper bound minus budget, in milliseconds; at most 0 is feasible."""
         return (self.over_ms(self.constraint.check(self.architecture_of(trial))),)
 
     def over_ms(self, verdict: Verdict) -> float:
-        """By how many milliseconds a verdict's upper bound is above the budget."""
+        """How many milliseconds a verdict's upper bound is above the budget; below 0 if it is within."""
         return verdict.upper_ms - self.constraint.budget_ms
 
     def check(self, trial: Trial) -> Verdict:
-        """The verdict on the trial's architecture; the trial's constraint is set to it."""
+        """The verdict on the trial's architecture. It also sets the trial's constraint."""
         verdict = self.constraint.check(self.architecture_of(trial))
         trial.set_constraint(KEY, self.over_ms(verdict))
         return verdict
 
     def prune(self, trial: Trial) -> Verdict:
-        """As `check`; raises `optuna.TrialPruned` where the architecture is not within the budget: no training for it."""
+        """What `check` gives. Raises `optuna.TrialPruned` if the architecture is not within the budget, so it is not trained."""
         import optuna
 
         verdict = self.check(trial)

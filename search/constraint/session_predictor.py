@@ -1,4 +1,4 @@
-"""The predictor in a session's milliseconds, learning what the session measures."""
+"""A predictor in the session's milliseconds, which learns the session's measurements."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from latlas.spaces.graph import Graph
 from latlas.spaces.space import Architecture, SearchSpace
 
 WORTH_COMPILING = 40
-"""Networks of a space that are predicted from their graphs first: compiling a predictor of `portrait` takes as long as 40."""
+"""After so many networks of a space the predictor is compiled for it. Compiling for `portrait` takes as long as 40 networks."""
 
 
 class Forecast:
-    """A predictor's milliseconds and the relative half widths of its intervals, of architectures or of codes.
+    """Predicts milliseconds and the relative half widths of the intervals, for architectures or for codes.
 
-    A `LatencyPredictor` is compiled for a space once `WORTH_COMPILING` of its architectures were asked about; what is looked up
-    then is the same but for rounding. Of baselines, of anybody's own architectures, and in spaces that cannot be compiled, the
-    graphs are predicted.
+    A `LatencyPredictor` is compiled for a space after `WORTH_COMPILING` predictions in it. The compiled one gives the same
+    values, apart from rounding. Baselines, other people's architectures, and spaces that cannot be compiled are predicted from
+    their graphs.
     """
 
     def __init__(self, predictor: Predicts, confidence: float) -> None:
@@ -38,7 +38,7 @@ class Forecast:
         self._compiled: dict[SearchSpace, CompiledPredictor | None] = {}
 
     def of(self, architectures: Sequence[HasGraph]) -> tuple[FloatArray, FloatArray]:
-        """Milliseconds and relative half widths, `(len(architectures),)` each."""
+        """The milliseconds and the relative half widths, `(len(architectures),)` each."""
         known: dict[SearchSpace, dict[int, Architecture]] = {}
         others: dict[int, HasGraph] = {}
         for row, one in enumerate(architectures):
@@ -54,7 +54,7 @@ class Forecast:
         return latency, half
 
     def of_codes(self, space: SearchSpace, codes: IntArray) -> tuple[FloatArray, FloatArray]:
-        """As `of`, of the networks of a space's codes `(n, columns)`."""
+        """What `of` gives, for a space's codes `(n, columns)`."""
         return self._of_space(space, len(codes), lambda: codes, lambda: [one.graph() for one in space.decode(codes)])
 
     def _of_architectures(self, space: SearchSpace, some: Sequence[Architecture]) -> tuple[FloatArray, FloatArray]:
@@ -76,39 +76,40 @@ class Forecast:
         return latency, np.array([(one.upper_ms - one.lower_ms) / 2 for one in plain]) / latency
 
     def _compiled_for(self, space: SearchSpace) -> CompiledPredictor | None:
-        """None where this predictor cannot be compiled for the space."""
+        """The predictor compiled for the space; None if it cannot be compiled."""
         if space not in self._compiled:
             self._compiled[space] = None
             if isinstance(self.predictor, LatencyPredictor):
-                # Refused are dead branches, choices that depend on each other, and too many pairs.
+                # `CompiledPredictor` refuses dead branches, choices that depend on each other, and too many pairs.
                 with suppress(UsageError):
                     self._compiled[space] = CompiledPredictor(self.predictor, space.template())
         return self._compiled[space]
 
 
 def has_codes(architecture: HasGraph) -> TypeGuard[Architecture]:
-    """Whether it is one of a `SearchSpace`'s searchable architectures, which its codes tell."""
+    """Whether it is a searchable architecture of a `SearchSpace`, which has codes."""
     return isinstance(architecture, Architecture) and not architecture.is_baseline
 
 
 log = logging.getLogger(__name__)
 
 Bounds = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
-"""Milliseconds of the session, lower and upper bounds, and the relative half widths without the widening, `(n,)` each."""
+"""Milliseconds of the session, lower bounds, upper bounds, and relative half widths without the widening, `(n,)` each."""
 Key = Hashable
-"""What an architecture is known by: itself where it knows its space, which is quicker to tell than its graph, else its graph."""
+"""Identifies an architecture: the architecture itself if it has codes, which is quicker to compare, else its graph."""
 
 
 def key_of(architecture: HasGraph) -> Key:
-    """What an architecture is known by; see `Key`."""
+    """The key that identifies an architecture; see `Key`."""
     return architecture if has_codes(architecture) else architecture.graph()
 
 
 class SessionPredictor:
-    """Predicts milliseconds of a session with bounds.
+    """Predicts milliseconds of a session, with bounds.
 
-    They are the predictor's times the session's factor, the bounds widened as `calibration` says, and both learn from what is
-    measured. `tested` holds what was predicted of an architecture before it was measured, `latest` its last measurement.
+    It multiplies the predictor's milliseconds by the session's factor and widens the bounds as `calibration` says. Predictor
+    and calibration both learn the measurements. `tested` has, for each measured architecture, the prediction made before its
+    measurement; `latest` has its last measurement.
     """
 
     def __init__(self, predictor: Predicts, calibration: Calibration) -> None:
@@ -120,24 +121,24 @@ class SessionPredictor:
 
     @property
     def predictor(self) -> Predicts:
-        """The predictor, having learnt what was measured since; its own milliseconds."""
+        """The predictor after it learnt the measurements. It predicts its own milliseconds."""
         return self._forecast().predictor
 
     @property
     def scale(self) -> float:
-        """This session's milliseconds over the predictor's, as far as it is known by now."""
+        """The current estimate of this session's milliseconds divided by the predictor's."""
         return self.calibration.scale * self.calibration.factor()[0]
 
     def bounds(self, architectures: Sequence[HasGraph]) -> Bounds:
-        """Of architectures."""
+        """The bounds of architectures."""
         return self._in_session(*self._forecast().of(architectures))
 
     def bounds_of_codes(self, space: SearchSpace, codes: IntArray) -> Bounds:
-        """Of a space's codes `(n, columns)`."""
+        """The bounds of a space's codes `(n, columns)`."""
         return self._in_session(*self._forecast().of_codes(space, codes))
 
     def learn(self, found: Mapping[Key, tuple[HasGraph, Interval]]) -> None:
-        """Take on measurements of architectures that were not measured before."""
+        """Learn the first measurements of architectures."""
         architectures = [one for one, _ in found.values()]
         bounds, base = self.bounds(architectures), self._base.of(architectures)
         rows = zip(*(x.tolist() for x in (*bounds, *base)), found.items(), strict=True)
@@ -149,7 +150,7 @@ class SessionPredictor:
         self._stale = True
 
     def learnt(self) -> list[Learnt]:
-        """What was measured, in the predictor's milliseconds."""
+        """The measurements, in the predictor's milliseconds."""
         scale, samples = self.scale, []
         for key, (architecture, tested) in self.tested.items():
             latest = self.latest[key]
@@ -159,7 +160,7 @@ class SessionPredictor:
 
     def _forecast(self) -> Forecast:
         if self._stale and self.calibration.learns:
-            # From the start each time: the session's factor, which all are divided by, changes with every measurement.
+            # Learn all measurements anew each time: every measurement changes the session's factor that divides them all.
             scale, intervals = self.scale, [self.latest[key] for key in self.tested]
             predictor = self._base.predictor.updated(  # type: ignore[attr-defined]  # asked for by hasattr
                 [one.graph() for one, _ in self.tested.values()],

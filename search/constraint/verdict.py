@@ -1,4 +1,4 @@
-"""What the constraint takes and gives: anything with a graph, a predictor, verdicts, counts, and what was measured."""
+"""The constraint's results: verdicts, counts, and measurements for the predictor to learn."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from latlas.latency.predictor.predicts import HasGraph
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the architectures that were checked.
+    """How many architectures were checked, and how.
 
-    `accepted` and `rejected` were decided, by prediction or by measuring; `measured` is how many of them were measured
-    for that; `undecided` could not be measured any more and count as rejected. `false_accepts` were accepted by
-    prediction and found above the budget when measured, `false_rejects` the reverse; both are of those that were measured
-    after the decision, `verified`.
+    `accepted` and `rejected` count the decisions, made by prediction or by measurement. `measured` counts the measurements made
+    to decide. `undecided` architectures could not be measured any more and count as rejected. `verified` counts architectures
+    that were decided by prediction and measured later. Of these, `false_accepts` were accepted but are above the budget, and
+    `false_rejects` were rejected but are within it.
     """
 
     accepted: int = 0
@@ -29,7 +29,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an architecture is within the budget, and the milliseconds that say so."""
+    """Whether an architecture is within the budget, and the milliseconds that decided it."""
 
     feasible: bool
     latency_ms: float
@@ -40,7 +40,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """A measurement of the search in the predictor's milliseconds; `predicted_ms` as it was before it was measured."""
+    """A measurement of the search in the predictor's milliseconds. `predicted_ms` is the prediction made before it."""
 
     architecture: HasGraph
     latency_ms: float
@@ -50,5 +50,5 @@ class Learnt:
 
     @property
     def relative_sd(self) -> float:
-        """Standard deviation of another reading over this one, by which the predictor weighs it (`interval.relative_sd_of`)."""
+        """The relative standard deviation of another reading, by which the predictor weighs this one."""
         return relative_sd_of(self.latency_ms, self.lower_ms, self.upper_ms)

@@ -1,9 +1,10 @@
-"""The last word on finalists: measured anew with care, and kept only where another process would find them within the budget.
+"""Verifies finalists: measures them anew, and keeps those that another process would also find within the budget.
 
-What a search likes best lies at the edge of its budget, and was let through by a prediction or a short measurement that
-happened to be low. So finalists are measured afresh. A finalist is kept where the one-sided bound of its readings is within
-the budget, and so is that of its readings and the prediction of it together: a reading far below what was predicted
-is rather luck than truth, one above it is taken as it is. Those just above are measured again: more passes narrow the bound.
+The best networks of a search lie at the edge of its budget. A prediction or a short measurement that happened to be low may
+have let them through, so finalists are measured anew. A finalist is kept if two one-sided bounds are within the budget: the
+bound of its readings, and the bound of its readings combined with its prediction. (A reading far below the prediction is
+probably luck; a reading above it is used as it is.) A finalist just above the budget is measured again, because more passes
+narrow the bound.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ from latlas.search.constraint.constraint import HasGraph, LatencyConstraint
 A = TypeVar("A", bound=HasGraph)
 
 CONFIDENCE = 0.99
-"""That another process finds a verified network within the budget."""
+"""The confidence that another process finds a verified network within the budget."""
 ROUNDS = 3
-"""How often a finalist is measured at most."""
+"""A finalist is measured at most this often."""
 LEAST_USE = 0.97
-"""Share of the budget. Verified networks that use less come after all that use as much."""
+"""Share of the budget. Verified networks that use less come after all networks that use this share or more."""
 CERTIFICATE_CONFIDENCE = 0.95
-"""That the whole interval of a later campaign, of the exported network, lies within the budget."""
+"""The confidence that the exported network's whole interval, in a later campaign, lies within the budget."""
 MORE_GROUPS = 2
-"""Further groups of candidates measured where none so far uses the budget."""
+"""How many more groups of candidates are measured if no verified network uses the budget."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finalist(Generic[A]):
-    """A measured finalist: all its readings as one, how many there are, and the bound that must be within the budget."""
+    """A measured finalist: its readings pooled into one interval, their number, and the bound that must be within the budget."""
 
     architecture: A
     interval: Interval
@@ -47,24 +48,24 @@ class Finalist(Generic[A]):
 
 
 def certificate_bound_of(interval: Interval, confidence: float = CERTIFICATE_CONFIDENCE) -> float:
-    """The milliseconds below which the upper bound of another such reading stays with this confidence.
+    """The milliseconds below which the upper bound of another such reading stays, with this confidence.
 
-    The other reading differs by what the interval says, and has an interval as wide.
+    The other reading varies as the interval says, and its own interval is as wide as this one.
     """
     return interval.upper_at(confidence) + interval.half_ms
 
 
 def bound_of(interval: Interval, prior: tuple[float, float] | None, confidence: float) -> float:
-    """The milliseconds below which another reading stays with this confidence.
+    """The milliseconds below which another reading stays, with this confidence.
 
-    `prior` is a prediction's milliseconds and relative standard deviation. The two are combined by precision where the
-    prediction is the higher one; it does not make a reading look better.
+    `prior` is a prediction's milliseconds and relative standard deviation. If the prediction is above the reading, the two are
+    combined, weighted by their precision. A lower prediction is not used: it must not make a reading look better.
     """
     if prior is None or prior[0] <= interval.latency_ms:
         return interval.upper_at(confidence)
     z = NormalDist().inv_cdf(confidence)
     own = (interval.relative_se * interval.latency_ms) ** 2
-    prior_variance = max((prior[0] * prior[1]) ** 2 - own, own)  # what it was tested against had an error of its own
+    prior_variance = max((prior[0] * prior[1]) ** 2 - own, own)  # the readings it was tested against had errors too
     mean = (interval.latency_ms / own + prior[0] / prior_variance) / (1 / own + 1 / prior_variance)
     variance = 1 / (1 / own + 1 / prior_variance)
     return max(mean + z * math.sqrt(variance + own), interval.upper_at(confidence))
@@ -78,9 +79,10 @@ def verify(
     confidence: float = CONFIDENCE,
     rounds: int = ROUNDS,
 ) -> list[Finalist[A]]:
-    """Each architecture measured in turn with the others, in their order; one that cannot be measured is left out.
+    """The finalists, measured in turn with one another, in the given order. One that cannot be measured is left out.
 
-    Those that further passes could bring within the budget are measured up to `rounds` times. The constraint learns of it.
+    If more passes could bring a finalist within the budget, it is measured again, up to `rounds` times in all. The constraint
+    learns the measurements.
     """
     readings: list[list[Interval]] = [[] for _ in architectures]
     priors = [_prior(constraint, one) for one in architectures]
@@ -113,11 +115,12 @@ def select(
     least_use: float = LEAST_USE,
     more_groups: int = MORE_GROUPS,
 ) -> list[Finalist[A]]:
-    """Those of `ranked`, best first, that are within the budget when measured anew; empty where none is.
+    """The networks of `ranked` (best first) that are within the budget when measured anew; empty if there are none.
 
-    `count` of them are measured at once. Where none holds the budget the next are; where some do and none uses `least_use`
-    of it, up to `more_groups` further groups of those that are now predicted to. If one is certifiable and uses as much, those
-    that are not certifiable are left out. First come those that use as much, each part in the order of `ranked`.
+    `count` of them are measured at once. If none of these keeps the budget, the next `count` are measured. If some keep it but
+    none uses the share `least_use`, up to `more_groups` further groups are measured, of networks that are now predicted to use
+    it. If a network uses `least_use` and is certifiable, all networks that are not certifiable are left out. Networks that use
+    `least_use` come first; within each part the order is that of `ranked`.
     """
     left, kept, further = list(ranked), list[Finalist[A]](), 0
     while left and further <= more_groups:
@@ -137,7 +140,7 @@ def select(
 
 
 def _prior(constraint: LatencyConstraint, architecture: HasGraph) -> tuple[float, float]:
-    """Predicted milliseconds before it was measured and their relative standard deviation."""
+    """The milliseconds predicted before the architecture was measured, and their relative standard deviation."""
     tested, z = constraint.tested(architecture), constraint.calibration.z
     if tested is not None:
         return tested.predicted_ms, (tested.upper_ms - tested.predicted_ms) / tested.predicted_ms / z
@@ -146,13 +149,13 @@ def _prior(constraint: LatencyConstraint, architecture: HasGraph) -> tuple[float
 
 
 def _undecided(readings: Sequence[Interval], prior: tuple[float, float], budget_ms: float, confidence: float) -> bool:
-    """Whether the readings are not yet within the budget, and would be if as many more said the same."""
+    """Whether the readings are not yet within the budget, but would be if as many more readings said the same."""
     now, then = (pooled(list(readings) * times) for times in (1, 2))
     return bound_of(now, prior, confidence) > budget_ms >= bound_of(then, prior, confidence)
 
 
 def _use(constraint: LatencyConstraint, architectures: Sequence[HasGraph], confidence: float) -> list[float]:
-    """The share of the budget that each is predicted to use; 0 for one that would hardly be found within it."""
+    """The share of the budget that each is predicted to use; 0 for one that would probably not be found within it."""
     if not architectures:
         return []
     readings = [one.measured for one in constraint.calibration.tested]

@@ -1,1 +1,1 @@
-"""Distributions over architectures, trained by gradients within a budget."""
+"""Distributions over architectures that are trained by gradients within a budget."""

@@ -1,9 +1,9 @@
-"""The architectures that a trained distribution stands for: the most probable within a latency budget, exactly.
+"""Finds the most probable architectures of a trained distribution within a latency budget, exactly.
 
-Taking each layer's most probable operator, as ProxylessNAS does, knows no budget, and where layers are drawn given each other
-it is not even the most probable architecture. Here the K best within a budget are found in order: the trellis's messages, of
-maxima, say what the columns not yet fixed may still come to, and a best-first search follows them back (the tree-trellis search
-of Soong and Huang, ICASSP 1991: a list Viterbi algorithm).
+ProxylessNAS takes each layer's most probable operator. That ignores the budget, and if layers depend on each other it does not
+even give the most probable architecture. Here the K best within a budget are found in order. The trellis's messages (maxima)
+bound what the columns that are not fixed yet can still contribute, and a best-first search follows them back (the tree-trellis
+search of Soong and Huang, ICASSP 1991, a list Viterbi algorithm).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from latlas.search.gradient.distribution import Distribution
 from latlas.search.gradient.trellis import BINS, Trellis, log_max
 
 MAX_STEPS = 200_000
-"""Partial architectures that may be followed; with bins fine enough it is a little more than one a column of each found."""
+"""How many partial architectures may be followed. With fine bins, each result needs a little more than one per column."""
 TOLERANCE_MS = 1e-9
 
 
@@ -35,9 +35,9 @@ def best(
 ) -> Codes:
     """Codes `(at most count, columns)` of the most probable architectures within `budget_ms` by `terms`, best first.
 
-    Exact whatever the `bins`, which only direct the search; fewer than `count` are all that there are within the budget. Those
-    `without` are passed over. Raises `InfeasibleBudgetError` for a budget below the fastest network's latency, and
-    `LatlasError` where bins are so coarse that the search would not end.
+    The result is exact for any `bins`; they only direct the search. If it has fewer than `count` rows, there are no more within
+    the budget. Codes in `without` are skipped. Raises `InfeasibleBudgetError` for a budget below the fastest network's latency,
+    and `LatlasError` if the bins are so coarse that the search would not end.
     """
     pairs = distribution.unary_pairwise_log()[1]
     return best_of(Trellis(terms, budget_ms, pairs, bins), distribution, count, without)
@@ -46,7 +46,7 @@ def best(
 def best_of(
     trellis: Trellis, distribution: Distribution, count: int = 1, without: Collection[tuple[int, ...]] = frozenset()
 ) -> Codes:
-    """As `best`, in a trellis rounded down that knows the distribution's pairs."""
+    """What `best` gives, from a trellis that is rounded down and knows the distribution's pairs."""
     if trellis.rounding != "down":
         raise UsageError(f"a trellis rounded {trellis.rounding} may lose the best; it must be rounded down")
     if count < 1:
@@ -55,7 +55,7 @@ def best_of(
     messages = trellis.messages(weights, log_max)
     found: list[Codes] = []
     order, last = numbers(), len(trellis.steps)
-    # What may come of it, step, tie-break; then the combination, milliseconds left, log probability, and options chosen so far.
+    # The best it can reach, the step, a tie-break; then combination, milliseconds left, log probability, options chosen so far.
     heap: list[tuple[float, int, int, int, float, float, tuple[int, ...]]] = [
         (-float(messages[-1][0, -1]), last, next(order), 0, trellis.span_ms, 0.0, ())
     ]
@@ -69,7 +69,7 @@ def best_of(
                 found.append(codes)
             continue
         step, before = trellis.steps[step_index - 1], messages[step_index - 1]
-        # The exact milliseconds left, and not their bins, so that rounding matters only for the columns still to come.
+        # Keep the exact milliseconds left, not their bins, so that rounding matters only for the columns still to come.
         left = left_ms - step.cost_ms[place]
         bins = np.floor((left + TOLERANCE_MS) / trellis.width_ms).astype(np.int64)
         sources = step.source[place]

@@ -1,4 +1,4 @@
-"""Adam on a distribution's parameters: torch's, on the memory of the numpy arrays."""
+"""Adam on a distribution's parameters: torch's optimiser works directly on the numpy arrays."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from latlas.arrays import FloatArray
 
 BETAS = (0.0, 0.999)
-"""ProxylessNAS's for architecture parameters. With a first beta above 0, weights that were not sampled would move on."""
+"""ProxylessNAS's values for architecture parameters. With a first beta above 0, weights that were not sampled would move too."""
 
 
 def adam(parameters: Sequence[FloatArray], learning_rate: float = 1e-3) -> torch.optim.Adam:
-    """An optimiser (arXiv 1412.6980) that moves the arrays themselves, without weight decay; `descend` takes its steps."""
+    """An Adam (arXiv 1412.6980) without weight decay that changes the arrays themselves. `descend` takes its steps."""
     return torch.optim.Adam([torch.from_numpy(one) for one in parameters], lr=learning_rate, betas=BETAS)
 
 
 def descend(optimizer: torch.optim.Adam, gradient: Sequence[FloatArray]) -> None:
-    """Move the optimiser's arrays one step against a gradient of their shapes."""
+    """Move the optimiser's arrays one step against the gradient, which has their shapes."""
     for tensor, one in zip(optimizer.param_groups[0]["params"], gradient, strict=True):
         tensor.grad = torch.from_numpy(np.ascontiguousarray(one))
     optimizer.step()

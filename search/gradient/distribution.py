@@ -1,7 +1,8 @@
-"""Distributions over the architectures of a space, which a search trains: one weight an operator of a layer, or of a pair.
+"""Distributions over the architectures of a space, which a search trains.
 
-Both work on codes `(n, columns)` and are exact: log probabilities, their gradients, samples, marginals and entropy have closed
-forms. `parameters` are trained in place by whoever owns the optimiser (`descent.py`).
+One kind has a weight for each operator of a layer, the other for each pair of operators of neighbouring layers. Both work on
+codes `(n, columns)` and are exact: log probabilities, their gradients, samples, marginals and entropy have closed forms. The
+owner of the optimiser (`descent.py`) trains `parameters` in place.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ from latlas.latency.limits.additive import Additive
 from latlas.spaces.codes import check_codes
 
 INITIAL_SD = 1e-3
-"""Of the weights a search starts with (ProxylessNAS)."""
+"""Standard deviation of the initial weights (ProxylessNAS)."""
 
 Pairwise = Mapping[tuple[int, int], FloatArray]
 
 
 class Distribution(Protocol):
-    """A distribution over codes, of trained parameters; `log_prob` of all codes sums to one in the exponential."""
+    """A distribution over codes, with trained parameters. The probabilities of all codes sum to one."""
 
     @property
     def parameters(self) -> list[FloatArray]:
-        """What is trained, in place: one array a column."""
+        """The arrays that are trained in place, one per column."""
         ...
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Options of each column."""
+        """The number of options of each column."""
         ...
 
     def unary_pairwise_log(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
-        """`log_prob` as a sum of terms `(options,)` of each column, and `(options, options)` of some pairs of columns."""
+        """`log_prob` as a sum: terms `(options,)` for each column, and `(options, options)` for some pairs of columns."""
         ...
 
     def log_prob(self, codes: Codes) -> FloatArray:
@@ -46,25 +47,26 @@ class Distribution(Protocol):
         ...
 
     def log_prob_gradient(self, codes: Codes, weights: FloatArray | None = None) -> list[FloatArray]:
-        """`sum_k weights[k] * d log_prob(codes[k]) / d parameters`; without weights `(n,)` the plain sum."""
+        """`sum_k weights[k] * d log_prob(codes[k]) / d parameters`. The weights are `(n,)`, or all 1 if None."""
         ...
 
     def count_gradient(self, unary: Sequence[FloatArray], pairwise: Pairwise) -> list[FloatArray]:
-        """As `log_prob_gradient`, of how often each option, and each pair of options, occurs in the codes.
+        """What `log_prob_gradient` gives, from counts of how often each option and each pair of options occurs in the codes.
 
-        The pairs are those of `unary_pairwise_log`. Of expected counts, no whole numbers, it is the expected gradient.
+        The pairs are those of `unary_pairwise_log`. Expected counts, whole or not, give the expected gradient.
         """
         ...
 
     def gate_gradient(self, row: Codes, gates: Sequence[FloatArray]) -> list[FloatArray]:
-        """The gradient by the parameters, of that by each column's gates `(options,)` where codes `row` `(columns,)` were active.
+        """The gradient with respect to the parameters, from the gradient with respect to each column's gates `(options,)`.
 
-        Eq. 4 of ProxylessNAS (arXiv 1812.00332), `p * (G - <p, G>)`, on the probabilities that the column had then.
+        The codes `row` `(columns,)` were active. It is equation 4 of ProxylessNAS (arXiv 1812.00332), `p * (G - <p, G>)`, with
+        the probabilities p that each column was drawn with.
         """
         ...
 
     def active(self, row: Codes) -> list[FloatArray]:
-        """The parameters `(options,)`, as views, that each column of codes `(columns,)` was drawn with."""
+        """For each column of codes `(columns,)`, a view of the parameters `(options,)` that it was drawn with."""
         ...
 
     def sample(self, count: int, rng: np.random.Generator) -> Codes:
@@ -72,21 +74,21 @@ class Distribution(Protocol):
         ...
 
     def probabilities(self) -> list[FloatArray]:
-        """How probable each option `(options,)` of each column is, whatever the others are."""
+        """The marginal probability of each option `(options,)` of each column."""
         ...
 
     def entropy(self) -> float:
-        """In nats."""
+        """The entropy in nats."""
         ...
 
     def tempered(self, temperature: float) -> Self:
-        """A copy with parameters divided by a temperature: above 1 flatter."""
+        """A copy whose parameters are divided by a temperature. A temperature above 1 makes it flatter."""
         ...
 
 
 @dataclass
 class _Weights(abc.ABC):
-    """What both kinds have in common."""
+    """The common part of both kinds of distribution."""
 
     parameters: list[FloatArray]
 
@@ -121,9 +123,9 @@ class _Weights(abc.ABC):
 
 @dataclass
 class LayerWeights(_Weights):
-    """Columns drawn independently: `p(a) = product softmax(parameters[l])[a_l]`, as ProxylessNAS and DARTS have it.
+    """Draws columns independently: `p(a) = product softmax(parameters[l])[a_l]`, as in ProxylessNAS and DARTS.
 
-    `parameters[l]` has one weight `(options,)` an option of column l.
+    `parameters[l]` is `(options,)`: one weight for each option of column l.
     """
 
     def __post_init__(self) -> None:
@@ -160,10 +162,10 @@ class LayerWeights(_Weights):
 
 @dataclass
 class AdjacentWeights(_Weights):
-    """Each column drawn given the one before it: `p(a_l = j | a_(l-1) = i) = softmax(parameters[l][i])[j]`.
+    """Draws each column given the one before it: `p(a_l = j | a_(l-1) = i) = softmax(parameters[l][i])[j]`.
 
-    `parameters[0]` is `(options,)`, `parameters[l]` `(options of l - 1, options of l)`. A Markov chain along the columns, so
-    that layers that go well together are drawn, and derived, together.
+    `parameters[0]` is `(options,)`, and `parameters[l]` is `(options of l - 1, options of l)`. It is a Markov chain along the
+    columns, so it can learn which neighbouring layers go well together.
     """
 
     def __post_init__(self) -> None:
@@ -223,13 +225,13 @@ class AdjacentWeights(_Weights):
 
 
 def log_softmax(weights: FloatArray) -> FloatArray:
-    """Log probabilities along the last axis."""
+    """The log probabilities of weights, normalised along the last axis."""
     shifted = weights - weights.max(axis=-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 def _inverse(probabilities: FloatArray, uniform: FloatArray) -> Codes:
-    """Options `(n,)` where the cumulated probabilities `(n or 1, options)` pass `uniform` `(n,)`."""
+    """The options `(n,)` at which the cumulated probabilities `(n or 1, options)` pass `uniform` `(n,)`."""
     passed = np.cumsum(probabilities, axis=1)
     return np.asarray((uniform[:, None] * passed[:, -1:] >= passed).sum(axis=1))
 

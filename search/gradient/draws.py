@@ -1,4 +1,4 @@
-"""Feasible architectures for training a distribution: drawn, checked, counted and bounded; and gradients among them alone."""
+"""Draws feasible architectures for the training of a distribution, and computes gradients over feasible architectures only."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _AT_ONCE = 4096
 
 
 class Unrestricted:
-    """A sampler to which all is feasible; with a screen, rejection."""
+    """A sampler that takes every architecture as feasible. With a screen behind it, this is rejection sampling."""
 
     def sample(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
-        """Codes `(count, columns)`."""
+        """Codes `(count, columns)`, drawn independently."""
         return distribution.sample(count, rng)
 
     def log_feasible(self, distribution: Distribution) -> float:
-        """0."""
+        """Always 0, because everything is feasible."""
         return 0.0
 
     def log_feasible_gradient(self, distribution: Distribution) -> list[FloatArray]:
-        """Zeros."""
+        """Zeros in the shapes of the parameters."""
         return [np.zeros_like(one) for one in distribution.parameters]
 
 
 @dataclass(frozen=True)
 class FeasibleDraws:
-    """Draws of a sampler that pass a screen; `max_draws` bounds how many are looked at for one that does."""
+    """Gives a sampler's draws that pass a screen. At most `max_draws` draws are screened to find one that passes."""
 
     sampler: Sampler
     screen: Screen | None = None
@@ -45,9 +45,9 @@ class FeasibleDraws:
             raise UsageError(f"max_draws is {self.max_draws}; it must be at least 1")
 
     def one(self, distribution: Distribution, rng: np.random.Generator) -> tuple[Codes, int]:
-        """Codes `(columns,)`, and how many draws that took.
+        """Codes `(columns,)` that pass, and how many draws that took.
 
-        Raises `InfeasibleBudgetError` where none of `max_draws` passes.
+        Raises `InfeasibleBudgetError` if none of `max_draws` passes.
         """
         looked_at, count = 0, 1
         while looked_at < self.max_draws:
@@ -62,7 +62,7 @@ class FeasibleDraws:
         )
 
     def many(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
-        """Codes `(n, columns)`, n at most `count`: fewer where `max_draws` more than that have not given them."""
+        """Codes `(n, columns)` that pass, n at most `count`: fewer if `count + max_draws` draws do not give so many."""
         found: list[Codes] = []
         left, looked_at = count, 0
         while left and looked_at < self.max_draws + count:
@@ -77,17 +77,19 @@ class FeasibleDraws:
 
 
 def conditional_gradient(distribution: Distribution, gates: Sequence[FloatArray], draws: Codes) -> list[FloatArray]:
-    """The gradient by the parameters of the feasible architectures' expected loss, the loss taken as linear in the gates.
+    """The gradient of the feasible architectures' expected loss with respect to the parameters.
 
-    Equation 4 of ProxylessNAS moves each column by its own probabilities, whatever of it is feasible. What is sampled is
-    `p(a) / P(V)` of the feasible set V, and the gradient of its expected loss is the covariance in V of the loss and of
-    `d log p(a) / d parameters`: TabNAS's correction (arXiv 2204.07615), which takes the mean of the latter off, applied to
-    `sum_l G_l[a_l]` instead of a reward. Without a constraint and for independent columns it is equation 4.
+    Equation 4 of ProxylessNAS moves each column by its own probabilities and ignores which architectures are feasible. But
+    samples have the probability `p(a) / P(V)` in the feasible set V. With a loss that is linear in the gates,
+    `sum_l G_l[a_l]`, the gradient of its expectation is the covariance in V of that loss and `d log p(a) / d parameters`. This
+    is TabNAS's correction (arXiv 2204.07615) with that loss in place of a reward. Without a constraint and for independent
+    columns it equals equation 4.
 
     Args:
-        distribution: What the architectures are drawn from.
-        gates: The loss's gradient by the gates of each column, `(options,)`.
-        draws: Feasible architectures `(n, columns)` of it; the covariance is theirs, without bias. Of fewer than two it is 0.
+        distribution: The distribution that the architectures are drawn from.
+        gates: The loss's gradient with respect to the gates of each column, `(options,)`.
+        draws: Feasible architectures `(n, columns)` of the distribution. The covariance is estimated from them, without bias;
+            with fewer than two of them the gradient is 0.
     """
     if len(draws) < 2:
         return [np.zeros_like(one) for one in distribution.parameters]

@@ -1,4 +1,4 @@
-"""Gradient search as a strategy: a distribution trained under the budget, from which candidates are then drawn."""
+"""Gradient search: trains a distribution under the budget, from which a strategy then draws candidates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DISTRIBUTIONS: dict[str, type[LayerWeights] | type[AdjacentWeights]] = {
     "proxyless": LayerWeights,
     "proxyless-adjacent": AdjacentWeights,
 }
-"""Names of strategies, and the weights that each trains."""
+"""The names of the strategies, and the kind of weights that each trains."""
 
 
 def trained_distribution(
@@ -45,14 +45,15 @@ def trained_distribution(
     stop: Callable[[], bool] = lambda: False,
     recorded: Sequence[Gates] = (),
 ) -> ArchitectureTraining:
-    """A distribution of a strategy of `DISTRIBUTIONS`, trained from next to uniform on feasible architectures alone.
+    """The trained distribution of a strategy in `DISTRIBUTIONS`. Training starts almost uniform and uses feasible networks only.
 
-    With `terms`, in the milliseconds of `budget_ms`, architectures are drawn from the feasible set, exactly, and then
-    screened; without, they are drawn freely and screened, which is rejection. With a `soft` loss of latency they are drawn
-    freely and not screened: the usual way, to compare with. Other arguments and errors are as those of `train_architecture`.
+    With `terms` (in the milliseconds of `budget_ms`), architectures are drawn exactly from the feasible set and then screened.
+    Without them, they are drawn freely and screened, which is rejection sampling. With a `soft` latency loss they are drawn
+    freely and not screened; this is the usual method, for comparison. Other arguments and errors are the same as for
+    `train_architecture`.
 
     Raises:
-        UsageError: Another strategy, or neither terms nor a screen.
+        UsageError: The strategy is unknown, or there are neither terms nor a screen.
     """
     if strategy not in DISTRIBUTIONS:
         raise UsageError(f"{strategy!r:.40} is no gradient search; known: {', '.join(DISTRIBUTIONS)}")

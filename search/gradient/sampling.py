@@ -1,8 +1,8 @@
-"""Drawing architectures from a distribution under a latency budget, exactly and without rejection.
+"""Draws architectures from a distribution under a latency budget, exactly and without rejection.
 
-Drawing again until an architecture is within the budget makes the sampler `p(a | V) = p(a) / P(V)` of the feasible set V, whose
-gradient is that of `log p(a)` less that of `log P(V)`: TabNAS (arXiv 2204.07615) estimates P(V) by the share of draws that are
-feasible. Where latency is a sum of terms, dynamic programming gives draws, `log P(V)` and its gradient without rejection.
+Someone who draws again until an architecture is within the budget samples `p(a | V) = p(a) / P(V)` for the feasible set V. Its
+log gradient is the gradient of `log p(a)` minus the gradient of `log P(V)`. TabNAS (arXiv 2204.07615) estimates P(V) by the
+share of feasible draws. If latency is a sum of terms, dynamic programming gives the draws, `log P(V)` and its gradient exactly.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from latlas.search.gradient.distribution import Distribution
 from latlas.search.gradient.trellis import BINS, Rounding, Trellis, log_sum
 
 Screen = Callable[[Codes], npt.NDArray[np.bool_]]
-"""Which of the codes `(n, columns)` are feasible, `(n,)`."""
+"""A function that says which of the codes `(n, columns)` are feasible, `(n,)`."""
 
 FINER = 8
-"""How many times finer bins are tried where rounding lets too much through."""
+"""If rounding lets too many infeasible draws through, bins this many times finer are tried."""
 MAX_FINER = 3
 KEPT = 4
-"""Distributions whose messages are kept: draws, their gradient and a flatter one ask in turn."""
+"""How many distributions' messages are cached. Draws, their gradient and a flatter distribution need them in turn."""
 DRAWS_EACH = 200
-"""Draws for each architecture asked for before finer bins are tried, and a thousand more."""
+"""So many draws per wanted architecture, plus a thousand, are made before finer bins are tried."""
 
 
 class Sampler(Protocol):
-    """Draws from `p(a | V)`, and says what `log P(V)` is."""
+    """Draws from `p(a | V)` and computes `log P(V)`."""
 
     def sample(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
         """Feasible codes `(count, columns)`, drawn independently."""
         ...
 
     def log_feasible(self, distribution: Distribution) -> float:
-        """`log P(V)`, at most 0."""
+        """`log P(V)`, which is at most 0."""
         ...
 
     def log_feasible_gradient(self, distribution: Distribution) -> list[FloatArray]:
-        """Its gradient by the distribution's parameters: `E[d log p(a) / d parameters | a in V]`."""
+        """The gradient of `log P(V)` with respect to the parameters: `E[d log p(a) / d parameters | a in V]`."""
         ...
 
 
 class FeasibleSampler:
     """Exact draws of architectures whose `terms` are at most `budget_ms`, by dynamic programming over latency bins.
 
-    What is drawn has been compared with the budget by its exact terms: bins are rounded down, so that every feasible architecture
-    may be drawn, and of those up to a bin a column above the budget, which so come along, each is drawn again. `drawn` and
-    `rejected` count them. `log_feasible` rounds to the nearest bin, as its errors then cancel; `log_feasible_bounds` rounds
-    down and up and is sure. Raises `InfeasibleBudgetError` where nothing is feasible.
+    Latencies are rounded down to bins, so that every feasible architecture may be drawn. This also lets some through that are up
+    to a bin per column above the budget; every draw is compared with the budget by its exact terms, and drawn again if it is
+    above. `drawn` and `rejected` count this. `log_feasible` rounds to the nearest bin, because then errors cancel;
+    `log_feasible_bounds` rounds down and up and gives sure bounds. Raises `InfeasibleBudgetError` if nothing is feasible.
     """
 
     def __init__(self, terms: Additive, budget_ms: float, bins: int = BINS) -> None:
@@ -61,13 +61,13 @@ class FeasibleSampler:
         self.drawn = self.rejected = 0
         self._trellises: dict[tuple[frozenset[tuple[int, int]], int, Rounding], Trellis] = {}
         self._kept: dict[tuple[int, Rounding, bytes], tuple[list[FloatArray], list[FloatArray]]] = {}
-        # Made now, as it says what is impossible.
+        # Made now, because it raises for an impossible budget.
         self._trellises[frozenset(), bins, "down"] = Trellis(terms, budget_ms, bins=bins)
 
     def sample(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
         """Feasible codes `(count, columns)`, drawn independently.
 
-        Raises `LatlasError` where, as next to all of the distribution lies just above the budget, no bins were fine enough.
+        Raises `LatlasError` if no bins were fine enough, because almost all of the distribution lies just above the budget.
         """
         found, missing, drawn = [np.empty((0, len(self.terms.sizes)), dtype=np.int64)], count, 0
         for finer in range(MAX_FINER):
@@ -88,29 +88,29 @@ class FeasibleSampler:
         return np.concatenate(found)
 
     def log_feasible(self, distribution: Distribution) -> float:
-        """`log P(V)`; see `log_feasible_bounds` for how far it may be off."""
+        """An estimate of `log P(V)`. `log_feasible_bounds` says how far it may be off."""
         _, _, messages = self._estimate(distribution)
         return min(0.0, float(messages[-1][0, -1]))
 
     def log_feasible_bounds(self, distribution: Distribution) -> tuple[float, float]:
-        """What `log P(V)` is at least and at most; the first minus infinity where bins rounded up leave nothing."""
+        """A lower and an upper bound of `log P(V)`. The lower is minus infinity if nothing is left when bins are rounded up."""
         roundings: tuple[Rounding, Rounding] = ("up", "down")
         lower, upper = (float(self._run(distribution, self.bins, one)[2][-1][0, -1]) for one in roundings)
         return lower, min(0.0, upper)
 
     def log_feasible_gradient(self, distribution: Distribution) -> list[FloatArray]:
-        """The gradient of `log_feasible`: how often each option is expected among the feasible, by forward-backward."""
+        """The gradient of `log_feasible`, from the expected count of each option among the feasible (forward-backward)."""
         return distribution.count_gradient(*self.marginals(distribution))
 
     def marginals(self, distribution: Distribution) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
-        """How probable each option, and each of the distribution's pairs of options, is among the feasible."""
+        """The probabilities, among feasible architectures, of each option and of each pair of options of the distribution."""
         trellis, weights, messages = self._estimate(distribution)
         unary, joint = trellis.marginals(weights, messages)
         pairs = distribution.unary_pairwise_log()[1]
         return unary, {pair: joint[pair] if pair in joint else joint[pair[::-1]].T for pair in pairs}
 
     def _draw(self, distribution: Distribution, count: int, bins: int, rng: np.random.Generator) -> Codes:
-        """Codes of paths rounded down, each as probable as its architecture."""
+        """Codes `(count, columns)` drawn from the paths of a trellis rounded down; some may be just above the budget."""
         trellis, weights, messages = self._run(distribution, bins, "down")
         codes = np.empty((count, len(trellis.steps)), dtype=np.int64)
         place, left = np.zeros(count, dtype=np.int64), np.full(count, trellis.bins)
@@ -128,13 +128,13 @@ class FeasibleSampler:
 
     def _estimate(self, distribution: Distribution) -> tuple[Trellis, list[FloatArray], list[FloatArray]]:
         found = self._run(distribution, self.bins, "nearest")
-        # Where next to nothing is feasible, none of it may be left at the nearest bins.
+        # If almost nothing is feasible, rounding to the nearest bins may leave nothing.
         return found if np.isfinite(found[2][-1][0, -1]) else self._run(distribution, self.bins, "down")
 
     def _run(
         self, distribution: Distribution, bins: int, rounding: Rounding
     ) -> tuple[Trellis, list[FloatArray], list[FloatArray]]:
-        """The trellis, and the distribution's weights and messages in it; those of the last distributions are kept."""
+        """The trellis, and the distribution's weights and messages in it. Those of the last few distributions are cached."""
         pairs = frozenset(distribution.unary_pairwise_log()[1])
         key = (pairs, bins, rounding)
         if key not in self._trellises:

@@ -1,7 +1,7 @@
-"""Latency as a soft term of the loss, the usual way, to compare the hard constraint with.
+"""Latency as a soft term of the loss. This is the usual method, for comparison with the hard constraint.
 
-The expected latency of a distribution over architectures (ProxylessNAS, arXiv 1812.00332, equation 5), exact for a sum of
-terms of one column and of two, and the two losses without units that are made of it. Neither keeps a budget.
+The expected latency of a distribution over architectures (ProxylessNAS, arXiv 1812.00332, equation 5) is exact if latency is a
+sum of terms of single columns and of pairs. Two losses use it, relative to a reference latency. Neither keeps a budget.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from latlas.search.strategies.names import LATENCY_LOSSES
 
 @dataclass(frozen=True)
 class SoftLatency:
-    """A loss L with the expected latency E of what is sampled: `L + s (E / ref - 1)` (sum) or `L (E / ref)^s` (product).
+    """A loss L combined with the expected latency E of a sample: `L + s (E / ref - 1)` (sum) or `L (E / ref)^s` (product).
 
-    `reference_ms` is ref, `strength` s. The sum's s is in the loss's unit, the product's is an exponent, as in MnasNet
-    (arXiv 1807.11626).
+    `reference_ms` is ref and `strength` is s. In the sum, s has the unit of the loss; in the product it is an exponent, as in
+    MnasNet (arXiv 1807.11626).
     """
 
     terms: Additive
@@ -44,9 +44,9 @@ class SoftLatency:
     def apply(
         self, distribution: Distribution, loss: float, gradient: Sequence[FloatArray]
     ) -> tuple[float, list[FloatArray]]:
-        """The whole loss and its gradient by the distribution's parameters, of those of the loss alone.
+        """The combined loss and its gradient with respect to the parameters, from `loss` and its `gradient`.
 
-        Raises `UsageError` where the product is asked for at an expected latency that is not above 0.
+        Raises `UsageError` for the product if the expected latency is not above 0.
         """
         expected_ms, slope = expected_latency(distribution, self.terms)
         ratio = expected_ms / self.reference_ms
@@ -62,13 +62,13 @@ class SoftLatency:
 
 
 def expected_latency(distribution: Distribution, terms: Additive) -> tuple[float, list[FloatArray]]:
-    """The expected milliseconds of a distribution, and their gradient by its parameters.
+    """The expected milliseconds of a distribution, and their gradient with respect to its parameters.
 
-    A column with one weight an option is independent of the others; one with a weight for each option of the column before
-    it depends on that. Pairs may be of any columns.
+    A column with one weight per option is independent of the others. A column with a weight for each of its options and each
+    option of the column before depends on that column. The terms may have pairs of any columns.
 
     Raises:
-        UsageError: The terms are of other columns than the distribution.
+        UsageError: The terms and the distribution have different columns.
     """
     if tuple(terms.sizes) != tuple(distribution.sizes):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""A search strategy over a distribution: it suggests what the distribution stands for, and may learn by REINFORCE."""
+"""A search strategy over a distribution: it suggests the distribution's architectures and can learn by REINFORCE."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from latlas.search.strategies.strategy import Dropped, Evaluation, StrategyConte
 from latlas.spaces.space import Architecture, SearchSpace
 
 TEMPERATURES = (1.0, 2.0, 4.0)
-"""A distribution that repeats what was evaluated is made flatter, in the end uniform."""
+"""If a distribution suggests only known architectures, it is made flatter by these temperatures, and at last uniform."""
 
 
 class DistributionStrategy:
-    """Suggests the most probable architectures within a budget, and draws from the distribution given the budget.
+    """Suggests the most probable architectures within a budget, and draws from the distribution within the budget.
 
-    Of the suggestions about `best_share` are the most probable ones (`derivation.py`), first, about `explore_share` are drawn
-    uniformly, the others from the distribution (`feasible_sampling.py`), made flatter where that gives nothing new. What was
-    evaluated, or dropped as outside, is passed over. All are within `budget_ms` by `terms`; without terms, any.
+    About `best_share` of the suggestions are the most probable architectures (`derivation.py`); they come first. About
+    `explore_share` are drawn uniformly. The others are drawn from the distribution (`sampling.py`), which is made flatter if it
+    gives nothing new. Architectures that were evaluated, or dropped as outside, are skipped. All suggestions are within
+    `budget_ms` by `terms`; without terms, any architecture may be suggested.
 
-    With `learns` an evaluated quality R moves the distribution by REINFORCE: the gradient is `(R - b) * d log p(a | V)`, where
-    `log p(a | V) = log p(a) - log P(V)` as only what is within the budget is drawn (TabNAS, arXiv 2204.07615), and the
-    baseline b is the moving average of R. Adam takes a step after each `batch` evaluations, however they are told; as they are
-    few, its steps are larger than ProxylessNAS's of 1e-3. A search evaluates an architecture once, so those learnt from are
-    draws without replacement. Without `learns` a distribution that was
-    trained elsewhere is searched.
+    With `learns`, an evaluated quality R moves the distribution by REINFORCE. The gradient is `(R - b) * d log p(a | V)`, with
+    `log p(a | V) = log p(a) - log P(V)`, because only architectures within the budget are drawn (TabNAS, arXiv 2204.07615). The
+    baseline b is the moving average of R. Adam takes a step after every `batch` evaluations. Evaluations are few, so its steps
+    are larger than ProxylessNAS's 1e-3. A search evaluates an architecture only once, so it learns from draws without
+    replacement. Without `learns`, it searches a distribution that was trained elsewhere.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class DistributionStrategy:
         self.batch, self.baseline_decay, self.best_share = batch, baseline_decay, best_share
         self.explore_share = explore_share
         if terms is None or budget_ms is None:
-            # Everything costs nothing, and one bin holds it.
+            # Without terms every architecture costs nothing, so one bin is enough.
             terms, budget_ms, bins = Additive(0.0, [np.zeros(size) for size in sizes]), 0.0, 1
         self._sampler = FeasibleSampler(terms, budget_ms, bins)
         self._trellis = Trellis(terms, budget_ms, distribution.unary_pairwise_log()[1], bins)
@@ -82,7 +82,7 @@ class DistributionStrategy:
         self._pending: list[tuple[tuple[int, ...], float]] = []
 
     def suggest(self, count: int) -> list[Architecture]:
-        """The most probable first, then draws; repeats only where next to all that is within the budget is passed over."""
+        """The most probable architectures, then draws. It repeats known ones only if almost all within the budget are known."""
         kinds = self.rng.random(count)
         chosen: dict[tuple[int, ...], None] = {}
         if wanted := int((kinds < self.best_share).sum()):
@@ -99,7 +99,7 @@ class DistributionStrategy:
         return self.space.decode(np.array([*chosen, *repeats], dtype=np.int64).reshape(count, -1))
 
     def update(self, completed: Sequence[Evaluation]) -> None:
-        """Remember what was evaluated; with `learns`, learn from it. Baselines teach nothing."""
+        """Remember the evaluated architectures, and learn from them if `learns`. Baselines are ignored."""
         searched = [one for one in completed if not one.architecture.is_baseline]
         codes = self.space.encode([one.architecture for one in searched]).tolist()
         for row, one in zip(codes, searched, strict=True):
@@ -108,7 +108,7 @@ class DistributionStrategy:
                 self._learn(tuple(row), one.quality)
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        """Pass over what the constraint, or the floor, would drop again."""
+        """Remember not to suggest architectures again that the constraint or the floor would drop again."""
         outside = [one.architecture for one in dropped if one.excess_ms > 0 and not one.architecture.is_baseline]
         self.passed_over.update(map(tuple, self.space.encode(outside).tolist()))
 
@@ -126,7 +126,7 @@ class DistributionStrategy:
         return self._sampler.sample(self.distribution.tempered(temperature), count, self.rng)
 
     def _add(self, chosen: dict[tuple[int, ...], None], rows: Codes, most: int) -> None:
-        """Take in up to `most` rows that are new."""
+        """Add up to `most` new rows to `chosen`."""
         for row in map(tuple, rows.tolist()):
             if most > 0 and row not in chosen and row not in self.passed_over:
                 chosen[row] = None
@@ -136,10 +136,11 @@ class DistributionStrategy:
 def reinforce_gradient(
     distribution: Distribution, sampler: Sampler, codes: Codes, advantages: FloatArray
 ) -> list[FloatArray]:
-    """The gradient that descends on `-mean(advantages * log p(codes | V))`, in the shapes of the parameters.
+    """The gradient of `-mean(advantages * log p(codes | V))`, in the shapes of the parameters.
 
-    `codes` `(n, columns)` were drawn within the budget, `advantages` `(n,)` are their qualities less a baseline. Without what
-    `sampler` says of `log P(V)` it would be biased to what is within the budget with most weights whatever its quality.
+    `codes` `(n, columns)` were drawn within the budget. `advantages` `(n,)` are their qualities minus a baseline. The sampler's
+    gradient of `log P(V)` keeps it unbiased; without it, options that are often within the budget would gain whatever their
+    quality.
     """
     drawn = distribution.log_prob_gradient(codes, advantages)
     feasible = sampler.log_feasible_gradient(distribution)
@@ -150,7 +151,7 @@ def reinforce_gradient(
 def reinforce(
     name: str, space: SearchSpace, rng: np.random.Generator, context: StrategyContext
 ) -> DistributionStrategy:
-    """The strategy `reinforce`, or `reinforce-adjacent`, which learns a distribution from next to uniform."""
+    """The strategy `reinforce` or `reinforce-adjacent`. It learns a distribution that is almost uniform at first."""
     distribution = _weights(name).initial(tuple(len(options) for options in space.choices), rng)
     return _of_distribution(name, space, rng, distribution, context, learns=True)
 
@@ -158,7 +159,7 @@ def reinforce(
 def proxyless(
     name: str, space: SearchSpace, rng: np.random.Generator, context: StrategyContext
 ) -> DistributionStrategy:
-    """The strategy `proxyless`, or `proxyless-adjacent`, which searches the trained distribution of the context."""
+    """The strategy `proxyless` or `proxyless-adjacent`. It searches the context's trained distribution."""
     kind, distribution = _weights(name), context.distribution
     if not isinstance(distribution, kind):
         given = "none" if distribution is None else type(distribution).__name__

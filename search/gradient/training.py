@@ -1,8 +1,8 @@
-"""Training of a distribution over architectures by gate gradients (ProxylessNAS, arXiv 1812.00332), feasible ones only.
+"""Trains a distribution over architectures by gate gradients (ProxylessNAS, arXiv 1812.00332), on feasible ones only.
 
 Each step draws an architecture within the budget, takes the gradient of its loss on held-out images with respect to the
 gates of every option (`supernet/networks/gates.py`), and moves the distribution's parameters by it. The weights are fixed, or
-take a step of their own on the path of another feasible architecture before each of these.
+they take a step on the path of another feasible architecture before each step of the parameters.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from latlas.supernet.networks.network import Supernet
 from latlas.supernet.training.train import training_device
 
 Pairs = npt.NDArray[np.int_]
-"""`(columns, 2)`: two options of each column; twice the same where it has one."""
+"""`(columns, 2)`: two options of each column. A column with one option repeats it."""
 
 _FAR = 1000.0
-"""Below the others, whose exponential is then 0; finite, as sums and differences of it are."""
+"""A weight this far below the others has probability 0. It is finite, so that sums and differences are finite too."""
 
 
 def draw_pairs(distribution: Distribution, row: Codes, rng: np.random.Generator) -> Pairs:
-    """The options of codes `row` `(columns,)`, each with another, drawn by the probabilities that are left without the first.
+    """Pairs each option of codes `row` `(columns,)` with another, drawn by the probabilities of the column's other options.
 
-    Where the row is a draw of the distribution, the pairs are draws of two without replacement. A feasible row keeps one
-    feasible architecture among those of the pairs.
+    If the row was drawn from the distribution, each pair is a draw of two options without replacement. If the row is feasible,
+    the pairs allow at least one feasible architecture: the row.
     """
     seconds = []
     for code, weights in zip(row, distribution.active(row), strict=True):
@@ -52,7 +52,7 @@ def draw_pairs(distribution: Distribution, row: Codes, rng: np.random.Generator)
 
 
 def restricted(distribution: Distribution, pairs: Pairs) -> Distribution:
-    """A copy that draws from the pairs alone, with renormalised probabilities; gradients by other weights are 0."""
+    """A copy that draws only options of the pairs, with renormalised probabilities. Gradients of other weights are 0."""
     copy = distribution.tempered(1.0)
     for weights, pair in zip(copy.parameters, pairs, strict=True):
         out = np.isin(np.arange(weights.shape[-1]), pair, invert=True)
@@ -61,9 +61,9 @@ def restricted(distribution: Distribution, pairs: Pairs) -> Distribution:
 
 
 def rescale(distribution: Distribution, before: Sequence[FloatArray], pairs: Pairs) -> None:
-    """Shift the pairs' weights so that their summed exponentials are those of `before`, the parameters before the step.
+    """Shift the pairs' weights so that their exponentials sum to the same as in `before`, the parameters before the step.
 
-    With it the probabilities of all other options are as before the step.
+    The probabilities of all other options then stay the same as before the step.
     """
     for weights, old, pair in zip(distribution.parameters, before, pairs, strict=True):
         options = np.unique(pair)
@@ -83,9 +83,9 @@ Gates = tuple[float, Sequence[FloatArray]]
 class ArchitectureTrainConfig:
     """How the distribution is trained.
 
-    `mode` is that of `gates.gate_gradients`. `correction` follows the gradient of the feasible architectures' expected loss,
-    estimated with `correction_draws` of them, instead of equation 4; see `feasible_draws.conditional_gradient`. `max_draws`
-    bounds a step's search for a feasible architecture. `height` and `width` are those of the images, None for the data's own.
+    `mode` is for `gates.gate_gradients`. With `correction`, a step follows the gradient of the feasible architectures' expected
+    loss instead of equation 4, estimated from `correction_draws` of them; see `draws.conditional_gradient`. `max_draws` bounds a
+    step's search for a feasible architecture. `height` and `width` are the size of the images; None means the data's own.
     """
 
     steps: int = 500
@@ -112,10 +112,10 @@ class ArchitectureTrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureStep:
-    """One step: the codes `(columns,)` that were drawn, how many draws that took, and what came of it.
+    """One step: the codes `(columns,)` that were drawn, how many draws that took, and the result.
 
-    `loss` and `gates` are what `recorded` takes. `pairs` are the two options of each column in mode `two`. `entropy` (nats)
-    and `expected_ms` (nan without terms) are those of the distribution after the step.
+    `recorded` of `train_architecture` takes `loss` and `gates`. `pairs` are the two options of each column in mode `two`.
+    `entropy` (nats) and `expected_ms` (nan without terms) describe the distribution after the step.
     """
 
     step: int
@@ -131,7 +131,7 @@ class ArchitectureStep:
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureTraining:
-    """A trained distribution and its history, one row a step: see `ArchitectureStep`."""
+    """A trained distribution and its history, with one row per step; see `ArchitectureStep`."""
 
     distribution: Distribution
     codes: Codes
@@ -142,7 +142,7 @@ class ArchitectureTraining:
 
     @property
     def steps(self) -> int:
-        """How many were done; fewer than asked for where `stop` ended it."""
+        """How many steps were done; fewer than configured if `stop` ended the training."""
         return len(self.loss)
 
 
@@ -161,22 +161,23 @@ def train_architecture(
     stop: Callable[[], bool] = lambda: False,
     recorded: Sequence[Gates] = (),
 ) -> ArchitectureTraining:
-    """Train a distribution in place; the same arguments give the same one.
+    """Train a distribution in place, and return it with its history. The same arguments give the same result.
 
     Args:
-        distribution: Over the codes of the supernet's space.
-        supernet: Trained, or to be trained with `weight_steps`; without these, its weights and statistics stay as they are.
-        dataset: Images and masks that the weights were, and are, not trained on.
-        sampler: What draws architectures.
-        config: See there.
-        screen: Which of the codes drawn, `(n, columns)`, are within the budget; None for all.
-        terms: Whose expected milliseconds are recorded.
-        soft: A loss of latency besides, to compare with.
-        weight_steps: ProxylessNAS's alternating training; without it, weights are fixed.
-        on_step: Called after each step, recorded ones too.
-        stop: Asked before each step; true ends the training there.
-        recorded: `(loss, gates)` of the first steps of an earlier run with the same arguments, which are not computed again,
-            though steps of weights are; the run goes on as that one would have.
+        distribution: A distribution over the codes of the supernet's space.
+        supernet: A trained supernet, or one that `weight_steps` trains. Without `weight_steps`, its weights and statistics do
+            not change.
+        dataset: Images and masks that the weights are never trained on.
+        sampler: Draws the architectures.
+        config: The settings of the training.
+        screen: Says which of the drawn codes `(n, columns)` are within the budget; None for all.
+        terms: Latency terms whose expected milliseconds are recorded; None to record none.
+        soft: An additional latency loss, for comparison.
+        weight_steps: Trains the weights in turns with the parameters, as in ProxylessNAS; None keeps the weights fixed.
+        on_step: Called after each step, recorded steps included.
+        stop: Called before each step; if it returns True, the training ends there.
+        recorded: `(loss, gates)` of the first steps of an earlier run with the same arguments. They are not computed again, and
+            the training continues as that run would have. Steps of the weights are computed again.
 
     Raises:
         UsageError: Space, distribution, data and config do not fit each other.
@@ -205,7 +206,7 @@ def train_architecture(
     for step in range(config.steps):
         if stop():
             break
-        # All chance of a step comes from the seed and the step's number, and what is recorded draws none.
+        # The seed and the step's number decide all randomness of a step; a recorded step uses no other random numbers.
         rng = np.random.default_rng([config.seed, 2, step])
         weight_loss = None
         if weight_steps is not None:
@@ -252,7 +253,7 @@ def train_architecture(
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """Codes `(columns,)`, the distribution among whose options they are, the pairs it is restricted to, and the draws."""
+    """Drawn codes `(columns,)`, the distribution they were drawn from, its pairs (None if unrestricted), and the draws."""
 
     row: Codes
     among: Distribution
@@ -271,7 +272,7 @@ def _draw(
     try:
         row, more = draws.one(among, rng)
     except LatlasError:
-        more = config.max_draws  # but the row that the pairs were made of is feasible
+        more = config.max_draws  # take the row that the pairs were made from; it is feasible
     return _Drawn(row, among, pairs, tries + more)
 
 

@@ -1,12 +1,13 @@
 """The networks of a space within a latency budget, as paths through a trellis of layers and latency bins.
 
-A path takes the columns in by the elimination of `feasible.py`, so latency may have terms of any pairs of columns, and so may the
-weights that paths are summed, drawn or compared by. A message says, for each combination of the frontier and each bin, what the
-columns taken in so far come to where they cost at most so much: `Z_l(t) = sum_i p_l(i) Z_(l-1)(t - c_l(i))`, in logarithms.
+A path adds the columns one by one, as the elimination in `latency/limits/additive.py` does. So latency may have terms for any
+pair of columns, and so may the weights that paths are summed, drawn or compared by. A message has, for each combination of the
+frontier's options and each bin, the total weight of the columns added so far whose cost is at most that bin:
+`Z_l(t) = sum_i p_l(i) Z_(l-1)(t - c_l(i))`, in logarithms.
 
-What a step costs is rounded to whole bins. Rounded `down`, every network within the budget is a path, and so are some up to a
-bin a layer above it; rounded `up`, every path is within the budget, and some networks up to a bin a layer below it are lost; to
-the `nearest`, networks next to the budget fall on either side.
+The cost of a step is rounded to whole bins. `down`: every network within the budget is a path, and so are some networks up to a
+bin per layer above it. `up`: every path is within the budget, and some networks up to a bin per layer below it are lost.
+`nearest`: networks near the budget fall on either side.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ from latlas.search.gradient.distribution import Distribution
 
 Rounding = Literal["down", "nearest", "up"]
 Reduce = Callable[[FloatArray], FloatArray]
-"""Of `(combinations, options, bins)` what the options come to, `(combinations, bins)`."""
+"""A function that reduces the options of `(combinations, options, bins)` to `(combinations, bins)`."""
 
 BINS = 1000
 MAX_CELLS = 8_000_000
-"""Combinations of a step times bins."""
+"""The largest number of combinations of a step, times bins."""
 LEAST_SPAN = 1e-9
-"""Bins span at least this share of the budget, where that is the fastest network's latency."""
+"""Bins span at least this share of the budget, even if the budget equals the fastest network's latency."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One column taken in, and `gone`, the columns that none after it meets, given up.
+    """A step of the elimination: it adds one column and removes `gone`, the columns that share no term with later ones.
 
-    Its arrays are `(combinations of what is kept, combinations of what is gone)`; `source` is the combination before it,
-    `flat` the place in `shape`, that of the frontier before with the column behind it, `cost_ms` and `bins` what is added to
-    the least that it can add.
+    Its arrays are `(combinations of the kept columns, combinations of the gone columns)`. `source` is the combination before the
+    step. `flat` is the index in `shape`, which is the frontier before the step with the new column last. `cost_ms` and `bins` are
+    the step's cost minus its least cost.
     """
 
     frontier: tuple[int, ...]
@@ -55,11 +56,11 @@ class Step:
 
 
 class Trellis:
-    """Paths of at most `budget_ms` over `bins` bins, from the least there is to the budget; see the module for `rounding`.
+    """Paths of at most `budget_ms`, with `bins` bins from the least latency to the budget. The module explains `rounding`.
 
-    `pairs` are columns whose weights a path is to know together, besides those whose latency is. Fewer bins are taken where
-    the frontier is wide. Raises `InfeasibleBudgetError` for a budget below the fastest network's latency, `UsageError` for
-    pairs so many that no exact answer is possible.
+    `pairs` are pairs of columns that have a common weight, besides the pairs that have a latency term. A wide frontier gets
+    fewer bins. Raises `InfeasibleBudgetError` for a budget below the fastest network's latency, and `UsageError` for so many
+    pairs that no exact answer is possible.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Trellis:
                 f"no network is predicted within {budget_ms:.4f} ms; the fastest takes {fastest:.4f} ms"
             )
         if budget_ms >= slowest:
-            rounding = "down"  # all networks are paths, and all of them are within the budget
+            rounding = "down"  # every network is a path and within the budget
         missing = [pair for pair in pairs if pair not in terms.pairwise and pair[::-1] not in terms.pairwise]
         sizes = terms.sizes
         met = {**terms.pairwise, **{pair: np.zeros([sizes[one] for one in pair]) for pair in missing}}
@@ -89,7 +90,7 @@ class Trellis:
         self.bins = max(1, min(bins, MAX_CELLS // widest))
         limit_ms = min(budget_ms, slowest)
         self.span_ms = max(limit_ms - least, LEAST_SPAN * max(1.0, abs(limit_ms)))
-        # A sum of nearest bins is above the budget where it is half a bin or more above the last.
+        # With rounding to the nearest, a sum is above the budget if it is half a bin or more above the last bin.
         self.width_ms = self.span_ms / (self.bins + 0.5 * (rounding == "nearest"))
         self.steps = [self._step(sizes, *one) for one in arrays]
         self.pairs = frozenset(pair for pair in (*met, *(pair[::-1] for pair in met)))
@@ -109,7 +110,7 @@ class Trellis:
         return Step(frontier, column, gone, gone_sizes, array.shape, flat // sizes[column], flat, cost_ms, bins)
 
     def weights(self, distribution: Distribution) -> list[FloatArray]:
-        """What each step adds to `log_prob`, in the shape of its arrays."""
+        """The term that each step adds to `log_prob`, in the shape of its arrays."""
         unary, pairwise = distribution.unary_pairwise_log()
         if distribution.sizes != self.terms.sizes or not self.pairs.issuperset(pairwise):
             raise UsageError(
@@ -120,7 +121,10 @@ class Trellis:
         return [added_by(log_prob, step.frontier, step.column).ravel()[step.flat] for step in self.steps]
 
     def messages(self, weights: Sequence[FloatArray], reduce: Reduce) -> list[FloatArray]:
-        """What the columns up to each step come to at a cost of at most each bin: `(combinations, bins + 1)`; of none first."""
+        """The messages `(combinations, bins + 1)`: before the first step, then after each step.
+
+        They have the reduced weights of the columns so far, for a cost of at most each bin.
+        """
         found = [np.zeros((1, self.bins + 1))]
         for step, weight in zip(self.steps, weights, strict=True):
             found.append(reduce(self._before(found[-1], step) + weight[..., None]))
@@ -129,12 +133,12 @@ class Trellis:
     def marginals(
         self, weights: Sequence[FloatArray], messages: Sequence[FloatArray]
     ) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
-        """How probable options `(options,)`, and pairs of them, are among all paths: forward-backward.
+        """The probabilities of options `(options,)`, and of pairs of options, among all paths (forward-backward).
 
-        `messages` are those of `log_sum`. The pairs are all that were taken in together, `(one, other)` with one taken in first.
+        `messages` are made with `log_sum`. The pairs `(one, other)` are all columns that meet in a step; `one` was added first.
         """
         total = messages[-1][0, -1]
-        after = np.full((1, self.bins + 1), -np.inf)  # of the later columns, by the bins that they leave
+        after = np.full((1, self.bins + 1), -np.inf)  # the message of the later columns, by the bins that they leave
         after[0, -1] = 0.0
         unary: list[FloatArray] = [np.empty(0)] * len(self.steps)
         pairwise: dict[tuple[int, int], FloatArray] = {}
@@ -155,19 +159,19 @@ class Trellis:
         return unary, pairwise
 
     def trace(self, chosen: Sequence[int], step: Step, codes: Codes) -> None:
-        """Write into codes `(n, columns)` the options that combinations `(n,)` of a step's gone columns stand for."""
+        """Write the options of a step's gone columns into codes `(n, columns)`, from their combinations `(n,)`."""
         for one, options in zip(step.gone, np.unravel_index(np.asarray(chosen), step.gone_sizes or (1,)), strict=False):
             codes[:, one] = options
 
     def _before(self, message: FloatArray, step: Step) -> FloatArray:
-        """A message moved by what a step costs: `(kept, gone, bins + 1)`."""
+        """A message shifted by the cost of a step: `(kept, gone, bins + 1)`."""
         padded = np.concatenate([np.full_like(message, -np.inf), message], axis=1)
         windows = np.lib.stride_tricks.sliding_window_view(padded, self.bins + 1, axis=1)
         return np.asarray(windows[step.source, self.bins + 1 - step.bins])
 
 
 def log_sum(values: FloatArray) -> FloatArray:
-    """`log sum exp` over the second axis of three; minus infinity where all are."""
+    """`log sum exp` over the second of three axes; minus infinity where all values are."""
     top = values.max(axis=1)
     finite = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
@@ -175,5 +179,5 @@ def log_sum(values: FloatArray) -> FloatArray:
 
 
 def log_max(values: FloatArray) -> FloatArray:
-    """The largest over the second axis of three."""
+    """The maximum over the second of three axes."""
     return np.asarray(values.max(axis=1))

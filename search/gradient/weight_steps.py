@@ -1,4 +1,4 @@
-"""Steps of the shared weights between architecture steps, as ProxylessNAS alternates them (arXiv 1812.00332)."""
+"""Trains the shared weights between architecture steps, in turns, as in ProxylessNAS (arXiv 1812.00332)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from latlas.supernet.training.steps import training_step
 
 @dataclass
 class WeightSteps:
-    """SGD with Nesterov momentum on the path of one architecture a step; the learning rate falls as a cosine.
+    """SGD with Nesterov momentum. Each step trains the path of one architecture; the learning rate falls as a cosine.
 
-    `dataset` has none of the architecture steps' images. Weights off the path neither move nor change their momentum.
-    `clip_norm` bounds the gradient's norm. With a `checkpoint` a run that is begun again with the same arguments goes on from
-    the steps that are in the file, which is written whole every `checkpoint_every_s` seconds and at the end.
+    `dataset` has none of the images of the architecture steps. Weights off the path neither move nor change their momentum.
+    `clip_norm` bounds the gradient's norm. With a `checkpoint`, a run that is started again with the same arguments continues
+    from the file. The file is written every `checkpoint_every_s` seconds and at the end, and is replaced whole.
     """
 
     dataset: Dataset
@@ -57,7 +57,7 @@ class WeightSteps:
             )
 
     def start(self, supernet: Supernet, steps: int, device: torch.device) -> None:
-        """Begin a training of so many steps of the supernet, which is on the device, or go on with the checkpoint's.
+        """Start a training of `steps` steps, or continue from the checkpoint. The supernet is already on the device.
 
         Raises what `load_training` raises.
         """
@@ -76,19 +76,19 @@ class WeightSteps:
 
     @property
     def done(self) -> int:
-        """How many steps the weights have taken, those of a checkpoint among them."""
+        """How many steps the weights have taken, including the steps in the checkpoint."""
         return self._done
 
     def step(self, architecture: Architecture, step: int, size: tuple[int, int]) -> float | None:
-        """The loss before the step, counted from 0, on images of `size`; None for a step that the checkpoint has.
+        """Do step number `step` (from 0) on images of `size`, and return the loss before it; None if the checkpoint has it.
 
-        Raises `DivergedError` where the loss is not finite, `UsageError` where the checkpoint cannot be written.
+        Raises `DivergedError` if the loss is not finite, and `UsageError` if the checkpoint cannot be written.
         """
         assert self._run is not None
         if step < self._done:
             return None
         supernet, optimizer, steps, device = self._run
-        # Before a step, not after one: by now the caller has kept what it did with the weights of the last.
+        # Save before a step, not after one: by now the caller has saved the result of the last step's weights.
         if time.monotonic() - self._kept[1] > self.checkpoint_every_s:
             self._keep()
         rng = np.random.default_rng([self.seed, 4, step])
@@ -109,7 +109,7 @@ class WeightSteps:
         return loss
 
     def end(self) -> None:
-        """Leave the supernet in inference mode, without gradients."""
+        """Save the checkpoint, and leave the supernet in inference mode, without gradients."""
         assert self._run is not None
         self._keep()
         supernet, self._run = self._run[0], None
@@ -124,7 +124,7 @@ class WeightSteps:
         self._kept = self._done, time.monotonic()
 
     def _identity(self) -> dict[str, object]:
-        """What must be equal when a training goes on; of data and architectures whoever names the checkpoint takes care."""
+        """The settings that must be the same when a training continues. The caller must keep data and architectures the same."""
         assert self._run is not None
         names = ("batch_size", "learning_rate", "momentum", "weight_decay", "clip_norm", "seed")
         return {"weight steps": self._run[2], **{name: getattr(self, name) for name in names}}

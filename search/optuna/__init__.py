@@ -1,1 +1,1 @@
-"""Optuna's samplers as strategies, and studies that processes share."""
+"""Optuna's samplers as strategies, and studies that several processes share."""

@@ -1,10 +1,10 @@
-"""How an architecture is written as the parameters of an Optuna trial, and read back.
+"""Writes an architecture as the parameters of an Optuna trial, and reads it back.
 
-Operators have no order, so that most samplers get one categorical parameter a layer. A grid of many layers would have more
-points than can be gone through: it has one parameter a stage then. CMA-ES knows numbers only: it gets a score for each
-operator of each layer, the operator of the largest score is taken. That treats all operators alike, which numbering them would
-not; but a layer of seven operators is seven dimensions, nearly all steps change no operator, and the scores of those that were
-not taken are learnt from nothing. It needs thousands of evaluations.
+Operators have no order, so most samplers get one categorical parameter per layer. A grid of many layers would have too many
+points; it then gets one parameter per stage. CMA-ES needs numbers: it gets a score for each operator of each layer, and the
+operator with the largest score is taken. Unlike a numbering, scores treat all operators alike. But a layer of seven operators
+has seven dimensions, nearly all steps change no operator, and nothing is learnt about the scores of operators that were not
+taken. So CMA-ES needs thousands of evaluations.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 MAX_GRID = 20_000
-"""Points of a grid; Optuna's sampler keeps all of them."""
+"""A grid may have so many points; Optuna's sampler holds all of them in memory."""
 
 
 class Coding:
-    """One categorical parameter a layer."""
+    """One categorical parameter per layer."""
 
     def __init__(self, space: SearchSpace) -> None:
         from optuna.distributions import CategoricalDistribution
@@ -35,18 +35,18 @@ class Coding:
         }
 
     def architecture(self, params: Mapping[str, Any]) -> Architecture:
-        """The architecture of a trial's parameters; raises `UsageError` where they are of something else."""
+        """The architecture of a trial's parameters. Raises `UsageError` if the parameters do not fit the space."""
         if set(params) != set(self.choices) or any(params[name] not in self.choices[name] for name in self.choices):
             raise UsageError(f"a trial's parameters {dict(params)!r} are no architecture of {self.space.text}")
         return self.space.architecture([params[name] for name in self.choices])
 
     def params(self, architecture: Architecture) -> dict[str, Any] | None:
-        """The parameters of an architecture; None where it cannot be written so."""
+        """The parameters of an architecture; None if it cannot be written in this coding."""
         return dict(zip(self.choices, architecture.operators, strict=True))
 
 
 class StageCoding(Coding):
-    """One categorical parameter a stage: an operator throughout it; where a layer lacks it, one that stands in for it."""
+    """One categorical parameter per stage: the operator of all its layers. A layer without it gets a substitute."""
 
     def __init__(self, space: SearchSpace) -> None:
         from optuna.distributions import CategoricalDistribution
@@ -60,7 +60,7 @@ class StageCoding(Coding):
         self.distributions = {name: CategoricalDistribution(options) for name, options in self.choices.items()}
 
     def architecture(self, params: Mapping[str, Any]) -> Architecture:
-        """As of `Coding`."""
+        """The architecture of a trial's parameters. Raises `UsageError` if the parameters do not fit the space."""
         if set(params) != set(self.choices) or any(params[name] not in self.choices[name] for name in self.choices):
             raise UsageError(f"a trial's parameters {dict(params)!r} are no stages of {self.space.text}")
         parts = zip(self._stages, self.choices, strict=True)
@@ -69,7 +69,7 @@ class StageCoding(Coding):
         )
 
     def params(self, architecture: Architecture) -> dict[str, Any] | None:
-        """As of `Coding`: None for an architecture that mixes operators within a stage."""
+        """The parameters of an architecture; None if it mixes operators within a stage."""
         params: dict[str, Any] = {}
         for stage, (name, options) in zip(self._stages, self.choices.items(), strict=True):
             found = [one for one in options if self._filled(stage, name, one) == list(architecture.operators[stage])]
@@ -97,14 +97,14 @@ class ScoreCoding(Coding):
         self.distributions = {name: FloatDistribution(0.0, 1.0) for names in self._names for name in names}
 
     def architecture(self, params: Mapping[str, Any]) -> Architecture:
-        """As of `Coding`."""
+        """The architecture of a trial's scores. Raises `UsageError` if the parameters do not fit the space."""
         if set(params) != set(self.distributions) or not all(isinstance(one, float) for one in params.values()):
             raise UsageError(f"a trial's parameters are no scores of the operators of {self.space.text}")
         chosen = [max(range(len(names)), key=lambda i: params[names[i]]) if names else 0 for names in self._names]
         return self.space.architecture([options[i] for options, i in zip(self.space.choices, chosen, strict=True)])
 
     def params(self, architecture: Architecture) -> dict[str, Any] | None:
-        """As of `Coding`: 1 for what is taken and 0 for the rest."""
+        """The parameters of an architecture: 1 for its operators and 0 for the others."""
         rows = zip(self._names, self.space.choices, architecture.operators, strict=True)
         return {
             name: float(option == taken)
@@ -114,7 +114,10 @@ class ScoreCoding(Coding):
 
 
 def grid_coding(space: SearchSpace) -> Coding:
-    """The finest coding of a space with at most `MAX_GRID` points: by layers, else by stages; else `UsageError`."""
+    """The finest coding of a space with at most `MAX_GRID` points: by layers, else by stages.
+
+    Raises `UsageError` if both have more points.
+    """
     if space.size <= MAX_GRID:
         return Coding(space)
     coding, points = StageCoding(space), 1

@@ -1,4 +1,4 @@
-"""Optuna's samplers by name, each with how it writes architectures and what it needs to be told."""
+"""Optuna's samplers by name, each with its coding of architectures and its settings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ SAMPLERS = ("grid", "random", "tpe", "gp", "nsgaii", "cmaes")
 
 @dataclass(frozen=True, slots=True)
 class SamplerSetting:
-    """A sampler, how it writes architectures, and what it needs of whoever asks it.
+    """A sampler, its coding of architectures, and how to use it.
 
-    `attempts` is how often it is asked for a suggestion until that is new and predicted to be within the budget. `repeats`:
-    whether it is told of a known architecture again, as a member of its population is. `values`: whether what is over the
-    budget must have a value for the sampler to learn from it. `constrained`: whether it takes constraints. `points`: of a
-    grid, which comes to an end.
+    - `attempts`: how often the sampler is asked for a suggestion that is new and predicted to be within the budget.
+    - `repeats`: whether the sampler is told the values of a known architecture again, because it has populations.
+    - `values`: whether an architecture over the budget needs a value, so that the sampler can learn from it.
+    - `constrained`: whether the sampler supports constraints.
+    - `points`: the number of points of a grid, after which it ends; 0 for other samplers.
     """
 
     sampler: BaseSampler
@@ -37,7 +38,7 @@ class SamplerSetting:
 
 
 def sampler_setting(kind: str, space: SearchSpace, seed: int, evaluations: int) -> SamplerSetting:
-    """The sampler of a kind in `SAMPLERS`, sized for so many evaluations."""
+    """The sampler of a kind in `SAMPLERS`, set up for so many evaluations."""
     from optuna import samplers
 
     startup = max(4, min(10, evaluations // 4))
@@ -55,7 +56,7 @@ def sampler_setting(kind: str, space: SearchSpace, seed: int, evaluations: int) 
     if kind == "tpe":
         return SamplerSetting(samplers.TPESampler(seed=seed, n_startup_trials=startup), Coding(space))
     if kind == "gp":
-        # Asking takes long, and the Gaussian process sees only trials that have values.
+        # A suggestion takes long, and the Gaussian process uses only trials that have values.
         return SamplerSetting(
             samplers.GPSampler(seed=seed, n_startup_trials=startup), Coding(space), attempts=2, values=True
         )
@@ -76,7 +77,7 @@ def _grid_sampler(coding: Coding, seed: int) -> BaseSampler:
     from optuna.samplers import GridSampler
 
     class Grid(GridSampler):
-        """Optuna's, for ask and tell: it stops a study that is not being run, which raises."""
+        """Optuna's grid sampler for ask and tell: it does not try to stop the study at the end, which would raise."""
 
         def after_trial(self, *arguments: Any) -> None:
             pass

@@ -1,4 +1,4 @@
-"""The storage of a shared search: opened before anything is loaded or measured, so that a wrong one costs nothing."""
+"""Checks the storage of a shared search before anything is loaded or measured, so that a wrong one costs nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from latlas.spaces.space import SearchSpace
 
 
 def require_storage(config: SearchConfig, space: SearchSpace | None = None) -> None:
-    """Raises where the storage cannot be opened, or the study in it is of another search; nothing for no storage.
+    """Check that the storage can be opened and that its study fits this search. Without a storage, do nothing.
 
     Raises:
         UsageError: The storage cannot be opened, is of another version of Optuna, or cannot be shared by the strategy.
-        EnvironmentMismatchError: The study is of another space, budget or objective; only where the space is given.
+        EnvironmentMismatchError: The study has another space, budget or objective. This is checked only if `space` is given.
     """
     if config.storage is None:
         return
@@ -42,7 +42,8 @@ def require_storage(config: SearchConfig, space: SearchSpace | None = None) -> N
 
 @contextmanager
 def storage_named(storage: str | None) -> Iterator[None]:
-    """Raise what Optuna or its database raises inside as a `LatlasError` that names the storage; it can be gone on with."""
+    """Turn errors of Optuna or its database inside the block into a `LatlasError` that names the storage. The search can be
+    resumed."""
     if storage is None:
         yield
         return

@@ -1,8 +1,9 @@
-"""Optuna's samplers as strategies, through ask and tell: the extra `optuna`.
+"""Optuna's samplers as strategies, through ask and tell. They need the extra `optuna`.
 
-Every suggestion is a trial. It is told its quality, or that it was dropped and by how many milliseconds it was outside, or,
-where nobody says anything, that it failed: none stays running. In a storage that several processes open, a study is one
-search of all of them, which `optuna-dashboard` shows; together they do the number of evaluations asked for.
+Every suggestion is a trial. The trial is told the quality, or that the suggestion was dropped and by how many milliseconds it
+was outside. If the strategy hears nothing about it, the trial is told that it failed, so that no trial stays running. Several
+processes can open a study in one storage. They then do one search and share the number of evaluations, and `optuna-dashboard`
+shows them all.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 DRY = 32
-"""After so many dropped suggestions in a row every second one is a mutant of the best, or a draw, and ever more of them: asking
-a sampler that knows of nothing else may take a second each time."""
+"""After so many dropped suggestions in a row, half of the suggestions are mutants of the best or random draws, and later more
+than half. A sampler that suggests nothing else may take a second for each suggestion."""
 FORGET = 500
-"""After so many suggestions, dropped networks may come again, because the least latency of the loop falls."""
+"""After so many dropped suggestions, dropped networks may be suggested again, because the loop's latency floor falls."""
 MUTATION_RATE = 0.1
 
 
 class OptunaStrategy:
-    """One of Optuna's samplers: `name` is `optuna-` and one of `optuna_study.SAMPLERS`.
+    """One of Optuna's samplers: `name` is `optuna-` and a kind in `samplers.SAMPLERS`.
 
-    What a sampler suggests is passed over where it is known, was dropped, or is predicted by the context's `terms` to be over
-    its budget, and the sampler is asked again, boundedly. Then, and where many suggestions in a row were dropped, mutants of
-    the best and draws of `random_search.draw` are made trials instead: samplers know nothing of a tight budget at first.
+    A sampler's suggestion is skipped if it is known, was dropped, or is over the context's budget by the context's `terms`; the
+    sampler is then asked again, a limited number of times. After that, or if many suggestions in a row were dropped, mutants of
+    the best and random draws become trials instead, because a sampler knows nothing of a tight budget at first.
 
-    Without a storage the same seed gives the same search. With one, what a process suggests depends on what others have told
-    by then.
+    Without a storage, the same seed gives the same search. With a storage, suggestions depend on the results that other
+    processes have told by then.
 
     Args:
-        objectives: 1, the quality; or 2, quality and latency, which evaluations must have then.
+        objectives: 1 for quality; 2 for quality and latency, and then every evaluation needs a latency.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class OptunaStrategy:
             )
         seed = int(rng.integers(2**31))
         if self.shared:
-            # Two processes of one seed are not to suggest the same; but all go through one grid in one order.
+            # Processes with the same seed must not suggest the same; but all go through a grid in the same order.
             seed = 0 if kind == "grid" else int(np.random.SeedSequence().generate_state(1)[0] >> 1)
         setting = sampler_setting(kind, space, seed, evaluations)
         directions: Directions = ("maximize", "minimize")
@@ -83,7 +84,7 @@ class OptunaStrategy:
         self._synchronise()
 
     def suggest(self, count: int) -> list[Architecture]:
-        """What the sampler asks for; fewer where a grid is finished, or a shared study has all its evaluations."""
+        """The sampler's suggestions; fewer than `count` if a grid is finished or a shared study has all its evaluations."""
         for trial in self._open.values():
             self.trials.fail(trial, "not evaluated")
         self._open.clear()
@@ -99,7 +100,7 @@ class OptunaStrategy:
         return found
 
     def update(self, completed: Sequence[Evaluation]) -> None:
-        """Tell the quality of each; what was not suggested here becomes a trial of its own."""
+        """Tell the quality of each evaluation. An architecture that was not suggested here becomes a new trial."""
         for one in completed:
             trial = self._open.pop(one.architecture, None)
             if trial is None and one.architecture in self._values:
@@ -114,7 +115,7 @@ class OptunaStrategy:
                 self.trials.fail(trial, "no number")
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        """Tell that suggestions were not evaluated, and by how much they were outside."""
+        """Tell that suggestions were not evaluated, and how far they were outside."""
         for one in dropped:
             self._dry += 1
             trial = self._open.pop(one.architecture, None)
@@ -148,7 +149,7 @@ class OptunaStrategy:
         return self._other()
 
     def _other(self) -> Architecture:
-        """A mutant of one of the best, or a draw: one that is new where there is any."""
+        """A mutant of one of the best or a random draw; a new one if one is found."""
         best = sorted(self._values, key=lambda one: (-self._values[one][0], str(one)))[:5]
         for _ in range(MAX_RESAMPLES):
             if best and self.rng.random() < 0.5:
@@ -172,7 +173,7 @@ class OptunaStrategy:
         return values if all(map(math.isfinite, values)) else None
 
     def _mean(self) -> list[float] | None:
-        """What is told of an architecture that has no quality to a sampler that must have one: it says the least about it."""
+        """The mean values so far, for an architecture without quality, if the sampler needs a value. It is the most neutral."""
         return np.mean(list(self._values.values()), axis=0).tolist() if self._values else None
 
     def _predicted_excess(self, architecture: Architecture) -> float:
@@ -182,7 +183,7 @@ class OptunaStrategy:
         return float(self.context.terms.values(codes)[0]) - self.context.budget_ms
 
     def _synchronise(self) -> None:
-        """Take in what others evaluated, and what they are about to."""
+        """Learn what other processes have evaluated, and what they are about to evaluate."""
         if self.shared:
             for one in self.trials.evaluated():
                 values = self._values_of(one)
@@ -194,5 +195,5 @@ class OptunaStrategy:
 def front_nsgaii(
     name: str, space: SearchSpace, rng: np.random.Generator, evaluations: int, context: StrategyContext
 ) -> OptunaStrategy:
-    """The strategy `front-nsgaii`: Optuna's NSGA-II of quality and latency."""
+    """The strategy `front-nsgaii`: Optuna's NSGA-II for quality and latency."""
     return OptunaStrategy(name, space, rng, evaluations, context, objectives=2)

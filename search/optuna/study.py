@@ -1,6 +1,6 @@
-"""Optuna's studies for a search: how one is opened, and what its trials say.
+"""Optuna's studies for a search: opens and checks them, and reads the evaluations from their trials.
 
-Optuna is imported by whoever asks for one; it is the extra `optuna`.
+Optuna is the extra `optuna`; it is imported inside the functions that need it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 SQLITE_SECONDS = 60
-"""How long a process waits for another one's writing."""
+"""How many seconds a process waits while another one writes."""
 
 
 def open_storage(text: str | None) -> BaseStorage | None:
-    """The storage of a text: a database's URL, such as `sqlite:///search.db`, or `journal:` and the path of a file.
+    """The storage that a text names: a database's URL, such as `sqlite:///search.db`, or `journal:` and a file's path.
 
-    None for one that lives in this process. Raises `UsageError` where it cannot be opened.
+    A text of None gives None, for a study in the memory of this process. Raises `UsageError` if the storage cannot be opened.
     """
     if text is None:
         return None
@@ -48,7 +48,7 @@ def open_storage(text: str | None) -> BaseStorage | None:
 
     kind, separator, path = text.partition(":")
     if not separator or not path or kind == "redis" or (kind != "journal" and not path.startswith("//")):
-        # Optuna's Redis storage unpickles what it finds there. What stands before an @ may be a password.
+        # Optuna's Redis storage unpickles what it finds there. The part before an @ may be a password.
         shown = text if "://" in text or "@" not in text else f"***@{text.rpartition('@')[2]}"
         raise UsageError(
             f"storage {shown!r} is not known; write journal:PATH, sqlite:///PATH or another database's URL"
@@ -63,7 +63,7 @@ def open_storage(text: str | None) -> BaseStorage | None:
         storage = storages.RDBStorage(text, engine_kwargs={"connect_args": {"timeout": SQLITE_SECONDS}})
         _write_ahead(storage)
         return storage
-    except RuntimeError as error:  # how Optuna says that another version of it made the tables
+    except RuntimeError as error:  # Optuna raises it if another version of it made the tables
         raise UsageError(
             f"storage {text!r} is of another version of Optuna: {one_line(str(error))} Or name another storage"
         ) from None
@@ -73,7 +73,7 @@ def open_storage(text: str | None) -> BaseStorage | None:
 
 
 def _require_journal(path: Path) -> None:
-    """Raises `UsageError` for a file that is there and no journal of Optuna's, which would pass over it and write into it."""
+    """Raise `UsageError` if the file exists and is not a journal of Optuna's; Optuna would ignore that and write into it."""
     if not path.is_file() or not path.stat().st_size:
         return
     with path.open("rb") as file:
@@ -87,9 +87,9 @@ def _require_journal(path: Path) -> None:
 
 
 def _write_ahead(storage: RDBStorage) -> None:
-    """A trial is some twenty transactions: with a write-ahead log these need not wait for the disk, nor readers for writers.
+    """Switch SQLite to a write-ahead log, so that transactions do not wait for the disk and readers do not wait for writers.
 
-    What a machine that loses its power loses is the last of them, not the file.
+    A trial makes some twenty transactions. If the machine loses power, the last of them are lost, but not the file.
     """
     from sqlalchemy import event, text
 
@@ -99,7 +99,7 @@ def _write_ahead(storage: RDBStorage) -> None:
 
     with storage.engine.begin() as connection:
         connection.execute(text("PRAGMA journal_mode=WAL"))
-    storage.engine.dispose()  # connections made before
+    storage.engine.dispose()  # drop the connections that were made before
 
 
 SPACE, CODING, BUDGET, OWNER, ARCHITECTURE, VERDICT, LATENCY = (
@@ -111,17 +111,17 @@ SPACE, CODING, BUDGET, OWNER, ARCHITECTURE, VERDICT, LATENCY = (
     "verdict",
     "latency_ms",
 )
-"""Attributes of a study and of its trials."""
+"""The names of attributes of a study and of its trials."""
 EVALUATED = "evaluated"
 Directions = tuple[Literal["maximize", "minimize"], ...]
 BUDGETS_DIFFER = 0.05
-"""Studies are of one budget; each process states its own in its machine's milliseconds, which differ by less than this share."""
+"""A study has one budget. Each process gives it in its machine's milliseconds; they may differ by this share."""
 ABANDONED = timedelta(hours=6)
-"""A trial that another machine began so long ago is taken to be abandoned."""
+"""A trial that another machine began longer ago counts as abandoned."""
 
 
 def require_optuna() -> None:
-    """Raises `UsageError` where Optuna is not installed."""
+    """Raise `MissingPackageError` if Optuna is not installed."""
     try:
         import optuna  # noqa: F401
     except ModuleNotFoundError:
@@ -131,14 +131,14 @@ def require_optuna() -> None:
 
 
 def open_study(setting: SamplerSetting, space: SearchSpace, context: StrategyContext, directions: Directions) -> Study:
-    """The study of a context, begun where there is none, else gone on with.
+    """The study of a context. It is created if it does not exist.
 
-    Raises `UsageError` without a study's name for a shared storage, and `EnvironmentMismatchError` for a study of another
-    space, budget or coding.
+    Raises `UsageError` if a shared storage comes without the study's name, and `EnvironmentMismatchError` if the study has
+    another space, budget, coding or objective.
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it says each trial otherwise, and so does the loop
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise it logs each trial, as the loop does
     coding = type(setting.coding).__name__
     storage = _storage_of(context)
     if storage is not None:
@@ -163,7 +163,7 @@ def open_study(setting: SamplerSetting, space: SearchSpace, context: StrategyCon
 def require_study(
     setting: SamplerSetting, space: SearchSpace, context: StrategyContext, directions: Directions
 ) -> None:
-    """Raises what `open_study` would, without beginning a study: asked before anything else is done."""
+    """Raise what `open_study` would raise, without creating a study. Call it before any other work."""
     require_optuna()
     storage = _storage_of(context)
     if storage is not None:
@@ -180,7 +180,7 @@ def _storage_of(context: StrategyContext) -> BaseStorage | None:
 def _require_same_study(
     storage: BaseStorage, coding: str, space: SearchSpace, context: StrategyContext, directions: Directions
 ) -> None:
-    """Raises `EnvironmentMismatchError` where the context's study is there and of something else."""
+    """Raise `EnvironmentMismatchError` if the context's study exists and does not fit this search."""
     import optuna
 
     if context.study not in optuna.get_all_study_names(storage):
@@ -210,7 +210,7 @@ def _require_same_study(
 
 
 def evaluations_of(coding: Coding, trials: list[FrozenTrial]) -> Iterator[Evaluation]:
-    """The evaluations among a study's trials, of whichever process; other trials are passed over."""
+    """The evaluations among a study's trials, from all processes. Other trials are skipped."""
     for trial in trials:
         if trial.user_attrs.get(VERDICT) != EVALUATED or not trial.values:
             continue
@@ -224,9 +224,10 @@ def evaluations_of(coding: Coding, trials: list[FrozenTrial]) -> Iterator[Evalua
 
 
 def shared_evaluations(context: StrategyContext, space: SearchSpace) -> list[Evaluation]:
-    """Everything that the processes of a shared study evaluated, best first; each architecture once.
+    """All evaluations by the processes of a shared study, best first, each architecture once.
 
-    Raises `UsageError` where the context names no study that is there.
+    Raises `UsageError` if the context names no study or the study does not exist, and `EnvironmentMismatchError` if the study
+    has another space.
     """
     import optuna
 
@@ -247,12 +248,12 @@ def shared_evaluations(context: StrategyContext, space: SearchSpace) -> list[Eva
 
 
 def this_process() -> str:
-    """Machine and process, as a trial's attribute says who runs it."""
+    """The name of this machine and process, for the attribute that says who runs a trial."""
     return f"{platform.node()}:{os.getpid()}"
 
 
 def abandoned(trial: FrozenTrial) -> bool:
-    """Whether who began a trial is no longer there: a process of this machine that has ended, or one of long ago."""
+    """Whether a trial's process is gone: it ran on this machine and has ended, or began the trial too long ago elsewhere."""
     machine, _, process = str(trial.user_attrs.get(OWNER, "")).rpartition(":")
     if machine == platform.node() and process.isdecimal():
         return not psutil.pid_exists(int(process))

@@ -1,4 +1,4 @@
-"""The trials of a study: asked for, told their quality or why they have none, and those of other processes."""
+"""The trials of a study: asks for new ones, tells their quality or why they have none, and reads those of other processes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class OptunaTrials:
     """The trials of one study. Each trial is one architecture.
 
     Args:
-        shared: whether other processes have trials in it.
-        budget_ms: what a trial's constraint is counted from.
+        shared: Whether other processes have trials in the study.
+        budget_ms: The budget; a trial's constraint is its latency minus the budget.
     """
 
     def __init__(self, study: Study, setting: SamplerSetting, shared: bool, budget_ms: float | None) -> None:
@@ -48,10 +48,10 @@ class OptunaTrials:
         self._asked = -1
 
     def ask(self) -> tuple[Trial, Architecture]:
-        """A new trial of the sampler's."""
+        """A new trial with the sampler's suggestion, and its architecture."""
         try:
             trial = self.study.ask(self.coding.distributions)
-        except ValueError as error:  # of parameters that somebody gave another meaning
+        except ValueError as error:  # other trials have parameters of the same name with another meaning
             raise EnvironmentMismatchError(
                 f"study {self.study.study_name!r} holds trials of something else ({error}); name another one"
             ) from None
@@ -59,11 +59,11 @@ class OptunaTrials:
         return trial, self.coding.architecture(trial.params)
 
     def ask_of(self, params: dict[str, Any]) -> Trial:
-        """A new trial of these parameters; a sampler with populations takes it into its own."""
+        """A new trial with these parameters. A sampler with populations adds it to its population."""
         from optuna.samplers import PartialFixedSampler
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it is said to be experimental, since 2.4
+            warnings.simplefilter("ignore")  # Optuna warns that it is experimental, since version 2.4
             self.study.sampler = PartialFixedSampler(params, self.setting.sampler)
         try:
             return self.ask()[0]
@@ -71,23 +71,23 @@ class OptunaTrials:
             self.study.sampler = self.setting.sampler
 
     def exhausted(self) -> bool:
-        """Whether a grid has no points left; the sampler goes through all trials to say so."""
+        """Whether a grid has no points left. The sampler reads all trials to find out, so it is asked only near the end."""
         points = self.setting.points
         if not points or self._asked + 1 < points:
             return False
         return bool(self.setting.sampler.is_exhausted(self.study))  # type: ignore[attr-defined]  # of a grid
 
     def open(self, trial: Trial, architecture: Architecture) -> None:
-        """Note the architecture of a trial, and the process that it belongs to."""
+        """Store a trial's architecture in it, and in a shared study the process that runs it."""
         trial.set_user_attr(ARCHITECTURE, str(architecture))
         if self.shared:
             trial.set_user_attr(OWNER, this_process())
 
     def complete(self, trial: Trial | None, one: Evaluation, values: Sequence[float]) -> None:
-        """Tell an evaluation; without a trial, or where another process took it to be abandoned, it becomes one of its own."""
+        """Tell an evaluation. Without a trial, or if another process finished the trial as abandoned, add a new trial."""
         excess = 0.0
         if self.budget_ms is not None and math.isfinite(one.latency_ms):
-            excess = min(0.0, one.latency_ms - self.budget_ms)  # it was within the budget
+            excess = min(0.0, one.latency_ms - self.budget_ms)  # at most 0: it was within the budget
         with _finished_elsewhere() as late:
             if trial is not None:
                 self._describe(trial, EVALUATED, excess, one.latency_ms)
@@ -96,7 +96,7 @@ class OptunaTrials:
             self._add(one, values, excess)
 
     def repeat(self, trial: Trial, values: Sequence[float]) -> None:
-        """Tell a trial of an architecture that is known: its values to a sampler with populations, else that it failed."""
+        """Finish the trial of a known architecture: with its values for a sampler with populations, else as failed."""
         if not self.setting.repeats:
             self.fail(trial, "known")
             return
@@ -104,7 +104,7 @@ class OptunaTrials:
         self.study.tell(trial, list(values))
 
     def drop(self, trial: Trial, excess_ms: float, verdict: str, mean: Sequence[float] | None) -> None:
-        """Tell that a trial was outside by so much; `mean` are the values for a sampler that needs some to learn of it."""
+        """Tell that a trial was outside by `excess_ms`. `mean` are the values for a sampler that needs values to learn."""
         from optuna.trial import TrialState
 
         if excess_ms <= 0:
@@ -118,7 +118,7 @@ class OptunaTrials:
                 self.study.tell(trial, state=TrialState.PRUNED)
 
     def fail(self, trial: Trial, verdict: str) -> None:
-        """Tell that a trial came to nothing."""
+        """Tell that a trial failed. `verdict` says why."""
         from optuna.trial import TrialState
 
         with _finished_elsewhere():
@@ -126,13 +126,13 @@ class OptunaTrials:
             self.study.tell(trial, state=TrialState.FAIL)
 
     def evaluated(self) -> Iterator[Evaluation]:
-        """What any process has evaluated."""
+        """The evaluations of all processes."""
         from optuna.trial import TrialState
 
         return evaluations_of(self.coding, self._of(TrialState.COMPLETE))
 
     def under_way(self) -> set[str]:
-        """The architectures that processes are about to evaluate; trials of processes that ended fail."""
+        """The architectures that processes are about to evaluate. Abandoned trials are told that they failed."""
         from optuna.trial import TrialState
 
         found = set()
@@ -150,7 +150,7 @@ class OptunaTrials:
         from optuna.trial import create_trial
 
         params = None if one.architecture.is_baseline else self.coding.params(one.architecture)
-        if params is None:  # what a coarse grid cannot write
+        if params is None:  # a coarse grid cannot write it
             return
         attributes: dict[str, Any] = {ARCHITECTURE: str(one.architecture), VERDICT: EVALUATED}
         if math.isfinite(one.latency_ms):
@@ -172,7 +172,7 @@ class OptunaTrials:
 
 @contextmanager
 def _finished_elsewhere() -> Iterator[list[str]]:
-    """What another process finished meanwhile cannot be told any more; the list is not empty then."""
+    """Ignore the error if another process has finished the trial meanwhile; then the list that it yields is not empty."""
     from optuna.exceptions import UpdateFinishedTrialError
 
     late: list[str] = []
@@ -181,6 +181,6 @@ def _finished_elsewhere() -> Iterator[list[str]]:
     except UpdateFinishedTrialError as error:
         late.append(str(error))
     except ValueError as error:
-        if "Cannot tell a" not in str(error):  # Optuna's words where the state has changed since
+        if "Cannot tell a" not in str(error):  # Optuna's message if the state has changed meanwhile
             raise
         late.append(str(error))

@@ -1,1 +1,1 @@
-"""Strategies that suggest and learn, and the loop that asks them."""
+"""Strategies that suggest architectures and learn, and the loop that asks them."""

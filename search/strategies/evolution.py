@@ -1,4 +1,4 @@
-"""Evolution: children of the best architectures so far, by mutation and by crossover."""
+"""Evolution: new architectures are mutants and crossovers of the best architectures so far."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ ONCE_FOR_ALL: dict[str, Any] = {
     "mutant_share": 0.5,
     "stage_share": 0.0,
 }
-"""The numbers of Once-for-All (arXiv 1908.09791), for searches of thousands of evaluations; its generations are 500."""
+"""The settings of Once-for-All (arXiv 1908.09791), for searches of thousands of evaluations; the paper has 500 generations."""
 
 
 @dataclass
 class Evolution:
-    """Elitist evolution after Once-for-All: half mutants, half crossover, of the best that were seen.
+    """Elitist evolution as in Once-for-All: mutants and crossovers of the best architectures seen.
 
-    `population` random architectures come first, then children of the best `parent_share` of the population. A mutant
-    changes each gene with `mutation_rate`, at least one; `mutant_share` of the children are mutants. `stage_share` of the
-    children change by stages: a mutant has one operator throughout one of its stages, a crossover takes whole stages from its
-    parents. No child is one that was evaluated: without that, the children of a converged population are their parents.
+    It starts with `population` random architectures. Later it makes children of the best `parent_share` of the population;
+    `mutant_share` of them are mutants, the others crossovers. A mutant changes each gene with probability `mutation_rate`, and
+    at least one gene. `stage_share` of the children change whole stages: such a mutant gets one operator throughout one of its
+    stages, and such a crossover takes whole stages from its parents. No child was evaluated before; otherwise the children of
+    a converged population would be their own parents.
 
-    Once-for-All carries its parents into the next generation, so they are the best ever seen, as here; here they are chosen
-    anew with every update, not once a generation.
+    Once-for-All carries its parents into the next generation, so they are the best ever seen. The same holds here, but the
+    parents are chosen anew after every update, not once per generation.
     """
 
     space: SearchSpace
@@ -63,17 +64,17 @@ class Evolution:
             )
 
     def suggest(self, count: int) -> list[Architecture]:
-        """Draws of `draw` until the first population is evaluated, then children of the best.
+        """Random draws until the first population is evaluated, then children of the best.
 
-        One in four of the first draws mutates what there is: where the budget is so tight that draws never hold
-        it, the population grows from the one architecture that does.
+        One in four of the first suggestions is a mutant of a known architecture. If the budget is so tight that random draws
+        are never within it, the population grows from the one architecture that is.
         """
         elite = list(self._elite)
         make = self._child if len(elite) >= self.population else self._first
         return unknown(lambda: make(elite), lambda: draw(self.space, self.rng), count, self._known)
 
     def update(self, completed: Sequence[Evaluation]) -> None:
-        """Keep the best `population` seen."""
+        """Keep the best `population` architectures seen."""
         self._known |= {one.architecture for one in completed}
         self._elite = best_seen(self._elite, completed, self.population)
 
@@ -93,10 +94,10 @@ class Evolution:
 
 
 def evolution(space: SearchSpace, rng: np.random.Generator, evaluations: int) -> Evolution:
-    """The strategy `evolution`, whose population is a third of the evaluations, from 4 to 100."""
+    """The strategy `evolution`. Its population is a third of the evaluations, but 4 at least and 100 at most."""
     return Evolution(space, rng, population=max(4, min(100, evaluations // 3)))
 
 
 def evolution_ofa(space: SearchSpace, rng: np.random.Generator) -> Evolution:
-    """The strategy `evolution-ofa`, with the numbers of Once-for-All."""
+    """The strategy `evolution-ofa`, with the settings of Once-for-All."""
     return Evolution(space, rng, name="evolution-ofa", **ONCE_FOR_ALL)

@@ -1,4 +1,4 @@
-"""Quality and latency at once: the whole Pareto front of a space in one search, with the budget as its slow end."""
+"""Search for quality and latency together: one search finds the whole Pareto front up to the budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from latlas.spaces.space import Architecture, SearchSpace
 
 
 def front(points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Which of the points `(n, 2)` no other dominates, `(n,)`; of equal points all or none."""
+    """Which of the points `(n, 2)` are dominated by no other point, `(n,)`. Equal points are all on the front or all off it."""
     rows = _points(points)
     if not len(rows):
         return np.zeros(0, dtype=np.bool_)
@@ -33,7 +33,7 @@ def front(points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 
 def ranks(points: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """How many fronts have to be taken away before each point is on one, `(n,)`: the non-dominated sorting of NSGA-II."""
+    """The rank of each point, `(n,)`: how many fronts must be removed before it is on the front (NSGA-II's sorting)."""
     rows = _points(points)
     found, left, rank = np.full(len(rows), -1, dtype=np.int64), np.arange(len(rows)), 0
     while len(left):
@@ -46,7 +46,8 @@ def ranks(points: npt.ArrayLike) -> npt.NDArray[np.int64]:
 def crowding(points: npt.ArrayLike) -> FloatArray:
     """NSGA-II's crowding distance of the points of one front, `(n,)`; infinite at the ends.
 
-    The sum over both axes of the distance between a point's neighbours, as a share of the front's extent (Deb et al. 2002).
+    For each axis it takes the distance between a point's neighbours as a share of the front's extent, and adds both axes (Deb
+    et al. 2002).
     """
     rows = _points(points)
     distance = np.zeros(len(rows))
@@ -63,7 +64,7 @@ def crowding(points: npt.ArrayLike) -> FloatArray:
 def hypervolume(points: npt.ArrayLike, reference_ms: float, reference_quality: float = 0.0) -> float:
     """The area that the points dominate up to the reference, in milliseconds times quality.
 
-    Points that are slower than `reference_ms` or worse than `reference_quality` cover nothing.
+    Points slower than `reference_ms` or worse than `reference_quality` add nothing.
     """
     if not (np.isfinite(reference_ms) and np.isfinite(reference_quality)):
         raise UsageError(f"the reference is {reference_ms} ms at quality {reference_quality}; both must be finite")
@@ -83,11 +84,11 @@ def _points(points: npt.ArrayLike) -> FloatArray:
 
 @dataclass
 class FrontEvolution:
-    """NSGA-II (Deb et al. 2002) over quality and latency: children of non-dominated networks in empty regions.
+    """NSGA-II (Deb et al. 2002) over quality and latency. It prefers non-dominated networks in sparse regions as parents.
 
-    `population` random architectures come first, then children of binary tournaments among the best `population` seen: the
-    lower rank wins, of equal ranks the less crowded. All children are crossovers, and each gene then changes with
-    `mutation_rate`; `stage_share` of crossovers and mutations are by stages. No child is one that was evaluated.
+    It starts with `population` random architectures. Later, parents win binary tournaments among the best `population` seen:
+    the lower rank wins, and of equal ranks the less crowded. Every child is a crossover, in which each gene then changes with
+    probability `mutation_rate`. `stage_share` of crossovers and mutations work on whole stages. No child was evaluated before.
     """
 
     space: SearchSpace
@@ -108,7 +109,7 @@ class FrontEvolution:
             )
 
     def suggest(self, count: int) -> list[Architecture]:
-        """Draws until the first population is evaluated, one in four a mutant of a known network; then children."""
+        """Random draws until the first population is evaluated (one in four is a mutant of a known network), then children."""
         survivors = list(self._survivors)
 
         def first() -> Architecture:
@@ -125,7 +126,7 @@ class FrontEvolution:
         return unknown(make, lambda: draw(self.space, self.rng), count, self._known)
 
     def update(self, completed: Sequence[Evaluation]) -> None:
-        """Keep the best `population` seen by rank and crowding; raises `UsageError` for an evaluation without latency."""
+        """Keep the best `population` seen, by rank and crowding. Raises `UsageError` for an evaluation without latency."""
         for one in completed:
             if not math.isfinite(one.latency_ms):
                 raise UsageError(f"{one.architecture} has no latency; {self.name} needs it with every evaluation")
@@ -146,7 +147,7 @@ class FrontEvolution:
 
 
 def ordered(points: dict[Architecture, tuple[float, float]]) -> dict[Architecture, tuple[int, float]]:
-    """Rank and crowding distance within the rank of each architecture's `(latency_ms, quality)`."""
+    """For each architecture, its rank by `(latency_ms, quality)` and its crowding distance within that rank."""
     names, rows = list(points), np.array(list(points.values()), dtype=np.float64).reshape(-1, 2)
     rank, distance = ranks(rows), np.zeros(len(rows))
     for level in range(int(rank.max(initial=-1)) + 1):
@@ -155,9 +156,9 @@ def ordered(points: dict[Architecture, tuple[float, float]]) -> dict[Architectur
 
 
 def front_of(history: History) -> list[Candidate]:
-    """The candidates that no other dominates, the fastest first, by the latency of their verdicts.
+    """The candidates that no other candidate dominates, by the latency of their verdicts, the fastest first.
 
-    A network that was not measured has its predicted latency: measure it before you promise it.
+    A network that was not measured has its predicted latency; measure it before you rely on it.
     """
     candidates = history.candidates
     kept = front([(one.verdict.latency_ms, one.quality) for one in candidates])
@@ -166,11 +167,11 @@ def front_of(history: History) -> list[Candidate]:
 
 
 def covered(history: History, reference_ms: float, reference_quality: float = 0.0) -> float:
-    """The hypervolume of a history's front, in milliseconds times quality."""
+    """The hypervolume of a history's candidates, in milliseconds times quality."""
     points = [(one.verdict.latency_ms, one.quality) for one in history.candidates]
     return hypervolume(points, reference_ms, reference_quality)
 
 
 def front_evolution(space: SearchSpace, rng: np.random.Generator, evaluations: int) -> FrontEvolution:
-    """The strategy `front-evolution`, whose population is a twentieth of the evaluations, from 8 to 100."""
+    """The strategy `front-evolution`. Its population is a twentieth of the evaluations, but 8 at least and 100 at most."""
     return FrontEvolution(space, rng, population=max(8, min(100, evaluations // 20)))

@@ -1,4 +1,5 @@
-"""Successive halving: many are trained briefly, the best of them longer (Jamieson and Talwalkar 2016, arXiv 1502.07943)."""
+"""Successive halving: trains many candidates briefly and the best of them longer (Jamieson and Talwalkar 2016, arXiv
+1502.07943)."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ from typing import Generic, TypeVar
 from latlas.errors import UsageError
 
 ETA = 3
-"""From rung to rung a third goes on with three times the steps (Li et al. 2018, Hyperband, recommend 3 or 4)."""
+"""After each rung the best third continues, with three times the steps (Li et al. 2018, Hyperband, recommend 3 or 4)."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Trial(Generic[T]):
-    """A candidate with the quality, larger better, that it reached after so many steps; of its last rung."""
+    """A candidate, the steps of its last rung, and the quality it reached there (larger is better)."""
 
     candidate: T
     steps: int
@@ -27,12 +28,12 @@ class Trial(Generic[T]):
 def successive_halving(
     candidates: Sequence[T], train: Callable[[T, int], float | None], steps: int, max_steps: int
 ) -> list[Trial[T]]:
-    """The candidates best first: the last rung's by their quality, then the ones that left before it.
+    """The candidates, best first: those of the last rung by their quality, then those that left earlier.
 
-    `train(candidate, steps)` trains it from its start for so many steps and gives its quality, or None where that failed:
-    such a candidate is left out altogether. The first rung has all candidates at `steps`; each further rung the best third
-    of the one before at `ETA` times its steps, as long as that is no more than `max_steps` and there are two to compare. Of
-    equal quality, those given first come first.
+    `train(candidate, steps)` trains a candidate from its start for so many steps and gives its quality. It gives None if the
+    training failed; such a candidate is left out. The first rung trains all candidates for `steps`. Each further rung trains the
+    best third of the rung before for `ETA` times its steps, as long as this is at most `max_steps` and two candidates are left
+    to compare. Among candidates of equal quality, those given first come first.
     """
     if steps < 1:
         raise UsageError(f"steps is {steps}; it must be at least 1")

@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 MAX_DRAWS_AN_EVALUATION = 5000
 """How many suggestions in a row may be repeats or infeasible before the search stops."""
 FLOOR_STEP, FLOOR_DRAWS = 0.95, 500
-"""After so many suggestions in a row without a candidate, the floor falls to this share of itself."""
+"""After `FLOOR_DRAWS` suggestions in a row without a candidate, the floor is multiplied by `FLOOR_STEP`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An evaluated architecture with the verdict that let it through; `seconds` is how old the search was then."""
+    """An evaluated architecture with the verdict that accepted it. `seconds` is the age of the search at that moment."""
 
     architecture: Architecture
     quality: float
@@ -32,7 +32,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An architecture that was measured to decide on it, and found above the budget."""
+    """An architecture that was measured for the decision and is above the budget."""
 
     architecture: Architecture
     verdict: Verdict
@@ -41,10 +41,10 @@ class Rejected:
 
 @dataclass(slots=True)
 class History:
-    """What a search did: candidates in the order of evaluation, and how many suggestions were dropped for what.
+    """What a search did: its candidates in the order of evaluation, and how many suggestions it dropped, by reason.
 
-    `filtered` were not within the budget, `unused` left too much of it; `rejected` are those of the filtered that were
-    measured.
+    `filtered` suggestions were not within the budget, `unused` ones left too much of it, and `repeats` were known. `rejected`
+    are the filtered architectures that were measured.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -54,16 +54,16 @@ class History:
     repeats: int = 0
 
     def ranked(self) -> list[Candidate]:
-        """Best quality first; of equals the faster."""
+        """The candidates, best quality first; of equal quality, the faster one first."""
         return sorted(self.candidates, key=_rank)
 
     def best(self) -> Candidate:
-        """The first of `ranked`, of one candidate or more."""
+        """The first candidate of `ranked`. There must be at least one."""
         return min(self.candidates, key=_rank)
 
 
 def joined(*histories: History) -> History:
-    """The histories one after another as one: lists in a row, counts added."""
+    """The histories joined into one: lists are concatenated, counts are added."""
     total = History()
     for one in fields(History):
         values = [getattr(history, one.name) for history in histories]
@@ -73,22 +73,22 @@ def joined(*histories: History) -> History:
 
 @dataclass
 class Listed:
-    """A strategy that suggests architectures in their order, each once."""
+    """A strategy that suggests the given architectures in order, each once."""
 
     left: list[Architecture]
     name: str = "listed"
 
     def suggest(self, count: int) -> list[Architecture]:
-        """The next ones."""
+        """The next `count` architectures."""
         taken, self.left = self.left[:count], self.left[count:]
         return taken
 
     def update(self, completed: Sequence[Evaluation]) -> None:
-        """Nothing to learn."""
+        """Do nothing; there is nothing to learn."""
 
 
 class LoopOptions(TypedDict):
-    """What `run_search` is told beside what it searches; see there."""
+    """Arguments of `run_search` that do not depend on what is searched; see there."""
 
     start: tuple[Architecture, ...]
     floor_ms: float
@@ -115,16 +115,19 @@ def run_search(
     stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = lambda: 0.0,
 ) -> History:
-    """Evaluate feasible, different networks until `evaluations` are done, or suggestions run dry.
+    """Evaluate different, feasible networks until `evaluations` are done or no new ones are suggested.
 
-    Suggestions come, and are checked, `batch` at once, so that the ones that prediction leaves open are measured together.
-    `start` is checked first, before the strategy is asked: the fastest architecture there makes sure that a tight
-    budget has something to grow from. Suggestions below `floor_ms` are not evaluated: latency that a budget gives and a
-    network does not use is quality given away, which a supernet's score shows worse than a longer training does. Where
-    there are none between floor and budget, the floor falls, as often as there is something below it. Sampling is bounded: after
-    `max_draws` suggestions without a new feasible one, and with none below the floor, the search ends with what it has. Raises
-    `InfeasibleBudgetError` where that is nothing. `clock` gives the
-    seconds that the history is told.
+    The strategy suggests `batch` networks at once, and these are checked together, so that the ones that prediction leaves open
+    are measured together. `start` is checked before the strategy is asked. Put the fastest architecture there: then a search
+    with a tight budget has something to grow from.
+
+    Suggestions below `floor_ms` are not evaluated. A network that leaves latency unused gives quality away, and a supernet's
+    score shows this less clearly than a longer training. If no suggestion lies between floor and budget, the floor falls, as
+    long as there are suggestions below it.
+
+    The number of suggestions is bounded: after `max_draws` in a row without a new feasible one, and none below the floor, the
+    search ends with the candidates it has. Raises `InfeasibleBudgetError` if there are none. `clock` gives the seconds for the
+    history.
     """
     if evaluations < 1:
         raise UsageError(f"evaluations is {evaluations}; it must be at least 1")
@@ -137,16 +140,16 @@ def run_search(
             queue = strategy.suggest(batch)
             if not queue:
                 break
-        # No more than may still be evaluated or drawn: what is checked may be measured.
+        # Check no more than may still be evaluated or drawn, because a check may cost a measurement.
         at_once = min(batch, evaluations - len(history.candidates), max_draws - dry)
         taken, queue = queue[:at_once], queue[at_once:]
         new: list[Architecture] = []
         for architecture in taken:
             dry += 1
             if dry % FLOOR_DRAWS == 0 and floor_ms > 0:
-                # What was passed over below the old floor may come again.
+                # Networks that were skipped below the old floor may be suggested again.
                 floor_ms, seen = floor_ms * FLOOR_STEP, seen - passed_over
-                if passed_over:  # they are within the budget: the search has not run dry, the floor is too high
+                if passed_over:  # some were within the budget, so the floor was too high and the search has not run dry
                     dry = 0
                 passed_over.clear()
             same = architecture.canonical()
@@ -179,7 +182,7 @@ def run_search(
                 on_candidate(history)
             if stop():
                 break
-    drop([Dropped(one) for one in (*taken, *queue)])  # the last ones, some of which were told already
+    drop([Dropped(one) for one in (*taken, *queue)])  # the last suggestions; the strategy knows about some already
     if not history.candidates:
         raise InfeasibleBudgetError(
             f"{history.filtered} architectures were drawn and none is within {constraint.budget_ms:.3f} ms"

@@ -1,4 +1,4 @@
-"""Strategies by name, apart from what they are made of: the command line shows the names without loading it."""
+"""The strategies by name. Their code is elsewhere, so that the command line can show the names without loading it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from latlas.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class StrategyEntry:
-    """A strategy that may be asked for by name.
+    """A strategy that a user can choose by name.
 
-    `make` makes it: called with those of `name`, `space`, `rng`, `evaluations` and `context` (a `StrategyContext`) that it
-    takes as parameters, it returns a `Strategy`. It may be given as text, `my_package.strategy:Mine`, which is loaded when the
-    strategy is made. One with `front` looks for the best networks at all latencies up to the budget, others for the best
-    network within it. One with `trained` searches a distribution that the run trains first. One with `predicted` may search
-    over predicted quality too: it needs nothing but evaluations, and thousands of them cost little. One with `stored` can keep
-    its trials in a storage of Optuna's.
+    `make` is a callable that returns a `Strategy`. Of `name`, `space`, `rng`, `evaluations` and `context` (a `StrategyContext`)
+    it gets the arguments that it has parameters for. `make` can also be text, `my_package.strategy:Mine`; it is then loaded when
+    the strategy is made. The flags mean:
+
+    - `front`: it looks for the best networks at all latencies up to the budget, not for the one best network within it.
+    - `trained`: it searches a distribution that the run trains first.
+    - `predicted`: it can also search over predicted quality: it needs only evaluations, and thousands of them cost little.
+    - `stored`: it can keep its trials in an Optuna storage.
     """
 
     make: str | Callable[..., Any]
@@ -49,7 +51,7 @@ _OWN = {
     "front-evolution": StrategyEntry("latlas.search.strategies.front:front_evolution", front=True),
     "front-nsgaii": StrategyEntry("latlas.search.optuna.strategy:front_nsgaii", front=True, stored=True),
 }
-"""Latlas' own; one more is a line here."""
+"""Latlas' own strategies. Add a line here to add a strategy."""
 
 
 def _read_entry(name: str, value: object) -> StrategyEntry:
@@ -69,16 +71,17 @@ for _name, _entry in _OWN.items():
 def register_strategy(
     name: str, make: str | Callable[..., Any], *, front: bool = False, predicted: bool = False
 ) -> None:
-    """Make a strategy known by its name.
+    """Register a strategy under a name.
 
     Args:
-        name: What `--strategy` is given.
-        make: A class or function that makes it, or its name as text, `my_package.strategy:Mine`; see `StrategyEntry.make`.
+        name: The name for `--strategy`.
+        make: A class or function that makes the strategy, or its name as text, `my_package.strategy:Mine`; see
+            `StrategyEntry`.
         front: Whether it looks for the best networks at all latencies up to the budget.
-        predicted: Whether it may search over predicted quality, with `--accuracy-predictor`.
+        predicted: Whether it can search over predicted quality, with `--accuracy-predictor`.
 
     Raises:
-        UsageError: The name is taken, which names both owners, or `make` is none.
+        UsageError: The name is taken (the message names both owners), or `make` is neither a callable nor text.
 
     Example:
         >>> import latlas
@@ -98,17 +101,17 @@ def register_strategy(
 
 OPTUNA_STRATEGIES = tuple(name for name, entry in _OWN.items() if entry.stored and not entry.front)
 TRAINED_STRATEGIES = tuple(name for name, entry in _OWN.items() if entry.trained)
-"""Names of those that need a trained distribution in the context."""
+"""Names of the strategies that need a trained distribution in the context."""
 PREDICTED_STRATEGIES = tuple(name for name, entry in _OWN.items() if entry.predicted)
-"""Names of those that search over predicted quality too: they need nothing but evaluations, and thousands cost little."""
+"""Names of the strategies that can also search over predicted quality."""
 STRATEGIES = tuple(name for name, entry in _OWN.items() if not entry.front)
-"""Latlas' own that look for the best network within the budget."""
+"""Names of Latlas' own strategies that look for the best network within the budget."""
 FRONT_STRATEGIES = tuple(name for name, entry in _OWN.items() if entry.front)
-"""Latlas' own that look for the best networks at all latencies up to the budget."""
+"""Names of Latlas' own strategies that look for the best networks at all latencies up to the budget."""
 SEARCHED_BY = (*STRATEGIES, *FRONT_STRATEGIES)
-"""Latlas' own: what the help of `search` lists."""
+"""Names of all of Latlas' own strategies, as the help of `search` lists them."""
 
 ARCH_TRAININGS = ("decoupled", "alternating")
-"""How architecture parameters are trained: with the supernet's weights fixed, or in turns with those of a copy."""
+"""How architecture parameters are trained: with the supernet's weights fixed, or in turns with the weights of a copy."""
 LATENCY_LOSSES = ("sum", "product")
-"""Forms of a soft latency loss; see `gradient.soft_latency`."""
+"""The forms of a soft latency loss; see `gradient.soft_latency`."""

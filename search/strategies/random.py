@@ -1,4 +1,4 @@
-"""Random search: draws spread over a space's latencies."""
+"""Random search, and random search near the best architectures seen."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from latlas.spaces.space import Architecture, SearchSpace
 
 @dataclass
 class NearBest:
-    """Uniform draws, and a `near_share` of draws near the best seen.
+    """Uniform draws mixed with draws near the best architectures seen, whose share is `near_share`.
 
-    Near is with each gene of one of the `best` best drawn anew at `mutation_rate`, at least one. The paper gives neither the
-    share nor what near is.
+    A draw near the best is a mutant of one of the `best` best: each gene is drawn anew with probability `mutation_rate`, and at
+    least one gene is. The paper defines neither the share nor the word near.
     """
 
     space: SearchSpace
@@ -39,7 +39,7 @@ class NearBest:
             )
 
     def suggest(self, count: int) -> list[Architecture]:
-        """Different architectures that were not evaluated yet, near the best or uniform."""
+        """Different architectures that were not evaluated yet, drawn near the best or uniformly."""
         best = list(self._best)
 
         def make() -> Architecture:
@@ -50,13 +50,13 @@ class NearBest:
         return unknown(make, lambda: self.space.random(self.rng), count, self._known)
 
     def update(self, completed: Sequence[Evaluation]) -> None:
-        """Keep the `best` best seen."""
+        """Keep the `best` best architectures seen."""
         self._known |= {one.architecture for one in completed}
         self._best = best_seen(self._best, completed, self.best)
 
 
 def near_best(space: SearchSpace, rng: np.random.Generator, context: StrategyContext) -> NearBest:
-    """The strategy `near_best`, with the share that the context says."""
+    """The strategy `near_best`, with the context's `near_share`."""
     return NearBest(space, rng, near_share=context.near_share)
 
 
@@ -69,8 +69,8 @@ class RandomSearch:
     name: str = "random"
 
     def suggest(self, count: int) -> list[Architecture]:
-        """Draws of `draw`."""
+        """`count` random architectures."""
         return [draw(self.space, self.rng) for _ in range(count)]
 
     def update(self, completed: Sequence[Evaluation]) -> None:
-        """Nothing to learn."""
+        """Do nothing; random search does not learn."""

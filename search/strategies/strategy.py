@@ -1,4 +1,4 @@
-"""Strategies: what to try next. They only suggest and learn; the loop applies the constraint and evaluates."""
+"""The interface of strategies. A strategy only suggests architectures and learns; the loop checks and evaluates them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A feasible architecture and its quality, larger better, from 0 to 1; `latency_ms` of the verdict where it is known."""
+    """A feasible architecture and its quality, 0..1, larger is better. `latency_ms` is the verdict's, or nan if not known."""
 
     architecture: Architecture
     quality: float
@@ -27,8 +27,8 @@ class Evaluation:
 class Dropped:
     """A suggestion that was not evaluated.
 
-    `excess_ms` is how far it lies outside: above 0 by how much the verdict's upper bound is over the budget, or the
-    prediction below the floor; 0 where it was within both, as a repeat is, or what came too late.
+    `excess_ms` says how far it lies outside: the verdict's upper bound minus the budget, or the floor minus the prediction. It is
+    0 for a suggestion within both limits, such as a repeat or one that came too late.
     """
 
     architecture: Architecture
@@ -38,15 +38,15 @@ class Dropped:
 class Strategy(Protocol):
     """The whole interface of a search strategy.
 
-    One that wants to hear what became of suggestions that were not evaluated also has `dropped`, of `HearsDropped`.
+    A strategy that wants to know which suggestions were not evaluated also has `dropped`, see `HearsDropped`.
     """
 
     name: str
 
     def suggest(self, count: int) -> list[Architecture]:
-        """`count` architectures to try next, fewer where there are no more.
+        """`count` architectures to try next, or fewer if there are no more.
 
-        Repeats and infeasible ones are the loop's to drop.
+        Repeats and infeasible architectures are allowed; the loop drops them.
         """
         ...
 
@@ -65,11 +65,11 @@ class HearsDropped(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StrategyContext:
-    """What a strategy may know beside the space; each may be left out.
+    """What a strategy may know besides the space. Everything is optional.
 
-    `terms` and `budget_ms` are the predictor as a sum and the limit, both in milliseconds of this session. `distribution` is a
-    trained one over codes. `storage` is where Optuna keeps the study named `study`, for processes that share a search.
-    `near_share` is for `NearBest`, see there.
+    `terms` is the predictor as a sum, and `budget_ms` the limit; both are in milliseconds of this session. `distribution` is a
+    trained distribution over codes. `storage` is where Optuna keeps the study named `study`, for processes that share a search.
+    `near_share` is for `NearBest`.
     """
 
     terms: Additive | None = None

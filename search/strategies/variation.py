@@ -1,4 +1,4 @@
-"""Variation: mutants of an architecture and crossovers of two, gene by gene or by whole stages; and none that is known."""
+"""Mutants of an architecture and crossovers of two, by genes or by whole stages, leaving out known architectures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from latlas.search.strategies.strategy import Evaluation
 from latlas.spaces.space import Architecture, SearchSpace
 
 MAX_RESAMPLES = 50
-"""How often a child that is known already is made anew, before a random architecture stands in for it."""
+"""How often a child is made anew if it is known already, before a random architecture replaces it."""
 
 
 def mutant(
     space: SearchSpace, parent: Architecture, rng: np.random.Generator, rate: float, stage_share: float = 0.0
 ) -> Architecture:
-    """`parent` with each gene drawn anew at `rate`, at least one; or, in a share of cases, with one operator through a stage."""
+    """A mutant of `parent`. Each gene is drawn anew with probability `rate`, and at least one gene is.
+
+    In the share `stage_share` of cases, one stage gets a single operator throughout instead.
+    """
     if rng.random() < stage_share:
         stages = space.stage_slices()
         stage, genes = stages[rng.integers(len(stages))], list(parent.operators)
@@ -38,7 +41,10 @@ def crossover(
     rng: np.random.Generator,
     stage_share: float = 0.0,
 ) -> Architecture:
-    """Each gene from either parent with equal chance (uniform crossover); or, in a share of cases, each whole stage."""
+    """A child that takes each gene from either parent with equal chance (uniform crossover).
+
+    In the share `stage_share` of cases, it takes whole stages instead of genes.
+    """
     if rng.random() < stage_share:
         parts = space.stage_slices()
     else:
@@ -53,10 +59,10 @@ def unknown(
     count: int,
     known: Container[Architecture],
 ) -> list[Architecture]:
-    """`count` architectures of `make`, in their canonical form, that differ from one another and are not `known`.
+    """`count` architectures from `make`, in canonical form, that differ from one another and are not `known`.
 
-    Children of few parents are soon all known. After `MAX_RESAMPLES` of `make` as many of `otherwise` are tried; where these
-    are known too, as in a space that is nearly exhausted, the last one stands.
+    All children of a few parents may be known. So after `MAX_RESAMPLES` attempts with `make`, as many are made with `otherwise`.
+    If these are known too, as in a space that is nearly exhausted, a known one is taken.
     """
     found: dict[Architecture, None] = {}
     repeats: list[Architecture] = []
@@ -72,7 +78,8 @@ def unknown(
 def best_seen(
     seen: Mapping[Architecture, float], completed: Sequence[Evaluation], count: int
 ) -> dict[Architecture, float]:
-    """The `count` best of those seen before and of those completed, best first; baselines, which have no children, left out."""
+    """The `count` best architectures among the seen and the completed ones, best first. Baselines are left out: they have no
+    children."""
     both = {**seen, **{one.architecture: one.quality for one in completed if not one.architecture.is_baseline}}
     return dict(sorted(both.items(), key=lambda item: (-item[1], str(item[0])))[:count])
 
