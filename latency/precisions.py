@@ -1,4 +1,4 @@
-"""The precisions that networks are measured in, apart from what knows how: the command line checks them before it loads that."""
+"""The names of the precisions, without the modules that measure them: the command line checks names before it loads those."""
 
 from __future__ import annotations
 

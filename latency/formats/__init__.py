@@ -1,1 +1,1 @@
-"""Tables of other projects, read and written."""
+"""Reads and writes the latency tables of other projects."""

@@ -1,7 +1,8 @@
-"""Latency tables as CSV: ours, which loses nothing, and others' by their columns' names.
+"""Latency tables as CSV: Latlas' own, which lose nothing, and those of others, read by the names of their columns.
 
-Ours has a column a field of a row, and in the first row's `manifest` the manifest as JSON. A text that a spreadsheet would
-take for a formula has an apostrophe before it. Lines are read one at a time, so that a field cannot hold a line break.
+Latlas' own CSV has a column for each field of a row; the first row's `manifest` is the manifest as JSON. A text that a
+spreadsheet would take for a formula gets an apostrophe before it. Lines are read one at a time, so a field cannot hold a
+line break.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _FORMULA = (*"=+-@＝＋－＠", "'")
 _NUMBER = re.compile(r"\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,4})?")
 _COUNT = re.compile(r"\d{1,19}")
 
-# What others call a column, in lower case, by what it says.
+# The names that others give to a column, in lower case, by its meaning.
 _NAMES = {
     "key": ("key", "name", "id"),
     "op": ("op", "op_type", "operator", "kind", "type", "layer"),
@@ -61,7 +62,7 @@ _SHAPE = re.compile(r"[\[(]?\s*(\d{1,6})(?:\s*[x×,]\s*(\d{1,6})\s*[x×,]\s*(\d{
 
 
 def is_ours(header: Iterable[str]) -> bool:
-    """Whether the columns are those that we write."""
+    """Whether Latlas wrote a file with these columns."""
     return set(ROW_FIELDS) <= set(header)
 
 
@@ -69,7 +70,7 @@ def is_ours(header: Iterable[str]) -> bool:
 
 
 def write_csv(rows: Iterable[Row], manifest: Manifest) -> str:
-    """The CSV text of a table: every field of every row, and the manifest in the first."""
+    """The CSV text of a table: every field of every row, and the manifest in the first row."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*ROW_FIELDS, MANIFEST])
@@ -91,9 +92,9 @@ def _cell(name: str, value: object) -> str:
 
 
 def read_own(records: Iterable[tuple[str, Mapping[str, str]]], path: object) -> tuple[list[Row], Manifest | None]:
-    """The rows of our columns and their manifest; without one the rows are imported ones.
+    """The rows of a CSV that Latlas wrote, and their manifest; without a manifest they count as imported.
 
-    Raises `FileFormatError` for impossible rows, and where they are not those that the manifest is of.
+    Raises `FileFormatError` for impossible rows, and if the manifest belongs to other rows.
     """
     rows, manifests = [], []
     for what, record in records:
@@ -139,7 +140,7 @@ def read_others(
     column: str | None,
     activation: str | None,
 ) -> tuple[list[Entry], set[str]]:
-    """The entries of another project's columns, and the columns that a table does not keep."""
+    """The entries from another project's columns, and the columns that a table does not keep."""
     latency = _latency_column(header, path, column)
     if unit is not None or not all(
         cell_in_unit(record[latency])[1] for _, record in records if record[latency].strip()
@@ -174,7 +175,7 @@ def _latency_column(header: list[str], path: object, given: str | None) -> str:
 
 
 def _is_latency(name: str) -> bool:
-    """Whether a column is named as latencies are, with its unit in any form: `latency_us`, `Latency (ms)`."""
+    """Whether a column has a latency's name, with the unit in any form: `latency_us`, `Latency (ms)`."""
     bare = name.lower()
     if unit_in(name) is not None:
         bare = re.sub(r"[\W_]*[a-zµμ]+[\W_]*$", "", bare)
@@ -188,7 +189,7 @@ def _columns(header: list[str], latency: str) -> dict[str, str]:
 
 
 def _name(cells: Mapping[str, str]) -> str:
-    """What an entry without a key is called: Once-for-All's key where there are both shapes, else the cells in order."""
+    """The name of an entry without a key: Once-for-All's key if both shapes are there, else the cells in order."""
     shapes = [_shape(cells.get(name, "")) for name in ("input", "output")]
     if all(shapes):
         texts = ["x".join(map(str, shape)) for shape in shapes if shape]
@@ -201,7 +202,7 @@ def _name(cells: Mapping[str, str]) -> str:
 
 
 def _shape(text: str) -> tuple[int, int, int] | None:
-    """Height, width and channels of `HxWxC`, or of channels alone."""
+    """Height, width and channels of the text `HxWxC`, or of channels alone."""
     match = _SHAPE.fullmatch(text)
     if match is None:
         return None

@@ -1,7 +1,6 @@
-"""Tables of text as people have them: parted by commas, semicolons or tabs, with remarks, decimal commas, or of a spreadsheet.
+"""Reads tables of text: separated by commas, semicolons or tabs, with comments or decimal commas, or from a spreadsheet.
 
-One reader of lines for tables of operators and files of samples. Lines are read one at a time, so that a field cannot hold a
-line break.
+Tables of operators and files of samples share this reader. Lines are read one at a time, so a field cannot hold a line break.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ Record = tuple[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Delimited:
-    """The column names of a text, its lines as records, and the lines that have another number of fields.
+    """The column names of a text, its lines as records, and the lines with a wrong number of fields.
 
-    `ragged` are by the line's name what is wrong with it; `delimiter` is what parts the fields.
+    `ragged` maps the name of such a line to a message; `delimiter` separates the fields.
     """
 
     header: list[str]
@@ -40,7 +39,7 @@ class Delimited:
     delimiter: str
 
     def require_whole(self, path: object) -> Delimited:
-        """Itself; raises `FileFormatError` where a line has another number of fields, and where there is none."""
+        """The same object; raises `FileFormatError` if a line has a wrong number of fields, or if there are no lines."""
         if self.ragged:
             raise FileFormatError(listed(list(self.ragged.values()), len(self.records) + len(self.ragged)))
         if not self.records:
@@ -78,16 +77,16 @@ def _fields(what: str, line: str, delimiter: str) -> list[str]:
 
 
 def _delimiter(header: str) -> str:
-    """What parts the names of the first line: the most frequent, a comma where nothing does."""
+    """The most frequent separator between the names in the first line, or a comma if there is none."""
     bare = re.sub(r'"[^"]*"', "", header)
     return max(",", ";", "\t", key=lambda one: (bare.count(one), one == ","))
 
 
 def read_delimited(text: str, path: object) -> Delimited:
-    """The columns and lines of a text; raises `FileFormatError` for what is no table, and for names given twice.
+    """The columns and lines of a text; raises `FileFormatError` if it is no table, or if a name is given twice.
 
-    Lines that begin with `#`, and a first line such as `sep=;`, are left out. Where the names of columns stand in a remark
-    above numbers, as numpy writes them, that is the first line.
+    Lines that begin with `#`, and a first line such as `sep=;`, are left out. If a comment above numbers has the names of the
+    columns, as numpy writes them, that comment is the first line.
     """
     content = list(_content(text, path))
     told = _SEPARATOR_LINE.fullmatch(content[0][1]) if content else None
@@ -128,7 +127,7 @@ def read_delimited(text: str, path: object) -> Delimited:
 def _with_points(cells: list[str], free: bool) -> list[str]:
     """A column of numbers with decimal points.
 
-    `free` says that commas part no fields of the file. A column where `12,345` could be either stays as it is.
+    `free` says that commas do not separate fields in the file. If `12,345` could be either, the column stays unchanged.
     """
     bare = [cell.strip() for cell in cells]
     with_commas = [cell for cell in bare if "," in cell]
@@ -156,7 +155,7 @@ def _with_points(cells: list[str], free: bool) -> list[str]:
 
 
 def listed(messages: list[str], lines: int, shown: int = 5) -> str:
-    """The first messages of many, and how many there are; one alone is itself."""
+    """The first of many messages, and how many there are; a single message stays as it is."""
     if len(messages) == 1:
         return messages[0]
     more = f"; and {len(messages) - shown} more" if len(messages) > shown else ""

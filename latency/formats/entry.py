@@ -1,7 +1,7 @@
-"""An entry of another project's latency table: its name there, its milliseconds, and what it is here.
+"""An entry of another project's latency table: its name there, its milliseconds, and its operator in Latlas.
 
-What is not exactly one of our operators becomes the kind `foreign`, whose label is the entry's name. Entries are neither
-dropped nor merged: where two would be one of our operators, both stay foreign.
+If an entry is not exactly an operator of Latlas, it gets the kind `foreign`, with its name as the label. Entries are neither
+dropped nor merged: if two would be the same operator, both stay foreign.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _WHOLE = re.compile(r"\d{1,9}")
 class Entry:
     """One entry of a file.
 
-    `source` is its name there. `spec` is the operator of ours that it exactly is, None for none; `foreign` what it is
-    else. `stated` is whether the file itself says the spec, as the files do that we write. `rounds` is how often it was
-    measured, 0 where that is not said; `percentiles` are 10, 50 and 90 %, in milliseconds. An entry that failed there has no
-    latency and a `reason`; `what` names it in messages.
+    `source` is its name in the file. `spec` is the operator of Latlas that it exactly is, or None; `foreign` is its foreign
+    operator. `stated` says whether the file itself gives the spec, as files that Latlas wrote do. `rounds` is how often it was
+    measured, 0 if the file does not say. `percentiles` are 10, 50 and 90 %, in milliseconds. An entry that failed has no
+    latency, but a `reason`. `what` names it in messages.
     """
 
     source: str
@@ -48,7 +48,7 @@ class Entry:
 
 
 def brief(value: object) -> str:
-    """A value for a message, short and in one line however large it is."""
+    """A value for a message, shortened to one line."""
     return one_line(reprlib.repr(value), 80)
 
 
@@ -66,8 +66,8 @@ def milliseconds(text: str, unit: str, what: str) -> float:
 
 
 def latency_in(text: str, unit: str) -> tuple[float | None, str]:
-    """The milliseconds of a decimal number in a unit, or None and why there is no latency."""
-    # By way of a decimal: what is written with the point moved three places is read as the same float again.
+    """The milliseconds of a decimal number in a unit; if there is no latency, None and the reason."""
+    # A decimal is used, so that a number written with the point moved three places is read as the same float.
     value = float(Decimal(text).scaleb(UNITS[unit])) if _NUMBER.fullmatch(text) else 0.0
     if 0 < value < float("inf"):
         return value, ""
@@ -75,7 +75,7 @@ def latency_in(text: str, unit: str) -> tuple[float | None, str]:
 
 
 def exact_text(latency_ms: float, unit: str) -> str:
-    """The milliseconds as a decimal number in a unit, of which `milliseconds` makes the same float."""
+    """The milliseconds as a decimal number in a unit; `milliseconds` reads the same float from it."""
     number = Decimal(repr(latency_ms)).scaleb(-UNITS[unit])
     return format(number, "f") if -12 <= number.adjusted() <= 12 else str(number)
 
@@ -97,12 +97,12 @@ def source_of(text: str, what: str) -> str:
 
 
 def foreign_operator(source: str, what: str, **fields: int) -> OpSpec:
-    """The foreign operator of an entry's name, with what is known of its place; raises `FileFormatError`."""
+    """The foreign operator for an entry's name, with the known fields of its place; raises `FileFormatError`."""
     label = source
     if len(source) > MAX_LABEL:
         label = source[: MAX_LABEL - 20].rstrip() + " #" + hashlib.sha256(source.encode()).hexdigest()[:16]
     if fields.get("kernel_size", 1) % 2 == 0:
-        del fields["kernel_size"]  # an OpSpec's is odd; the label still says it
+        del fields["kernel_size"]  # an OpSpec only takes odd ones; the label still has it
     try:
         return OpSpec(kind=FOREIGN, label=label, **fields)  # type: ignore[arg-type]
     except UsageError as error:
@@ -110,7 +110,7 @@ def foreign_operator(source: str, what: str, **fields: int) -> OpSpec:
 
 
 def stated_spec(record: object, what: str) -> OpSpec:
-    """The spec that a file states, its whole numbers as numbers or texts; raises `FileFormatError`."""
+    """The spec that a file states, with whole numbers as numbers or as texts; raises `FileFormatError`."""
     if not isinstance(record, dict) or len(record) > 32:
         raise FileFormatError(f"{what}: its spec is {brief(record)}; it must be an operator's fields")
     texts = ("kind", "activation", "label")
@@ -125,7 +125,7 @@ def stated_spec(record: object, what: str) -> OpSpec:
 
 
 def short_record(spec: OpSpec) -> dict[str, int | str]:
-    """The spec's fields that are not what they are by default; `stated_spec` reads it back."""
+    """The fields of a spec that differ from their defaults; `stated_spec` reads them back."""
     bare = OpSpec(FOREIGN, 1, 1, 1, 1, label="x").to_record()
     needed = ("kind", "in_channels", "out_channels", "height", "width", "label" if spec.label else "kind")
     return {
@@ -134,10 +134,10 @@ def short_record(spec: OpSpec) -> dict[str, int | str]:
 
 
 def rows_of(entries: Iterable[Entry], path: object, keep_failed: bool = False) -> list[Row]:
-    """A row an entry; with `keep_failed` one without a latency is a failed row.
+    """A row for each entry; with `keep_failed`, an entry without a latency becomes a failed row.
 
-    Raises `FileFormatError` where two have one name, or state one operator, and, without `keep_failed`, for entries without a
-    latency: the first few and how many.
+    Raises `FileFormatError` if two entries have one name or state one operator. Without `keep_failed`, it also raises for
+    entries without a latency, and names the first few and how many there are.
     """
     entries = list(entries)
     failed = [f"{entry.what}: {entry.reason}" for entry in entries if entry.latency_ms is None]

@@ -1,12 +1,12 @@
-"""Latency tables of FBNet and ChamNet: a JSON record a line and operator, as `runtime_lut` of mobile-vision reads them.
+"""Latency tables of FBNet and ChamNet: a line with a JSON record for each operator, as `runtime_lut` of mobile-vision reads them.
 
     {"op_type": "Int8ConvRelu", "op_args": ["name: \\"stride\\"\\ni: 2\\n"], "device": "SM-G950U",
      "input_shapes": [[1, 224, 224, 3], [32, 3, 3, 3], [32]], "input_dtypes": [1, 1, 1],
      "runtime_us_p10": 950.0, "runtime_us_p50": 960.0, "runtime_us_p90": 990.0}
 
-(on one line; a JSON list of such records is read too). An operator's name is the JSON of what `OpLut` there compares: type,
-shapes, types, arguments, device. Records that we write of our own operators carry the spec in an argument `latlas`. Lists of
-bare numbers, as some reimplementations keep, say no operators and are refused, and so are pickles.
+(on one line; a JSON list of such records is read too). An operator's name is the JSON of the fields that `OpLut` compares
+there: type, shapes, types, arguments, device. Records that Latlas writes of its own operators have the spec in an argument
+`latlas`. Lists of bare numbers, as some reimplementations keep them, name no operators and are refused. So are pickles.
 """
 
 from __future__ import annotations
@@ -178,13 +178,13 @@ def _shapes(value: object, what: str) -> list[list[int]]:
 
 
 def _line(identity: Sequence[object]) -> str:
-    """The JSON of an identity as a line that a table keeps: runs of blanks, which are in texts alone, escaped."""
+    """The JSON of an identity as a line that a table keeps; runs of blanks, which only texts have, are escaped."""
     text = json.dumps(identity, separators=(",", ":"))
     return re.sub(" (?= )", "\\\\u0020", text)
 
 
 def _operator(identity: Sequence[Any], source: str, what: str) -> tuple[OpSpec, OpSpec | None]:
-    """A record as a foreign operator, and as ours where it is a plain convolution with an odd, centred, square kernel."""
+    """A record as a foreign operator, and as one of Latlas if it is a plain convolution with an odd, centred, square kernel."""
     op_type, shapes, _, texts, _ = identity
     matches = [_ARGUMENT.fullmatch(text) for text in texts]
     known = {match[1]: match[2] or int(match[3] or 0) for match in matches if match}
@@ -229,14 +229,14 @@ _UNDERSTOOD = {"order", "kernel", "stride", "stride_h", "stride_w", "pad", "pad_
 
 
 def _place(shape: Sequence[int], channels_last: bool) -> tuple[int, int, int]:
-    """Height, width and channels of an input; 1x1 where it is no image."""
+    """Height, width and channels of an input; 1x1 if it is no image."""
     if len(shape) == 4:
         return (shape[1], shape[2], shape[3]) if channels_last else (shape[2], shape[3], shape[1])
     return 1, 1, shape[-1] if shape else 1
 
 
 def write_fbnet(rows: Sequence[tuple[Row, float]], batch: int | None, device: str) -> str:
-    """The lines of rows and their milliseconds; rows that were read of such lines are the records that they were."""
+    """The lines of rows and their milliseconds; rows that were read from such lines become the same records again."""
     identities = _identities([row for row, _ in rows])
     lines = []
     for row, value in rows:
@@ -252,10 +252,10 @@ def write_fbnet(rows: Sequence[tuple[Row, float]], batch: int | None, device: st
 
 
 def _identities(rows: Sequence[Row]) -> dict[OpSpec, list[Any]]:
-    """By operator, the identity that a row's name is, of those rows of which a reader makes the same operators again."""
+    """By operator, the identity in the row's name, for rows whose operator a reader finds again from that identity."""
     names = Counter(row.source for row in rows)
     made = {row.spec: found for row in rows if names[row.source] == 1 and (found := _original(row))}
-    for _ in range(10):  # what is left out states its operator, which may make another's foreign; seldom twice
+    for _ in range(10):  # a row left out states its operator, which may make another row foreign; seldom twice
         entries = [
             Entry(row.source, 1.0, *made[row.spec][1])
             if row.spec in made
@@ -274,7 +274,7 @@ def _identities(rows: Sequence[Row]) -> dict[OpSpec, list[Any]]:
 
 
 def _original(row: Row) -> tuple[list[Any], tuple[OpSpec, OpSpec | None]] | None:
-    """The identity that a row's source is, and the operator that a reader makes of it; None where it is none."""
+    """The identity in a row's source, and the operator that a reader makes from it; None if the source is no identity."""
     if not row.source.startswith('["'):
         return None
     try:

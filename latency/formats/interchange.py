@@ -1,8 +1,8 @@
-"""Latency tables of other projects into ours, and ours into theirs.
+"""Imports latency tables of other projects, and exports tables of Latlas to their formats.
 
-An imported table is marked as such, row by row, keeps each entry's name, and says of its environment only what it was told:
-the rest is unknown, so that it merges only with imported tables of which the same was told, and no predictor takes it for a
-measurement of its own.
+Every row of an imported table is marked as imported and keeps the entry's name. The table knows of its environment only what
+the user said; the rest is unknown. So it merges only with imported tables of the same description, and no predictor takes it
+for a measurement of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_TEXT_BYTES = 32 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A table read of another project's file, of which format, and the fields of the file that it does not keep."""
+    """A table read from another project's file, with the file's format and the fields that the table does not keep."""
 
     table: Table
     format: str
@@ -36,27 +36,27 @@ class Imported:
 
     @property
     def foreign(self) -> int:
-        """How many rows are none of our operators."""
+        """How many rows are no operator of Latlas."""
         return sum(row.spec.kind == FOREIGN for row in self.table)
 
     @property
     def failed(self) -> list[str]:
-        """What failed there, an entry a line."""
+        """The entries that failed in the file, one line each."""
         return [f"{row.source or row.spec}: {row.reason}" for row in self.table if row.status == "failed"]
 
     @property
     def undecided(self) -> int:
-        """How many are foreign only as nothing says their activation (`Told.activation`)."""
+        """How many rows are foreign only because nothing says their activation (`Told.activation`)."""
         keys = (parse_key(row.source) for row in self.table if row.spec.kind == FOREIGN)
         return sum(key is not None and operator_of(key, "relu", False) is not None for key in keys)
 
 
 def import_table(path: Path, format_name: str | None, told: Told, command: str = "") -> Imported:
-    """The table of another project's file, or of a CSV that we wrote; every entry is a row.
+    """The table of another project's file, or of a CSV that Latlas wrote; every entry becomes a row.
 
     Raises:
         UsageError: there is no such file, or its format, unit or column of latencies is not said.
-        FileFormatError: the file is broken or hostile, or says an impossible thing.
+        FileFormatError: the file is broken or hostile, or has impossible values.
     """
     content = _read_bytes(path)
     if found := what_else(content):
@@ -74,7 +74,7 @@ def import_table(path: Path, format_name: str | None, told: Told, command: str =
 
 
 def guess_format(path: Path, text: str) -> TableFormat:
-    """The format of a file by its ending, else by how its text begins; raises `UsageError` where neither says it."""
+    """The format of a file by its ending, else by how its text begins; raises `UsageError` if neither says it."""
     ending, head = path.suffix.lower(), text[:4096].lstrip()
     tells = (lambda one: one.surely(head), lambda one: ending in one.endings, lambda one: one.recognises(head))
     for tell in tells:
@@ -140,11 +140,11 @@ def _decoded(content: bytes, path: Path) -> str:
 
 
 def export_table(table: Table, format_name: str, value: str = "isolated") -> tuple[str, list[str]]:
-    """The text of a table in another project's format, and the rows left out of it, each with the reason.
+    """The text of a table in another project's format, and the rows that were left out, each with the reason.
 
-    What has no such latency, or a latency of 0, which no table of theirs or ours may hold, is left out. CSV is all of the table.
+    A row without this latency, or with a latency of 0, is left out: no table may hold a 0. CSV keeps the whole table.
 
-    Raises `UsageError` for an unknown format or value, and where nothing would be left.
+    Raises `UsageError` for an unknown format or value, and if nothing would be left.
     """
     one, write = format_to_write(format_name, value)
     if one.whole:

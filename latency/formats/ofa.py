@@ -1,12 +1,12 @@
-"""Latency tables of Once-for-All, ProxylessNAS and NSGANetV2: YAML, a key an operator, `mean` its milliseconds.
+"""Latency tables of Once-for-All, ProxylessNAS and NSGANetV2: YAML with a key for each operator; `mean` is its milliseconds.
 
     expanded_conv-input:56x56x24-output:28x28x40-expand:72-kernel:5-stride:2-idskip:0-se:1-hs:0:
       mean: 1.5
       count: 50
 
-Shapes are height x width x channels. Keys as `MBv3LatencyTable` and `ProxylessNASLatencyTable` of Once-for-All's
-`latency_lookup_table.py` and `LatencyEstimator` of NSGANetV2's `utils.py` ask for them. Where a key says `hs`, its
-`expand` is the width inside; else the factor.
+Shapes are height x width x channels. Keys are as `MBv3LatencyTable` and `ProxylessNASLatencyTable` in Once-for-All's
+`latency_lookup_table.py` and `LatencyEstimator` in NSGANetV2's `utils.py` look them up. If a key has `hs`, its `expand` is
+the inner width; otherwise it is the factor.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ YamlMapping: TypeAlias = "dict[str, str | YamlMapping]"
 
 
 def read_mapping(text: str, what: str) -> dict[str, Any]:
-    """The mapping that a YAML text is; raises `FileFormatError` with the line for anything else."""
+    """The mapping in a YAML text; raises `FileFormatError` with the line for anything else."""
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is 20 times faster, where it was built in
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's loader is 20 times faster, if it is built in
     try:
         events = yaml.parse(text, Loader=loader)
         for expected in (yaml.StreamStartEvent, yaml.DocumentStartEvent):
@@ -70,7 +70,7 @@ def _value(events: Iterator[Any], event: Any, depth: int, what: str) -> str | Ya
     import yaml
 
     where = f"{what}, line {event.start_mark.line + 1}"
-    # An anchor that nothing refers to is harmless; a list of them, or what refers to one, may be a bomb.
+    # An anchor that nothing refers to is harmless; a list of anchors, or a reference to one, may be a bomb.
     named = isinstance(event, yaml.ScalarEvent | yaml.MappingStartEvent)
     if isinstance(event, yaml.AliasEvent) or (event.anchor is not None and not named):
         raise FileFormatError(
@@ -118,7 +118,7 @@ class Key:
 
 
 def parse_key(text: str) -> Key | None:
-    """The parts of a key; None for another text. One number alone is channels at 1x1."""
+    """The parts of a key; None for any other text. A single number is channels at 1x1."""
     match = _KEY.fullmatch(text)
     if match is None:
         return None
@@ -132,17 +132,17 @@ def parse_key(text: str) -> Key | None:
 
 
 def says_activation(keys: Iterable[str]) -> bool:
-    """Whether the keys are those of a MobileNetV3 table of Once-for-All, which say `hs`."""
+    """Whether the keys have `hs`, as in a MobileNetV3 table of Once-for-All."""
     return any(key.rpartition("-")[2].startswith("hs:") for key in keys)
 
 
 def operator_of(key: Key, activation: str | None, mobilenetv3: bool) -> OpSpec | None:
-    """The operator of ours that a key exactly is; None where it is none, or where the key does not say enough.
+    """The operator of Latlas that a key exactly is; None if there is none, or if the key does not say enough.
 
     Args:
-        key: its parts.
-        activation: what `--activation` says of keys that do not.
-        mobilenetv3: whether the file's keys say `hs`, so that its `Conv` is that of MobileNetV3.
+        key: the parts of the key.
+        activation: what `--activation` says for keys without an activation.
+        mobilenetv3: whether the file's keys have `hs`, so that its `Conv` belongs to MobileNetV3.
     """
     try:
         spec = _block(key, activation) if key.op in _BLOCKS else _convolution(key, activation, mobilenetv3)
@@ -162,7 +162,7 @@ def _block(key: Key, activation: str | None) -> OpSpec | None:
     hidden = numbers["expand"] * channels
     if "hs" in numbers and numbers["expand"] >= channels:
         if channels <= _MAX_RATIO:
-            return None  # width or factor, both could be
+            return None  # it may be the width or the factor
         hidden = numbers["expand"]
     skips = numbers["stride"] == 1 and channels == out_channels
     if act is None or numbers["idskip"] != skips or numbers.get("se", 0) > 1 or numbers.get("hs", 0) > 1:
@@ -185,7 +185,7 @@ _BLOCK_NUMBERS = ("expand", "kernel", "stride", "idskip", "se", "hs")
 
 
 def _convolution(key: Key, activation: str | None, mobilenetv3: bool) -> OpSpec | None:
-    """The stem, 3x3 with stride 2, or the last 1x1 convolution before pooling."""
+    """The stem (3x3 with stride 2), or the last 1x1 convolution before pooling."""
     act = "hswish" if mobilenetv3 or activation == "ofa" else activation
     kernel, stride = {"Conv": (3, 2), "first_conv": (3, 2), "Conv_1": (1, 1)}.get(key.op, (0, 0))
     if not kernel or act is None or key.numbers:
@@ -239,7 +239,7 @@ def _text(value: object) -> str:
 
 
 def key_of(spec: OpSpec) -> str:
-    """The key of an operator: Once-for-All's for its block, else all that is not usual of ours after `latlas_` and the kind."""
+    """The key of an operator: Once-for-All's key for its block, else `latlas_`, the kind and all fields that are not usual."""
     place = f"input:{spec.height}x{spec.width}x{spec.in_channels}"
     place += f"-output:{'x'.join(map(str, spec.output_size))}x{spec.out_channels}"
     skips = int(spec.stride == 1 and spec.in_channels == spec.out_channels)
@@ -264,7 +264,7 @@ def key_of(spec: OpSpec) -> str:
 
 
 def keys_of(rows: Iterable[Row]) -> Iterator[tuple[str, Row]]:
-    """Each row with its key: its name in the file that it was imported of, if that is one row's alone."""
+    """Each row with its key; a row keeps its name in the file that it was imported from, if no other row has that name."""
     rows = list(rows)
     names = Counter(row.source for row in rows)
     for row in rows:
@@ -308,7 +308,7 @@ _JSON_KEY = re.compile(r'\s*\{\s*"[^"\n]{1,300}-input:')
 
 
 def _is_json(text: str) -> bool:
-    """Whether a text is such a table as JSON, which is YAML too, blanks aside."""
+    """Whether a text is such a table as JSON, which is also YAML apart from blanks."""
     return bool(_JSON_KEY.match(text))
 
 

@@ -1,4 +1,4 @@
-"""Files that are no latency table that Latlas reads: what each looks like, and what to do with it."""
+"""Recognises files that Latlas does not read as latency tables, and says what to do with them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DICTS = re.compile(r"""\s*\{\s*'[^'\n]{1,100}'\s*:""")
 
 
 def what_else(content: bytes) -> str:
-    """What a file looks like by its first bytes, where it is no text that a format reads; empty where it may be one."""
+    """What a file looks like by its first bytes, if it is no text that a format reads; empty if it may be such a text."""
     head = content[:4096]
     if found := stand_in(head, len(content)) if content else "":
         return found
@@ -43,7 +43,7 @@ def what_else(content: bytes) -> str:
 
 
 def looks_like(text: str) -> str:
-    """What a text looks like, of the tables of other projects that are not read; empty for another one."""
+    """Which table of another project a text looks like, if Latlas does not read it; empty for any other text."""
     head = text[:4096]
     if _NNI.match(head):
         return f"it looks like a lookup table of NNI (op_name, op_data_shape, op_latency), which is not read: {_AS_CSV}"

@@ -1,6 +1,6 @@
-"""Formats of latency tables by name: what one reads and writes, and how a file is known to be of it.
+"""Formats of latency tables by name: how each reads and writes, and how it recognises a file.
 
-A format of another package is a `TableFormat` that it registers, or that an entry point of the group `latlas.formats` names.
+Another package adds a format by registering a `TableFormat`, or with an entry point in the group `latlas.formats`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 UNITS = {"s": 3, "ms": 0, "us": -3, "ns": -6}
 """Units of time, as powers of ten of a millisecond."""
 ACTIVATIONS = ("relu", "hswish", "ofa")
-"""What is said of keys that do not say their activation; `ofa` is Once-for-All's MobileNetV3, by stage."""
+"""The activations for keys that do not say theirs; `ofa` is Once-for-All's MobileNetV3, by stage."""
 
 
 VALUES = {"isolated": "latency_ms", "boundary": "boundary_ms", "in-network": "in_network_ms"}
@@ -31,7 +31,7 @@ VALUES = {"isolated": "latency_ms", "boundary": "boundary_ms", "in-network": "in
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the user says of a file that it does not say itself; None for nothing.
+    """What the user says about a file that the file does not say itself; a field is None if nothing was said.
 
     `unit` is one of `UNITS`, `column` the column or field of the latencies, `activation` one of `ACTIVATIONS`; `skip_bad` keeps
     entries without a latency as failed rows.
@@ -55,7 +55,7 @@ class Told:
                 raise UsageError(f"--{name} is {one_line(value, 60)}; it must be one of {', '.join(known)}")
 
     def require_untold(self, *names: str) -> None:
-        """Raises `UsageError` where one of these fields was told: the format, or the file itself, leaves no place for it."""
+        """Raises `UsageError` if one of these fields was given although the format or the file says it itself."""
         for name in names:
             if getattr(self, name):
                 option = {"column": "latency-column"}.get(name, name.replace("_", "-"))
@@ -64,10 +64,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a file holds.
+    """The contents of a file.
 
-    `ignored` are the fields of the file that a table does not keep, `devices` what it says it was measured on. With a
-    `manifest` the file says all of its environment itself.
+    `ignored` are the fields of the file that a table does not keep. `devices` are the devices that it names. With a `manifest`,
+    the file itself describes its whole environment.
     """
 
     rows: Sequence[Row]
@@ -83,12 +83,11 @@ Writer: TypeAlias = "Callable[[Table, Sequence[tuple[Row, float]]], str]"
 class TableFormat:
     """A format of latency tables.
 
-    `read(text, path, told)` gives what a file of it holds; it raises `FileFormatError` for a broken or hostile file, and
-    `UsageError` where the user must say more. `write(table, pairs)` gives the text of a table's rows, each with the
-    milliseconds to write; either may be missing. A file is of the format where its name ends so, in lower case, or, of an
-    ending that no format has, where the format `recognises` how its text begins; `surely` knows a text of the format
-    whatever the file's name ends in. A format that is `whole` writes every latency
-    of every row: it is given no pairs, and no latency is chosen for it.
+    `read(text, path, told)` returns the contents of a file; it raises `FileFormatError` for a broken or hostile file, and
+    `UsageError` if the user must say more. `write(table, pairs)` returns the text of a table's rows, each with the milliseconds
+    to write. Either may be missing. A file has the format if its name, in lower case, has one of the `endings`. If no format has
+    the file's ending, the format that `recognises` the beginning of the text is taken. `surely` recognises a text whatever
+    the ending. A `whole` format writes every latency of every row: it gets no pairs, and no latency is chosen for it.
     """
 
     name: str
@@ -120,14 +119,14 @@ FORMATS: Registry[TableFormat] = Registry(
     read=_read_format,
     definition=lambda one: one.read or one.write,
 )
-"""Formats by name; one of Latlas' own is a line here."""
+"""Formats by name; each of Latlas' own formats is a line here."""
 
 
 def register_format(table_format: TableFormat) -> TableFormat:
     """The format itself, which is known by its name from now on.
 
     Raises:
-        UsageError: The name is taken, which names both owners, or the format neither reads nor writes.
+        UsageError: The name is taken (the message names both owners), or the format neither reads nor writes.
 
     Example:
         >>> import latlas

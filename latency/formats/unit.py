@@ -1,4 +1,4 @@
-"""Units of time: of a column's name, of what the user says, of a cell."""
+"""Finds the unit of time in a column's name, in the user's option, or in a cell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CELL = re.compile(r"\s*(.*?[\d.])\s*([a-zµμ]+)\s*", re.IGNORECASE)
 
 
 def unit_in(name: str) -> str | None:
-    """The unit that a column's name ends with, statistics aside: `latency_us`, `Time (ms)`, `runtime_us_p50`; None for none."""
+    """The unit that a column's name ends with, before any statistic: `latency_us`, `Time (ms)`, `runtime_us_p50`; else None."""
     words = [word.lower() for word in _WORDS.findall(re.sub(r"(?<=[a-zµμ])(?=[A-ZΜ])", " ", name))]
     while words and _STATISTIC.fullmatch(words[-1]):
         words.pop()
@@ -29,9 +29,9 @@ def unit_in(name: str) -> str | None:
 
 
 def unit_of(name: str, given: str | None, default: str | None = None) -> str:
-    """The unit of a column: its name's, else the one given, else the default.
+    """The unit of a column: the unit in its name, else the given one, else the default.
 
-    Raises `UsageError` where the name and what was given differ, or nothing says it.
+    Raises `UsageError` if the name and the given unit differ, or if nothing says the unit.
     """
     if given is not None and given not in UNITS:
         raise UsageError(f"--unit is {one_line(given, 60)}; it must be one of {', '.join(UNITS)}")
@@ -48,7 +48,7 @@ def unit_of(name: str, given: str | None, default: str | None = None) -> str:
 
 
 def cell_in_unit(cell: str) -> tuple[str, str | None]:
-    """The number of a cell and the unit beside it, as of `12.5 ms`; None for a number alone."""
+    """The number in a cell such as `12.5 ms`, and the unit beside it; None for a number alone."""
     match = _CELL.fullmatch(cell)
     unit = _UNIT_OF.get(match[2].lower()) if match else None
     return (match[1], unit) if match and unit else (cell, None)

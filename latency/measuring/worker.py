@@ -63,7 +63,7 @@ class Host:
             path, shapes = Path(request["file"]), request.get("shapes")
             model = model_file.reshaped(model_file.load(path), shapes, path) if shapes else model_file.read(path)
             return self.compile(model, perf_count, request.get("fills") or ())
-        keep = len(request["graph"]) > 1  # a single file is a whole network; there are many, and none is used twice
+        keep = len(request["graph"]) > 1  # a single file is a whole network; there are too many to keep
         parts = [(self._operator(path, keep), tuple(inputs)) for path, inputs in request["graph"]]
         return self.compile(stitching.graft(parts), perf_count)
 

@@ -1,1 +1,1 @@
-"""OpenVINO: compile, run, convert, stitch, quantise. The only room that imports it."""
+"""OpenVINO: compile, run, convert, stitch and quantise networks. Only this package imports it."""

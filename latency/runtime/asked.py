@@ -1,4 +1,4 @@
-"""What is asked of the inputs of model files: shapes and values, by file and by name.
+"""The shapes and values that the user asks for the inputs of model files, by file and by name.
 
 A shape or value without a name is for a file's only open input; one with a name is for that input alone. Nothing here
 imports OpenVINO.
@@ -23,9 +23,9 @@ _SHAPE = re.compile(r"[\[(]?\s*(\d{1,9}(?:\s*[,x×]\s*\d{1,9})*)\s*,?\s*[\])]?")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of the inputs of several files; each by `NAME`, `FILE:NAME`, `FILE`, or by nothing.
+    """The shapes and values for the inputs of several files. The key is `NAME`, `FILE:NAME`, `FILE`, or empty.
 
-    `shapes` and `values` are by that text; a value is a number, a range `0..99`, or the path of a `.npy` file.
+    `shapes` and `values` map this key to what was asked; a value is a number, a range `0..99`, or the path of a `.npy` file.
     """
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ def parse_shape(text: str) -> tuple[int, ...] | None:
 
 
 def parse_asked(shapes: Sequence[str], values: Sequence[str]) -> Asked:
-    """What options such as `x=1,3,256,256` or `model.onnx:ids=0..99` ask; raises `UsageError` for another text."""
+    """The shapes and values of options such as `x=1,3,256,256` or `model.onnx:ids=0..99`; raises `UsageError` for other texts."""
     found: dict[str, tuple[int, ...]] = {}
     for text in shapes:
         name, _, sizes = text.rpartition("=")
@@ -70,7 +70,7 @@ def _add(found: dict[str, Any], name: str, value: Any, option: str) -> None:
 
 
 def check_fill(text: str) -> None:
-    """Raises `UsageError` unless a text is a number, a range in order, or the path of a .npy file that is there."""
+    """Raises `UsageError` unless a text is a number, a range in order, or the path of an existing .npy file."""
     if text.lower().endswith(".npy"):
         if not Path(text).is_file():
             raise UsageError(f"--values: {text}: no such file")
@@ -86,9 +86,9 @@ def check_fill(text: str) -> None:
 
 
 def asked_of(asks: Mapping[str, Any], files: Sequence[Path], index: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is asked of one of the files by name of it, and what is asked of every file; both by input name.
+    """What is asked of one file by its name, and what is asked of every file; both map input names to what was asked.
 
-    The name `""` is of what names no input.
+    The name `""` stands for a text that names no input.
     """
     here: dict[str, Any] = {}
     everywhere: dict[str, Any] = {}
@@ -102,7 +102,7 @@ def asked_of(asks: Mapping[str, Any], files: Sequence[Path], index: int) -> tupl
 
 
 def _split(text: str, files: Sequence[Path]) -> tuple[set[int] | None, str]:
-    """The files that a text names, None for all, and the input's name in it."""
+    """The files that a text names (None for all), and the name of the input in it."""
     best: tuple[int, set[int] | None, str] = (0, None, text)
     for index, file in enumerate(files):
         for title in {str(file), file.name}:
@@ -114,7 +114,7 @@ def _split(text: str, files: Sequence[Path]) -> tuple[set[int] | None, str]:
 
 
 def require_known(asked: Asked, files: Sequence[Path], names: Sequence[Sequence[str]]) -> None:
-    """Raises `UsageError` where what is asked names an input that none of its files has; `names` are each file's."""
+    """Raises `UsageError` if an option names an input that none of its files has; `names` are the inputs of each file."""
     for option, asks in (("--shape", asked.shapes), ("--values", asked.values)):
         for text in asks:
             owners, name = _split(text, files)
@@ -128,7 +128,7 @@ def require_known(asked: Asked, files: Sequence[Path], names: Sequence[Sequence[
 
 
 def read_array(text: str) -> Any:
-    """The array of numbers of a .npy file, read as it is used; raises `FileFormatError`."""
+    """The array of numbers in a .npy file, mapped and only read where it is used; raises `FileFormatError`."""
     import numpy as np
 
     try:

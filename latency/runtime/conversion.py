@@ -1,4 +1,4 @@
-"""torch modules converted to OpenVINO models, in silence, and each operator of a session only once."""
+"""Converts torch modules to OpenVINO models, without output, and each operator of a session only once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def convert(module: nn.Module, spec: OpSpec, batch: int = 1) -> ov.Model:
-    """The OpenVINO model of one operator's torch module, at static shapes."""
+    """The OpenVINO model of one operator's torch module, with static shapes."""
     return convert_module(module, [(batch, *shape) for shape in spec.input_shapes])
 
 
@@ -46,9 +46,9 @@ def convert_module(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -
 
 
 def _forget_traces() -> None:
-    """Drop the types that torch keeps of every module it ever traced, as torch's own tests do between two.
+    """Drop the types that torch keeps of every module it has traced; torch's own tests do the same between two tests.
 
-    They hold 1.3 MB a conversion (torch 2.13): 2,000 conversions would take 2.7 GB.
+    They hold 1.3 MB for each conversion (torch 2.13): 2,000 conversions would take 2.7 GB.
     """
     import torch
 
@@ -59,7 +59,7 @@ def _forget_traces() -> None:
 
 @contextmanager
 def _logging_kept() -> Iterator[None]:
-    """Give the root logger back its level, filters and handlers, which a failed conversion leaves at errors only."""
+    """Restore the root logger's level, filters and handlers: a failed conversion leaves it showing errors only."""
     root = logging.getLogger()
     level, filters, handlers = root.level, list(root.filters), list(root.handlers)
     try:
@@ -70,11 +70,11 @@ def _logging_kept() -> Iterator[None]:
 
 
 class OperatorLibrary:
-    """Each distinct operator converted once and kept as IR in a folder, where timing processes read it.
+    """Converts each distinct operator once and keeps it as IR in a folder, where timing processes read it.
 
-    `build_module` gives the torch module of a spec, with weights fit for timing. The folder is one session's: nothing
-    in it outlives the code that converted it. At int8 an operator is quantised by itself, and a network as a whole: stitched
-    from quantised operators it would convert at each operator's borders, which nobody ships.
+    `build_module` returns the torch module of a spec, with weights fit for timing. The folder belongs to one session: nothing
+    in it outlives the code that converted it. At int8, single operators are quantised alone, and a network as a whole. A network
+    stitched from quantised operators would convert at each operator's borders, and nobody ships such a network.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class OperatorLibrary:
         self._folder = folder
         self._build_module = build_module
         self._batch = batch
-        # What is quantised is made of f32 operators, which are kept beside it.
+        # Quantised models are made from f32 operators, which are kept beside them.
         self._source: OperatorLibrary | None = None
         if precision == "int8":
             (folder / "f32").mkdir(exist_ok=True)
@@ -92,7 +92,7 @@ class OperatorLibrary:
         self._models: dict[OpSpec, ov.Model] = {}
 
     def path(self, spec: OpSpec) -> Path:
-        """The operator's IR file, converting it the first time."""
+        """The operator's IR file; the first call converts it."""
         if spec not in self._paths:
             target = self._folder / f"{len(self._paths):05d}-{spec.name}.xml"
             if self._source is None:
@@ -116,8 +116,8 @@ class OperatorLibrary:
         return stitch(graph, [self.model(node.spec) for node in graph])
 
     def describe(self, graph: Sequence[Node]) -> list[tuple[str, list[int]]]:
-        """`(file, inputs)` of each part, from which another process stitches the same network: operators, or at int8 the
-        network itself."""
+        """`(file, inputs)` of each part, from which another process stitches the same network. The parts are operators, or at
+        int8 the network itself."""
         if self._source is None:
             return [(str(self.path(node.spec)), list(node.inputs)) for node in graph]
         target = self._folder / f"network-{graph_hash(graph)}.xml"

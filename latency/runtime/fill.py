@@ -1,7 +1,7 @@
-"""What fills the inputs of a network that is timed.
+"""Fills the inputs of a network for timing.
 
-Numbers are noise, so that no kernel meets zeros alone. Whole numbers are 0 or 1: they may be indices, and one that points
-outside of its table ends the process.
+Numbers are noise, so that no kernel meets only zeros. Whole numbers are 0 or 1: they may be indices, and an index outside
+of its table ends the process.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from latlas.latency.runtime.asked import read_array
 from latlas.latency.runtime.silence import ov
 
 NOISE, BITS, ZEROS = "noise 0..1", "0 or 1", "0"
-"""What inputs are filled with where nothing is said: numbers, whole numbers and booleans, types of less than a byte."""
+"""The default fills: for numbers, for whole numbers and booleans, and for types of less than a byte."""
 
 
 def usual_fill(kind: Any) -> str:
-    """What an input of an OpenVINO element type is filled with where nothing is said."""
+    """The default fill of an input with an OpenVINO element type."""
     if kind.bitwidth < 8 and kind.get_type_name() != "boolean":
         return ZEROS
     return NOISE if kind.is_real() else BITS
 
 
 def tensor_of(port: Any, fill: str, rng: np.random.Generator) -> ov.Tensor:
-    """A tensor for an input of static shape, filled as `usual_fill`, a number, a range or a .npy file says."""
+    """A tensor for an input of static shape; `fill` is a default fill, a number, a range or a .npy file."""
     kind, shape = port.get_element_type(), tuple(port.shape)
     if kind.bitwidth < 8 and kind.get_type_name() != "boolean":
         tensor = ov.Tensor(kind, port.shape)

@@ -1,4 +1,4 @@
-"""The inputs of a model file as they are measured: what shape each has, and what it is filled with."""
+"""The inputs of a model file as they are measured: the shape of each, and its fill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _USUAL_SIDE, _USUAL_LENGTH = 256, 128
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input as it is measured: its name, shape, element type, what fills it, and the file's own shape."""
+    """An input as it is measured: its name, shape, element type and fill, and the shape in the file."""
 
     name: str
     shape: tuple[int, ...]
@@ -30,7 +30,7 @@ class Input:
 
     @property
     def reshaped(self) -> bool:
-        """Whether the file's own shape is static and another one."""
+        """Whether the file has another, static shape."""
         return "?" not in self.own_shape and self.own_shape != shape_text(self.shape)
 
     def to_record(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Input:
 
 
 def name_of(port: Any) -> str:
-    """The name of an input: its tensor's, else its node's."""
+    """The name of an input: the name of its tensor, else of its node."""
     names = sorted(port.get_names())
     return str(names[0] if names else port.get_node().get_friendly_name())
 
@@ -55,10 +55,10 @@ def settle_inputs(
 
     Args:
         path: the file, for messages.
-        model: what was read of it.
-        batch: what a first size that is open becomes.
-        shapes: by input name, a static one is reshaped; `""` for the only input with open sizes.
-        values: by input name; `""` for the only input.
+        model: the model that was read from it.
+        batch: the size for an open first dimension.
+        shapes: shapes by input name, `""` for the only input with open sizes; an input with a static shape is reshaped.
+        values: fills by input name, `""` for the only input.
 
     Raises `UsageError` where sizes stay open or a shape does not fit, with each input's name.
     """
@@ -170,7 +170,7 @@ def _static(port: Any) -> tuple[int, ...] | None:
 
 
 def _filled(partial: Any, batch: int) -> tuple[int, ...] | None:
-    """The shape with the batch in an open first size; None where others are open."""
+    """The shape with the batch as its first size, if that is open; None if other sizes are open."""
     if partial.is_static:
         return tuple(size.get_length() for size in partial)
     if partial.rank.is_dynamic or not len(partial) or any(size.is_dynamic for size in list(partial)[1:]):
@@ -179,10 +179,10 @@ def _filled(partial: Any, batch: int) -> tuple[int, ...] | None:
 
 
 def batch_of(model: ov.Model, inputs: Sequence[Input], batch: int) -> int | None:
-    """How many samples an inference has, None where the inputs do not say it.
+    """How many samples an inference has; None if the inputs do not say.
 
-    A layout says it, an open first size that became the batch, inputs that all begin with 1, and images of three channels.
-    A first size alone does not: boxes, sequences and heads stand there too.
+    These say it: a layout, an open first size that became the batch, inputs that all begin with 1, and images of three channels.
+    A first size alone does not, because it may also count boxes, sequences or heads.
     """
     told: set[int | None] = set()
     for port, used in zip(model.inputs, inputs, strict=True):

@@ -1,4 +1,4 @@
-"""Model files: ours written whole or not at all, anybody's read and made static."""
+"""Model files: writes Latlas' own, whole or not at all, and reads anybody's and makes their shapes static."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ __all__ = [
 
 
 def save(model: ov.Model, path: Path) -> None:
-    """Write IR `.xml` and `.bin`, weights uncompressed; the `.xml` appears last and whole. What is there is replaced.
+    """Write IR `.xml` and `.bin`, with uncompressed weights. The `.xml` appears last and whole. Existing files are replaced.
 
-    Raises `StorageError` where the disk is full, `UsageError` where it cannot be written there; nothing is left then.
+    Raises `StorageError` if the disk is full, `UsageError` if the path cannot be written; nothing is left behind then.
     """
     with whole_file(path, overwrite=True) as draft:
         try:
             ov.save_model(model, str(draft), compress_to_fp16=False)
-        except RuntimeError as error:  # "iostream error" is all that OpenVINO says of a full disk
+        except RuntimeError as error:  # OpenVINO only says "iostream error" of a full disk
             raise cannot_write(path, error) from None
 
 
 def load(path: Path) -> ov.Model:
-    """The model of a file or SavedModel folder as it stands, its shapes open where they are.
+    """The model of a file or SavedModel folder, unchanged: open shapes stay open.
 
-    Raises `UsageError` for what is missing or no model file, `FileFormatError` for a model file that cannot be read.
+    Raises `UsageError` if the path is missing or no model file, `FileFormatError` if a model file cannot be read.
     """
     require_model(path)
     try:
@@ -57,9 +57,9 @@ def load(path: Path) -> ov.Model:
 
 
 def read(path: Path, shape: Sequence[int] | None = None, batch: int = 1) -> ov.Model:
-    """The model of a file, made static: `shape` is that of its only open input, else an open batch becomes `batch`.
+    """The model of a file with static shapes: its only open input gets `shape`; without it, an open batch becomes `batch`.
 
-    Raises what `load` raises, and `UsageError` where a size is left open.
+    Raises as `load` does, and `UsageError` if a size is left open.
     """
     model = load(path)
     inputs, used = settle_inputs(path, model, batch, {} if shape is None else {"": tuple(shape)}, {})
@@ -69,7 +69,7 @@ def read(path: Path, shape: Sequence[int] | None = None, batch: int = 1) -> ov.M
 
 
 def reshaped(model: ov.Model, shapes: Sequence[Sequence[int]], path: Path) -> ov.Model:
-    """The model with its inputs of these shapes, in order; raises `UsageError` where its operators cannot have them."""
+    """The model with these shapes for its inputs, in order; raises `UsageError` if its operators cannot have them."""
     if [list(port.shape) if port.get_partial_shape().is_static else None for port in model.inputs] == [
         *map(list, shapes)
     ]:
@@ -88,9 +88,9 @@ def reshaped(model: ov.Model, shapes: Sequence[Sequence[int]], path: Path) -> ov
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A file with its inputs as they are measured; `batch` is None where nothing says how many samples they hold.
+    """A file with its inputs as they are measured; `batch` is None if nothing says how many samples they hold.
 
-    `own` is what Latlas kept in a file of its own: `architecture` among it.
+    `own` is what Latlas stored in a file of its own, such as the `architecture`.
     """
 
     path: Path
@@ -100,11 +100,11 @@ class ModelFile:
 
 
 def settle_files(paths: Sequence[Path], asked: Asked, batch: int = 1, precision: str = "f32") -> list[ModelFile]:
-    """Each file with the inputs that it is measured with, checked before a timing process is started for nothing.
+    """Each file with the inputs that it is measured with; all are checked before any timing process is started.
 
-    A shape of `NAME` is for the open inputs of that name; where no file has one, for the static ones. Raises what `load`
-    raises; `UsageError` where a size stays open, a name or a shape is used by none, a batch is another than asked for, or a
-    file without quantisers is asked for at int8.
+    A shape for `NAME` goes to the open inputs of that name or, if no file has one, to the static ones. Raises as `load` does, and
+    `UsageError` if a size stays open, if no input uses a name or a shape, if the batch is not the asked one, or if int8 is asked
+    of a file without quantisers.
     """
     models = [load(path) for path in paths]
     require_known(asked, paths, [[name_of(port) for port in model.inputs] for model in models])
@@ -126,7 +126,7 @@ def settle_files(paths: Sequence[Path], asked: Asked, batch: int = 1, precision:
 
 
 def check_readable(path: Path, shape: Sequence[int] | None = None, batch: int = 1, precision: str = "f32") -> None:
-    """Raises what `settle_files` raises of a single file, with the shape of its only open input."""
+    """Raises as `settle_files` does for a single file, with the shape of its only open input."""
     settle_files([path], Asked({} if shape is None else {"": tuple(shape)}), batch, precision)
 
 
@@ -152,7 +152,7 @@ def _unused(shape: tuple[int, ...], files: Sequence[tuple[Path, Sequence[Input]]
 
 
 def metadata_of(model: ov.Model) -> dict[str, str]:
-    """What `stitch` kept under `latlas`, empty for a model that is not ours."""
+    """The metadata that `stitch` stored under `latlas`; empty for a model that Latlas did not make."""
     if not model.has_rt_info("latlas"):
         return {}
     kept = model.get_rt_info(["latlas"])
@@ -161,7 +161,7 @@ def metadata_of(model: ov.Model) -> dict[str, str]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep what OpenVINO's readers write to standard error by themselves from the screen: every reader tries each file."""
+    """Hide what OpenVINO's readers write to standard error: every reader tries each file and complains."""
     try:
         sys.stderr.flush()
         kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -1,7 +1,7 @@
-"""What a path holds, told from its first bytes and its ending, before OpenVINO is asked to read it.
+"""Tells from a path's first bytes and its ending what it holds, before OpenVINO reads it.
 
-A person who gives a Git LFS pointer, a saved web page or a PyTorch file is told so, and what to do; a parser's words would
-not say it. Nothing here imports OpenVINO.
+Whoever gives a Git LFS pointer, a saved web page or a PyTorch file learns that, and what to do; a parser's error would not
+say it. Nothing here imports OpenVINO.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ _OLDEST_IR = 10
 
 
 def names_a_model(text: str) -> bool:
-    """Whether a text names a model file: there is such a file or folder, or its ending is one of a model's."""
+    """Whether a text names a model file: there is such a file or folder, or it has a model's ending."""
     path = Path(text)
     if path.suffix.lower() in (*MODEL_SUFFIXES, *_OTHERS):
         return True
     try:
         return path.is_file() or (path / SAVED_MODEL).is_file()
-    except OSError:  # a text that no path can be, as one too long
+    except OSError:  # the text cannot be a path, for example because it is too long
         return False
 
 
 def require_model(path: Path) -> None:
-    """Raises what is wrong with a path as a model, in a line that says what it is and what to do.
+    """Raises an error if a path is no model; its line says what the path is and what to do.
 
     Raises:
         UsageError: there is nothing, or something that is no model file.
-        FileFormatError: a model's name, with something else in it.
+        FileFormatError: a file with the name of a model holds something else.
     """
     if path.is_dir():
         if not (path / SAVED_MODEL).is_file():
@@ -86,7 +86,7 @@ def require_model(path: Path) -> None:
 
 
 def folder_message(folder: Path) -> str:
-    """What to say of a folder that is no SavedModel: what is in it that can be measured."""
+    """The message for a folder that is no SavedModel; it names what in the folder can be measured."""
     names = sorted(path.name for path in folder.iterdir() if path.name[:1] != ".")
     models = [name for name in names if Path(name).suffix.lower() in MODEL_SUFFIXES]
     if "predictor.json" in names:
@@ -100,17 +100,17 @@ def folder_message(folder: Path) -> str:
 
 
 def architecture_in(path: Path) -> str | None:
-    """The architecture that Latlas wrote into an .xml of its own, as text; None for another file."""
+    """The architecture that Latlas wrote into an .xml of its own, as text; None for any other file."""
     if path.suffix.lower() != ".xml":
         return None
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))  # OpenVINO writes what it is told of a model at the end
+        file.seek(max(0, path.stat().st_size - _TAIL))  # OpenVINO writes a model's runtime information at the end
         found = _OWN.search(file.read(_TAIL))
     return html.unescape(found[1].decode("utf-8", "replace")) if found else None
 
 
 def explain_unreadable(path: Path, said: str) -> str:
-    """What to say of a file that OpenVINO could not read, with its own words where nothing better is known."""
+    """The message for a file that OpenVINO could not read; OpenVINO's own words if nothing better is known."""
     ending = path.suffix.lower()
     beside = path.with_suffix(".bin")
     if ending == ".xml" and ("weights" in said or "bin" in said):
@@ -147,7 +147,7 @@ def _head(path: Path) -> tuple[bytes, int]:
 
 
 def _by_content(path: Path, head: bytes) -> str:
-    """What the bytes say a file is, where that is no model; empty where they do not."""
+    """The kind of a file that is no model, by its bytes; empty if they do not tell."""
     if head.startswith(b"PK\x03\x04"):
         return _by_archive(path)
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
@@ -183,7 +183,7 @@ def _require_ir(path: Path, head: bytes) -> None:
     text = re.sub(rb"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>]*>", b"", head.removeprefix(b"\xef\xbb\xbf"), flags=re.DOTALL)
     root = _ROOT.search(text)
     if root is None:
-        return  # OpenVINO says what it is then
+        return  # OpenVINO will say what is wrong
     name = root[1].decode("ascii", "replace")
     if name != "net":
         annotation = "an annotation of images" if name == "annotation" else f"XML of <{one_line(name, 40)}>"

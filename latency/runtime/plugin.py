@@ -1,4 +1,4 @@
-"""OpenVINO's CPU plugin: what it can do, a network compiled with what is asked for, and run."""
+"""OpenVINO's CPU plugin: what it can do, and how it compiles and runs a network with the asked options."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from latlas.latency.runtime.silence import ov
 
 INT8 = ("i8", "u8")
 CONVERSIONS = ("Reorder", "Convert", "FakeQuantize")
-"""Layers that change only how numbers are laid out or written."""
+"""Types of layers that only change the layout or the precision of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutedNode:
     """A node of the execution graph: its layer (`Convolution`), its kernel's precision (`f32`), the names of the operations
-    that were fused into it, and the names of the nodes that feed it, constants left out."""
+    fused into it, and the names of the nodes that feed it, without constants."""
 
     name: str
     layer: str
@@ -39,7 +39,7 @@ class ExecutedNode:
 
 
 def execution_graph(compiled: Any) -> list[ExecutedNode]:
-    """The nodes of an `openvino.CompiledModel`, in topological order; constants and what is made of them are left out."""
+    """The nodes of an `openvino.CompiledModel`, in topological order, without constants and nodes computed from constants."""
     nodes: list[ExecutedNode] = []
     constant: set[str] = set()
     for op in compiled.get_runtime_model().get_ordered_ops():
@@ -62,16 +62,16 @@ def execution_graph(compiled: Any) -> list[ExecutedNode]:
 
 
 def int8_share(nodes: Sequence[ExecutedNode], quantisers: frozenset[str] = frozenset()) -> float:
-    """The share, from 0 to 1, of the layers proper (conversions left out) whose kernel is of eight-bit integers."""
+    """The share, from 0 to 1, of the layers (without conversions) whose kernel works on eight-bit integers."""
     others = ("Input", "Output", "Reshape")
     layers = [node for node in nodes if node.layer not in others and not _is_conversion(node, quantisers)]
     return sum(node.precision in INT8 for node in layers) / len(layers) if layers else 0.0
 
 
 def border_nodes(nodes: Sequence[ExecutedNode], quantisers: frozenset[str] = frozenset()) -> set[str]:
-    """Names of the conversions between the network's inputs and its first layers, and its last layers and outputs.
+    """Names of the conversions between the inputs and the first layers, and between the last layers and the outputs.
 
-    A conversion in the middle is the network's own. `quantisers` are the names of its `FakeQuantize` operations, which the
+    Conversions in the middle belong to the network. `quantisers` are the names of its `FakeQuantize` operations, which the
     plugin may run as a `Subgraph`.
     """
     inputs, outputs = ({node.name for node in nodes if node.layer == layer} for layer in ("Input", "Output"))
@@ -102,13 +102,13 @@ def _text(info: Mapping[str, Any], key: str) -> str:
 
 Float32Array = npt.NDArray[np.float32]
 _HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
-"""OpenVINO's precision hint of each precision. An int8 network is one with quantisers in it; the hint is for the rest of it."""
+"""OpenVINO's hint for each precision. Quantisers in the network make it int8; the hint is for the rest of the network."""
 _CAPABILITIES = {"f32": "fp32", "bf16": "bf16", "int8": "int8"}
 
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """What is set on the CPU plugin, always explicitly, and read back from the compiled model."""
+    """The options of the CPU plugin. All are set explicitly and read back from the compiled model."""
 
     precision: str = "f32"
     threads: int = 1
@@ -127,30 +127,30 @@ class CompileOptions:
             "INFERENCE_NUM_THREADS": self.threads,
             "NUM_STREAMS": self.streams,
             "PERFORMANCE_HINT": "LATENCY",
-            # A model cache brings nothing on CPU and has returned wrong outputs.
+            # A model cache saves nothing on a CPU and has returned wrong outputs.
             "CACHE_DIR": "",
         }
 
 
 @lru_cache(maxsize=1)
 def core() -> ov.Core:
-    """The process's one OpenVINO core, which lives as long as it: an unloaded CPU plugin leaves its Ctrl-C handler behind,
-    and a Ctrl-C later, in a training say, is then a segmentation fault (seen with 2026.4.1)."""
+    """The only OpenVINO core of the process; it lives as long as the process. An unloaded CPU plugin would leave its Ctrl-C
+    handler behind, and a later Ctrl-C, for example in a training, would be a segmentation fault (seen with 2026.4.1)."""
     return ov.Core()
 
 
 def openvino_version() -> str:
-    """The version of OpenVINO that measures, as `2026.4.1`."""
+    """The version of OpenVINO, for example `2026.4.1`."""
     return str(ov.__version__).split("-")[0]
 
 
 def openvino_build() -> str:
-    """The same with the build's number and commit, as `2026.4.1-22982-e213a147257-releases/2026/4`."""
+    """The version with the build's number and commit, for example `2026.4.1-22982-e213a147257-releases/2026/4`."""
     return str(ov.get_version())
 
 
 def supported_precisions() -> list[str]:
-    """Those of our precisions that this CPU has instructions for."""
+    """The precisions of Latlas that this CPU has instructions for."""
     capabilities = {str(name).lower() for name in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
     return [ours for ours, theirs in _CAPABILITIES.items() if ours == "f32" or theirs in capabilities]
 
@@ -168,8 +168,8 @@ def require_precision(precision: str) -> None:
 class Compiled:
     """A compiled network with inputs bound once; `run()` is one inference in milliseconds.
 
-    `fills` say what its inputs hold, in order; where they say nothing, numbers are seeded noise in 0..1 and whole numbers
-    0 or 1 (`fill.usual_fill`).
+    `fills` say what its inputs hold, in order. By default numbers are seeded noise in 0..1 and whole numbers 0 or 1
+    (`fill.usual_fill`).
     """
 
     def __init__(
@@ -202,23 +202,23 @@ class Compiled:
     def run(self) -> float:
         """Milliseconds of one inference."""
         started = time.perf_counter_ns()
-        # share_outputs: without it the binding copies every output, which is not the network's time.
+        # share_outputs: without it the binding copies every output, and that time is not the network's.
         self._request.infer(share_outputs=True)
         return (time.perf_counter_ns() - started) / 1e6
 
     def read_back(self) -> dict[str, Any]:
-        """The precision that it was compiled for, as OpenVINO says, and the share of its layers that run in int8."""
+        """The precision that the network was compiled for, as OpenVINO says, and the share of its layers that run in int8."""
         share = self.int8_share() if self._quantisers else 0.0
         return {"precision": self._precision, "int8_share": round(share, 4)}
 
     def int8_share(self) -> float:
-        """The share of layers whose kernel is int8, from 0 to 1."""
+        """The share of the layers whose kernel is int8, from 0 to 1."""
         return int8_share(execution_graph(self._compiled), self._quantisers)
 
     def node_times_us(self) -> tuple[list[float], list[float]]:
-        """Microseconds of the nodes that convert at the borders, and of the others; of a model made with `perf_count`.
+        """Microseconds of the nodes that convert at the borders, and of all others; the model must be made with `perf_count`.
 
-        OpenVINO gives means over all runs so far, warm-up too, and cuts off each run's and the mean's fractions.
+        OpenVINO returns means over all runs so far, with the warm-up, and cuts off the fractions of each run and of the mean.
         """
         border = border_nodes(execution_graph(self._compiled), self._quantisers)
         times: tuple[list[float], list[float]] = ([], [])
@@ -235,9 +235,9 @@ class Compiled:
 
 
 def _keep_interrupt_handler() -> None:
-    """Put Python's handler of Ctrl-C back, which OpenVINO's CPU plugin replaces when it compiles.
+    """Restore Python's Ctrl-C handler, which OpenVINO's CPU plugin replaces when it compiles.
 
-    With OpenVINO's, a Ctrl-C in a training that follows would not be the `KeyboardInterrupt` that saves it.
+    With OpenVINO's handler, a Ctrl-C in a later training would not raise the `KeyboardInterrupt` that saves the training.
     """
     handler = signal.getsignal(signal.SIGINT)
     if handler is not None and threading.current_thread() is threading.main_thread():

@@ -1,7 +1,8 @@
-"""INT8 through NNCF's post-training quantisation: for latency alone.
+"""Quantises models to int8 with NNCF's post-training quantisation, for latency only.
 
-The ranges come of two seeded random inputs and no bias is corrected, which is enough to know which kernels run, and with what
-layouts between them. What such a network computes is no statement of accuracy. Never is an int8 latency one of f32, scaled.
+The ranges come from two seeded random inputs and no bias is corrected. That is enough to run the right kernels with the right
+layouts between them, but the results of such a network say nothing about accuracy. An int8 latency is always measured, never
+scaled from f32.
 """
 
 from __future__ import annotations
@@ -19,33 +20,33 @@ from latlas.errors import LatlasError, MissingPackageError
 from latlas.latency.runtime.silence import kept_out
 
 CALIBRATION_INPUTS = 2
-"""Inputs that the ranges are taken from; they hardly matter for the latency."""
+"""How many inputs the ranges are taken from; they hardly matter for the latency."""
 
 
 def require_nncf() -> None:
-    """Raises `UsageError` where NNCF is not installed."""
+    """Raises `UsageError` if NNCF is not installed."""
     if not is_installed("nncf"):
         raise MissingPackageError(f"precision int8 needs NNCF, which is not installed: {how_to_install('int8')}")
 
 
 def quantise(model: Any, seed: int = 0) -> Any:
-    """The int8 model of an f32 `openvino.Model`, which is left as it was.
+    """The int8 model of an f32 `openvino.Model`, which is not changed.
 
-    NNCF's recipe for CPUs (preset `performance`), with `CALIBRATION_INPUTS` seeded uniform inputs in 0..1 and no bias
-    correction. A model in which nothing can be quantised, a sigmoid say, comes back as it is. Raises `UsageError` where NNCF
-    is not installed.
+    It follows NNCF's recipe for CPUs (preset `performance`), with `CALIBRATION_INPUTS` seeded uniform inputs in 0..1 and no bias
+    correction. If nothing in a model can be quantised, as in a sigmoid, it comes back unchanged. Raises `UsageError` if NNCF is
+    not installed.
     """
     nncf = _nncf()
     copy = model.clone()
     for index, op in enumerate(copy.get_ordered_ops()):
-        # NNCF knows operations by name, and a stitched network has names twice.
+        # NNCF identifies operations by name, and a stitched network has some names twice.
         op.set_friendly_name(f"{index}/{op.get_friendly_name()}")
     rng = np.random.default_rng(seed)
     inputs = [
         tuple(rng.random(tuple(port.shape), dtype=np.float32) for port in copy.inputs)
         for _ in range(CALIBRATION_INPUTS)
     ]
-    # Its progress bar goes to standard output, which is a command's result.
+    # NNCF's progress bar goes to standard output, where a command prints its result.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             return nncf.quantize(
@@ -73,6 +74,6 @@ def _nncf() -> ModuleType:
     require_nncf()
     with kept_out():
         import nncf
-    # Not its own set_log_level: that silences our warnings too, at the handlers of the root.
+    # NNCF's own set_log_level would also silence our warnings, at the handlers of the root logger.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf

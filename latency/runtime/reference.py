@@ -1,13 +1,14 @@
-"""The reference networks: the units that every latency is a ratio of.
+"""The reference networks: every latency is measured as a ratio to one of them.
 
 Their definition is this file alone: the layers below, and weights from an integer hash of their index, so that any program
 in any language can build them again. Changing anything makes another reference with another id, and measurements of
 different references do not mix.
 
-A reference cancels what it feels as the candidate does, and a shared machine gives two things unsteadily: the core and the
-memory behind it. So there are two. `network` has a segmentation network's size, seven megabytes of weights that no
-second-level cache holds, and follows the memory as whole networks do; against a small reference the same networks
-repeated three times worse. `operator` stays in the cache as a single operator does that is run again and again.
+A reference cancels the disturbances that it feels as much as the candidate does. A shared machine is unsteady in two ways: in
+the core and in the memory behind it. So there are two references. `network` is as large as a segmentation network: no
+second-level cache holds its seven megabytes of weights, so it follows the memory as whole networks do. Against a small
+reference, the same networks repeated three times worse. `operator` stays in the cache, as a single operator does that runs
+again and again.
 
 Each: input (1, 3, S, S) f32; its layers in order, each `same`-padded and followed by ReLU. Weight i of layer l, in OIHW
 order (channels, 1, H, W for depthwise), is `scale * (hash32(i + 2**20 * l) / 2**31 - 1)` with
@@ -29,7 +30,7 @@ from latlas.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution without bias; `depthwise` has one filter a channel."""
+    """A convolution without bias; a `depthwise` one has one filter for each channel."""
 
     in_channels: int
     out_channels: int
@@ -39,12 +40,12 @@ class Layer:
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
-        """`(out_channels, in_channels a group, kernel, kernel)`."""
+        """The shape `(out_channels, in_channels a group, kernel, kernel)` of the weights."""
         return (self.out_channels, 1 if self.depthwise else self.in_channels, self.kernel_size, self.kernel_size)
 
 
 def _inverted(channels: int, hidden: int, out: int, kernel_size: int, stride: int = 1) -> tuple[Layer, ...]:
-    """Expansion, depthwise convolution, projection: what mobile networks are made of."""
+    """The layers of an inverted residual block, as in mobile networks: expansion, depthwise convolution, projection."""
     return (
         Layer(channels, hidden, 1, 1),
         Layer(hidden, hidden, kernel_size, stride, depthwise=True),
@@ -62,12 +63,12 @@ class Reference:
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
-        """`(N, C, H, W)`."""
+        """The input's shape `(N, C, H, W)`."""
         return (1, 3, self.size, self.size)
 
     @property
     def id(self) -> str:
-        """`<name>-2-` and twelve digits of the checksum over layers and weights."""
+        """The reference's id: `<name>-2-` and twelve digits of the checksum over layers and weights."""
         return f"{self.name}-2-{self.sha256[:12]}"
 
     @property
@@ -77,7 +78,7 @@ class Reference:
 
     @property
     def definition(self) -> str:
-        """The whole definition in one line, from which the module's text says how to build it; the seed is 0."""
+        """The whole definition in one line; this module's docstring says how to build the network from it. The seed is 0."""
         layers = " ".join(
             f"{'dw' if layer.depthwise else ''}{layer.in_channels}-{layer.out_channels}k{layer.kernel_size}s{layer.stride}"
             for layer in self.layers
@@ -87,7 +88,7 @@ class Reference:
         return f"{self.id}: input {shape}; {layers}; {rest}; sha256 {self.sha256}"
 
     def weights(self, index: int) -> npt.NDArray[np.float32]:
-        """Weights of layer `index`, of its `weight_shape`."""
+        """The weights of layer `index`, in its `weight_shape`."""
         shape = self.layers[index].weight_shape
         numbers = hash32(np.arange(int(np.prod(shape)), dtype=np.uint32) + np.uint32(index << 20))
         unit = numbers.astype(np.float64) / 2**31 - 1
@@ -131,7 +132,7 @@ REFERENCES = {reference.name: reference for reference in (OPERATOR, NETWORK)}
 
 
 def reference_of(name: str) -> Reference:
-    """The reference of a name; raises `UsageError` for an unknown one."""
+    """The reference with this name; raises `UsageError` for an unknown name."""
     if name not in REFERENCES:
         raise UsageError(f"reference is {name!r}; known: {', '.join(REFERENCES)}")
     return REFERENCES[name]

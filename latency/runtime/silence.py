@@ -1,7 +1,7 @@
-"""OpenVINO as everything in this room loads it: without its telemetry.
+"""Loads OpenVINO without its telemetry.
 
-With it, loading OpenVINO looks for a home folder and fails where there is none, warns in six lines where that folder cannot be
-written, and each conversion starts a process that reports it over the network, beside what is measured.
+With telemetry, loading OpenVINO fails if there is no home folder, and warns in six lines if that folder cannot be written. Each
+conversion starts a process that reports over the network, and it would run during measurements.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _REPORTS = ("send_event", "send_error", "send_stack_trace", "start_session", "en
 
 @contextmanager
 def kept_out() -> Iterator[None]:
-    """Whatever is loaded meanwhile finds no telemetry to report with; OpenVINO and NNCF then use a stand-in of their own."""
+    """Hide the telemetry package from everything that is loaded in this block; OpenVINO and NNCF then use their own stand-in."""
     held = {key: module for key, module in sys.modules.items() if key.partition(".")[0] == _TELEMETRY}
     for key in held:
         del sys.modules[key]
@@ -30,9 +30,9 @@ def kept_out() -> Iterator[None]:
 
 @contextmanager
 def nothing_reported() -> Iterator[None]:
-    """Keep OpenVINO from reporting what it does meanwhile, where somebody loaded it with its telemetry before us.
+    """Keep OpenVINO from reporting within this block, even if somebody loaded it with its telemetry before.
 
-    Fifteen operators took 2.4 to 8.9 s to convert with it and 0.65 s without.
+    Converting fifteen operators took 2.4 to 8.9 s with telemetry and 0.65 s without.
     """
     telemetry = getattr(sys.modules.get(_TELEMETRY), "Telemetry", None)
     held = {name: getattr(telemetry, name) for name in _REPORTS if hasattr(telemetry, name)}

@@ -1,4 +1,4 @@
-"""Networks put together as OpenVINO models: from operators' models, without converting, and the references."""
+"""Builds OpenVINO models of networks from the models of operators, without converting, and of the references."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from latlas.spaces.graph import INPUT, Node, check_graph
 def stitch(graph: Sequence[Node], models: Sequence[ov.Model], metadata: Mapping[str, str] | None = None) -> ov.Model:
     """One model of the graph, grafted from clones of its nodes' models; no conversion takes place.
 
-    `models[i]` is the operator of `graph[i]`, with as many inputs as the node. The result's input is the image
-    `(N, C, H, W)`, its output that of the last node. Nodes that the output does not depend on are left out, as the
-    compiler would leave them. `metadata` is kept in the model's runtime information under `latlas`.
+    `models[i]` is the operator of `graph[i]`, with as many inputs as the node. The model's input is the image
+    `(N, C, H, W)`; its output is the output of the last node. Nodes that the output does not depend on are left out, as the
+    compiler would do. `metadata` is kept in the model's runtime information under `latlas`.
     """
     check_graph(graph)
     if len(models) != len(graph):
@@ -41,7 +41,7 @@ def graft(parts: Sequence[tuple[ov.Model, tuple[int, ...]]]) -> ov.Model:
             producer = image.output(0) if source == INPUT else outputs[source]
             for target in parameter.output(0).get_target_inputs():
                 target.replace_source_output(producer)
-        # An identity's result hangs on its parameter, and so by now on the producer itself.
+        # An identity's result is connected to its parameter, and so by now to the producer itself.
         outputs.append(clone.get_results()[0].input_value(0))
     image.output(0).get_tensor().set_names({"image"})
     stitched = ov.Model([opset.result(outputs[-1], name="output")], [image], "latlas")
@@ -65,13 +65,13 @@ def reference_model(reference: Reference) -> ov.Model:
 
 
 def call_model() -> ov.Model:
-    """A model in which nothing is to be done: what it takes is the call."""
+    """A model that does nothing: its time is the cost of the call."""
     value = opset.parameter([1, 1, 1, 1], np.float32)
     return ov.Model([opset.result(value)], [value], "latlas-call")
 
 
 def require_static(model: ov.Model, what: str) -> None:
-    """Raises `LatlasError`, which begins with `what`, where an input or output has a dynamic size."""
+    """Raises `LatlasError`, which begins with `what`, if an input or output has a dynamic size."""
     dynamic = [
         str(port.get_partial_shape()) for port in (*model.inputs, *model.outputs) if port.partial_shape.is_dynamic
     ]

@@ -1,4 +1,4 @@
-"""Which regressor suits samples: the one with the least left-out error."""
+"""Chooses the regressor that suits samples best: it has the smallest error on left-out samples."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def choose_regressor(
     groups: Sequence[int] | None = None,
     candidates: Sequence[Regressor] | None = None,
 ) -> Regressor:
-    """The fitted regressor whose error on left-out samples is least, of Gaussian processes and LightGBM or `candidates`.
+    """The fitted regressor with the smallest error on left-out samples, among Gaussian processes and LightGBM or `candidates`.
 
-    `groups` says which features of a Gaussian process share a scale; None gives each its own.
+    `groups` says which features of a Gaussian process share a scale; None gives each feature its own.
     """
     from latlas.latency.samples.gaussian_process import MAX_SAMPLES as MOST
     from latlas.latency.samples.gaussian_process import GaussianProcess
@@ -37,7 +37,7 @@ def choose_regressor(
 
 
 def regressor_from_record(record: object) -> Regressor:
-    """The regressor of a record, by its `name`; raises `FileFormatError` where it is none."""
+    """The regressor of a record, by its `name`; raises `FileFormatError` if it is none."""
     from latlas.latency.samples.gaussian_process import GaussianProcess
     from latlas.latency.samples.lightgbm import LightGBMRegressor
 

@@ -1,4 +1,4 @@
-"""Columns of a table of samples as numbers: what a regressor sees of a network that is told by its features alone."""
+"""Turns columns of a table of samples into numbers: the features of a network that has no graph."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?"
 
 
 def numeric(cell: str) -> float | None:
-    """The number that a cell is, None where it is none; `nan`, `inf` and what is beyond 1e100 are none."""
+    """The number in a cell, or None; `nan`, `inf` and anything beyond 1e100 count as no number."""
     if not _NUMBER.fullmatch(cell):
         return None
     value = float(cell)
@@ -31,7 +31,7 @@ def numeric(cell: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A named column: of numbers where `categories` is None, else of these texts, each a feature that is 0 or 1."""
+    """A named column. It holds numbers if `categories` is None; else these texts, each of which is a feature of 0 or 1."""
 
     name: str
     categories: tuple[str, ...] | None
@@ -49,11 +49,11 @@ class Column:
 
     @property
     def width(self) -> int:
-        """How many features it makes."""
+        """How many features the column makes."""
         return 1 if self.categories is None else len(self.categories)
 
     def values(self, cell: str) -> list[float]:
-        """`width` numbers of a cell; raises `UsageError` where it is none, or a category that is not known."""
+        """The `width` numbers of a cell; raises `UsageError` if it is no number, or an unknown category."""
         if self.categories is None:
             value = numeric(cell)
             if value is None:
@@ -67,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TabularFeatures:
-    """The features of named columns; a regressor's groups are the columns, so that each has a scale of its own."""
+    """The features of named columns. Each column is one group of a regressor, so it has a scale of its own."""
 
     kind: ClassVar[str] = "tabular"
     columns: tuple[Column, ...]
@@ -83,7 +83,7 @@ class TabularFeatures:
         return tuple(index for index, column in enumerate(self.columns) for _ in range(column.width))
 
     def matrix(self, rows: Sequence[Mapping[str, str]]) -> FloatArray:
-        """`(n, features)` of rows of cells by column name; raises `UsageError` for what cannot be read."""
+        """The features `(n, features)` of rows, which map column names to cells; raises `UsageError` for unreadable cells."""
         missing = [column.name for column in self.columns if rows and column.name not in rows[0]]
         if missing:
             raise UsageError(f"no column {one_line(repr(missing[0]), 80)}; the predictor was learnt from it")
@@ -91,7 +91,7 @@ class TabularFeatures:
         return np.array(values, dtype=float).reshape(len(rows), len(self.groups))
 
     def to_record(self) -> dict[str, Any]:
-        """A record of JSON that `from_record` reads."""
+        """A JSON record that `from_record` reads."""
         columns = [
             {"name": c.name, "categories": None if c.categories is None else list(c.categories)} for c in self.columns
         ]
@@ -99,7 +99,7 @@ class TabularFeatures:
 
     @classmethod
     def from_record(cls, record: object) -> TabularFeatures:
-        """The features of a record; raises `FileFormatError` where it is none."""
+        """The features of a record; raises `FileFormatError` if it is broken."""
         columns = record.get("columns") if isinstance(record, dict) else None
         if not isinstance(columns, list) or len(columns) > MAX_COLUMNS:
             raise FileFormatError("the predictor's features: no list of columns")
@@ -121,5 +121,5 @@ class TabularFeatures:
 
 
 def finite(value: object) -> bool:
-    """Whether a value of JSON is a number that can be reckoned with."""
+    """Whether a JSON value is a finite number that is not too large."""
     return type(value) in (int, float) and math.isfinite(value) and abs(value) <= _LARGEST  # type: ignore[arg-type]

@@ -1,10 +1,10 @@
-"""The kernel of the Gaussian process, and the weights of it that the samples make most likely.
+"""The kernel of the Gaussian process, and its most likely weights given the samples.
 
     k(x, z) = 1 + sum_g v_g <x_g, z_g> / d_g + a s(sum_g w_g |x_g - z_g|^2 / d_g)
 
 over groups g of d_g standardised features; s is exp(-r) or Matern 5/2. The weights v, w, the scale a and the noise maximise the
-marginal likelihood under wide log-normal priors (Rasmussen and Williams 2006, chapter 5.4). The noise of a sample grows with how
-far it lies from what the others predict, as the expectation step for a Student t noise has it.
+marginal likelihood under wide log-normal priors (Rasmussen and Williams 2006, chapter 5.4). The noise of a sample grows with its
+distance from what the others predict, as in the expectation step for a Student t noise.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from scipy.linalg import cho_factor, cho_solve
 from latlas.arrays import FloatArray, IntArray
 
 SHAPES = ("smooth", "rough")
-"""exp(-r) and Matern 5/2, both tried."""
+"""exp(-r) and Matern 5/2; both are tried."""
 FREEDOM = 4.0
-"""Degrees of freedom of the noise's Student t."""
+"""Degrees of freedom of the noise's Student t distribution."""
 JITTER = 1e-8
 _STEPS = 60
 _LOG_BOUND = 14.0
@@ -27,8 +27,8 @@ _LOG_BOUND = 14.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """The kernel's: `linear` and `smooth` `(groups,)`, `scale`, `noise`, all of standardised logarithms; and whether samples
-    may be doubted."""
+    """The kernel's weights, on standardised logarithms: `linear` and `smooth` `(groups,)`, `scale` and `noise`; and whether
+    samples may be doubted."""
 
     shape: str
     doubting: bool
@@ -39,9 +39,9 @@ class Weights:
 
 
 def most_likely(x: FloatArray, t: FloatArray, own: FloatArray, group: IntArray, shape: str) -> list[Weights]:
-    """The weights of the largest marginal likelihood, no sample doubted, and those with doubts.
+    """The weights with the largest marginal likelihood, once without doubting any sample and once with doubts.
 
-    `x` `(n, features)` and `t` `(n,)` are standardised, `own` `(n,)` the variances of the samples' own errors.
+    `x` `(n, features)` and `t` `(n,)` are standardised; `own` `(n,)` are the variances of the samples' own errors.
     """
     from scipy.optimize import minimize
 
@@ -60,7 +60,7 @@ def most_likely(x: FloatArray, t: FloatArray, own: FloatArray, group: IntArray, 
 
 
 def kernel_of(x: FloatArray, z: FloatArray, weights: Weights, group: IntArray) -> FloatArray:
-    """`(n, m)` of standardised features `(n, features)` and `(m, features)`."""
+    """The kernel `(n, m)` between standardised features `(n, features)` and `(m, features)`."""
     linear = (x * weights.linear[group]) @ z.T
     return 1 + linear + weights.scale * _shape_of(_distance(x, z, weights.smooth[group]), weights.shape)[0]
 
@@ -76,7 +76,7 @@ def _distance(x: FloatArray, z: FloatArray, smooth: FloatArray) -> FloatArray:
 
 
 def _shape_of(r: FloatArray, shape: str) -> tuple[FloatArray, FloatArray]:
-    """s(r) and its derivative."""
+    """The values of s(r) and its derivative."""
     if shape == "smooth":
         value: FloatArray = np.exp(-r)
         return value, -value
@@ -86,7 +86,7 @@ def _shape_of(r: FloatArray, shape: str) -> tuple[FloatArray, FloatArray]:
 
 
 def doubts_of(residual: FloatArray, variance: FloatArray) -> FloatArray:
-    """How many times the noise a sample is given that lies so far from what the others predict."""
+    """How many times the noise each sample gets, by its distance from what the others predict."""
     return (FREEDOM + residual**2 / variance) / (FREEDOM + 1)
 
 
@@ -121,7 +121,7 @@ class Problem:
         alpha = cho_solve(factor, self.t)
         inner = np.outer(alpha, alpha) - cho_solve(factor, np.eye(len(self.t)))
         log_det = float(np.log(np.diag(factor[0])).sum())
-        # sum_ij M_ij |x_i - x_j|^2 a feature, without a matrix a feature.
+        # sum_ij M_ij |x_i - x_j|^2 for each feature, without a matrix for each.
         steep = inner * slope
         squares = 2 * (steep.sum(axis=1) @ (self.x * self.x)) - 2 * (self.x * (steep @ self.x)).sum(axis=0)
         products = (self.x * (inner @ self.x)).sum(axis=0)
@@ -137,7 +137,7 @@ class Problem:
         return 0.5 * float(self.t @ alpha) + log_det + 0.5 * float(away @ away), gradient + away / 3
 
     def doubts_at(self, theta: FloatArray) -> FloatArray:
-        """The samples' doubts at these weights."""
+        """The doubts of the samples at these weights."""
         weights = _weights_of(theta, self.groups, self.shape)
         kernel = kernel_of(self.x, self.x, weights, self.group)
         noise = weights.noise * self.doubts + self.own + JITTER

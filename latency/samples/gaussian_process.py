@@ -1,10 +1,10 @@
-"""A Gaussian process on the logarithm of the latency: a constant, a linear part, and a part that is only smooth.
+"""A Gaussian process on the logarithm of the latency: the sum of a constant, a linear part and a smooth part.
 
-The kernel and what its weights are learnt by are `gaussian_kernel`'s; they are learnt from a seeded part of the samples.
-Measurements have outliers: noise is Student's t, so that a few bad readings move nothing. What is left out is in closed form
-(Rasmussen and Williams 2006, chapter 5.4.2); by its error the shape is chosen, and whether any sample is doubted. Where some
-features are counts of what costs add up from, the logarithm of their sum (`additive_costs`) is a feature too: logarithms of sums
-are hard to learn otherwise.
+`gaussian_kernel` has the kernel and learns its weights, from a seeded part of the samples. Measurements have outliers, so the
+noise is Student's t: a few bad readings move nothing. Predictions of left-out samples are in closed form (Rasmussen and
+Williams 2006, chapter 5.4.2). Their error decides the shape, and whether any sample is doubted. If some features count parts
+whose costs add up, the logarithm of the sum of costs (`additive_costs`) is a feature too, because logarithms of sums are hard
+to learn otherwise.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _TRUST_ROUNDS = 4
 
 
 def additive_costs(counts: FloatArray, y: FloatArray) -> FloatArray:
-    """Milliseconds `(1 + columns,)`, none below zero, of whose sum, first of them a constant, the relative errors are least.
+    """Milliseconds `(1 + columns,)`, a constant first and none below zero, whose sums have the smallest relative errors.
 
-    Outliers weigh less, as with a Cauchy noise of the errors' own median.
+    Outliers weigh less, as with a Cauchy noise as wide as the median error.
     """
     from scipy.optimize import nnls
 
@@ -49,7 +49,7 @@ def additive_costs(counts: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def left_out_log_sums(counts: FloatArray, y: FloatArray, seed: int) -> FloatArray:
-    """The logarithm of each sample's sum, by costs that were not learnt from it."""
+    """The logarithm of each sample's sum, with costs that were learnt from other samples."""
     found = np.empty_like(y)
     order = np.random.default_rng(seed).permutation(len(y))
     for fold in np.array_split(order, min(10, len(y))):
@@ -63,28 +63,28 @@ def _sums(counts: FloatArray, costs: FloatArray) -> FloatArray:
 
 
 def log_sums(counts: FloatArray, costs: FloatArray, known: FloatArray) -> FloatArray:
-    """Logarithms of sums, held above the tenth of the least that was learnt from."""
+    """Logarithms of the sums, each at least a tenth of the smallest sum that was learnt from."""
     return np.log(np.maximum(_sums(counts, costs), float(np.exp(known.min())) / 10))
 
 
 MIN_SAMPLES = 10
 MAX_SAMPLES = 4000
-"""Time grows with the third power of the samples."""
+"""The most samples it learns from: the time grows with their third power."""
 ROUNDS = 4
-"""How often samples' noise is weighed anew."""
+"""How often the noise of the samples is weighed anew."""
 _PART = 400
 _CHUNK = 4096
 _MAX_STEP_UP = 1.0
-"""A prediction is held within this of the samples' logarithms: a factor of 2.7 beyond the largest and the smallest."""
+"""A prediction's logarithm lies at most this far outside the samples': a factor of 2.7 beyond the largest and the smallest."""
 
 
 class GaussianProcess:
-    """Regressor of a few to a few thousand samples; see the module's text for the model.
+    """A regressor for a few to a few thousand samples; the module's docstring describes the model.
 
-    `groups` gives the group of each feature, features of one group share a scale; None makes each its own. `costs` are the
+    `groups` is the group of each feature; features of one group share a scale. None gives each feature its own. `costs` are the
     columns of counts, empty for none.
-    Learned attributes besides the protocol's: `shape_`, `noise_`, the relative standard deviation of what is not
-    explained, and `weights_` `(n,)`, from 0 to about 1, how far each sample was trusted.
+    Learned attributes besides the protocol's: `shape_`; `noise_`, the relative standard deviation that is not explained; and
+    `weights_` `(n,)`, how far each sample was trusted, from 0 to about 1.
     """
 
     name: ClassVar[str] = "gaussian_process"
@@ -101,7 +101,7 @@ class GaussianProcess:
             raise UsageError(
                 f"{len(latencies)} samples; a Gaussian process learns from at most {MAX_SAMPLES}, use LightGBM"
             )
-        # Threads on small matrices wait for each other longer than they work, most of all on a busy machine.
+        # On small matrices threads wait for each other longer than they work, most of all on a busy machine.
         with threadpool_limits(limits=1):
             self._fit(matrix, latencies, spread)
         return self
@@ -131,7 +131,7 @@ class GaussianProcess:
         return np.exp(logarithm)
 
     def spread(self, X: npt.ArrayLike) -> FloatArray:
-        """`(m,)` relative standard deviations: what is not known of the mean, and the noise."""
+        """Relative standard deviations `(m,)`: the uncertainty of the mean, and the noise."""
         found = []
         for part in self._chunks(X):
             half = solve_triangular(self._factor, self._kernel(part, self._x).T, lower=True)
@@ -160,7 +160,7 @@ class GaussianProcess:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The fitted regressor of `to_record`; raises `FileFormatError` where it is none."""
+        """The fitted regressor of a record from `to_record`; raises `FileFormatError` if it is broken."""
         X = read_numbers(record, "x", (None, None))
         count, features = X.shape
         y, errors, doubts = (read_numbers(record, name, (count,)) for name in ("y", "errors", "doubts"))
@@ -199,11 +199,11 @@ class GaussianProcess:
             raise UsageError(f"{len(groups)} groups for {X.shape[1]} features; one for each is needed")
         if len(sums):
             X, groups = np.column_stack([X, sums]), [*groups, max(groups) + 1]
-        # Numbered from 0 without gaps, whatever they were called.
+        # Groups are numbered from 0 without gaps, whatever numbers were given.
         self._group = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
         sizes = np.bincount(self._group)
         self._centre, spread = X.mean(axis=0), X.std(axis=0)
-        # A feature that never differs says nothing, here or later.
+        # A feature that never differs says nothing, now or later.
         steady = spread <= 1e-9 * np.maximum(1e-9, np.abs(self._centre))
         self._unit = np.where(steady, 0.0, 1 / np.where(steady, 1.0, spread) / np.sqrt(sizes[self._group]))
         self._x = (X - self._centre) * self._unit
@@ -234,7 +234,7 @@ class GaussianProcess:
         return 1 + (x * x) @ weights.linear[self._group] + weights.scale
 
     def _solve(self, weights: Weights, doubts: FloatArray | None = None) -> None:
-        """Learn from all samples with these weights; without `doubts`, how many times the noise each sample has, find them."""
+        """Learn from all samples with these weights. `doubts` says how many times the noise each sample gets; None finds them."""
         self._weights = weights
         kernel = self._kernel(self._x, self._x)
         found = np.ones_like(self._t) if doubts is None else doubts

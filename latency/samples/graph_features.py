@@ -1,16 +1,16 @@
-"""What a regressor sees of many networks of a space at once, from their codes alone: no table, nothing measured.
+"""Features of many networks of a space at once, from their codes alone: without a table or any measurement.
 
-Blocks of features, each a group with a scale of its own in a Gaussian process:
+There are these blocks of features, each a group with a scale of its own in a Gaussian process:
 
-    operators   how many of each operator at each resolution are executed, and how many additions: what costs add up from
+    operators   how often each operator at each resolution is executed, and how many additions: the parts that cost time
     totals      multiply-adds, elements moved, nodes, longest path in nodes and in rough milliseconds, branches
     pairs       which operator feeds which, which are added up, which read one tensor
     place i     which operator is executed where column i of the codes chooses
     zeros       operators that the output depends on, but computed from zeros alone
     unread      operators that the output does not depend on
 
-The last two are what a runtime that drops dead branches leaves out; some drop less than all of it. Where all is executed they
-are not there.
+A runtime that drops dead branches leaves out the operators of the last two blocks, or some of them. If the runtime executes
+all, these two blocks are missing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, slots=True)
 class GraphFeatures:
-    """Features of a space's networks; `space` is its text, `dead_branches` what the runtime does with what changes nothing."""
+    """Features of a space's networks. `space` is its text; `dead_branches` says what the runtime does with idle nodes."""
 
     kind: ClassVar[str] = "graph"
     space: str
@@ -45,12 +45,12 @@ class GraphFeatures:
         check_dead_branches(self.dead_branches)
 
     def to_record(self) -> dict[str, Any]:
-        """A record of JSON that `from_record` reads."""
+        """A JSON record that `from_record` reads."""
         return {"kind": self.kind, "space": self.space, "dead_branches": self.dead_branches}
 
     @classmethod
     def from_record(cls, record: object) -> GraphFeatures:
-        """The features of a record; raises `FileFormatError` where it is none."""
+        """The features of a record; raises `FileFormatError` if it is broken."""
         space = record.get("space") if isinstance(record, dict) else None
         dead_branches = record.get("dead_branches") if isinstance(record, dict) else None
         if not isinstance(space, str) or len(space) > 500 or dead_branches not in DEAD_BRANCHES:
@@ -59,7 +59,7 @@ class GraphFeatures:
         return cls(space, dead_branches)
 
     def blocks(self, template: Template, codes: npt.ArrayLike) -> dict[str, FloatArray]:
-        """The blocks of the module's text, each `(n, features)`."""
+        """The blocks that the module's docstring lists, each `(n, features)`."""
         rows = check_codes(codes, template.sizes)
         walk = _Walk(template)
         parts = [walk.blocks(rows[i : i + _CHUNK], self.dead_branches) for i in range(0, max(1, len(rows)), _CHUNK)]
@@ -67,7 +67,7 @@ class GraphFeatures:
 
 
 class _Walk:
-    """What of a template does not depend on codes, and the walk along its slots."""
+    """The parts of a template that do not depend on codes, and the walk along its slots."""
 
     def __init__(self, template: Template) -> None:
         self.template = template
@@ -86,7 +86,7 @@ class _Walk:
         self.cost = np.array([unit_cost(spec) for spec in specs])
 
     def blocks(self, codes: IntArray, dead_branches: str) -> dict[str, FloatArray]:
-        """The blocks of some rows of codes."""
+        """The blocks of features of some rows of codes."""
         template, count = self.template, len(codes)
         live, sources = template.executed(codes, dead_branches)
         chosen = np.stack(
@@ -111,7 +111,7 @@ class _Walk:
         return found
 
     def _count(self, numbers: IntArray, chosen: IntArray, which: BoolArray) -> FloatArray:
-        """How many of each number there are among the slots of `which`, `(n, numbers)`."""
+        """How often each number occurs in the slots of `which`, `(n, numbers)`."""
         total = int(numbers.max()) + 1
         flat = np.arange(len(chosen))[:, None] * total + numbers[chosen]
         return np.bincount(flat[which], minlength=len(chosen) * total).reshape(len(chosen), total).astype(float)
@@ -119,7 +119,7 @@ class _Walk:
     def _totals(self, chosen: IntArray, live: BoolArray, sources: list[IntArray]) -> FloatArray:
         count, slots = live.shape
         every = np.arange(count)
-        # Two columns more, for what is no slot: index -1 and -2.
+        # Two more columns for sources that are no slot: index -1 and -2.
         depth, path, readers = (np.zeros((count, slots + 2)) for _ in range(3))
         joined = np.zeros(count)
         for index in range(slots):
@@ -146,13 +146,13 @@ class _Walk:
         ).astype(float)
 
     def _pairs(self, chosen: IntArray, live: BoolArray, sources: list[IntArray]) -> FloatArray:
-        """Counts of (feeds), (are added up) and (read one tensor) by the operators' names."""
+        """Counts, by the operators' names, of pairs where one feeds the other, both are added up, or both read one tensor."""
         count, slots = live.shape
         names = int(self.names.max()) + 1
         named = self.names[chosen]
         every = np.arange(count)
         feeds, meets, shares = (np.zeros((count, names * names)) for _ in range(3))
-        # What each slot's output is the sum of, and what reads it, by name.
+        # By name: the operators whose sum each slot's output is, and the operators that read it.
         terms, readers = (np.zeros((count, slots + 2, names)) for _ in range(2))
         for index in range(slots):
             runs, given = live[:, index], sources[index].T
@@ -175,22 +175,22 @@ class _Walk:
 
 
 def _numbered(specs: list[OpSpec], key: Callable[[OpSpec], str]) -> IntArray:
-    """Each spec's number among the different keys."""
+    """The number of each spec's key among the different keys."""
     keys = list(dict.fromkeys(key(spec) for spec in specs))
     return np.array([keys.index(key(spec)) for spec in specs], dtype=np.int64)
 
 
 def _moved(spec: OpSpec) -> float:
-    """Millions of elements read and written."""
+    """How many million elements an operator reads and writes."""
     return moved(spec) / 1e6
 
 
 def design(
     blocks: dict[str, FloatArray], like: npt.NDArray[np.int64] | None = None
 ) -> tuple[FloatArray, IntArray, IntArray]:
-    """The matrix of all blocks, each column's group, and which columns were kept: `like`, else those that differ.
+    """The matrix of all blocks, the group of each column, and which columns were kept: `like`, if it is given.
 
-    A column that never differs, or that another one of its block is a multiple of, is left out.
+    Without `like`, a column is left out if it never differs, or if another column of its block is a multiple of it.
     """
     matrix = np.hstack(list(blocks.values()))
     group = np.repeat(np.arange(len(blocks)), [block.shape[1] for block in blocks.values()])

@@ -1,4 +1,4 @@
-"""LightGBM on the logarithm of the latency: for many samples, and for features that nothing smooth follows from."""
+"""LightGBM on the logarithm of the latency: for many samples, and for features that the latency does not follow smoothly."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ ROUNDS = 400
 
 
 class LightGBMRegressor:
-    """Regressor of any number of samples; left-out predictions are of ten-fold cross-validation.
+    """A regressor for any number of samples; predictions of left-out samples come from ten-fold cross-validation.
 
-    It knows no spread of its own: that is the same everywhere, the median of the left-out relative errors.
+    It cannot tell a spread for each network: the spread is the same everywhere, the median of the left-out relative errors.
     """
 
     name: ClassVar[str] = "lightgbm"
@@ -46,7 +46,7 @@ class LightGBMRegressor:
         """Learn from `(n, features)` and `(n,)` milliseconds; raises `UsageError` for impossible samples."""
         matrix, latencies, spread = check_samples(X, y, errors, MIN_SAMPLES)
         logarithm = np.log(latencies)
-        # A sample whose own error is that of a usual one counts half.
+        # A sample with the usual error counts half.
         weight = 1 / (1 + (spread / max(float(np.median(spread)), 1e-3)) ** 2) if spread.any() else np.ones_like(spread)
         order = np.random.default_rng(self.seed).permutation(len(latencies))
         out = np.empty_like(logarithm)
@@ -70,7 +70,7 @@ class LightGBMRegressor:
         return np.exp(np.clip(self._trees.predict(self._checked(X)), -100, 100))
 
     def spread(self, X: npt.ArrayLike) -> FloatArray:
-        """`(m,)` relative standard deviations, all the same."""
+        """Relative standard deviations `(m,)`, all the same."""
         return np.full(len(self._checked(X)), self._spread)
 
     def _checked(self, X: npt.ArrayLike) -> FloatArray:
@@ -80,7 +80,7 @@ class LightGBMRegressor:
         return matrix
 
     def to_record(self) -> dict[str, Any]:
-        """The trees, and what cross-validation left."""
+        """The trees, and the predictions of left-out samples."""
         return {
             "name": self.name,
             "trees": self._trees.to_record(),
@@ -90,7 +90,7 @@ class LightGBMRegressor:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The fitted regressor of `to_record`; raises `FileFormatError` where it is none."""
+        """The fitted regressor of a record from `to_record`; raises `FileFormatError` if it is broken."""
         regressor = cls()
         regressor._trees = Trees.from_record(record.get("trees"))
         regressor._spread = read_number(record, "spread", 1e-9, 1e6)

@@ -1,4 +1,4 @@
-"""A predictor learnt from samples alone: what it sees of a network, the regressor, and how far it was off on samples left out."""
+"""A predictor learnt from samples alone: its features, its regressor, and its errors on left-out samples."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _LEAST_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class SamplePredictor:
-    """Milliseconds with intervals, from the features' matrix.
+    """Predicts milliseconds with intervals, from the matrix of features.
 
-    `kept` are the columns of it that the regressor was given; `scores` `(n,)` are, sorted, the relative errors of samples that
-    were left out over the spread that was expected of them, of which the intervals' widths are quantiles. `factor` is what the
-    regressor's milliseconds are multiplied with: see `centre_of`.
+    The regressor gets the columns `kept` of the matrix. `scores` `(n,)` are the relative errors on left-out samples over their
+    expected spread, sorted; the widths of intervals are quantiles of them. The regressor's milliseconds are multiplied by
+    `factor`, see `centre_of`.
     """
 
     features: SampleFeatures
@@ -50,7 +50,7 @@ class SamplePredictor:
     factor: float = 1.0
 
     def predict(self, matrix: npt.ArrayLike) -> FloatArray:
-        """`(m,)` milliseconds of `(m, all features)`."""
+        """Milliseconds `(m,)` of a matrix `(m, all features)`."""
         return self.factor * self.regressor.predict(self._columns(matrix))
 
     def predict_interval(
@@ -73,7 +73,7 @@ class SamplePredictor:
         return array[:, list(self.kept)]
 
     def to_record(self) -> dict[str, Any]:
-        """All of it as JSON."""
+        """The whole predictor as a JSON record."""
         return {
             "features": self.features.to_record(),
             "kept": list(self.kept),
@@ -85,7 +85,7 @@ class SamplePredictor:
 
     @classmethod
     def from_record(cls, record: object) -> SamplePredictor:
-        """The predictor of `to_record`; raises `FileFormatError` where it is none."""
+        """The predictor of a record from `to_record`; raises `FileFormatError` if it is broken."""
         if not isinstance(record, Mapping) or not isinstance(target := record.get("target"), str) or len(target) > 1000:
             raise FileFormatError("the predictor's record: no features, regressor and target")
         described = record.get("features")
@@ -106,10 +106,10 @@ class SamplePredictor:
 
 
 def centre_of(regressor: Regressor, y: npt.ArrayLike) -> float:
-    """What predictions are multiplied with for the least mean absolute relative error on left-out samples.
+    """The factor for predictions that gives the smallest mean absolute relative error on left-out samples.
 
-    That is the median of measured over predicted, weighted by predicted over measured. Where errors are skewed, as other work
-    on a machine makes them, what a regressor expects lies above it.
+    It is the median of measured over predicted, weighted by predicted over measured. Other work on a machine makes the errors
+    skewed, and then a regressor's expectation is too high.
     """
     ratios = np.asarray(y, dtype=float) / regressor.left_out_
     order = np.argsort(ratios)
@@ -120,14 +120,14 @@ def centre_of(regressor: Regressor, y: npt.ArrayLike) -> float:
 def scores_of(regressor: Regressor, y: npt.ArrayLike, factor: float = 1.0, place: IntArray | None = None) -> FloatArray:
     """The sorted errors of left-out samples over their spread, both relative to the prediction times `factor`.
 
-    `place` says which of the regressor's samples each of `y` is of, where some are measured several times.
+    If some networks are measured several times, `place` is the index of the regressor's sample for each latency in `y`.
     """
     which = np.arange(len(regressor.left_out_)) if place is None else place
     spread = np.maximum(regressor.left_out_spread_[which], 1e-12)
     return conformal.scores(np.asarray(y, dtype=float), factor * regressor.left_out_[which], spread)
 
 
-# Version 3, the first that was published: trees as numbers, the factor that predictions are multiplied with.
+# Version 3 was the first that was published. It has trees as numbers, and the factor for predictions.
 SAMPLE_SCHEMA_VERSION = 3
 _KIND = "samples"
 
@@ -146,7 +146,7 @@ class SavedSamplePredictor:
         return parse_space(features.space) if isinstance(features, GraphFeatures) else None
 
     def __repr__(self) -> str:
-        """One line: what, of which networks, figures."""
+        """One line: target, space or columns, and error."""
         features = self.predictor.features
         of = features.space if isinstance(features, GraphFeatures) else f"{len(features.columns)} columns"
         mape = [f"MAPE {100 * self.figures['mape']:.2f} %"] if "mape" in self.figures else []
@@ -155,11 +155,11 @@ class SavedSamplePredictor:
     def predict(
         self, networks: Sequence[Architecture | str | Mapping[str, object]], confidence: float = 0.95
     ) -> list[Prediction]:
-        """Milliseconds of each network with the bounds of its interval, on the machine that the samples are of.
+        """Milliseconds of each network with the bounds of its interval, on the machine where the samples were measured.
 
         Args:
-            networks: Searchable architectures of `space`, as objects or as texts; or, where `space` is None, a mapping from
-                the name of each column that was learnt from to its value.
+            networks: Searchable architectures of `space`, as objects or as texts. If `space` is None, mappings from the name of
+                each column that was learnt from to its value.
             confidence: Share of networks whose measured latency the intervals hold, at least; between 0 and 1.
 
         Raises:
@@ -176,7 +176,7 @@ class SavedSamplePredictor:
         return [Prediction(*row) for row in zip(*(values.tolist() for values in rows), strict=True)]
 
     def _matrix(self, networks: Sequence[Architecture | str | Mapping[str, object]]) -> FloatArray:
-        """`(n, features)` of networks."""
+        """The features `(n, features)` of networks."""
         features, space = self.predictor.features, self.space
         if space is None or not isinstance(features, GraphFeatures):
             assert isinstance(features, TabularFeatures)
@@ -193,7 +193,7 @@ class SavedSamplePredictor:
 
 
 def save_sample_predictor(folder: Path, saved: SavedSamplePredictor, overwrite: bool = False) -> None:
-    """Write the folder, whole or not at all; errors as `write_folder`."""
+    """Write the folder, whole or not at all; raises as `write_folder` does."""
     record: dict[str, Any] = {
         "kind": _KIND,
         "sample_schema_version": SAMPLE_SCHEMA_VERSION,
@@ -204,7 +204,7 @@ def save_sample_predictor(folder: Path, saved: SavedSamplePredictor, overwrite: 
 
 
 def load_sample_predictor(folder: Path) -> SavedSamplePredictor | None:
-    """The predictor of a folder, None where the folder holds one of another kind; raises `FileFormatError` for a broken one."""
+    """The predictor of a folder, None if it is one of another kind; raises `FileFormatError` if it is broken."""
     path = folder / MANIFEST
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         return None

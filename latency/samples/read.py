@@ -1,6 +1,6 @@
-"""Measured samples of anybody's networks as CSV: a line a network, its features or architecture, and its latency.
+"""Reads measured samples of anybody's networks from CSV: a line for each network, with features or architecture, and latency.
 
-Every reader names all lines that it cannot use, or is told of none: `usable` leaves them out and says which they were.
+Readers report all lines that they cannot use. `usable` leaves such lines out beforehand and says which they were.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _BYTE_ORDERS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class SampleFile:
-    """The lines of a CSV of samples as they stand: names, and each line's name for messages with its cells by column.
+    """The lines of a CSV of samples: the column names, and for each line its name for messages and its cells by column.
 
-    `ragged` are the lines that have another number of fields, with what is wrong with each.
+    `ragged` are the lines with a wrong number of fields, with a message for each.
     """
 
     path: Path
@@ -48,33 +48,33 @@ class SampleFile:
         return len(self.lines)
 
     def cells(self, name: str) -> list[str]:
-        """The cells of a column; raises `UsageError` where there is none of that name."""
+        """The cells of a column; raises `UsageError` if there is no such column."""
         if name not in self.header:
             known = one_line(", ".join(self.header), 300)
             raise UsageError(f"{self.path} has no column {one_line(repr(name), 80)}; it has {known}")
         return [cells[name].strip() for _, cells in self.lines]
 
     def what(self, index: int) -> str:
-        """A line's name for messages."""
+        """The name of a line, for messages."""
         return self.lines[index][0]
 
     def require_whole(self) -> None:
-        """Raises `FileFormatError` where lines have another number of fields."""
+        """Raises `FileFormatError` if lines have a wrong number of fields."""
         if self.ragged:
             raise FileFormatError(_all(list(self.ragged.values()), len(self) + len(self.ragged)))
 
     def without(self, indices: Mapping[int, str]) -> SampleFile:
-        """The same without these lines."""
+        """The same file without these lines."""
         return replace(
             self, lines=tuple(line for index, line in enumerate(self.lines) if index not in indices), ragged={}
         )
 
 
 def read_samples(path: Path, *, skip_bad: bool = False) -> SampleFile:
-    """The samples of a CSV file with a line of column names, parted by commas, semicolons or tabs; numbers have points.
+    """The samples of a CSV file with a line of column names, separated by commas, semicolons or tabs; numbers get points.
 
-    With `skip_bad` lines that have another number of fields are kept apart, in `ragged`. Raises `UsageError` where it cannot be
-    read, `FileFormatError` for what is no such table, too large, ragged or empty.
+    With `skip_bad`, lines with a wrong number of fields go to `ragged`. Raises `UsageError` if the file cannot be read,
+    `FileFormatError` if it is no such table, too large, ragged or empty.
     """
     try:
         with path.open("rb") as file:
@@ -110,9 +110,9 @@ def usable(
     space: SearchSpace | None = None,
     column: str = ARCHITECTURE,
 ) -> tuple[SampleFile, list[str]]:
-    """The lines that can be learnt from, and what is wrong with each of the others: failed, empty, ragged, not of the space.
+    """The lines that can be learnt from, and a message for each other line: failed, empty, ragged or not of the space.
 
-    Raises `UsageError` for unknown columns and where no line is left.
+    Raises `UsageError` for unknown columns, and if no line is left.
     """
     wrong = _targets(samples, target, unit)[1]
     if space is not None:
@@ -131,10 +131,10 @@ def usable(
 
 
 def target_of(samples: SampleFile, target: str, unit: str | None = None) -> FloatArray:
-    """`(n,)` milliseconds of the target, which is a column or, as `a+b`, the sum of several.
+    """Milliseconds `(n,)` of the target, which is a column or, written `a+b`, the sum of several.
 
-    Their unit is that of each column's name (`latency_us`), of each cell (`12.5 ms`), or `unit`. Raises `UsageError` where
-    nothing says it; `FileFormatError` that names line and value of what is no number, or where a sum is not positive.
+    The unit comes from each column's name (`latency_us`), from each cell (`12.5 ms`), or from `unit`. Raises `UsageError` if
+    nothing says it. Raises `FileFormatError` with line and value if a cell is no number or a sum is not positive.
     """
     total, wrong = _targets(samples, target, unit)
     _raise(wrong, samples)
@@ -169,7 +169,7 @@ def _targets(samples: SampleFile, target: str, unit: str | None) -> tuple[FloatA
 
 
 def _unit_of_cells(samples: SampleFile, name: str, inside: set[str | None], unit: str | None) -> str:
-    """The unit of a column's cells that say none."""
+    """The unit of the cells in a column that do not say their unit."""
     units = inside - {None}
     said = unit_in(name)
     if units and None not in inside:
@@ -178,15 +178,15 @@ def _unit_of_cells(samples: SampleFile, name: str, inside: set[str | None], unit
                 raise UsageError(
                     f"{samples.path}: cells of {one_line(name, 80)} say {', '.join(sorted(map(str, units)))}, not {one}"
                 )
-        return "ms"  # none is without
+        return "ms"  # every cell says its unit, so this is not used
     return unit_of(name, unit)
 
 
 def columns_of(samples: SampleFile, features: Sequence[str]) -> tuple[Column, ...]:
-    """How each named column is read: as numbers where every cell is one, else as categories where none is.
+    """How each named column is read: as numbers if every cell is a number, as categories if none is.
 
-    `name:categorical` reads a column of numbers as categories. Raises `UsageError` for no, unknown or repeated columns,
-    `FileFormatError` that names line and value where a column mixes numbers and text, or has too many categories.
+    `name:categorical` reads a column of numbers as categories. Raises `UsageError` for missing, unknown or repeated columns.
+    Raises `FileFormatError` with line and value if a column mixes numbers and text, or has too many categories.
     """
     found: list[Column] = []
     for asked in features:
@@ -220,7 +220,7 @@ def columns_of(samples: SampleFile, features: Sequence[str]) -> tuple[Column, ..
 
 
 def _column(samples: SampleFile, asked: str) -> tuple[str, list[str], list[bool], str | None]:
-    """A feature's column, its cells, which are numbers, and `categorical` where that was said."""
+    """A feature's column name, its cells, which of them are numbers, and `categorical` if the user asked for that."""
     match = None if asked in samples.header else _CATEGORICAL.fullmatch(asked)
     name = match[1] if match else asked
     cells = samples.cells(name)
@@ -228,7 +228,7 @@ def _column(samples: SampleFile, asked: str) -> tuple[str, list[str], list[bool]
 
 
 def matrix_of(samples: SampleFile, columns: Sequence[Column]) -> FloatArray:
-    """`(n, features)` of the columns; raises `FileFormatError` that names line and value where one cannot be read."""
+    """The features `(n, features)` of the columns; raises `FileFormatError` with line and value for a cell it cannot read."""
     blocks, wrong = [], dict[int, str]()
     for column in columns:
         rows = []
@@ -243,7 +243,7 @@ def matrix_of(samples: SampleFile, columns: Sequence[Column]) -> FloatArray:
 
 
 def architectures_of(samples: SampleFile, space: SearchSpace, column: str = ARCHITECTURE) -> list[Architecture]:
-    """The architectures of a column; raises `FileFormatError` that names line and value where one is not of the space."""
+    """The architectures of a column; raises `FileFormatError` with line and value if one is not of the space."""
     found, wrong = _architectures(samples, space, column)
     _raise(wrong, samples)
     return found

@@ -1,4 +1,4 @@
-"""Regressors: numbers of a network to milliseconds, with how far off they expect to be, and what they say of samples left out."""
+"""Regressors: they turn a network's features into milliseconds with an expected error, and predict left-out samples."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LARGEST = 1e100
 class Regressor(Protocol):
     """Learns milliseconds from features; all errors and spreads are relative to the latency.
 
-    `fit` takes `X` `(n, features)`, `y` `(n,)` milliseconds above 0, and `errors` `(n,)`, the relative standard errors of
-    `y` where they are known. `spread` is the expected relative standard deviation about the prediction, what intervals are
-    proportional to. `left_out_` `(n,)` is what each sample is predicted as when it was not learnt from, in milliseconds, and
-    `left_out_spread_` `(n,)` the spread then.
+    `fit` takes `X` `(n, features)`, `y` `(n,)` milliseconds above 0, and `errors` `(n,)`, the relative standard errors of `y`,
+    if they are known. `spread` is the expected relative standard deviation about the prediction; intervals are proportional to
+    it. `left_out_` `(n,)` is the prediction of each sample in milliseconds without learning from it, and `left_out_spread_`
+    `(n,)` its spread.
     """
 
     name: ClassVar[str]
@@ -33,24 +33,24 @@ class Regressor(Protocol):
     left_out_spread_: FloatArray
 
     def fit(self, X: FloatArray, y: FloatArray, errors: FloatArray | None = None) -> Self:
-        """Learn; raises `UsageError` for impossible samples."""
+        """Learn from samples; raises `UsageError` for impossible samples."""
         ...
 
     def predict(self, X: FloatArray) -> FloatArray:
-        """`(m,)` milliseconds."""
+        """Milliseconds `(m,)` of features `(m, features)`."""
         ...
 
     def spread(self, X: FloatArray) -> FloatArray:
-        """`(m,)` expected relative standard deviations."""
+        """Expected relative standard deviations `(m,)`."""
         ...
 
     def to_record(self) -> dict[str, Any]:
-        """All that predicting needs, as JSON."""
+        """All that predicting needs, as a JSON record."""
         ...
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The regressor of a record; raises `FileFormatError` where it is none."""
+        """The regressor of a record; raises `FileFormatError` if it is broken."""
         ...
 
 
@@ -76,7 +76,7 @@ def check_samples(
 
 
 def read_numbers(record: Mapping[str, Any], name: str, shape: tuple[int | None, ...]) -> FloatArray:
-    """The array of a record's field, None in `shape` for any length; raises `FileFormatError` where it is not that."""
+    """The array in a record's field, where None in `shape` allows any length; raises `FileFormatError` if it does not fit."""
     value = record.get(name)
     rows: Any = value if _rows(value) else ()
     flat = value if len(shape) == 1 else [x for row in rows for x in row]
@@ -98,7 +98,7 @@ def _rows(value: object) -> bool:
 
 
 def read_number(record: Mapping[str, Any], name: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """The number of a record's field; raises `FileFormatError` where it is none, or not within the bounds."""
+    """The number in a record's field; raises `FileFormatError` if it is no number, or not within the bounds."""
     value = record.get(name)
     number = as_float(value) if type(value) in (int, float) else math.nan
     if not (math.isfinite(number) and low <= number <= high):
@@ -107,9 +107,9 @@ def read_number(record: Mapping[str, Any], name: str, low: float = -math.inf, hi
 
 
 def left_out_error(regressor: Regressor, y: npt.ArrayLike) -> float:
-    """Mean absolute relative error on the samples that it was fitted to, each predicted without having been learnt from.
+    """Mean absolute relative error on the samples of a fitted regressor, each predicted without learning from it.
 
-    An error counts `MOST_COUNTED` at most: by how much bad readings are missed says nothing of a model.
+    An error counts at most `MOST_COUNTED`: how far off bad readings are says nothing about a model.
     """
     errors = np.abs(regressor.left_out_ / np.asarray(y, dtype=float) - 1)
     return float(np.mean(np.minimum(errors, MOST_COUNTED)))

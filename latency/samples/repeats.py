@@ -1,7 +1,7 @@
-"""Networks that stand several times in a file: kept together, learnt from once, and what their latencies differ by.
+"""Networks with several lines in a file: their lines stay together, are learnt from once, and show the noise.
 
-Lines of one network are no independent samples. Parted between learning and testing, or left out one at a time, the network
-would be predicted from itself, and every stated error would be too small.
+Lines of one network are no independent samples. If they were split between learning and testing, or left out one at a time,
+the network would be predicted from itself, and every stated error would be too small.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ MIN_TRAIN = 10
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Which lines are of one network: `group` `(n,)` numbers the networks in the order that they first stand in."""
+    """Which lines belong to one network: `group` `(n,)` numbers the networks in the order of their first lines."""
 
     group: IntArray
 
     @classmethod
     def of(cls, rows: npt.ArrayLike) -> Repeats:
-        """Of `(n, features)`: equal rows are one network."""
+        """The repeats in rows `(n, features)`: equal rows are one network."""
         array = np.ascontiguousarray(rows)
         _, first, inverse = np.unique(array, axis=0, return_index=True, return_inverse=True)
         rank = np.empty(len(first), dtype=int)
@@ -34,13 +34,13 @@ class Repeats:
 
     @property
     def repeated(self) -> int:
-        """How many networks stand more than once."""
+        """How many networks have more than one line."""
         return int(np.count_nonzero(np.bincount(self.group) > 1))
 
     def split(self, train: int, test: int | None, seed: int) -> tuple[IntArray, IntArray]:
-        """Which lines to learn from, and which to test on: all others, or `test` of them; drawn with the seed.
+        """Which lines to learn from, and which to test on: all others, or only `test` of them; drawn with the seed.
 
-        All lines of a network are on one side, so that there may be fewer of either than asked for.
+        All lines of a network are on one side, so either side may have fewer lines than asked for.
         """
         count, wanted = len(self.group), 1 if test is None else test
         if train < MIN_TRAIN:
@@ -62,9 +62,9 @@ class Repeats:
         return np.flatnonzero(np.isin(self.group, learnt)), np.flatnonzero(np.isin(self.group, held_out))
 
     def collapsed(self, lines: IntArray, latencies: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
-        """A line of each network among `lines`, the median of its latencies, and which of those networks each line is of.
+        """One line for each network among `lines`, the median of its latencies, and the network that each line belongs to.
 
-        Of fewer than `MIN_TRAIN` networks every line stands for itself: a regressor needs as many.
+        With fewer than `MIN_TRAIN` networks every line counts as a network, because a regressor needs that many.
         """
         if len(np.unique(self.group[lines])) < MIN_TRAIN:
             return lines, latencies[lines], np.arange(len(lines))
@@ -76,19 +76,19 @@ class Repeats:
         return lines[first[order]], medians, place
 
     def noise_floor(self, latencies: FloatArray) -> float | None:
-        """The mean relative difference of two latencies of one network, over networks; None where each stands once."""
+        """The mean relative difference of two latencies of one network, over networks; None if each has only one line."""
         differences = []
         for network in np.flatnonzero(np.bincount(self.group) > 1):
             values = np.sort(latencies[self.group == network])
             count = len(values)
-            # The mean over all pairs, of sorted values in one sum.
+            # The mean over all pairs, as one sum over sorted values.
             pairs = float(np.sum((2 * np.arange(count) - count + 1) * values)) / (count * (count - 1) / 2)
             differences.append(pairs / float(values.mean()))
         return float(np.mean(differences)) if differences else None
 
 
 def _filled(order: IntArray, sizes: IntArray, wanted: int) -> tuple[IntArray, IntArray]:
-    """The networks of `order` that have `wanted` lines together at most, taken in turn, and the others."""
+    """Networks of `order`, taken in turn while they have at most `wanted` lines together, and the other networks."""
     taken, lines = [], 0
     for network in order.tolist():
         if lines + sizes[network] <= wanted:

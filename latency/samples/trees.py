@@ -1,6 +1,6 @@
-"""Boosted trees as arrays of numbers: what predicting needs of a fitted LightGBM model, and no more.
+"""Boosted trees as arrays of numbers: the part of a fitted LightGBM model that predicting needs.
 
-A file of them is checked number by number, and numpy predicts, so that no text of a stranger's reaches LightGBM.
+Each number of a file is checked, and numpy predicts, so no text from a stranger reaches LightGBM.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from latlas.errors import FileFormatError
 from latlas.latency.samples.regressors import MAX_FEATURES, read_number, read_numbers
 
 MAX_NODES, MAX_TREES, MAX_DEPTH = 400_000, 20_000, 64
-"""What a file may have: several times what LightGBM is ever asked for here."""
+"""The most that a file may have: several times more than LightGBM is ever asked for here."""
 _AT_ONCE = 500_000
-"""How many pairs of row and tree are looked at together."""
+"""How many pairs of row and tree are predicted at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """Trees whose values are summed. Nodes `(n,)` and leaves `(m,)` of all trees are numbered on.
+    """Trees whose values are summed. The nodes `(n,)` of all trees are numbered together, and so are the leaves `(m,)`.
 
-    A row goes `left` where its `feature` is at most the `threshold`, else `right`. A child of 0 or more is a node, which comes
-    after its parent; `-1 - k` is leaf k. `roots` `(trees,)` are numbers of that kind too. `features` is how many a row has.
+    At a node, a row goes `left` if its `feature` is at most the `threshold`, else `right`. A child of 0 or more is a node, which
+    comes after its parent; `-1 - k` is leaf k. `roots` `(trees,)` use the same numbers. `features` is a row's number of features.
     """
 
     features: int
@@ -65,7 +65,7 @@ class Trees:
         return cls(booster.num_feature(), first, np.array(threshold), lefts, rights, np.array(leaves), starts)
 
     def predict(self, X: FloatArray) -> FloatArray:
-        """`(m,)` sums over the trees of rows `(m, features)` of finite numbers."""
+        """The sums over the trees, `(m,)`, of rows `(m, features)` of finite numbers."""
         parts = [self._predict(part) for part in self._parts(X)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -84,11 +84,11 @@ class Trees:
             inner = child >= 0
             row, tree = row[inner], tree[inner]
         values = self.leaves[-1 - at]
-        # Added in the order of the trees, as LightGBM does.
+        # The trees are added in order, as LightGBM does.
         return np.asarray(np.add.accumulate(values, axis=1)[:, -1])
 
     def to_record(self) -> dict[str, Any]:
-        """All of it as lists of numbers."""
+        """The trees as lists of numbers."""
         return {
             "features": self.features,
             "feature": self.feature.tolist(),
@@ -101,7 +101,7 @@ class Trees:
 
     @classmethod
     def from_record(cls, record: object) -> Trees:
-        """The trees of `to_record`; raises `FileFormatError` for numbers that are no trees, or too many."""
+        """The trees of a record from `to_record`; raises `FileFormatError` for numbers that are no trees, or too many."""
         if not isinstance(record, Mapping):
             raise FileFormatError("the predictor's trees: no record")
         features = int(read_number(record, "features", 1, MAX_FEATURES))
@@ -133,7 +133,7 @@ def _whole(record: Mapping[str, Any], name: str, shape: tuple[int | None, ...], 
 
 
 def _check_depth(left: IntArray, right: IntArray) -> None:
-    """Raises `FileFormatError` for a path of more than `MAX_DEPTH` nodes, on which a prediction would take long."""
+    """Raises `FileFormatError` for a path of more than `MAX_DEPTH` nodes: a prediction along it would take long."""
     depth = [1] * len(left)
     for node, children in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
         for child in children:

@@ -1,1 +1,1 @@
-"""Published tables: names, index, stores, push and pull."""
+"""Published tables: their names, their index and their stores, and how they are pushed and pulled."""

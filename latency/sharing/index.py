@@ -1,7 +1,7 @@
-"""What is known of a table from outside: its entry in an index, as JSON and as a line of Markdown.
+"""The entry of a table in an index, as JSON and as a line of Markdown.
 
-An entry is told from the table's bytes alone, so that whoever has a file can make its entry anew, and see whether the one
-that came with it is true.
+An entry follows from the table's bytes alone. So whoever has a file can make its entry anew, and check the entry that came
+with it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class IndexEntry:
     """A table as an index lists it.
 
-    `path` is below the index, `sha256` and `size_bytes` are those of the file, `rows_sha256` and `schema_version` what the file
-    says itself; `entries` counts all rows, the `noisy` and `failed` ones too. The
-    rest is the manifest's.
+    `path` is relative to the index. `sha256` and `size_bytes` describe the file; `rows_sha256` and `schema_version` are stated in
+    the file. `entries` counts all rows, with the `noisy` and `failed` ones. The other fields come from the manifest.
     """
 
     path: str
@@ -95,7 +94,7 @@ class IndexEntry:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A table with its file's bytes and its entry: all three of one reading."""
+    """A table with the bytes of its file and its entry, all from reading the file once."""
 
     table: Table
     content: bytes
@@ -103,8 +102,8 @@ class Loaded:
 
 
 def load(path: Path | str, content: bytes | None = None) -> Loaded:
-    """The table of a file, all of it checked, with its bytes and its entry; of `content`, which is then only called by
-    the path or URL, where that was read already.
+    """The table of a file, fully checked, with its bytes and its entry. If the bytes were read already, they are `content`, and
+    the path or URL is only their name.
 
     Raises as `Table.read` does.
     """
@@ -142,7 +141,7 @@ def load(path: Path | str, content: bytes | None = None) -> Loaded:
 
 
 def require_described(loaded: Loaded, entry: IndexEntry, what: str) -> None:
-    """Raises `FileFormatError` if a table differs from its entry in an index, and names each field."""
+    """Raises `FileFormatError` if a table differs from its entry in an index; the message names each field."""
     found, said = loaded.entry.to_record(), entry.to_record()
     wrong = [
         f"{name} is {one_line(repr(found[name]), 80)}, the index says {one_line(repr(said[name]), 80)}"
@@ -154,7 +153,7 @@ def require_described(loaded: Loaded, entry: IndexEntry, what: str) -> None:
 
 
 def format_index(entries: Iterable[IndexEntry]) -> str:
-    """The JSON text of an index: a line an entry, sorted by path, the same text for the same tables."""
+    """The JSON text of an index: one line for each entry, sorted by path; the same tables give the same text."""
     from json import dumps
 
     lines = [
@@ -165,7 +164,7 @@ def format_index(entries: Iterable[IndexEntry]) -> str:
 
 
 def parse_index(text: str | bytes, what: str) -> list[IndexEntry]:
-    """The entries of an index's text; raises `FileFormatError` for one that is broken, hostile or of another version."""
+    """The entries in the text of an index; raises `FileFormatError` if it is broken, hostile or of another version."""
     record = parse_json(text, what)
     version = record.get("index_version") if isinstance(record, dict) else None
     if type(version) is not int or version != INDEX_VERSION:
@@ -190,8 +189,8 @@ _HEAD = (
 
 
 def format_section(entries: Sequence[IndexEntry]) -> str:
-    """The list of tables in Markdown, between its markers: a line a table, sorted by path, widths not padded, so that
-    a table that comes or changes is one changed line."""
+    """The list of tables in Markdown, between its markers: one line for each table, sorted by path. Widths are not padded, so a
+    new or changed table changes one line."""
     lines = [_line(entry) for entry in sorted(entries, key=lambda entry: entry.path)]
     body = "\n".join([_HEAD, *lines]) if lines else "No table is published yet."
     return f"{BEGIN}\n\n{body}\n\n{END}"
@@ -216,5 +215,5 @@ def _line(entry: IndexEntry) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text that shows as itself in a cell of Markdown: what a table of strangers says is no markup of ours."""
+    """A text that Markdown shows unchanged in a cell: a stranger's table cannot add markup."""
     return re.sub(r"([\\`*_\[\]|<>~#&$])", r"\\\1", one_line(text, 120))

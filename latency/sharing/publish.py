@@ -1,7 +1,7 @@
-"""Publishing: a table put into a folder such as `tables/`, whose two indexes say what is there.
+"""Publishes a table into a folder such as `tables/`, which has two indexes of its tables.
 
-`index.json` is for programs, a section of `README.md` for people. Both are made anew of all tables of the folder each
-time, so that they hold what is there and nothing else, and two who publish at once lose nothing.
+`index.json` is for programs, a section of `README.md` for people. Both are made anew from all tables of the folder each
+time. So they list exactly the tables that are there, and two people who publish at once lose nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SETTLE_ROUNDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What became of a table that was put somewhere: `state` is `new`, `replaced` or `unchanged`."""
+    """The result of putting a table somewhere: `state` is `new`, `replaced` or `unchanged`."""
 
     state: str
     entry: IndexEntry
@@ -48,13 +48,13 @@ class Placed:
 
 
 def publish(path: Path | str, folder: Path | str, *, force: bool = False, imported: bool = False) -> Placed:
-    """Put a table into the folder, under its name, and make both indexes anew.
+    """Put a table into the folder under its name, and make both indexes anew.
 
     Args:
         path: the table, which stays where it is.
-        folder: `tables/`, or another folder of that layout.
+        folder: `tables/`, or another folder with the same layout.
         force: replace another table of the same name.
-        imported: allow a table that was imported: it is others' data, under others' licence.
+        imported: allow an imported table: it is other people's data, under their licence.
 
     Raises:
         UsageError: another table of that name is there and `force` is false; the table is imported; it cannot be written.
@@ -68,16 +68,16 @@ def publish(path: Path | str, folder: Path | str, *, force: bool = False, import
             f"{path} is imported (source: {source}): others' data, whose licence must allow that it is published; "
             "say --imported where it does"
         )
-    entries_of(folder, but=loaded.entry.path)  # what else is there must be in order before anything is changed
+    entries_of(folder, but=loaded.entry.path)  # all other tables must be in order before anything is changed
     placed = place(loaded, folder, force)
     write_indexes(folder)
     return placed
 
 
 def place(loaded: Loaded, folder: Path, force: bool) -> Placed:
-    """The table under its name below a folder, whole or not at all.
+    """Put the table under its name below a folder, whole or not at all.
 
-    Raises `UsageError` where another table is there and `force` is false, or where it cannot be written.
+    Raises `UsageError` if another table is there and `force` is false, or if the table cannot be written.
     """
     target = inside(folder, loaded.entry)
     old = table_at(target)
@@ -88,13 +88,13 @@ def place(loaded: Loaded, folder: Path, force: bool) -> Placed:
         raise another_table(str(target), None if old is None else old.entry, loaded.entry)
     try:
         write_bytes(target, loaded.content, overwrite=force)
-    except AlreadyExistsError:  # it came in this moment
+    except AlreadyExistsError:  # it appeared just now
         raise another_table(str(target), None, loaded.entry) from None
     return Placed("replaced" if exists else "new", loaded.entry, str(target))
 
 
 def another_table(target: str, there: IndexEntry | None, ours: IndexEntry) -> UsageError:
-    """The error of a table that would replace another one, which it describes."""
+    """The error for a table that would replace another; its message describes both."""
     said = "" if there is None else f" of {there.created_at}, rows {there.rows_sha256[:12]}"
     return UsageError(
         f"{target} exists already and is another table{said} (this one: {ours.created_at}, rows {ours.rows_sha256[:12]}); "
@@ -103,7 +103,7 @@ def another_table(target: str, there: IndexEntry | None, ours: IndexEntry) -> Us
 
 
 def inside(folder: Path, entry: IndexEntry) -> Path:
-    """Where an entry's file lies below a folder; raises `UsageError` where a link leads out of it."""
+    """The path of an entry's file below a folder; raises `UsageError` if a link leads out of the folder."""
     target = folder / entry.path
     if not target.parent.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{target.parent} is a link that leads out of {folder}; remove it")
@@ -113,7 +113,7 @@ def inside(folder: Path, entry: IndexEntry) -> Path:
 def entries_of(folder: Path | str, but: str = "") -> list[IndexEntry]:
     """The entries of all tables below a folder, sorted by path. The table at the path `but` is not read.
 
-    Raises `FileFormatError` for one that is not valid or not where it belongs.
+    Raises `FileFormatError` for a table that is not valid or not where it belongs.
     """
     folder = Path(folder)
     paths = files_below(folder, ".parquet")
@@ -129,9 +129,9 @@ def entries_of(folder: Path | str, but: str = "") -> list[IndexEntry]:
 
 
 def write_indexes(folder: Path | str) -> list[IndexEntry]:
-    """Make `index.json` and the README's section anew of the folder's tables; other text of the README stays.
+    """Make `index.json` and the README's section anew from the folder's tables; other text of the README stays.
 
-    Who publishes at the same time may have written an older view in between; so look again until nothing has changed.
+    Somebody who publishes at the same time may have written an older list in between, so repeat until nothing changes.
     """
     folder = Path(folder)
     entries = entries_of(folder)
@@ -147,9 +147,9 @@ def write_indexes(folder: Path | str) -> list[IndexEntry]:
 
 
 def check_published(folder: Path | str) -> list[str]:
-    """How the indexes and the tables of a folder disagree, a line each; none where they agree.
+    """How the indexes and the tables of a folder disagree, one line for each difference; empty if they agree.
 
-    Raises `UsageError` where there is no such folder.
+    Raises `UsageError` if there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -203,7 +203,7 @@ def _indexes(folder: Path, entries: list[IndexEntry]) -> Mapping[Path, str]:
 
 
 def table_at(path: Path) -> Loaded | None:
-    """The table of a place, None where there is none or it is broken."""
+    """The table at a path; None if there is none or it is broken."""
     if not path.is_file():
         return None
     try:
@@ -213,7 +213,7 @@ def table_at(path: Path) -> Loaded | None:
 
 
 def _text(path: Path) -> str | None:
-    """A file's text, None where there is none; raises `FileFormatError` where it is too large or no text."""
+    """The text of a file, None if there is none; raises `FileFormatError` if it is too large or no text."""
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_INDEX_BYTES + 1)

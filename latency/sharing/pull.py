@@ -1,6 +1,6 @@
-"""Tables are pulled from a store into a folder. Each one is checked, and kept in a cache.
+"""Pulls tables from a store into a folder. Each table is checked, and kept in a cache.
 
-The cache is a folder that lies as a store does, one a store; so reading it is pulling from it.
+Each store has a cache folder with the layout of a store, so reading the cache is pulling from it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from latlas.latency.sharing.store import Store, open_store
 from latlas.latency.table.parquet import MAX_FILE_BYTES
 
 MAX_PULL_BYTES = 512 * 2**20
-"""Of all tables of one pull together: they are held until all are in order, and a store may be a stranger's."""
+"""The most that all tables of one pull may have: they stay in memory until all are checked, and a store may be a stranger's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What a pull brought: `tables` with their places, and whether they come from the cache because the store was not asked
-    (`offline`); then `age_s` is how long ago the store was last seen to have the oldest of them, and `reason` why."""
+    """The result of a pull: `tables` with their places. `offline` says that they come from the cache because the store was not
+    asked; then `reason` says why, and `age_s` how long ago the store was last seen to have the oldest of them."""
 
     url: str
     tables: tuple[Placed, ...]
@@ -46,26 +46,26 @@ def pull(
     offline: bool = False,
     cache: Path | None = None,
 ) -> Pulled:
-    """Bring the wanted tables of a store into a folder, under their names; none of them where one is not in order.
+    """Bring the wanted tables of a store into a folder, under their names; none appears if one of them is broken.
 
-    Each is checked before it appears: size and sha256 of the file, the table from top to bottom, and that it is the one its
-    entry says. Where the store cannot be reached, or with `offline`, they come from the cache.
+    Each is checked before it appears: the size and sha256 of the file, the whole table, and that it matches its entry. If the
+    store cannot be reached, or with `offline`, the tables come from the cache.
 
     Args:
         url: the store's root, any URL of fsspec.
-        folder: where they go, `<device>/<name>.parquet`.
-        wanted: which.
+        folder: where the tables go, as `<device>/<name>.parquet`.
+        wanted: which tables to pull.
         force: replace other tables of the same names.
-        offline: ask the cache alone.
-        cache: another cache folder than `cache_folder()`.
+        offline: only ask the cache.
+        cache: a cache folder to use instead of `cache_folder()`.
 
     Raises:
         LatlasError: there is no such table.
         UsageError: another table of that name is in the folder and `force` is false.
-        FileFormatError: an entry or a table is broken or not what it should be.
+        FileFormatError: an entry or a table is broken, or they do not match.
         UnreachableError: the store failed, and the cache has nothing of it.
     """
-    # Names of stores have no credentials, so that the cache has none either.
+    # Names of stores have no credentials, so the cache has none either.
     store, folder = open_store(url), Path(folder)
     at = (cache_folder() if cache is None else cache) / "tables" / hashlib.sha256(store.name.encode()).hexdigest()[:16]
     kept = open_store(str(at))
@@ -104,7 +104,7 @@ def _bounded(entries: list[IndexEntry], store: Store) -> list[IndexEntry]:
 
 
 def _check_free(tables: Iterable[Loaded], folder: Path, force: bool) -> None:
-    """Raises `UsageError` for the first that may not be put in its place, before any is."""
+    """Raises `UsageError` for the first table that may not go to its place, before any table does."""
     for one in tables:
         target = inside(folder, one.entry)
         if force or not os.path.lexists(target):
@@ -115,7 +115,7 @@ def _check_free(tables: Iterable[Loaded], folder: Path, force: bool) -> None:
 
 
 def _fetched(store: Store, entry: IndexEntry, kept: Store) -> Loaded:
-    """The table of an entry, from the cache where that has the very file, else from the store and then in the cache too."""
+    """The table of an entry: from the cache if that has this very file, else from the store, and then also put into the cache."""
     found = None
     with suppress(LatlasError):
         found = _checked(kept, entry)
@@ -126,7 +126,7 @@ def _fetched(store: Store, entry: IndexEntry, kept: Store) -> Loaded:
 
 
 def _checked(store: Store, entry: IndexEntry) -> Loaded:
-    """The table of an entry; raises `FileFormatError` where the file is not the one that the entry is of."""
+    """The table of an entry; raises `FileFormatError` if the file does not match the entry."""
     what = store.url(entry.path)
     content = store.read(entry.path, entry.size_bytes)
     if content is None:
@@ -143,12 +143,12 @@ def _checked(store: Store, entry: IndexEntry) -> Loaded:
 
 
 def _keep(kept: Store, loaded: Loaded) -> None:
-    """Put a table that was just seen in its store into the cache; a cache that cannot be written is no error."""
+    """Put a table that its store has now into the cache; a cache that cannot be written is no error."""
     with suppress(LatlasError):
         if kept.read(loaded.entry.path, MAX_FILE_BYTES) != loaded.content:
             kept.put(loaded.entry.path, loaded.content, overwrite=True)
         text = dumps(loaded.entry.to_record(), allow_nan=False).encode()
-        kept.put(loaded.entry.path + ENTRY_SUFFIX, text, overwrite=True)  # its time is when it was seen
+        kept.put(loaded.entry.path + ENTRY_SUFFIX, text, overwrite=True)  # the file's time is when the table was seen
 
 
 def _age_s(path: Path) -> float:
@@ -159,7 +159,7 @@ def _age_s(path: Path) -> float:
 
 
 def _there(store: Store) -> str:
-    """What a store has, in a few words."""
+    """The tables of a store, in a few words."""
     try:
         entries = entries_in(store, Selection())
     except LatlasError:

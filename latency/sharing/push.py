@@ -1,11 +1,11 @@
-"""Sharing tables through a store: how they lie there, and push.
+"""Pushes tables into a store, and defines the layout of a store.
 
-Beside each table `<path>.parquet` lies its entry, `<path>.parquet.json`. There is no common index to write, so that two who
-push at once cannot lose each other's tables; whoever pulls lists the entries. Over http, where nothing is listed, a folder's
-`index.json` is read, or the entry by its name. `pulling.py` brings them back.
+Beside each table `<path>.parquet` lies its entry, `<path>.parquet.json`. There is no common index to write, so two people
+who push at once cannot lose each other's tables. Whoever pulls lists the entries. Nothing can be listed over http: there a
+folder's `index.json` is read, or the entry by its name. `pull.py` brings the tables back.
 
-An entry is written after its table, and told from what the store has then: a push that was killed half way leaves a table
-without an entry, which nobody pulls, and which the next push of it completes.
+An entry is written after its table, from the table that the store has then. A push that was killed half way leaves a table
+without an entry. Nobody pulls such a table, and the next push of it writes the entry.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SETTLE_ROUNDS = 8
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which tables are meant; None for any. `device` is a folder's name such as `intel-core-i7-8700`."""
+    """Which tables are wanted; None allows any. `device` is the name of a folder such as `intel-core-i7-8700`."""
 
     device: str | None = None
     space: str | None = None
@@ -46,13 +46,13 @@ class Selection:
     threads: int | None = None
 
     def holds(self, entry: IndexEntry) -> bool:
-        """Whether the entry is of these."""
+        """Whether the selection includes the entry."""
         pairs = ((getattr(self, name), getattr(entry, name)) for name in ("device", "space", "precision", "threads"))
         return all(wanted is None or wanted == found for wanted, found in pairs)
 
     @property
     def is_one(self) -> bool:
-        """Whether everything is told, so that a name follows of it."""
+        """Whether everything is given, so that the name of one table follows."""
         return None not in (self.device, self.space, self.precision, self.threads)
 
     def __str__(self) -> str:
@@ -65,24 +65,24 @@ class Selection:
 
 
 def device_of(text: str) -> str | None:
-    """The folder's name of a device that is given as one or as a CPU's name; None for `any`."""
+    """The folder name of a device, from a folder name or a CPU's name; None for `any`."""
     return None if text == ANY_DEVICE else device_slug(text)
 
 
 def push(path: Path | str, url: str, *, force: bool = False, dry_run: bool = False) -> Placed:
-    """Put a table into a store, its entry after it; the same table again changes nothing.
+    """Put a table into a store, and its entry after it; pushing the same table again changes nothing.
 
     Args:
-        path: the table, checked from top to bottom first.
+        path: the table; it is fully checked first.
         url: the store's root, any URL of fsspec that can be written.
         force: replace another table of the same name.
         dry_run: only say what would be done.
 
     Raises:
         UsageError: another table of that name is there and `force` is false; nothing can be written there.
-        FileFormatError: the table is not valid, or what the store gave back is not.
+        FileFormatError: the table is not valid, or the store returned something that is not.
         LatlasError: somebody else replaced it in the same moment.
-        UnreachableError: the store failed; the same command goes on.
+        UnreachableError: the store failed; the same command continues.
     """
     loaded, store = load(path), open_store(url)
     target = loaded.entry.path
@@ -98,7 +98,7 @@ def push(path: Path | str, url: str, *, force: bool = False, dry_run: bool = Fal
     if not same:
         try:
             store.put(target, loaded.content, overwrite=force)
-        except FileExistsError:  # it came in this moment
+        except FileExistsError:  # it appeared just now
             there = _stored(store, target)
             raise another_table(
                 store.url(target), there.entry if isinstance(there, Loaded) else None, loaded.entry
@@ -114,7 +114,7 @@ def push(path: Path | str, url: str, *, force: bool = False, dry_run: bool = Fal
 
 
 def _stored(store: Store, path: str) -> Loaded | bytes | None:
-    """The table that a store has, its bytes where they are no table, None where there is none."""
+    """The table at a path of a store; its bytes if they are no table, None if there is nothing."""
     content = store.read(path, MAX_FILE_BYTES)
     if content is None:
         return None
@@ -125,9 +125,9 @@ def _stored(store: Store, path: str) -> Loaded | bytes | None:
 
 
 def _settle(store: Store, path: str) -> IndexEntry:
-    """Write the entry of the table that the store has, until it is of the one it has afterwards.
+    """Write the entry of the table in the store, again and again until the store still has that table afterwards.
 
-    Everybody who pushes ends with this; so whoever does so last leaves the entry of the last table.
+    Every push ends with this, so the last one leaves the entry of the last table.
     """
     for _ in range(_SETTLE_ROUNDS):
         content = store.read(path, MAX_FILE_BYTES)
@@ -143,12 +143,13 @@ def _settle(store: Store, path: str) -> IndexEntry:
 
 
 def entries_in(store: Store, wanted: Selection) -> list[IndexEntry]:
-    """The entries of a store's tables that are wanted, sorted by path.
+    """The entries of the wanted tables in a store, sorted by path.
 
-    Where the store lists its files, those beside the tables, and those of `index.json`, where tables were published; over
-    http, the one of the name that device, space, precision and threads tell, else those of `index.json`.
+    If the store lists its files, these are the entries beside the tables, and the entries of `index.json` if tables were
+    published. Over http, it is the entry whose name follows from device, space, precision and threads, else the entries of
+    `index.json`.
 
-    Raises `FileFormatError` for an entry or index that is broken, `UnreachableError` where the store fails.
+    Raises `FileFormatError` if an entry or index is broken, `UnreachableError` if the store fails.
     """
     entries = _listed(store, wanted) if store.lists else _named(store, wanted)
     if entries and not store.lists:
@@ -166,13 +167,13 @@ def entries_in(store: Store, wanted: Selection) -> list[IndexEntry]:
 
 
 def _named(store: Store, wanted: Selection) -> list[IndexEntry]:
-    """The entry of the name that the wanted device, space, precision and threads tell, where all are told."""
+    """The entry whose name follows from the wanted device, space, precision and threads, if all are given."""
     if wanted.device is None or wanted.space is None or wanted.precision is None or wanted.threads is None:
         return []
     path = str(table_path(wanted.device, wanted.space, wanted.precision, wanted.threads))
     try:
         entry = _entry_at(store, path)
-    except UsageError:  # not allowed: what S3 answers for a name that is not there, too
+    except UsageError:  # not allowed: S3 also answers that for a name that is not there
         return []
     return [entry] if entry is not None and wanted.holds(entry) else []
 

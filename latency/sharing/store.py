@@ -1,15 +1,15 @@
-"""A place where tables are shared: any URL that fsspec knows, read and written whole file by whole file.
+"""A store, where tables are shared: any URL that fsspec knows. Files are read and written as a whole.
 
-How a file is put, so that no reader ever sees half of one, and that none is overwritten without being told:
+No reader may ever see half of a file, and no file may be overwritten unless asked. So a file is written like this:
 
 - file: under a temporary name, flushed to disk, then linked, which fails where the name is taken (or renamed over it).
 - s3, gs, az, memory: in one request, which such stores make visible as a whole; by a conditional put, which they refuse
   where the name is taken.
-- others (sftp, webdav, ...): under a temporary name, then moved by the store. It is looked before whether the name is taken:
-  two pushes in one moment may both pass. With `--force` the old file goes first, so for a moment there is none.
+- others (sftp, webdav, ...): under a temporary name, then moved by the store. Whether the name is taken is only checked
+  before, so two simultaneous pushes may both pass. With `--force` the old file goes first, so for a moment there is none.
 - http, https: read only.
 
-A store that is compatible with S3 may ignore the condition; then the look before is all there is.
+A store that is compatible with S3 may ignore the condition; then only the check before protects a file.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _USER_URL = re.compile(r"(https?://)[^\s'\"]*@|([a-z][a-z0-9+.-]*://)[^\s'\"@:]*
 
 @dataclass(frozen=True)
 class Store:
-    """A root of tables; paths are below it, `/` between their parts.
+    """The root of a store; paths are below it, with `/` between their parts.
 
     `name` is the URL without credentials, for messages and files.
     """
@@ -66,13 +66,13 @@ class Store:
 
     @property
     def lists(self) -> bool:
-        """Whether the store says which files it has; over http it does not."""
+        """Whether the store lists its files; over http it does not."""
         return self.protocol not in _HTTP
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """A file's bytes, None where there is none.
+        """The bytes of a file, None if there is none.
 
-        Raises `FileFormatError` for one of more than `limit` bytes, `UnreachableError` where the store fails.
+        Raises `FileFormatError` if it has more than `limit` bytes, `UnreachableError` if the store fails.
         """
         with self._errors(f"read {path}"):
             try:
@@ -88,10 +88,10 @@ class Store:
         return content
 
     def _content(self, full: str, limit: int) -> bytes:
-        """A file's bytes, or some more than `limit` of a larger one."""
+        """The bytes of a file; of a file larger than `limit`, only a few bytes more than `limit`."""
         if self.protocol == "file":
             if not stat.S_ISREG(os.stat(full).st_mode):
-                raise FileNotFoundError(full)  # a pipe would be waited for, a device read without end
+                raise FileNotFoundError(full)  # a pipe would block, and a device never ends
             with open(full, "rb") as file:
                 return file.read(limit + 1)
         size = self._filesystem.info(full).get("size")
@@ -101,9 +101,9 @@ class Store:
         return bytes(limit + 1) if size > limit else bytes(self._filesystem.cat_file(full))
 
     def names(self, folder: str = "") -> list[str]:
-        """Names of what lies directly in a folder, sorted; none where there is no such folder.
+        """The sorted names of everything directly in a folder; empty if there is no such folder.
 
-        Raises `FileFormatError` for more than a store of tables has, `UnreachableError` where the store fails.
+        Raises `FileFormatError` if there are more than a store of tables has, `UnreachableError` if the store fails.
         """
         with self._errors(f"list {folder or 'it'}"):
             with suppress(AttributeError):
@@ -117,10 +117,10 @@ class Store:
         return sorted({str(name).rstrip("/").rpartition("/")[2] for name in found} - {""})
 
     def put(self, path: str, content: bytes, overwrite: bool) -> None:
-        """Write a file, whole or not at all; see the table above.
+        """Write a file, whole or not at all; the module's docstring says how.
 
-        Raises `FileExistsError` where it is there and `overwrite` is false, `UsageError` where the store cannot be
-        written at all, `UnreachableError` where it fails.
+        Raises `FileExistsError` if the file is there and `overwrite` is false, `UsageError` if the store cannot be
+        written at all, `UnreachableError` if it fails.
         """
         if self.protocol in _HTTP:
             raise UsageError(f"{self.name}: nothing can be pushed over {self.protocol}; push to the store behind it")
@@ -140,14 +140,14 @@ class Store:
             try:
                 self._filesystem.pipe_file(temporary, content)
                 if overwrite and self._filesystem.exists(full):
-                    self._filesystem.rm_file(full)  # a move of sftp fails where the name is taken
+                    self._filesystem.rm_file(full)  # a move over sftp fails if the name is taken
                 self._filesystem.mv(temporary, full)
             finally:
-                with suppress(Exception):  # it is gone where all went well
+                with suppress(Exception):  # the file is gone if all went well
                     self._filesystem.rm_file(temporary)
 
     def url(self, path: str = "") -> str:
-        """What messages call a file of it."""
+        """The name of a file of the store in messages."""
         return f"{self.name}/{path}" if path else self.name
 
     def _full(self, path: str) -> str:
@@ -156,7 +156,7 @@ class Store:
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """One clear line, without credentials, of whatever a store's library raises."""
+        """Turns whatever a store's library raises into an error of one clear line, without credentials."""
         try:
             yield
         except (LatlasError, FileExistsError):
@@ -166,7 +166,7 @@ class Store:
         except FileNotFoundError as error:
             raise UsageError(f"cannot {what} at {self.name}: there is no such place: {self._said(error)}") from None
         except Exception as error:  # noqa: BLE001  (each store's library has exceptions of its own, with no common base)
-            if getattr(error, "status", None) in (401, 403):  # what http answers
+            if getattr(error, "status", None) in (401, 403):  # the answers of http
                 raise UsageError(f"cannot {what} at {self.name}: not allowed: {self._said(error)}") from None
             if type(error).__name__ in ("NoCredentialsError", "ClientAuthenticationError", "DefaultCredentialsError"):
                 raise UsageError(f"cannot {what} at {self.name}: no credentials: {self._said(error)}") from None
@@ -180,15 +180,15 @@ class Store:
 
 
 def clean(text: str) -> str:
-    """The text without the credentials of its URLs: user, password and query (tokens stand there) are removed."""
+    """The text without the credentials in its URLs: user, password and query (which may hold tokens) are removed."""
     return _QUERY_URL.sub(r"\1", _USER_URL.sub(r"\1\2", text))
 
 
 def open_store(url: str) -> Store:
-    """The store of a URL or of a folder's path; nothing is asked of it yet.
+    """The store at a URL or at a folder's path; the store is not asked yet.
 
-    Credentials are the store's own business: environment variables or files of its tools, such as AWS_PROFILE, and
-    AWS_ENDPOINT_URL for another server than Amazon's.
+    The store's own tools find the credentials: in environment variables such as AWS_PROFILE, or in their files.
+    AWS_ENDPOINT_URL names another server than Amazon's.
 
     Raises:
         UsageError: the URL is of no known kind, or the package for it is not installed.
@@ -223,7 +223,7 @@ def open_store(url: str) -> Store:
         raise UsageError(f"{given!r}: a URL of {protocol} has no ? or #; credentials come from its tools' settings")
     options: dict[str, Any] = {}
     if protocol in ("s3", "s3a"):
-        # Whoever is offline should not wait for minutes; what a user has set for fsspec comes first.
+        # Whoever is offline should not wait for minutes; a user's own settings for fsspec come first.
         options = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}}
         from fsspec.config import conf
 
@@ -260,13 +260,13 @@ def _http_options() -> dict[str, Any]:
     try:
         import aiohttp
     except ImportError:
-        return {}  # what is missing is said where the file system is made
+        return {}  # making the file system reports what is missing
     timeout = aiohttp.ClientTimeout(total=120, connect=15)
     return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
 
 
 def _secrets_of(user: str | None, password: str | None, query: str) -> tuple[str, ...]:
-    """What must not be in a message, as it was given and decoded, the longest first."""
+    """The texts that must not be in a message, as given and decoded, the longest first."""
     given = [user or "", password or "", query, *(pair.partition("=")[2] for pair in query.split("&"))]
     return tuple(
         sorted({text for one in given for text in (one, unquote(one)) if len(text) > 3}, key=len, reverse=True)
@@ -274,7 +274,7 @@ def _secrets_of(user: str | None, password: str | None, query: str) -> tuple[str
 
 
 class _Bounded(io.BytesIO):
-    """A file to download into that ends the download where it becomes too large."""
+    """A file in memory for a download; it ends the download when it becomes too large."""
 
     def __init__(self, limit: int, url: str) -> None:
         super().__init__()

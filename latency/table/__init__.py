@@ -1,1 +1,1 @@
-"""The latency table: rows, manifest, Parquet file, merge, comparison."""
+"""The latency table: its rows, its manifest and its Parquet file, and how tables are merged and compared."""

@@ -1,4 +1,4 @@
-"""Two tables compared: which operators got slower or faster, and which change rank."""
+"""Compares two tables: which operators got slower or faster, and which change rank."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _NORMAL = NormalDist()
 _Z95 = _NORMAL.inv_cdf(0.975)
 _NOTED = ("reference_ms", "kernel", "latlas_version", "started_at")
-"""What need not agree, and a reader of a comparison wants to know."""
+"""Fields that need not agree, but that a reader of a comparison wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An operator in two tables; `ratio` is after over before, above 1 for slower.
+    """An operator in two tables; `ratio` is after over before, so above 1 it got slower.
 
-    `lower` and `upper` are the ratio where the two intervals are furthest apart to either side, so that the operator
-    changed beyond both intervals where 1 is not between them. Without an interval both are None.
+    `lower` and `upper` are the smallest and largest ratio that the two intervals allow. If 1 is not between them, the operator
+    changed beyond both intervals. Without an interval both are None.
     """
 
     spec: OpSpec
@@ -39,7 +39,7 @@ class Change:
     upper: float | None = None
 
     def beyond(self, threshold: float = 1.0) -> bool:
-        """Whether it changed beyond both intervals, and by at least `threshold` times up or down."""
+        """Whether the operator changed beyond both intervals, and by a factor of at least `threshold`, up or down."""
         if self.lower is None or self.upper is None or not (self.lower > 1 or self.upper < 1):
             return False
         return max(self.ratio, 1 / self.ratio) >= threshold
@@ -47,12 +47,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `compare` found; all tuples are of operators that both tables have a latency of unless they say otherwise.
+    """The result of `compare`. Unless said otherwise, the tuples hold operators with a latency in both tables.
 
-    `changed` are those beyond both intervals, the largest change, up or down, first; `pairs` all with intervals,
-    `no_interval` those of which a table (an imported one) has none, and `failed` those that failed in at least one.
-    `by_chance` is how many would be in `changed` if nothing had changed: the sum over `pairs` of the probability that two
-    normal readings of one latency lie so far apart, if the intervals are honest.
+    `changed` holds the changes beyond both intervals, the largest change, up or down, first. `pairs` holds all operators with
+    intervals, `no_interval` the operators that lack one in a table (an imported one), and `failed` the operators that failed in
+    at least one. `by_chance` is how many would be in `changed` if nothing had changed: the sum over `pairs` of the probability
+    that two normal readings of one latency lie this far apart, if the intervals are honest.
     """
 
     by_ratio: bool
@@ -69,17 +69,17 @@ class Comparison:
 
     @property
     def slower(self) -> tuple[Change, ...]:
-        """Those of `changed` that got slower."""
+        """The operators in `changed` that got slower."""
         return tuple(change for change in self.changed if change.ratio > 1)
 
     @property
     def faster(self) -> tuple[Change, ...]:
-        """Those of `changed` that got faster."""
+        """The operators in `changed` that got faster."""
         return tuple(change for change in self.changed if change.ratio < 1)
 
     @property
     def geometric_mean(self) -> float | None:
-        """The geometric mean of all ratios, those without an interval too; None where there are none."""
+        """The geometric mean of all ratios, with or without an interval; None if there are none."""
         logs = [math.log(change.ratio) for change in (*self.pairs, *self.no_interval)]
         return math.exp(fmean(logs)) if logs else None
 
@@ -89,15 +89,15 @@ def compare(
 ) -> Comparison:
     """Compare two tables operator by operator.
 
-    Tables of one environment are compared by the ratio to the reference network, which the machine's drift from one
-    session to the next does not move; others by milliseconds, into which that drift goes.
+    Tables of one environment are compared by the ratio to the reference network, which does not move when the machine drifts
+    between sessions. Other tables are compared by milliseconds, which include that drift.
 
     Args:
         before: the earlier table.
         after: the later one.
         threshold: a change counts from this ratio on, up or down; at least 1.
-        confidence: intervals, which are of 95 %, are made those of this confidence as a normal error's would be.
-        bonferroni: divide what is left of the confidence by the number of operators, so that with this confidence none of
+        confidence: the intervals of 95 % are scaled to this confidence, as for a normal error.
+        bonferroni: divide the remaining probability by the number of operators, so that with this confidence none of
             them changes by chance (Bonferroni's correction).
 
     Raises `UsageError` for an impossible threshold or confidence.
@@ -106,7 +106,7 @@ def compare(
         raise UsageError(f"threshold is {threshold}; it must be a ratio of at least 1, such as 1.05")
     if not 0.5 <= confidence < 1:
         raise UsageError(f"confidence is {confidence}; it must be at least 0.5 and below 1")
-    # Of an imported table much is unknown, and then nothing says that the references are one.
+    # An imported table leaves much unknown, and then nothing says that the references are the same.
     differing = differing_fields(before.manifest.environment, after.manifest.environment)
     by_ratio = not differing
     shared = [row.spec for row in before if row.spec in before and row.spec in after]
@@ -141,7 +141,7 @@ def compare(
 def diff(before: Table, after: Table) -> list[Change]:
     """Operators whose latencies differ beyond both intervals, the largest change, up or down, first.
 
-    Operators that only one of them has, that failed, or that have no interval are left out; `compare` lists them.
+    Operators that are in only one table, that failed, or that have no interval are left out; `compare` lists them.
     """
     return list(compare(before, after).changed)
 
@@ -149,7 +149,7 @@ def diff(before: Table, after: Table) -> list[Change]:
 def require_mergeable(a: Table, b: Table, what: str) -> None:
     """Raises `EnvironmentMismatchError` unless two tables are of one environment.
 
-    Of imported tables all that was told must agree, the CPU among it; what was told of neither is no difference.
+    For imported tables, everything that is known must agree, including the CPU; a field that neither knows is no difference.
     """
     one, other = a.manifest.environment, b.manifest.environment
     untold: tuple[str, ...] = ()
@@ -161,10 +161,10 @@ def require_mergeable(a: Table, b: Table, what: str) -> None:
 
 
 def conflicts(a: Table, b: Table) -> list[Change]:
-    """Operators of which two tables of one environment disagree beyond both intervals, the largest first.
+    """Operators on which two tables of one environment disagree beyond both intervals, the largest difference first.
 
-    A latency without an interval disagrees with every other latency. Raises `EnvironmentMismatchError` where the
-    environments differ.
+    A latency without an interval disagrees with every other latency. Raises `EnvironmentMismatchError` if the environments
+    differ.
     """
     require_mergeable(a, b, f"compare {a.name} with {b.name}")
     found = compare(a, b)
@@ -173,9 +173,9 @@ def conflicts(a: Table, b: Table) -> list[Change]:
 
 
 def interval_of(row: Row, by_ratio: bool = False, factor: float = 1.0) -> tuple[float, float, float] | None:
-    """Lower bound, value and upper bound of a row, in milliseconds or as the ratio to the reference; None for none.
+    """Lower bound, value and upper bound of a row, in milliseconds or as the ratio to the reference; None without an interval.
 
-    `factor` widens the interval on a logarithmic scale, on which it does not go below 0.
+    `factor` widens the interval on a logarithmic scale, so it stays above 0.
     """
     names = ("ratio_lower", "ratio", "ratio_upper") if by_ratio else ("lower_ms", "latency_ms", "upper_ms")
     low, middle, high = (getattr(row, name) for name in names)
@@ -199,7 +199,7 @@ def _change(spec: OpSpec, before: Row, after: Row, by_ratio: bool, factor: float
 
 
 def _chance(change: Change, by_ratio: bool, factor: float, threshold: float) -> float:
-    """The probability that two readings of one latency with these intervals would be a change."""
+    """The probability that two readings of one latency with these intervals would count as a change."""
     halves = []
     for row in (change.before, change.after):
         found = interval_of(row, by_ratio)
@@ -212,9 +212,9 @@ def _chance(change: Change, by_ratio: bool, factor: float, threshold: float) -> 
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """Two operators at one place of which another is the faster in each table, beyond the intervals.
+    """Two operators at one place that change rank: `first` is faster before and `second` after, beyond the intervals.
 
-    `before_ratio` is by how many times `first` was the faster before, `after_ratio` by how many `second` is after.
+    `before_ratio` is how many times faster `first` was before, `after_ratio` how many times faster `second` is after.
     """
 
     first: OpSpec
@@ -235,11 +235,11 @@ class Ranks:
 
 
 def ranks(before: Table, after: Table) -> list[Ranks]:
-    """At each place where both tables have a choice: the fastest operator in each, and what changes rank.
+    """For each place where both tables have a choice: the fastest operator in each, and the pairs that change rank.
 
-    A pair changes rank where the one is faster in the first table and the other in the second, each beyond both
-    intervals; operators without an interval are in no such pair. The clearest pair comes first. Latencies are compared within
-    each table, so that the tables may be of different environments.
+    A pair changes rank if one operator is faster in the first table and the other in the second, each beyond both
+    intervals. Operators without an interval are in no such pair. The clearest pair comes first. Latencies are compared within
+    each table, so the tables may be of different environments.
     """
     found = []
     for place, specs in choices(row.spec for row in before if row.spec in before and row.spec in after).items():
@@ -260,7 +260,7 @@ def _faster(a: Row, b: Row) -> bool:
 
 
 def differences(before: Table, after: Table) -> dict[str, tuple[object, object]]:
-    """The fields of the environments that differ, or of which one says nothing, those that must agree first."""
+    """The fields of the environments that differ or are not known in one; the fields that must agree come first."""
     one, other = before.manifest.environment, after.manifest.environment
     found = dict(differing_fields(one, other))
     for name in _NOTED:

@@ -1,4 +1,4 @@
-"""The manifest of a latency table: where all its rows come from."""
+"""The manifest of a latency table, which says where its rows come from."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from latlas.files.records import check_timestamp, from_record, one_line, utc_now
 from latlas.latency.machine.environment import KEY_FIELDS, Environment, MachineState
 from latlas.latency.table.row import ORIGINS
 
-# Version 2, the first that was published: one row an operator, every OpSpec field; isolated, boundary-corrected and in-network
-# latency, its ratio to the reference, intervals, percentiles, status, origin and source; the environment's key fields as
-# columns; the manifest as JSON under "latlas", with null for what an imported environment does not say.
+# Version 2 was the first that was published. It has one row for each operator, with every OpSpec field; isolated,
+# boundary-corrected and in-network latency, its ratio to the reference, intervals, percentiles, status, origin and source; the
+# environment's key fields as columns; the manifest as JSON under "latlas", with null for unknown fields of the environment.
 SCHEMA_VERSION = 2
 MAX_TEXT = 64_000
 SPACES = " + "
-"""What parts the spaces of a merged table in `space`."""
+"""The separator between the spaces of a merged table in `space`."""
 
 
 @dataclass(frozen=True, slots=True)
 class InNetwork:
-    """Of what a table's in-network latencies were estimated.
+    """Where a table's in-network latencies were estimated from.
 
-    `subnets` measured end to end against `reference_id`, which took `reference_ms` in that session; `fixed_ms` is what a
-    network takes beside its operators. `error` is the mean absolute relative error of the plain sum on subnets left out
+    `subnets` were measured end to end against `reference_id`, which took `reference_ms` in that session. `fixed_ms` is the time
+    of a network besides its operators. `error` is the mean absolute relative error of the plain sum on subnets, each left out
     of the estimate in turn.
     """
 
@@ -50,13 +50,12 @@ class InNetwork:
 class Manifest:
     """Where a table's rows come from.
 
-    `reference` describes the reference network, `space` is the search space as it is given on the command line,
-    `command` the command line, `noise_floor` the relative error between two measurements of one network in that
-    session, `end_state` the machine's state after the last row (`environment.state` is that before the first).
-    `rows_sha256` is set by the table. `origin` is that of all its rows; `source` says of imported ones which file of which
-    project and licence they were, and of merged ones what they were merged of (`merge.parts`). A table merged of several
-    spaces has all of them in `space`, with ` + ` between; `spaces` takes them apart. `in_network` says of what the
-    in-network latencies were estimated.
+    `reference` describes the reference network. `space` is the search space as it is given on the command line, and `command`
+    the command line. `noise_floor` is the relative error between two measurements of one network in that session. `end_state`
+    is the machine's state after the last row; `environment.state` is its state before the first. The table sets `rows_sha256`.
+    `origin` holds for all rows. `source` names the file, project and licence of an imported table, and the parts of a merged one
+    (`merge.parts`). A table merged from several spaces has all of them in `space`, with ` + ` between them; `spaces` separates
+    them. `in_network` says where the in-network latencies were estimated from.
     """
 
     environment: Environment
@@ -90,11 +89,11 @@ class Manifest:
 
     @property
     def spaces(self) -> tuple[str, ...]:
-        """The search spaces that the rows are of: one, or those that a merged table was of."""
+        """The search spaces of the rows: one, or several in a merged table."""
         return tuple(self.space.split(SPACES))
 
     def only_space(self, what: str) -> str:
-        """The space where it is one; raises `UsageError` that names `what` and the spaces where they are several."""
+        """The only space; raises `UsageError` if there are several, with `what` and the spaces in the message."""
         if len(self.spaces) > 1:
             raise UsageError(f"{what} is merged of {len(self.spaces)} spaces; name one with --space: {self.space}")
         return self.space

@@ -1,8 +1,8 @@
-"""Tables of one environment joined: the union of their rows, none of them altered, in whatever order they are given.
+"""Merges tables of one environment: the result is the union of their rows, unaltered, whatever the order of the tables.
 
-Rows of one operator that agree: one that has in-network latency is kept, else one that has boundary-corrected latency, else
-the one with the narrower interval; a row that failed gives way to any other. Rows that disagree beyond both intervals, in any
-two of the tables, are conflicts, and then nothing is merged.
+If the rows of one operator agree, one of them is kept: a row with in-network latency, else one with boundary-corrected latency,
+else the one with the narrowest interval. A failed row gives way to any other. If rows of any two tables disagree beyond both
+intervals, they are conflicts, and nothing is merged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from latlas.latency.table.table import Table
 from latlas.spaces.operators.spec import OpSpec
 
 PARTS = " || "
-"""What parts the parts of a merged table in its manifest's `source`."""
+"""The separator between the parts of a merged table in its manifest's `source`."""
 _PART = "rows "
 
 
@@ -34,7 +34,7 @@ class Conflict:
     second: str
 
     def to_record(self) -> dict[str, object]:
-        """A record of it: the operator, both tables, both rows' latencies with their intervals, and the ratio."""
+        """A record of the conflict: the operator, both tables, both rows' latencies with their intervals, and the ratio."""
         spec = self.change.spec
         record: dict[str, object] = {"operator": str(spec), "ratio": self.change.ratio, "spec": spec.to_record()}
         for name, table, row in (("first", self.first, self.change.before), ("second", self.second, self.change.after)):
@@ -50,18 +50,18 @@ class Conflict:
 
 
 def all_conflicts(tables: Sequence[Table]) -> list[Conflict]:
-    """What any two of the tables disagree on; raises `EnvironmentMismatchError` where the environments differ."""
+    """All conflicts between any two of the tables; raises `EnvironmentMismatchError` if the environments differ."""
     return [Conflict(change, a.name, b.name) for a, b in combinations(tables, 2) for change in conflicts(a, b)]
 
 
 def union(tables: Sequence[Table]) -> tuple[tuple[Row, ...], Manifest]:
-    """The rows and the manifest of the tables joined: the same for the tables in any order, and for any of them twice.
+    """The rows and the manifest of the merged tables; neither the order of the tables nor repeating one changes them.
 
     Raises:
         EnvironmentMismatchError: the environments differ, each field is named; or measured and imported tables, or
             in-network latencies of two estimates, would be mixed.
         MergeConflictError: rows of one operator disagree; all of them are its `conflicts`.
-        LatlasError: what says where the rows come from grows too long.
+        LatlasError: the text that says where the rows come from grows too long.
     """
     if not tables:
         raise UsageError("nothing to merge; give at least one table")
@@ -86,7 +86,10 @@ def union(tables: Sequence[Table]) -> tuple[tuple[Row, ...], Manifest]:
 
 
 def parts(manifest: Manifest) -> tuple[str, ...]:
-    """What a table was merged of, a line each with the checksum of the rows, time, version and command; one of itself."""
+    """The parts that a table was merged from: a line each, with the rows' checksum, time, version and command.
+
+    A table that was not merged is its only part.
+    """
     if manifest.source.startswith(_PART):
         return tuple(manifest.source.split(PARTS))
     origin = f" (from {manifest.source})" if manifest.source else ""
@@ -120,7 +123,7 @@ def _preference(row: Row) -> tuple[bool, bool, bool, float, str]:
 
 
 def _joined_manifest(a: Manifest, b: Manifest) -> Manifest:
-    """A manifest that is the same for (a, b) and (b, a): the environment of the session that began first."""
+    """The joined manifest, the same for (a, b) and (b, a); it has the environment of the session that began first."""
     first = min(a, b, key=_session)
     floors = [floor for floor in (a.noise_floor, b.noise_floor) if floor is not None]
     sources = sorted({*parts(a), *parts(b)})
@@ -139,15 +142,15 @@ def _joined_manifest(a: Manifest, b: Manifest) -> Manifest:
 
 
 def _session(manifest: Manifest) -> tuple[str, str]:
-    """What orders sessions: when they began; for those of one second, all that a merge takes from the first."""
+    """The sort key of sessions: when they began and, within one second, everything that a merge takes from the first."""
     record = manifest.to_record()
     return manifest.environment.started_at, canonical_json([record["environment"], record["end_state"]])
 
 
 def _joined(a: str, b: str, separator: str) -> str:
-    """Both texts, each part once and in order, so that merging the same again changes nothing."""
+    """Both texts joined, with each part once and in order, so that merging the same again changes nothing."""
     if a == b:
-        return a  # as it is, whatever is in it: a reference's definition may have a separator of its own
+        return a  # unchanged: a reference's definition may contain the separator itself
     return _checked(separator.join(sorted({*a.split(separator), *b.split(separator)} - {""})))
 
 
@@ -163,7 +166,7 @@ def _checked(text: str) -> str:
 def merge(tables: Sequence[Table]) -> Table:
     """The union of tables of one environment, in any order, with no row altered; `union` says which rows stay.
 
-    Where it gives a table, merging two at a time in any order gives the same one.
+    If it returns a table, merging two at a time in any order gives the same table.
 
     Raises:
         UsageError: there is no table.

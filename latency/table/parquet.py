@@ -1,7 +1,7 @@
-"""The Parquet file of a latency table: the one place that writes it, and that reads it without believing it.
+"""Writes and reads the Parquet file of a latency table, and believes nothing in a file that it reads.
 
 A file may come from a stranger. Its size, the sizes it claims, its schema and its manifest are checked before its rows
-are built, so that a small hostile file neither runs code nor fills the memory. `benchmarks/fuzz_tables.py` tries.
+are built, so that a small hostile file neither runs code nor fills the memory. `benchmarks/fuzz_tables.py` tests this.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = ["CHECKSUM_KEY", "COLUMNS", "MAX_ROWS", "METADATA_KEY", "read_rows", "
 
 METADATA_KEY = b"latlas"
 CHECKSUM_KEY = b"latlas_sha256"
-"""Where the SHA-256 of the manifest's text is."""
+"""The metadata key of the SHA-256 of the manifest's text."""
 MAX_FILE_BYTES = 64 * 2**20
 MAX_MANIFEST_BYTES = 2**20
 MAX_TEXT_BYTES = 16 * 2**10
 
-# What pyarrow raises on broken files; its ArrowInvalid is a ValueError, its ArrowMemoryError a MemoryError.
+# pyarrow raises these on broken files; its ArrowInvalid is a ValueError, its ArrowMemoryError a MemoryError.
 _BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 
 
@@ -50,7 +50,7 @@ _TEXT_COLUMNS = frozenset(name for name, kind in COLUMNS.items() if kind == pa.s
 
 
 def to_arrow(rows: Sequence[Row], manifest: Manifest) -> pa.Table:
-    """The rows as an Arrow table, as they are in the file: `COLUMNS`, the environment's key in each row."""
+    """The rows as an Arrow table with the `COLUMNS` of the file; each row has the key fields of the environment."""
     key = manifest.environment.key()
     return pa.Table.from_pylist([{**row.to_record(), **key} for row in rows], schema=pa.schema(list(COLUMNS.items())))
 
@@ -58,12 +58,12 @@ def to_arrow(rows: Sequence[Row], manifest: Manifest) -> pa.Table:
 def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: bool = False) -> None:
     """Write the rows and their manifest as one Parquet file, whole or not at all.
 
-    Errors are those of `files.write.whole_file`.
+    Raises as `files.write.whole_file` does.
     """
     text = canonical_json(manifest.to_record()).encode()
     metadata = {METADATA_KEY: text, CHECKSUM_KEY: hashlib.sha256(text).hexdigest().encode()}
     table = to_arrow(rows, manifest)
-    # Without Arrow's own copy of the schema there is one schema in the file, and not a second to believe.
+    # Without Arrow's own copy of the schema, the file has one schema, and a reader need not trust a second.
     options = {"compression": "zstd", "store_schema": False, "write_page_checksum": True}
     with (
         whole_file(path, overwrite) as draft,
@@ -75,10 +75,10 @@ def write_rows(path: Path, rows: Sequence[Row], manifest: Manifest, overwrite: b
 
 
 def read_rows(path: Path, content: bytes | None = None) -> tuple[list[Row], Manifest]:
-    """The rows and the manifest of a table's file, all checked; of `content` where its bytes were read already.
+    """The rows and the manifest of a table's file, all checked; `content` are its bytes if they were read already.
 
-    Raises `UsageError` where there is no such file or it cannot be read, and `FileFormatError`, in one line that names
-    the file, what is wrong and the value, for anything that is not a whole and consistent table of this schema.
+    Raises `UsageError` if the file is missing or cannot be read. Raises `FileFormatError` for anything that is not a whole and
+    consistent table of this schema; its one line names the file, what is wrong and the value.
     """
     content = read_bytes(path) if content is None else content
     try:
@@ -87,7 +87,7 @@ def read_rows(path: Path, content: bytes | None = None) -> tuple[list[Row], Mani
         manifest = _read_manifest(path, file.metadata.metadata or {})
         columns = (*ROW_FIELDS, *KEY_FIELDS)
         _check_columns(path, file.schema_arrow, columns)
-        # Text as dictionaries keeps one long text that a hundred thousand rows repeat at its own size.
+        # With text as dictionaries, a long text that a hundred thousand rows repeat is stored only once.
         table = _opened(content, [name for name in columns if name in _TEXT_COLUMNS]).read(use_threads=False)
         values = _values(path, table, columns)
     except FileFormatError:
@@ -115,7 +115,7 @@ def _opened(content: bytes, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A table's file as it is; raises `UsageError` where there is none, `FileFormatError` where it is too large for one."""
+    """The bytes of a table's file; raises `UsageError` if there is none, `FileFormatError` if it is too large for a table."""
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -135,7 +135,7 @@ def _read_manifest(path: Path, metadata: dict[bytes, bytes]) -> Manifest:
     if len(text) > MAX_MANIFEST_BYTES:
         raise FileFormatError(f"{path}: the manifest has {len(text)} bytes; at most {MAX_MANIFEST_BYTES} are read")
     unknown = sorted(metadata.keys() - {METADATA_KEY, CHECKSUM_KEY})
-    if unknown:  # one of ours with a bit flipped would be a checksum that is not looked at
+    if unknown:  # a key of ours with a flipped bit would be a checksum that nobody checks
         names = one_line(", ".join(name.decode("utf-8", "replace") for name in unknown), 200)
         raise FileFormatError(
             f"{path}: unknown metadata: {names}; a table has {METADATA_KEY.decode()} and its checksum"
@@ -164,7 +164,7 @@ def _check_columns(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Non
 
 
 def _values(path: Path, table: pa.Table, names: Sequence[str]) -> dict[str, list[Any]]:
-    """The columns as plain values, texts looked at before they are multiplied."""
+    """The columns as plain values; the length of each text is checked before rows repeat it."""
     columns: dict[str, list[Any]] = {}
     for name in names:
         values: list[Any] = []
@@ -183,7 +183,7 @@ def _values(path: Path, table: pa.Table, names: Sequence[str]) -> dict[str, list
 
 
 def _rows(path: Path, columns: dict[str, list[Any]], environment: Environment) -> Iterator[Row]:
-    """The rows one by one, so that of a hundred thousand equal ones only two are made."""
+    """The rows one by one, so that reading stops at the first repeated operator."""
     key, seen = environment.key(), dict[OpSpec, int]()
     for number, values in enumerate(zip(*columns.values(), strict=True)):
         record = dict(zip(columns, values, strict=True))

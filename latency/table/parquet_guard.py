@@ -1,9 +1,9 @@
-"""What a Parquet file claims of itself, checked before a Parquet library is given it.
+"""Checks what a Parquet file claims about itself, before a Parquet library reads it.
 
 A library believes a file's footer and page headers: pyarrow 26 ends the whole process on some broken footers, and
-allocates and fills what a page's header claims, up to 2 GiB a page. A table of ours needs little of the format, so that little
-is what is let through: flat columns of three types, pages of version 1, plain or dictionary encoding, sizes that add up
-and are bounded. Field numbers are those of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+allocates and fills what a page's header claims, up to 2 GiB a page. A table of Latlas needs little of the format, and only
+that passes: flat columns of three types, pages of version 1, plain or dictionary encoding, sizes that add up and are bounded.
+The field numbers come from https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ MAX_DEPTH = 16
 MAX_VALUES = 200_000
 
 Struct = dict[int, tuple[int, Any]]
-"""A struct: type and value by the field's number. A list's value is `(element type, values)`, text is bytes."""
+"""A struct: maps the number of a field to its type and value. A list's value is `(element type, values)`; text is bytes."""
 
 
 class ThriftError(ValueError):
-    """The bytes are no struct of this protocol, or one that no latency table has."""
+    """The bytes are no struct of this protocol, or a struct that no latency table has."""
 
 
 class Reader:
     """Reads structs from bytes; `position` is where it stands.
 
-    Raises `ThriftError` for what ends too early, a field given twice, a number too large for its type, a depth above
+    Raises `ThriftError` for bytes that end too early, a field given twice, a number too large for its type, a depth above
     `MAX_DEPTH`, or more than `MAX_VALUES` values in all.
     """
 
@@ -130,26 +130,26 @@ _UTF8 = 0
 _CODECS = {0: "none", 1: "snappy", 6: "zstd"}
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 _PLAIN, _PLAIN_DICTIONARY, _RLE, _RLE_DICTIONARY = 0, 2, 3, 8
-# Not the delta encodings: a few bytes of DELTA_BYTE_ARRAY expand to gigabytes, which no size in a header tells.
+# The delta encodings are not allowed: a few bytes of DELTA_BYTE_ARRAY expand to gigabytes, and no header states that size.
 _ENCODINGS = (_PLAIN, _PLAIN_DICTIONARY, _RLE, _RLE_DICTIONARY)
 
 
 class SuspectFileError(ValueError):
-    """The file claims what no latency table has; the message says what."""
+    """The file claims something that no latency table has; the message says what."""
 
 
 @dataclass
 class _Budget:
-    """What the pages of the whole file may still claim."""
+    """How much the pages of the whole file may still claim."""
 
     bytes_left: int = MAX_DATA_BYTES
     pages_left: int = MAX_PAGES
 
 
 def check_parquet(content: bytes) -> None:
-    """Raises `SuspectFileError` unless a Parquet library may be given the file.
+    """Raises `SuspectFileError` unless a Parquet library may safely read the file.
 
-    Costs time and memory in proportion to the footer and the number of pages, both bounded; nothing is decompressed.
+    The check takes time and memory in proportion to the footer and the number of pages, both bounded; it decompresses nothing.
     """
     view = memoryview(content)
     end = len(content) - 8
@@ -234,7 +234,7 @@ def _check_chunk(chunk: Struct, kind: int, rows: int, data: memoryview, budget: 
     if dictionary:
         start = min(first, dictionary)
     if rows == 0:
-        return  # of no rows nothing is read; writers give such a column's data no place
+        return  # without rows nothing is read, and writers give the data of such a column no place
     if not (len(MAGIC) <= start <= first <= start + size <= len(data)) or size < 0:
         raise SuspectFileError(f"a column lies at {start} to {start + size} of {len(data)} bytes")
     _check_pages(data, start, start + size, rows, budget)

@@ -1,4 +1,4 @@
-"""A table's file, apart from what reads it: the command line looks whether one is there before it loads that."""
+"""Checks whether a table's file is there, without the modules that read it: the command line asks before it loads them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def no_table(path: Path) -> UsageError:
 
 
 def require_table(path: Path) -> None:
-    """Raises `UsageError` where nothing is at `path`; it is not read."""
+    """Raises `UsageError` if nothing is at `path`; the table is not read."""
     if not path.exists():
         raise no_table(path)

@@ -1,4 +1,4 @@
-"""What is possible in a table and hardly true: warnings for a reader, none of them proof."""
+"""Warns of values in a table that are possible but hardly true; no warning is proof."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 MAX_EXAMPLES = 5
 MAX_NEIGHBOURS = 20
-# Multiply-adds a second and thread, the median over a table's operators. Measured ones have 1e9 to 1e11; the limits are
-# for what is a thousand times off, which no CPU is.
+# Multiply-adds a second and thread, the median over a table's operators. Measured tables have 1e9 to 1e11. The limits
+# catch a factor of a thousand, which no CPU explains.
 _FASTEST, _SLOWEST = 1e12, 2e7
 # Milliseconds, the median over operators whose multiply-adds are not known.
 _LONGEST_MS, _SHORTEST_MS = 5_000.0, 1e-4
 _WIDE = 0.5
-"""Half an interval's width over the value from which on it says nothing."""
+"""An interval says nothing if half its width over the value is at least this."""
 _CHANNELS = 1.1
-"""Kernels work on multiples of 8 or 16 channels, so that a few more may be somewhat faster."""
+"""Kernels work on multiples of 8 or 16 channels, so a few more channels may be somewhat faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Something hardly true: the rule's name, and a line with the operators and values."""
+    """Something that is hardly true: the name of the rule, and a line with the operators and values."""
 
     rule: str
     message: str
@@ -44,7 +44,7 @@ class Doubt:
 
 
 def implausible(table: Table) -> list[Doubt]:
-    """Warnings for what no schema forbids; several of one rule are one warning with the first `MAX_EXAMPLES`."""
+    """Warnings that no schema check gives; several by one rule become one warning with the first `MAX_EXAMPLES`."""
     found: dict[str, list[str]] = defaultdict(list)
     for rule, message in _all(table):
         found[rule].append(message)
@@ -56,7 +56,7 @@ def implausible(table: Table) -> list[Doubt]:
 
 
 def leftovers(path: Path) -> list[Doubt]:
-    """Warnings for what a run that did not end left beside a table: its journal, and half-written files."""
+    """Warnings for what an unfinished run left beside a table: its journal, and half-written files."""
     found = []
     entries = sorted(entry.name for entry in path.parent.iterdir())
     for name in entries:
@@ -123,7 +123,7 @@ def _row(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def _reference(table: Table, rows: list[Row]) -> Iterator[tuple[str, str]]:
-    """Milliseconds over ratio is what the reference took: in one session the same for all rows and bounds."""
+    """Milliseconds over ratio is the reference's latency, which is the same for all rows and bounds of one session."""
     stated = table.manifest.environment.reference_ms
     merged = len(parts(table.manifest)) > 1 or " && " in table.manifest.command
     for row in rows:
@@ -141,7 +141,7 @@ def _reference(table: Table, rows: list[Row]) -> Iterator[tuple[str, str]]:
             )
         elif stated is not None:
             factor = max(took[0] / stated, stated / took[0])
-            if factor > (3 if merged else 1 + 1e-6):  # the rows of a merged table are of several sessions
+            if factor > (3 if merged else 1 + 1e-6):  # the rows of a merged table come from several sessions
                 yield (
                     "reference",
                     f"{row.spec} is of a reference of {took[0]:.5g} ms, the manifest says {stated:.5g} ms",
@@ -155,13 +155,13 @@ _GROUPS = {
 
 
 def _sizes(rows: list[Row]) -> Iterator[tuple[str, str]]:
-    """An operator that is larger and nothing else, and is faster beyond both intervals."""
+    """Finds operators that differ only by being larger, and are faster beyond both intervals."""
     for rule, names in _GROUPS.items():
         groups: dict[tuple[object, ...], list[Row]] = defaultdict(list)
         for row in rows:
             if interval_of(row) is not None:
                 same = (value for name, value in row.spec.to_record().items() if name not in names)
-                # Squeeze-and-excite or not is another operator, and a projection another than an identity.
+                # Squeeze-and-excite makes another operator, and so does a projection instead of an identity.
                 ratio = row.spec.in_channels == row.spec.out_channels, row.spec.squeeze_channels == 0
                 groups[(*same, *ratio)].append(row)
         for group in groups.values():
@@ -179,7 +179,7 @@ def _sizes(rows: list[Row]) -> Iterator[tuple[str, str]]:
 
 
 def _pairs(group: list[Row]) -> Iterator[tuple[Row, Row]]:
-    """Each row with those after it, as many as keep a table of 100,000 rows from taking hours."""
+    """Pairs of each row with some rows after it: few enough that a table of 100,000 rows does not take hours."""
     for index, row in enumerate(group):
         for other in group[index + 1 : index + 1 + MAX_NEIGHBOURS]:
             yield row, other

@@ -1,4 +1,4 @@
-"""A row of a latency table: what is known of one operator in one environment."""
+"""A row of a latency table: the latencies of one operator in one environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATUSES = ("ok", "noisy", "failed")
 ORIGINS = ("measured", "imported")
 MAX_SOURCE = 1000
 
-# Each is (lower, middle, upper), finite, positive and in order, unless the row failed.
+# Each triple is (lower, middle, upper), finite, positive and in order, unless the row failed.
 _TRIPLES = (
     ("lower_ms", "latency_ms", "upper_ms"),
     ("ratio_lower", "ratio", "ratio_upper"),
@@ -36,23 +36,22 @@ NUMBERS = (
 )
 COUNTS = ("rounds", "discarded", "passes")
 ESTIMATES = ("boundary_ms", "in_network_ms", "in_network_se_ms")
-"""What is derived from other measurements, and may be missing: finite and at least 0."""
+"""Fields that are derived from other measurements and may be missing; they are finite and at least 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured of one operator: immutable, checked when it is made.
+    """The measurement of one operator; immutable, and checked when it is made.
 
     `latency_ms` is the median `ratio` to the reference network times the reference's own latency in that session, each
     with its interval; `p10_ms` to `p90_ms` are percentiles of the operator's raw times. `rounds` were accepted,
     `discarded` ones were hit by a burst, over `passes` through the list of operators. `status` is `ok`, `noisy` (the
     interval is wider than was asked for) or `failed`: then the numbers are None and `reason` says why.
 
-    `boundary_ms` is the isolated latency less what converting layout and precision at its borders and the call took
-    (`boundary.py`), `in_network_ms` what
-    the operator adds to a network's latency, estimated from measured subnets, with its standard error; None where that
-    was not done. `origin` is `measured`, or `imported` from another project: then only `latency_ms` must be known, and
-    `source` is what that project calls the entry.
+    `boundary_ms` is the isolated latency without the call and without converting layout and precision at the borders
+    (`boundary.py`). `in_network_ms` is what the operator adds to a network's latency, estimated from measured subnets, with
+    its standard error. Both are None if they were not determined. `origin` is `measured`, or `imported` from another project:
+    then only `latency_ms` must be known, and `source` is that project's name of the entry.
 
     Raises `UsageError` for an impossible value.
     """
@@ -108,7 +107,7 @@ class Row:
             number = as_float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
             if not (0 < number < math.inf or (estimate and number == 0)):
                 self._refuse(name, "finite and at least 0" if estimate else "finite and positive")
-            object.__setattr__(self, name, number)  # numpy's are floats now, so that equal rows are the same text
+            object.__setattr__(self, name, number)  # numpy's numbers become floats: equal rows give the same text
         for lower, middle, upper in _TRIPLES:
             low, mid, high = getattr(self, lower), getattr(self, middle), getattr(self, upper)
             if None not in (low, mid, high) and not low <= mid <= high:
@@ -128,13 +127,13 @@ class Row:
 
     @property
     def relative_half_width(self) -> float:
-        """Half the width of the ratio's interval over the ratio; infinite for a failed row."""
+        """Half the width of the ratio's interval, relative to the ratio; infinite for a failed row."""
         if self.ratio is None or self.ratio_lower is None or self.ratio_upper is None:
             return math.inf
         return (self.ratio_upper - self.ratio_lower) / 2 / self.ratio
 
     def to_record(self) -> dict[str, object]:
-        """Every field by name, those of the spec among them: a line of a table; `Row.from_record` reads it back."""
+        """Every field by name, with the fields of the spec: a line of a table. `Row.from_record` reads it back."""
         measured = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "spec"}
         return {**self.spec.to_record(), **measured}
 

@@ -1,4 +1,4 @@
-"""The latency table: one environment, one row an operator. A miss is an error, never a guess."""
+"""The latency table: one environment, one row for each operator. A missing operator is an error, never a guess."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["SCHEMA_VERSION", "STATUSES", "Manifest", "Row", "Table"]
 class Table:
     """Latencies of operators in one environment; immutable, rows sorted by operator.
 
-    `len` and iteration are over all rows, failed ones too; `spec in table` says whether there is a latency.
+    `len` and iteration cover all rows, also failed ones; `spec in table` says whether there is a latency.
 
     Args:
-        rows: in any order.
-        manifest: where they come from; its checksum is set to that of the rows.
-        path: the file it was read from, for messages.
+        rows: the rows, in any order.
+        manifest: where the rows come from; its checksum is set to the checksum of the rows.
+        path: the file that the table was read from, for messages.
 
     Raises:
         UsageError: two rows are of one operator.
@@ -59,7 +59,7 @@ class Table:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        """One line: what, space, device, how many rows."""
+        """One line: name, space, device, setting and number of operators."""
         its = self.manifest.environment
         setting = f"{its.precision or 'unknown precision'}, {its.threads or 'unknown'} thread(s)"
         doubtful = "".join(f", {self.count(status)} {status}" for status in ("noisy", "failed") if self.count(status))
@@ -68,14 +68,14 @@ class Table:
 
     @property
     def name(self) -> str:
-        """What messages call it: its path, or `(not saved)`."""
+        """The name in messages: the table's path, or `(not saved)`."""
         return str(self.path) if self.path is not None else "(not saved)"
 
     @classmethod
     def read(cls, path: Path | str) -> Table:
         """The table of a Parquet file, all of it checked.
 
-        Raises `UsageError` where there is no such file, and `FileFormatError` for a broken or hostile one.
+        Raises `UsageError` if there is no such file, and `FileFormatError` if it is broken or hostile.
         """
         rows, manifest = read_rows(Path(path))
         return cls(tuple(rows), manifest, Path(path))
@@ -83,7 +83,7 @@ class Table:
     def write(self, path: Path | str, overwrite: bool = False) -> None:
         """Save as one Parquet file, whole or not at all.
 
-        Raises `UsageError` where it exists and `overwrite` is false, or where it cannot be written.
+        Raises `UsageError` if the file exists and `overwrite` is false, or if it cannot be written.
         """
         write_rows(Path(path), self.rows, self.manifest, overwrite)
 
@@ -122,7 +122,7 @@ class Table:
     def latency_ms(self, spec: OpSpec) -> float:
         """The isolated latency of an operator in milliseconds.
 
-        Raises `MissingEntryError` that names the operator, the table and the command that measures it.
+        Raises `MissingEntryError`, which names the operator, the table and the command that measures it.
         """
         latency = self[spec].latency_ms
         assert latency is not None  # only failed rows have none
@@ -133,6 +133,6 @@ class Table:
         return sum(row.status == status for row in self.rows)
 
     def to_frame(self) -> pd.DataFrame:
-        """A data frame as `pandas.read_parquet` gives it: the rows' fields, then the environment's key fields."""
+        """A data frame as `pandas.read_parquet` returns it: the rows' fields, then the environment's key fields."""
         frame: pd.DataFrame = to_arrow(self.rows, self.manifest).to_pandas()
         return frame
