@@ -26,7 +26,7 @@ ACTIVATIONS = ("relu", "hswish", "ofa")
 
 
 VALUES = {"isolated": "latency_ms", "boundary": "boundary_ms", "in-network": "in_network_ms"}
-"""What may be exported, and the field of a row that it is."""
+"""The values that may be exported, and the field of a row for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def register_format(table_format: TableFormat) -> TableFormat:
 
 
 def format_of(name: str) -> TableFormat:
-    """The format of a name; raises `UsageError`, which lists the known ones, for another."""
+    """The format with this name; raises `UsageError`, which lists the known names, for any other."""
     if name not in FORMATS:
         raise UsageError(
             f"--format is {one_line(name, 60)}; it must be one of {', '.join(FORMATS.names())}; for one of another package "
@@ -151,9 +151,9 @@ def format_of(name: str) -> TableFormat:
 
 
 def format_to_write(name: str, value: str) -> tuple[TableFormat, Writer]:
-    """The format of a name that writes such latencies, and what writes it; no table is needed to tell.
+    """The format with this name and its function that writes such latencies; both are known before any table is read.
 
-    Raises `UsageError` for an unknown name or value, and for a format that is only read.
+    Raises `UsageError` for an unknown name or value, and for a format that Latlas only reads.
     """
     one = format_of(name)
     if one.write is None:

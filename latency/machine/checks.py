@@ -117,7 +117,7 @@ def _other_load(sight: Sight, threads: int) -> Check:
     room = max(0, (sight.state.affinity_cpus or threads) - threads)
     if load.cpus > room + LOAD_ROOM:
         free = f"only {room} CPU(s) are" if room else "no CPU is"
-        meaning = f"{free} free beside your {threads} thread(s), so other processes run on theirs"
+        meaning = f"{free} free beside your {threads} thread(s), so other processes run on the same cores"
         return Check(name, PROBLEM, value, seen, meaning, "stop them, or measure when they are done")
     meaning = "they share caches, memory and clock with what is measured"
     return Check(name, WARNING, value, seen, meaning, "stop them, or measure when they are done")
