@@ -35,13 +35,13 @@ OUTPUT = "Comparison, output"
 
 def read_budget(text: str) -> float | str | None:
     """The budget that a text gives: a positive number of milliseconds, the name of a baseline, or None for `auto`."""
-    from latlas.spaces.text import SPACES
-
     if text == "auto":
         return None
     try:
         value = float(text)
     except ValueError:
+        from latlas.spaces.text import SPACES
+
         if any(kind().is_baseline(text) for kind in SPACES.loadable()):
             return text
         value = float("nan")
