@@ -1,4 +1,4 @@
-"""Whether a space has the baselines that a search names; told without loading torch."""
+"""Checks that a space has the baselines that a search names. It does not load torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from latlas.spaces.space import SearchSpace
 
 
 def require_baselines(space: SearchSpace, config: SearchConfig) -> None:
-    """Raises `UsageError` for a baseline or rival that the space does not have."""
+    """Raise `UsageError` for a baseline or rival that the space does not have."""
     budget = [config.budget_ms] if isinstance(config.budget_ms, str) else []
     for name in (config.baseline, *config.rivals, *budget):
         if not space.is_baseline(name):

@@ -60,7 +60,9 @@ def rungs_of(steps: int, pruner: str) -> tuple[int, ...]:
 def require_scorable(config: SearchConfig, proxy: ProxyConfig) -> None:
     """Raise `UsageError` if the search cannot score its candidates on a backbone's features."""
     if config.inherit:
-        raise UsageError("--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway")
+        raise UsageError(
+            "--inherit is of a supernet's weights; with a backbone, networks start from the backbone's weights anyway"
+        )
     if config.strategy_entry.trained:
         raise UsageError(
             f"strategy {config.strategy!r} trains on a supernet's weights; with a backbone take another one"

@@ -65,7 +65,7 @@ def load_accuracy(path: Path, space: SearchSpace) -> tuple[RidgeAccuracy | MLPAc
     tensors, record = _read(path)
     if record.get("space") != space.text:
         raise EnvironmentMismatchError(
-            f"{path}: quality of {one_line(str(record.get('space')), 80)}, not of {space.text}; learn one of that space"
+            f"{path}: quality of {one_line(str(record.get('space')), 80)}, not of {space.text}; learn a predictor for that space"
         )
     kind, numbers, metadata = record.get("kind"), record.get("numbers"), record.get("metadata")
     if kind not in KINDS or not isinstance(numbers, dict) or not isinstance(metadata, dict):

@@ -1,1 +1,1 @@
-"""What a search leaves for readers: its history as Parquet, its page, its figures for TensorBoard."""
+"""The outputs of a search for people: its history as Parquet, its HTML page, its TensorBoard figures."""

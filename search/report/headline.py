@@ -1,4 +1,4 @@
-"""What a search says first: whether its winner is certified within the budget, and whether it beat its baseline."""
+"""The first line of a search's result: whether its winner is certified within the budget, and whether it beat its baseline."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from latlas.arrays import FloatArray
 from latlas.supernet.training.quality import Confusion
 
 CONFIDENCE = 0.95
-"""That a difference called one is more than chance."""
+"""The confidence that a difference called `ahead` or `behind` is not chance."""
 TRAINING_SD = 0.006
-"""Standard deviation of the mIoU of one network over trainings that differ in their seed alone, 0..1.
+"""Standard deviation of one network's mIoU (0..1) over trainings that differ only in their seed.
 
-Measured on networks of the `portrait` space at 64x64 on drawn portraits, two or three seeds each: 0.4 points after 200 steps, 0.2
-after 400, 0.1 to 0.9 after 700, 0.5 after 800. Trainings that have come to rest differ less.
+Measured on networks of the `portrait` space at 64x64 on drawn portraits, with two or three seeds each: 0.4 points after 200
+steps, 0.2 after 400, 0.1 to 0.9 after 700, 0.5 after 800. Trainings that have converged differ less.
 """
 RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The winner's mIoU minus the baseline's, 0..1, and how large a difference chance alone makes.
+    """The winner's mIoU minus the baseline's (as shares, not percent), and how large a difference chance alone can make.
 
-    `verdict` is `ahead`, `level` or `behind`; `level` where the difference is no more than the margin.
+    `verdict` is `ahead`, `level` or `behind`. It is `level` if the difference is at most the margin.
     """
 
     verdict: str
@@ -43,10 +43,10 @@ class Comparison:
 
 
 def compare(winner: Sequence[Confusion], baseline: Sequence[Confusion], training_sd: float = TRAINING_SD) -> Comparison:
-    """The comparison of two networks by their confusions on the same images, one confusion an image.
+    """Compares two networks by their confusions on the same images, one confusion per image.
 
-    Two things make the margin: which images were drawn, by resampling them (paired bootstrap), and which seed a training had
-    (`training_sd`, of each of the two).
+    The margin has two parts: the choice of the images, by resampling them (paired bootstrap), and the seeds of the two trainings
+    (`training_sd` for each).
     """
     tables = [_table(one) for one in (winner, baseline)]
     difference = float(np.subtract(*(_miou(table.sum(axis=0)) for table in tables)))
@@ -59,13 +59,13 @@ def compare(winner: Sequence[Confusion], baseline: Sequence[Confusion], training
 
 
 def _table(confusions: Sequence[Confusion]) -> npt.NDArray[np.int64]:
-    """`(images, 4)`: true, false and missed person, true background."""
+    """The confusions as an array `(images, 4)`: true, false and missed person, true background."""
     rows = [(one.true_person, one.false_person, one.missed_person, one.true_background) for one in confusions]
     return np.array(rows, dtype=np.int64)
 
 
 def _miou(counts: npt.NDArray[np.int64]) -> FloatArray:
-    """`(...)`: the mean IoU of `(..., 4)` pooled counts."""
+    """The mean IoU `(...)` of pooled counts `(..., 4)`."""
     true, false, missed, background = np.moveaxis(counts, -1, 0).astype(float)
     wrong = false + missed
     shares = [np.where(one + wrong > 0, one / np.maximum(one + wrong, 1), 1.0) for one in (true, background)]
@@ -73,7 +73,7 @@ def _miou(counts: npt.NDArray[np.int64]) -> FloatArray:
 
 
 def headline(result: Mapping[str, Any]) -> str:
-    """The first line of a result: certificate, then verdict."""
+    """The first line of a result: the certificate, then the verdict."""
     budget = f"{result['budget_ms']:.3f} ms"
     interval = f"{result['latency_ms']:.3f} ms [{result['lower_ms']:.3f}, {result['upper_ms']:.3f}]"
     if result["certified"]:
@@ -84,7 +84,7 @@ def headline(result: Mapping[str, Any]) -> str:
 
 
 def verdict_text(result: Mapping[str, Any]) -> str:
-    """How the winner stands against the baseline: quality with the margin of chance, and the baseline's latency."""
+    """A text that compares the winner with the baseline: their quality, the margin of chance, and the baseline's latency."""
     found, baseline = result["against_baseline"], result["baseline"]
     name = baseline["architecture"].rsplit("/", 1)[-1]
     word = {"ahead": "ahead of", "level": "level with", "behind": "behind"}[found["verdict"]]
@@ -96,7 +96,7 @@ def verdict_text(result: Mapping[str, Any]) -> str:
 
 
 def what_settles(result: Mapping[str, Any]) -> list[str]:
-    """What an uncertain winner needs to be certified, as lines; none for a certified one."""
+    """Lines that say how to certify an uncertain winner; none for a certified one."""
     if result["certified"]:
         return []
     measure = shlex.join(["latlas", "measure", result["model"], "--predictor", result["predictor"]])
@@ -110,7 +110,7 @@ def what_settles(result: Mapping[str, Any]) -> list[str]:
 
 
 def all_fit_text(result: Mapping[str, Any]) -> str:
-    """That the budget decided nothing, where all networks of the space fit it; else empty."""
+    """A sentence that the budget decided nothing, if all networks of the space fit it; else empty."""
     if not result["all_fit"]:
         return ""
     return (

@@ -1,6 +1,6 @@
 """The history of a search as a Parquet file: one row for each architecture that was evaluated or measured, in order.
 
-Flat columns of numbers and text, so that pandas, DuckDB and Polars read it, and that what reads tables may check it before.
+It has flat columns of numbers and text. So pandas, DuckDB and Polars can read it, and `check_parquet` can check it first.
 """
 
 from __future__ import annotations
@@ -38,11 +38,13 @@ WRITE_EVERY_S = 15.0
 class HistoryRow:
     """An architecture at a moment of the search.
 
-    `phase` is `search` (scored with the supernet's weights, or measured and rejected), `front` or
-    `finalist` (measured anew),
-    `halving` (trained for `steps`), or `final` (as exported). `codes` are the numbers of its operators, parted by blanks; a
-    baseline has none. `quality` is a mIoU from 0 to 1, None for what was rejected. `measured` tells whether the milliseconds
-    were measured or predicted; `verdict` is `accepted` or `rejected`. `seconds` is the age of the run.
+    - `phase`: `search` (scored, or measured and rejected), `front` or `finalist` (measured anew), `halving` (trained for
+      `steps`), or `final` (as exported).
+    - `codes`: the numbers of its operators, separated by blanks; a baseline has none.
+    - `quality`: mIoU from 0 to 1; None for a rejected architecture.
+    - `measured`: whether the milliseconds were measured; otherwise they are predicted.
+    - `verdict`: `accepted` or `rejected`.
+    - `seconds`: the age of the run.
     """
 
     order: int
@@ -72,7 +74,7 @@ SCHEMA = pa.schema([(one.name, _TYPES[str(one.type)]) for one in fields(HistoryR
 
 @dataclass
 class HistoryFile:
-    """The rows of a run, and the file that they are written to, whole, every `WRITE_EVERY_S` seconds and at the end."""
+    """The rows of a run, and their file. The whole file is written every `WRITE_EVERY_S` seconds and at the end."""
 
     path: Path
     strategy: str
@@ -82,7 +84,7 @@ class HistoryFile:
     _taken: tuple[int, int] = (0, 0)
 
     def update(self, history: History, write: bool = True) -> None:
-        """Take in what is new of a history, in the order of its seconds."""
+        """Add the new entries of a history, in the order of their seconds."""
         candidates, rejected = self._taken
         new: list[Candidate | Rejected] = [*history.rejected[rejected:], *history.candidates[candidates:]]
         for one in sorted(new, key=lambda one: one.seconds):
@@ -93,13 +95,13 @@ class HistoryFile:
             self.write()
 
     def add(self, phase: str, candidates: Sequence[Candidate], seconds: float) -> None:
-        """Candidates that were measured anew, with their supernet's quality: finalists, or a front's."""
+        """Add candidates that were measured anew (finalists or a front), with the quality they were scored with."""
         for one in candidates:
             self._add(phase, one.architecture, one.quality, one.verdict, seconds)
         self.write()
 
     def add_trials(self, trials: Sequence[Trial[Candidate]], seconds: float) -> None:
-        """Finalists with the quality that they reached in a short training."""
+        """Add finalists with the quality that they reached in a short training."""
         for one in trials:
             self._add("halving", one.candidate.architecture, one.quality, one.candidate.verdict, seconds, one.steps)
         self.write()
@@ -107,13 +109,13 @@ class HistoryFile:
     def add_final(
         self, architecture: Architecture, quality: float, interval: Interval, steps: int, seconds: float
     ) -> None:
-        """A network as it was exported."""
+        """Add an exported network with its final quality and latency."""
         within = interval.latency_ms <= self.budget_ms
         verdict = Verdict(within, interval.latency_ms, interval.lower_ms, interval.upper_ms, True)
         self._add("final", architecture, quality, verdict, seconds, steps)
 
     def write(self) -> None:
-        """Write the file whole or not at all."""
+        """Write the file, whole or not at all."""
         write_history(self.path, self.rows, {"budget_ms": self.budget_ms, "strategy": self.strategy})
         self._written = time.monotonic()
 
@@ -147,7 +149,7 @@ class HistoryFile:
 
 
 def write_history(path: Path, rows: Sequence[HistoryRow], about: Mapping[str, Any]) -> None:
-    """Write rows, with what they are about, as one Parquet file, whole or not at all."""
+    """Write rows, and metadata `about` the search, as one Parquet file, whole or not at all."""
     records = [asdict(row) | {"measured": int(row.measured)} for row in rows]
     text = canonical_json({"schema_version": SCHEMA_VERSION} | dict(about)).encode()
     options = {"compression": "zstd", "store_schema": False, "write_page_checksum": True}
@@ -161,9 +163,9 @@ def write_history(path: Path, rows: Sequence[HistoryRow], about: Mapping[str, An
 
 
 def read_history(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The rows of a history's file as a data frame of `HistoryRow`'s fields, and what they are about.
+    """The rows of a history's file as a data frame with `HistoryRow`'s fields, and the file's metadata.
 
-    Raises `UsageError` where there is no file, `FileFormatError` where it is none of ours.
+    Raises `UsageError` if there is no file, and `FileFormatError` if it is not a history.
     """
     if not path.is_file():
         raise UsageError(f"there is no history {path}; `latlas search --out {path.parent}` writes one")

@@ -1,4 +1,4 @@
-"""How a search's history is told from a table: its file's name, and the key of its metadata. Loads nothing."""
+"""The file name and the metadata key that tell a search's history from a table. This module loads nothing."""
 
 from __future__ import annotations
 

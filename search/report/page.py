@@ -1,4 +1,4 @@
-"""The report of a search: one HTML file with the comparison, plots of the candidates, and pictures."""
+"""Writes the report of a search: one HTML file with the comparison, plots of the candidates, and example pictures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ COMPARED: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 
 
 def comparison_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Rows `(what, searched, baseline, its rivals...)` as text, names first: what the report and the command line print."""
+    """The rows `(label, searched, baseline, rivals...)` of the comparison as text, for the report and the command line.
+
+    The first row has the names.
+    """
     others = [result["baseline"], *result["rivals"]]
     names = ("", "searched", *map(_name, others))
     return [names, *((label, *(show(one[key]) for one in (result, *others))) for key, label, show in COMPARED)]
@@ -60,7 +63,7 @@ def comparison_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def write_report(
     path: Path, result: Mapping[str, Any], history: Path, validation: Dataset, networks: Sequence[Subnet]
 ) -> None:
-    """Write the report, of the result, the history's file, and the networks: the winner, the baseline and its rivals, trained."""
+    """Write the report from the result, the history's file, and the trained networks: winner, baseline and rivals."""
     frame, _ = read_history(history)
     scored = frame[(frame["phase"] == "search") & frame["quality"].notna()]
     rows = "".join(
@@ -80,7 +83,7 @@ def write_report(
 <p>{html.escape(environment["cpu_model"])}, OpenVINO {html.escape(environment["openvino_version"])},
 {environment["precision"]}, {environment["threads"]} thread(s). {result["evaluated"]} candidates were evaluated,
 {result["filtered"]} dropped by the constraint ({constraint}),
-{result["unused"]} passed over as they leave too much of the budget.</p>
+{result["unused"]} skipped because they leave too much of the budget unused.</p>
 {f"<p>{html.escape(learnt)}</p>" if learnt else ""}
 <h2>Compared</h2><img alt="mIoU, trained, against measured latency" src="{_comparison_plot(result)}">
 {_cell(result["architecture"])}<h2>Finalists</h2>
@@ -97,7 +100,7 @@ def write_report(
 
 
 def _cell(text: str) -> str:
-    """The drawn cell of an architecture that has one, under its heading."""
+    """A heading and a drawing of the architecture's cell; empty if it has none."""
     architecture = parse_architecture(text)
     found = architecture.space.cell_of(architecture.operators)
     return "" if found is None else f"<h2>Cell</h2>{cell_svg(*found)}"
@@ -113,7 +116,7 @@ def _finalist_rows(finalists: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _front_table(result: Mapping[str, Any]) -> str:
-    """What is on the front, as measured, where one was looked for."""
+    """The measured front as a table; empty if the search looked for none."""
     if not result["front"]:
         return ""
     rows = "".join(
@@ -122,14 +125,14 @@ def _front_table(result: Mapping[str, Any]) -> str:
         for one in result["front"]
     )
     return f"""<h2>Front</h2>
-<p>What no other network beats in both, measured. Its area below the budget is
+<p>Networks that no other network beats in both quality and latency, measured. Their area below the budget is
 {100 * result["front_hypervolume"]:.2f} ms &times; % mIoU.</p>
 <table><tr><th></th><th>latency, ms</th><th>interval</th><th>{result["scored_by"]} mIoU, %</th></tr>
 {rows}</table>"""
 
 
 def _plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
-    """Quality against latency, measured and predicted ones apart, with the budget."""
+    """A plot of quality against latency, with the budget. Measured and predicted latencies have different markers."""
     figure, axes = _axes()
     for measured, marker in ((False, "o"), (True, "s")):
         some = scored[scored["measured"] == measured]
@@ -149,7 +152,7 @@ def _plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
 
 
 def _comparison_plot(result: Mapping[str, Any]) -> str:
-    """The trained networks, winner, baseline and rivals: quality against measured latency with its interval."""
+    """A plot of the trained networks (winner, baseline, rivals): quality against measured latency with its interval."""
     figure, axes = _axes()
     networks = [("searched", result), *((_name(one), one) for one in (result["baseline"], *result["rivals"]))]
     for label, one in networks:
@@ -168,7 +171,7 @@ def _name(network: Mapping[str, Any]) -> str:
 
 
 def _progress_plot(scored: pd.DataFrame, result: Mapping[str, Any]) -> str:
-    """The best quality so far, and each candidate's, over the evaluations."""
+    """A plot of each candidate's quality, and of the best so far, over the evaluations."""
     figure, axes = _axes()
     order = np.arange(1, len(scored) + 1)
     axes.scatter(order, 100 * scored["quality"], s=10, alpha=0.5, label="candidates")
@@ -195,7 +198,7 @@ def _png(figure: Figure) -> str:
 
 
 def _examples(validation: Dataset, networks: Sequence[Subnet]) -> bytes:
-    """A PNG of rows `image | mask | each network's mask over the image`."""
+    """A PNG with rows of image, true mask, and each network's mask over the image."""
     count = min(EXAMPLES, len(validation.images))
     chosen = np.linspace(0, len(validation.images) - 1, count).astype(int)
     images = validation.images[chosen].float() / 255
@@ -224,7 +227,7 @@ def _data_url(png: bytes) -> str:
 
 
 def accuracy_text(record: Mapping[str, Any] | None) -> str:
-    """What `accuracy_predictor` of a result says, as a sentence; empty for None."""
+    """A sentence about the `accuracy_predictor` of a result; empty for None."""
     if record is None:
         return ""
     if not record["rounds"]:

@@ -1,4 +1,4 @@
-"""What a search does as TensorBoard scalars; the extra `tensorboard`."""
+"""Writes the progress of a search as TensorBoard scalars. It needs the extra `tensorboard`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from latlas.supernet.training.train import TrainProgress
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The best candidate so far, and how the constraint has decided.
+    """The best candidate so far, and statistics of the constraint's decisions.
 
-    `feasible_share` was accepted, `measured_share` was measured for it. `prediction_error` is the mean relative
-    error of predictions made before the measurement; None where nothing was measured.
+    `feasible_share` of the checked architectures were accepted, and `measured_share` were measured for the decision.
+    `prediction_error` is the mean relative error of predictions made before a measurement; None if nothing was measured.
     """
 
     best: Candidate
@@ -32,7 +32,7 @@ class Standing:
 
     @classmethod
     def of(cls, history: History, constraint: LatencyConstraint) -> Standing:
-        """That of a history with a candidate at least."""
+        """The standing of a search from its history, which has at least one candidate."""
         counts = constraint.counts
         decided = max(1, counts.accepted + counts.rejected)
         return cls(
@@ -43,7 +43,7 @@ class Standing:
         )
 
     def line(self) -> str:
-        """As one line."""
+        """The standing as one line of text."""
         error = "unknown" if self.prediction_error is None else f"{100 * self.prediction_error:.1f} %"
         return (
             f"best {100 * self.best.quality:.2f} % at {self.best.verdict.latency_ms:.2f} ms, "
@@ -54,10 +54,10 @@ class Standing:
 
 @dataclass
 class TensorBoard:
-    """Event files of one run in a folder; use it as a context manager.
+    """Writes the event files of one run into a folder. Use it as a context manager.
 
-    A run that goes on writes all its candidates again, and TensorBoard forgets the earlier ones of it. Raises `UsageError`
-    where the package is not installed, or the folder cannot be written.
+    A resumed run writes all its candidates again, and TensorBoard drops those written before. Raises `UsageError` if the package
+    is not installed or the folder cannot be written.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ class TensorBoard:
             raise cannot_write(self.folder, error) from None
 
     def on_candidate(self, history: History, constraint: LatencyConstraint) -> None:
-        """The newest candidate, and where the search stands."""
+        """Write the newest candidate and the standing of the search."""
         newest, step = history.candidates[-1], len(history.candidates)
         now = Standing.of(history, constraint)
         values = {
@@ -94,11 +94,11 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
 
     def on_training(self, name: str, progress: TrainProgress) -> None:
-        """The loss of a training under way."""
+        """Write the loss of a running training."""
         self._writer.add_scalar(f"training/{name}/loss", progress.loss, progress.step)
 
     def on_architecture_step(self, step: ArchitectureStep) -> None:
-        """The loss of a step of gradient search, and where its distribution stands."""
+        """Write the loss of a step of gradient search, and the entropy and expected latency of its distribution."""
         values = {"loss": step.loss, "entropy": step.entropy, "expected_ms": step.expected_ms}
         if step.weight_loss is not None:
             values["weight_loss"] = step.weight_loss

@@ -1,6 +1,6 @@
-"""A search led by predicted quality, within a run: its rounds in the journal, its predictor in the folder, its figures.
+"""A search led by predicted quality, within a run: its rounds are in the journal, its predictor is in the folder.
 
-What a round learnt and found is one answer of the journal: a run that goes on neither learns nor searches it again.
+The result of a round is one answer in the journal, so a resumed run neither learns nor searches that round again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from latlas.spaces.space import Architecture
 
 KIND = "predicted quality"
 LEARN_SHARE = 0.7
-"""Share of the evaluations that are drawn to learn quality from."""
+"""Share of the evaluations that are random draws to learn quality from."""
 
 
 def phase_config(config: SearchConfig) -> AccuracySearchConfig:
-    """How a search shares its evaluations."""
+    """How a search splits its evaluations between learning and scoring the best."""
     learn = max(LEAST_VALIDATED, round(LEARN_SHARE * config.evaluations))
     return AccuracySearchConfig(learn, config.evaluations - learn, predicted=config.predicted, seed=config.seed)
 
@@ -42,7 +42,7 @@ def search_by_prediction(
     evaluate: Callable[[Architecture], float],
     options: LoopOptions,
 ) -> AccuracySearch:
-    """`accuracy_search` in the run of a folder, by the strategy asked for; errors as there."""
+    """`accuracy_search` within a run, with the configured strategy. Raises what `accuracy_search` raises."""
     config, space = run.config, run.space
     asked = phase_config(config)
 
@@ -82,9 +82,9 @@ def search_by_prediction(
 
 
 def accuracy_record(found: AccuracySearch | None, folder: Path) -> dict[str, Any] | None:
-    """What was learnt in a run's folder and how well, as JSON; None for a search that predicted no quality.
+    """How well quality was predicted, as JSON; None for a search that predicted no quality.
 
-    `kind`, `kendall` and `spearman` are of the last round's best predictor on networks left out of its learning; without a
+    `kind`, `mae`, `kendall` and `spearman` describe the last round's best predictor on networks it did not learn from. Without a
     round they are None.
     """
     if found is None:

@@ -1,7 +1,7 @@
-"""The campaigns of a run: each opens the timing process and the host's lock for itself, and is kept raw in the journal.
+"""The measuring campaigns of a run. Each takes the host's lock and opens the timing process, and is stored raw in the journal.
 
-In between, while candidates are scored and networks trained, others on the host may measure. What a run makes of its
-campaigns, it makes of the recorded passes: a run that goes on has the readings that it had.
+Between campaigns, while candidates are scored and networks trained, other processes on the host may measure. Readings are always
+computed from the recorded passes, so a resumed run has the same readings.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from latlas.search.run.journal import RunJournal
 T = TypeVar("T")
 
 SETTLE_SECONDS = 0.3
-"""Between training threads and the stopwatch: torch's thread pool spins for a while after its work."""
+"""Pause between training and the stopwatch: torch's thread pool spins for a while after its work."""
 
 
 @dataclass
 class Campaigns:
-    """What measures for a run: as `campaign.measure_all`, from the journal, where there is one, if it has been done."""
+    """Measures for a run, like `campaign.measure_all`. A campaign that is in the journal is read from there."""
 
     setting: Setting
     journal: RunJournal | None = None
@@ -37,23 +37,23 @@ class Campaigns:
     _bench: Bench = field(init=False)
 
     def __post_init__(self) -> None:
-        self._bench = self.setting.bench()  # one for all: it remembers the reference's quiet level
+        self._bench = self.setting.bench()  # one for all campaigns, because it remembers the reference's quiet level
 
     @property
     def environment(self) -> Environment:
-        """That of the first campaign; later ones agree with it, in whatever process they ran."""
+        """The environment of the first campaign. Later campaigns agree with it, whichever process ran them."""
         assert self._first is not None, "nothing was measured yet"
         return self._first
 
     @property
     def replaying(self) -> bool:
-        """Whether the next campaign has been done."""
+        """Whether the next campaign is in the journal already."""
         return self.journal is not None and self.journal.replaying
 
     def measure_all(self, networks: Sequence[Network], **options: Any) -> dict[str, Measured]:
-        """Every network's passes, by label; `options` are those of `campaign.measure_all`.
+        """Every network's passes, by label. `options` are passed to `campaign.measure_all`.
 
-        Raises `EnvironmentMismatchError` where this machine is not the one that the run began on.
+        Raises `EnvironmentMismatchError` if the run began on another machine.
         """
         along: Sequence[Network] = options.get("along", ())
         labels = [network.label for network in (*networks, *along)]
@@ -80,7 +80,7 @@ class Campaigns:
         return found
 
     def _reference_ms(self, measured: Sequence[Measured]) -> float:
-        """The reference's in this campaign; the first's where nothing of it could be timed, which is its networks' matter."""
+        """The reference's latency in this campaign. If no network could be timed, it is the first campaign's."""
         if self._first is not None and not any(one.passes for one in measured):
             return self._first.session_reference_ms
         return campaign.reference_ms(measured)

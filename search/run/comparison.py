@@ -1,4 +1,4 @@
-"""The end of a search: winner, baseline and rivals trained equally long, exported, and measured as exported."""
+"""The end of a search: winner, baseline and rivals are trained equally long and exported, and the files are measured."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from latlas.supernet.networks.network import Subnet
 from latlas.supernet.training.quality import Quality, score_subnet
 
 FINAL_REPEATS = 2
-"""How often a winner found above the budget at the end is measured again, before it is given up."""
+"""How often all is measured again if the winner's upper bound is above the budget at the end."""
 FINAL_PAUSE_SECONDS = 20.0
-"""Before measuring again: what made the machine busy may pass."""
+"""Pause before measuring again: whatever made the machine busy may have ended then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A network of the comparison, trained, exported and measured."""
+    """A network of the comparison after it was trained, exported and measured."""
 
     architecture: Architecture
     subnet: Subnet
@@ -49,10 +49,10 @@ class Contestant:
 def compare_with_baseline(
     run: SearchRun, explored: Explored, finalists: Sequence[Candidate]
 ) -> tuple[Candidate, list[Contestant]]:
-    """The best finalist; and it, the baseline and its rivals, trained equally long, exported into the run's folder, measured.
+    """The winner, and all contestants: the winner first, then the baseline and its rivals.
 
-    With `inherit` the baseline is trained longer by as many steps as each of the supernet's operators had, before the search
-    and in it.
+    They are trained equally long, exported into the run's folder and measured. With `inherit`, the baseline and its rivals are
+    trained longer, by the number of steps that each operator of the supernet had before and during the search.
     """
     config, task, images, space, out = run.config, run.task, run.prepared, run.space, run.folder.path
     options = sum(map(len, space.choices)) / len(space.choices)
@@ -88,10 +88,10 @@ def compare_with_baseline(
 def measure_final(
     exported: Sequence[Exported], explored: Explored, baseline: Architecture, on_note: Callable[[str], None]
 ) -> dict[Architecture, Interval]:
-    """Latencies of the exported files, the winner's first, at the search's speed.
+    """Latencies of the exported files, the winner's first, at the machine's speed during the search.
 
-    Where the winner's upper bound is above the budget, all is measured `FINAL_REPEATS` times more and the mean of all counts,
-    however the first of them come out. The baseline keeps its first reading, which a budget of `auto` is.
+    If the winner's upper bound is above the budget, all files are measured `FINAL_REPEATS` times more, and the mean of all
+    measurements counts. The baseline keeps its first reading, because a budget of `auto` is that reading.
     """
     session, budget_ms = explored.session, explored.constraint.budget_ms
     winner = exported[0].architecture
@@ -118,9 +118,9 @@ def measure_final(
 def _final_reading(
     exported: Sequence[Exported], session: Session, baseline: Architecture, before: Interval
 ) -> dict[Architecture, Interval]:
-    """One campaign of the exported files, brought to the search's speed.
+    """One campaign of the exported files, rescaled to the machine's speed during the search.
 
-    By the subnets that the predictor knows, which say it most closely; where it names none, by the baseline.
+    The scale comes from subnets that the predictor knows, which give it most precisely; if there are none, from the baseline.
     """
     if session.anchored is None:
         careful = replace(session.setting, passes=session.setting.careful_passes)
@@ -134,7 +134,7 @@ def _final_reading(
 
 
 def require_within(winner: Contestant, budget_ms: float, out: Path) -> None:
-    """Raises `LatlasError`, the winner's files deleted, where it is above the budget as exported."""
+    """If the exported winner is above the budget, delete its files and raise `LatlasError`."""
     if winner.interval.latency_ms <= budget_ms:
         return
     for file in out.glob("winner.*"):

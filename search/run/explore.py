@@ -1,4 +1,4 @@
-"""The part of a search that chooses: the session is opened, candidates are scored under the constraint, finalists confirmed."""
+"""The exploring part of a search: opens the session, scores candidates under the constraint, and confirms the finalists."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from latlas.search.strategies.strategy import Strategy, StrategyContext
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What was found: the candidates, and the finalists that held the budget when measured anew, best first; where a front
-    was looked for, what is on it, the fastest first.
+    """The result of the exploration.
 
-    Where quality was predicted, a distribution trained, or a study shared: how that went.
+    `finalists` kept the budget when they were measured anew, best first. `front` has the networks of a front search, the fastest
+    first. `accuracy`, `gradient` and `shared` are set if quality was predicted, a distribution trained, or a study shared.
     """
 
     constraint: LatencyConstraint
@@ -45,10 +45,10 @@ class Explored:
 
 
 def explore(run: SearchRun) -> Explored:
-    """Search. With `config.alternating` the run's supernet is trained in place.
+    """Search for candidates and confirm the finalists. With `config.alternating`, the run's supernet is trained in place.
 
-    Raises `InfeasibleBudgetError` where the budget is impossible, before anything is scored, and `LatlasError` where no
-    candidate held it when measured.
+    Raises `InfeasibleBudgetError` for an impossible budget, before anything is scored, and `LatlasError` if no candidate keeps
+    the budget when measured.
     """
     config, journal = run.config, run.journal
     scorer = run.task.scoring.scorer(run)
@@ -72,7 +72,7 @@ def explore(run: SearchRun) -> Explored:
 
     options = LoopOptions(
         start=(landmarks.fastest_architecture,),
-        # On a front nothing is too fast.
+        # For a front no network is too fast.
         floor_ms=0.0 if config.front else config.min_use * min(constraint.budget_ms, landmarks.slowest_ms),
         on_candidate=on_candidate,
         stop=lambda: journal.over("search", config.time_limit_s, began_s),
@@ -97,9 +97,9 @@ def explore(run: SearchRun) -> Explored:
 
 
 def _strategy(run: SearchRun, context: StrategyContext) -> Strategy:
-    """The strategy asked for, told what it may know.
+    """The configured strategy, with its context.
 
-    What is not the same again from one seed is recorded: a shared study, and a strategy that the caller made.
+    Suggestions that the seed alone does not decide are recorded: those of a shared study, and of a strategy the caller made.
     """
     config, strategy = run.config, run.task.strategy
     if strategy is None:
@@ -111,7 +111,7 @@ def _strategy(run: SearchRun, context: StrategyContext) -> Strategy:
 
 
 def _in_session(terms: Additive | None, scale: float) -> Additive | None:
-    """A predictor's sum in the session's milliseconds."""
+    """The predictor's terms, scaled to the session's milliseconds."""
     if terms is None:
         return None
     pairwise = {pair: table * scale for pair, table in terms.pairwise.items()}

@@ -1,4 +1,4 @@
-"""What becomes of a trained network: exported to OpenVINO IR, measured as exported, its quality stated."""
+"""Exports trained networks to OpenVINO IR and ONNX, and measures the exported files."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from latlas.supernet.networks.network import Subnet
 from latlas.supernet.networks.weights_file import save_weights
 
 PARITY_TOLERANCE = 1e-3
-"""Largest difference of a probability between torch and the exported network in f32; seen: 4e-6."""
+"""The largest allowed difference of a probability between torch and the exported network in f32; 4e-6 was seen."""
 INPUT_DESCRIPTION = "RGB image, float32 NCHW, values 0..1"
 OUTPUT_DESCRIPTION = "probability of person, float32 N1HW"
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An exported network: its IR file (weights beside it), and the architecture file."""
+    """The files of an exported network: its IR (with a `.bin` beside it), the architecture, and torch weights."""
 
     architecture: Architecture
     model: Path
@@ -49,11 +49,11 @@ class Exported:
 
 
 def export(architecture: Architecture, subnet: Subnet, folder: Path, name: str) -> Exported:
-    """Write `<name>.xml` and `.bin`, `<name>.json` and `<name>.safetensors`; the IR is checked against torch.
+    """Write `<name>.xml` and `.bin`, `<name>.json` and `<name>.safetensors`, and check the IR against torch.
 
-    The IR's input is `(1, 3, H, W)` RGB in 0..1, its output the probability `(1, classes, H, W)`; both are described,
-    with the architecture, in its runtime information under `latlas`. Raises `LatlasError` where the exported network's
-    output is not torch's.
+    The IR's input is `(1, 3, H, W)` RGB in 0..1; its output is the probability `(1, classes, H, W)`. Its runtime information
+    describes both, and the architecture, under `latlas`. Raises `LatlasError` if the exported network's output differs from
+    torch's.
     """
     subnet = subnet.cpu().eval()
     modules = [conversion.convert(module, node.spec) for module, node in zip(subnet.nodes, subnet.graph, strict=True)]
@@ -73,7 +73,10 @@ def export(architecture: Architecture, subnet: Subnet, folder: Path, name: str) 
 
 
 def check_parity(model: Any, subnet: Subnet) -> float:
-    """The largest difference between the OpenVINO model's and the subnet's probabilities on a seeded random image."""
+    """The largest difference between the OpenVINO model's and the subnet's probabilities on a seeded random image.
+
+    Raises `LatlasError` if it is above `PARITY_TOLERANCE`.
+    """
     shape = subnet.graph[0].spec.input_shapes[0]
     image = torch.rand((1, *shape), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -93,7 +96,7 @@ def networks_of(exported: Sequence[Exported]) -> list[Network]:
 def measure_exported(
     campaigns: Campaigns, exported: Sequence[Exported], setting: Setting, reference_ms: float
 ) -> dict[Architecture, Interval]:
-    """Milliseconds of the exported files at this session's `reference_ms`, measured in turn."""
+    """Milliseconds of the exported files, measured in turn, at this session's `reference_ms`."""
     networks = networks_of(exported)
     found = campaigns.measure_all(networks, passes=setting.passes, max_passes=setting.max_passes, seed=setting.seed)
     return {one.architecture: interval_of(found[str(one.architecture)], reference_ms, setting) for one in exported}
@@ -102,10 +105,11 @@ def measure_exported(
 def rescaled(
     intervals: Mapping[Architecture, Interval], anchor: Architecture, before: Interval
 ) -> dict[Architecture, Interval]:
-    """The intervals at the machine's speed of when `anchor` was first measured as `before`.
+    """The intervals at the speed that the machine had when `anchor` was first measured as `before`.
 
-    Between a search and its end lies a training, and another timing process whose reference network lies elsewhere in memory
-    (0.4 %). A network measured both times takes both out; the uncertainty of its two measurements is added to the others'.
+    Between a search and its end the machine trains networks, and a new timing process puts the reference network elsewhere in
+    memory (0.4 %). A network measured both times corrects for both. The uncertainty of its two measurements is added to the
+    others'.
     """
     after = intervals[anchor]
     scale = before.latency_ms / after.latency_ms
@@ -119,8 +123,8 @@ def rescaled(
 
 
 def averaged(readings: Sequence[Mapping[Architecture, Interval]]) -> dict[Architecture, Interval]:
-    """The mean of several measurements of the same networks; its interval is no narrower than theirs, as they share what
-    they were rescaled by."""
+    """The mean of several measurements of the same networks. Its interval is no narrower than theirs, because they were all
+    rescaled by the same measurement."""
     found = {}
     for architecture in readings[0]:
         intervals = [one[architecture] for one in readings]
@@ -133,7 +137,7 @@ def averaged(readings: Sequence[Mapping[Architecture, Interval]]) -> dict[Archit
 def interval_of(
     measured: campaign.Measured, reference_ms: float, setting: Setting, campaign_sd: float = CAMPAIGN_SD
 ) -> Interval:
-    """Milliseconds with bounds; raises `LatlasError` where measuring failed."""
+    """Milliseconds with bounds. Raises `LatlasError` if the measurement failed."""
     if not measured.passes:
         raise LatlasError(f"{measured.label} could not be measured: {measured.reason}")
     reading = measured.reading(setting.rule, campaign_sd)
@@ -141,7 +145,7 @@ def interval_of(
 
 
 def calibration_images(images: Tensor, batch_size: int = 16) -> list[Tensor]:
-    """Images `(N, 3, H, W)` uint8 as float batches in 0..1, channels last: what BN is set from."""
+    """Images `(N, 3, H, W)` uint8 as float batches in 0..1, channels last, to set batch normalisation from."""
     chosen = images.float().div_(255).contiguous(memory_format=torch.channels_last)
     return list(chosen.split(batch_size))
 
@@ -150,11 +154,11 @@ PACKAGES = ("onnx", "onnxscript")
 
 
 def export_onnx(subnet: Subnet, path: Path, on_note: Callable[[str], None]) -> Path | None:
-    """Write a subnet as ONNX, weights within, whole or not at all; its file.
+    """Write a subnet as one ONNX file with its weights, whole or not at all, and return its path.
 
-    Where packages are missing, or torch cannot export it, there is a note and None. Its input `image` is `(1, 3, H, W)` RGB
-    in 0..1, its output `output` the probability. OpenVINO reads the file back, and what it computes is compared with torch's;
-    raises `LatlasError` where it differs.
+    If packages are missing, or torch cannot export the network, it gives a note and returns None. The input `image` is
+    `(1, 3, H, W)` RGB in 0..1; the output `output` is the probability. OpenVINO reads the file back, and its result is compared
+    with torch's. Raises `LatlasError` if they differ.
     """
     path.unlink(missing_ok=True)
     missing = [name for name in PACKAGES if find_spec(name) is None]
@@ -187,7 +191,7 @@ def export_onnx(subnet: Subnet, path: Path, on_note: Callable[[str], None]) -> P
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's words on what does not concern the user: that torchvision is absent, what torch will deprecate."""
+    """Silence the exporter's warnings that do not concern the user: a missing torchvision, and torch's deprecations."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What becomes of the finalists: measured anew, ranked by short trainings, the best trained fully."""
+"""The finalists: they are measured anew and ranked by short trainings, and the best is trained fully."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def confirm_finalists(
 ) -> list[Candidate]:
     """The finalists that are surely within the budget when measured anew, best first.
 
-    Where none is, the candidates ranked after them are measured, and so on; see `verify.select`. Raises `LatlasError`
-    where no candidate holds the budget.
+    If none is, the candidates ranked after them are measured, and so on; see `verify.select`. Raises `LatlasError` if no
+    candidate keeps the budget.
     """
     ranked = spread(history.ranked(), at_once)
     by_architecture = {one.architecture: one for one in ranked}
@@ -64,10 +64,11 @@ def confirm_finalists(
 
 
 def spread(ranked: Sequence[Candidate], count: int) -> list[Candidate]:
-    """The same candidates, `count` that differ from each other first, in their order; then the others in theirs.
+    """The same candidates, with `count` that differ from each other first. Both parts keep their order.
 
-    What a search ranks best are mutants of one network, which a supernet's error ranks high together: to train two of them
-    is to ask the same question twice. Two differ where at least `DIFFERENT_SHARE` of their layers do.
+    The best candidates of a search are often mutants of one network, and an error of the supernet ranks them all high together.
+    To train two of them would answer the same question twice. Two candidates differ if at least `DIFFERENT_SHARE` of their layers
+    do.
     """
     first: list[Candidate] = []
     for one in ranked:
@@ -86,10 +87,10 @@ def _different(one: Architecture, other: Architecture) -> bool:
 def train(
     run: SearchRun, name: str, subnet: Subnet, images: Dataset, config: TrainConfig, calibration: Sequence[Tensor]
 ) -> Subnet:
-    """The subnet trained, its batch statistics taken anew, on the CPU.
+    """The trained subnet, on the CPU, with new batch statistics.
 
-    Its checkpoint in the run's folder is called `name`; a killed run goes on from it. Raises `DivergedError` where its loss is
-    not finite, and `InterruptedRunError` for Ctrl-C.
+    Its checkpoint in the run's folder is called `name`; a killed run continues from it. Raises `DivergedError` if the training
+    diverges, and `InterruptedRunError` for Ctrl-C.
     """
     done = train_subnet(
         subnet,
@@ -103,9 +104,9 @@ def train(
 
 
 def rank_by_training(run: SearchRun, finalists: list[Candidate]) -> list[Trial[Candidate]]:
-    """The finalists by successive halving, best first; none where there is nothing to rank, or no images for it.
+    """The finalists ranked by successive halving, best first; empty if there is nothing to rank, or no images for it.
 
-    Those whose training diverges are left out, with a note. Raises `LatlasError` where no training holds.
+    Finalists whose training diverges are left out, with a note. Raises `LatlasError` if all trainings diverge.
     """
     config, images = run.config, run.prepared
     if not (config.halving_steps and len(finalists) > 1 and len(images.unscored)):
@@ -142,7 +143,7 @@ def train_best(
     train: Callable[[Architecture], Subnet],
     listener: Listener,
 ) -> tuple[Candidate, Subnet]:
-    """The first of the finalists whose full training holds, trained; raises `DivergedError` where none does."""
+    """The first finalist whose full training does not diverge, and its trained subnet. Raises `DivergedError` if all do."""
     for finalist in finalists:
         listener.on_note(f"training {finalist.architecture}")
         try:

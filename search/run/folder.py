@@ -1,7 +1,7 @@
-"""The folder of a run: what it was asked for, its journal, its trainings under way; a killed run goes on there.
+"""The folder of a run: its options, its journal, and its unfinished trainings. A killed run continues from it.
 
-`config.json` is for people, the journal's first line is what a run is held against: everything that decides the result,
-files by the hash of what they hold, so that another supernet of the same name is noticed.
+`config.json` is for people. The journal's first line has everything that decides the result, and a resumed run is compared with
+it. Files are in it by the hash of their content, so that another supernet of the same name is noticed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from latlas.search.run.journal import RunJournal
 
 CONFIG, JOURNAL, HISTORY, RESULT, TRAININGS = "config.json", "journal.jsonl", FILE_NAME, "result.json", "trainings"
 ACCURACY = "accuracy.safetensors"
-"""The predictor of quality that the search learnt, where it was asked to."""
+"""The predictor of quality, if the search learnt one."""
 SUPERNET = "trained-supernet.safetensors"
-"""The copy of the supernet that the search trained, where it was asked to."""
+"""The copy of the supernet, if the search trained one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +34,20 @@ class RunFolder:
     journal: RunJournal
 
     def training(self, name: str) -> Path:
-        """Where a training under way is kept."""
+        """The checkpoint's path for an unfinished training."""
         return self.path / TRAININGS / f"{name}.training"
 
     def finished(self) -> None:
-        """Forget what only going on needs, but the journal, which is what the result was made of."""
+        """Delete what only a resumed run needs. The journal stays, because the result was made from it."""
         shutil.rmtree(self.path / TRAININGS, ignore_errors=True)
 
 
 @contextmanager
 def open_run(out: Path, asked: Mapping[str, Any]) -> Iterator[RunFolder]:
-    """The run of this identity in the folder `out`: a new one, or the one that was begun there.
+    """The run with this identity in the folder `out`: a new one, or the one that was begun there.
 
-    A run that finds its budget impossible leaves nothing: the next may ask for another. Raises `EnvironmentMismatchError`,
-    which names what differs, where another run was begun there, and what `Journal` raises.
+    A run with an impossible budget leaves no files, so that the next run may have another budget. Raises
+    `EnvironmentMismatchError`, which names the differences, if another run was begun there, and what `Journal` raises.
     """
     try:
         with RunJournal(out / JOURNAL, asked) as journal:
@@ -63,9 +63,9 @@ def open_run(out: Path, asked: Mapping[str, Any]) -> Iterator[RunFolder]:
 
 
 def discard(out: Path) -> list[str]:
-    """Delete what an earlier run left in the folder, so that another begins anew; returns the names of the deleted files.
+    """Delete the files that an earlier run left in the folder, so that a new run can begin, and return their names.
 
-    Raises `LatlasError` where that run is still going on.
+    Raises `LatlasError` if that run is still going on.
     """
     left = [name for name in (JOURNAL, CONFIG, HISTORY, RESULT, ACCURACY, SUPERNET) if (out / name).exists()]
     remove_journal(out / JOURNAL)

@@ -1,4 +1,4 @@
-"""The Pareto front of a search, measured: networks at all latencies up to the budget that no other one beats in both."""
+"""The measured Pareto front of a search: networks within the budget that no other network beats in both quality and latency."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from latlas.search.strategies.front import front_of
 from latlas.search.strategies.loop import Candidate, History
 
 MEASURED = 16
-"""Networks of a front that are measured at most, spread over its latencies."""
+"""At most so many networks of a front are measured, spread over its latencies."""
 
 
 def measured_front(
     history: History, constraint: LatencyConstraint, session: Session, on_note: Callable[[str], None]
 ) -> list[Candidate]:
-    """The front of the evaluated networks, measured, the fastest first; a network that turns out dominated is left out.
+    """The measured front of the evaluated networks, the fastest first. Networks that turn out dominated are left out.
 
-    `quality` is the supernet's. The constraint learns what is measured.
+    `quality` is the supernet's score. The constraint learns the measurements.
     """
     chosen = spread_out(front_of(history), MEASURED)
     on_note(f"measuring {len(chosen)} networks of the front")
@@ -38,6 +38,6 @@ def measured_front(
 
 
 def spread_out(front: Sequence[Candidate], count: int) -> list[Candidate]:
-    """`count` of a front at even places, both ends among them; all where there are no more."""
+    """`count` networks at even places of a front, both ends included; all if there are not more."""
     places = np.rint(np.linspace(0, len(front) - 1, min(count, len(front)))).astype(int)
     return [front[place] for place in places.tolist()]

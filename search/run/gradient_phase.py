@@ -1,4 +1,4 @@
-"""The distribution of a trained strategy, within a run: each step is in the journal, so that a run goes on with the next."""
+"""Trains the distribution of a trained strategy within a run. Each step is in the journal, so a run can be resumed after it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from latlas.supernet.data.dataset import Dataset, parted
 
 KIND = "gates"
 HELD_OUT_SHARE = 0.25
-"""Share of the images that train architecture parameters, where the others train weights in turns."""
+"""Share of the images that train architecture parameters if the others train the weights in turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedDistribution:
-    """A distribution, and how many steps it and the supernet's weights have taken."""
+    """A trained distribution, the number of its steps, and the number of steps of the supernet's weights."""
 
     distribution: Distribution
     steps: int
@@ -36,18 +36,18 @@ class TrainedDistribution:
 def train_distribution(
     run: SearchRun, constraint: LatencyConstraint, terms: Additive | None
 ) -> TrainedDistribution | None:
-    """The distribution that the strategy asked for searches, trained as `arch_training` says; None for another strategy.
+    """The distribution for the configured strategy, trained as `arch_training` says; None if the strategy needs none.
 
-    It is trained on images that choose nothing else, for half of the time limit at most. With `alternating` the weights of the
-    run's supernet are trained too; it is on the CPU afterwards.
+    It is trained on images that are not used to score candidates, if there are any, and for half of the time limit at most. With
+    `alternating`, the weights of the run's supernet are trained too. The supernet is on the CPU afterwards.
 
     Args:
-        run: Its journal has the steps that were done before.
+        run: The run; its journal has the steps that were done before.
         constraint: Architectures are drawn within its budget, and screened by it.
-        terms: The predictor as a sum, in the milliseconds of the budget; None where it is none.
+        terms: The predictor as a sum, in the milliseconds of the budget; None if it is not a sum.
 
     Raises:
-        UsageError: There are too few images, there is no supernet, or a latency loss is asked for without terms.
+        UsageError: There are too few images, there is no supernet, or a latency loss is configured without terms.
     """
     config, journal, space, images = run.config, run.journal, run.space, run.prepared
     if not config.strategy_entry.trained:
@@ -104,7 +104,7 @@ def train_distribution(
 
 
 def _weight_steps(run: SearchRun, images: Dataset) -> WeightSteps:
-    """The steps of weights that a run takes in turns with those of architecture parameters."""
+    """The training of the weights, whose steps alternate with the steps of architecture parameters."""
     config = run.config
     return WeightSteps(
         images,

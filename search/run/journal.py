@@ -1,8 +1,8 @@
-"""What a run got from outside its seeded code, in order: scores, measurements, trainings' outcomes, the clock's word.
+"""Records, in order, every answer that a run got from outside its seeded code: scores, measurements, trainings, the clock.
 
-A search is seeded code and what the world tells it. So a killed run goes on by running the same code again and telling it
-the same: each question has a kind and a key, and as long as the journal has answers they are taken from there; the next
-question is the world's again. Whatever a strategy keeps in memory is then as it was, and no strategy has to save itself.
+A search is seeded code plus answers from outside. So a killed run continues by running the same code again with the same answers.
+Each question has a kind and a key. As long as the journal has answers, they are taken from it; the next question goes outside
+again. Everything that a strategy keeps in memory is then the same, so no strategy needs to save itself.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _STOP = "stop"
 
 
 class RunJournal:
-    """The journal of a run: `ask` answers from it while it has answers, then from outside, and keeps what it is told.
+    """The journal of a run. `ask` takes answers from it while it has any; later answers come from outside and are recorded.
 
     Args:
-        path: the file, made if it is not there; the last line of a killed run may be broken.
-        header: what the run was asked for, JSON. A run of another header is refused.
+        path: The file. It is made if it does not exist. The last line of a killed run may be broken.
+        header: Everything that decides the result, as JSON. A journal with another header is refused.
 
     Raises what `Journal` raises.
 
@@ -56,38 +56,38 @@ class RunJournal:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The journal's file."""
         return self._journal.path
 
     @property
     def recorded(self) -> int:
-        """How many answers there were when the run began; 0 for a new one."""
+        """How many answers the journal had when the run started; 0 for a new run."""
         return len(self._records)
 
     @property
     def replaying(self) -> bool:
-        """Whether the next answer is there already."""
+        """Whether the journal has the next answer."""
         return self._next < len(self._records)
 
     @property
     def next_kind(self) -> str | None:
-        """Of which question the next answer is, None where there is none."""
+        """The kind of the next recorded answer; None if there is none."""
         return str(self._records[self._next].get("kind")) if self.replaying else None
 
     def seconds(self) -> float:
-        """How long the run has taken, all its parts together, without what killed ones did after their last answer."""
+        """How many seconds the run has taken, over all its parts. Time after the last answer of a killed part does not count."""
         return self._seconds + (0.0 if self.replaying else time.monotonic() - self._since)
 
     def ask(self, kind: str, key: object, answer: Callable[[], Any], read: Callable[[Any], T]) -> T:
-        """The answer to a question: the journal's, or else that of `answer()`; each goes through `read`.
+        """The answer to a question, from the journal or else from `answer()`, after it went through `read`.
 
-        What `answer` gives is JSON, and on the disk when this returns; `read` has it as the journal would give it back.
+        The value of `answer` is JSON, and it is on disk when this returns. `read` gets it as the journal would give it back.
 
         Args:
-            kind: of the question, such as `score`.
+            kind: The kind of question, such as `score`.
             key: The subject, a text or a list. A journal with another question here was written by other code.
-            answer: asks the world. Ctrl-C is taken before it, not in the middle of writing.
-            read: of the answer, checked: it raises `ValueError` for what no answer of this kind is.
+            answer: Gets the answer from outside. Ctrl-C is handled before it, not in the middle of writing.
+            read: Checks and converts the answer. It raises `ValueError` for a value that is no answer of this kind.
 
         Raises:
             FileFormatError: The journal has another question here, or a broken answer.
@@ -110,7 +110,7 @@ class RunJournal:
     def over(self, what: str, limit_s: float | None, since_s: float) -> bool:
         """Whether more than `limit_s` seconds have passed since the run was at `since_s`, for a part `what` of the run.
 
-        That it was so is recorded: a run that goes on stops where it stopped. Once true it stays so.
+        The first True is recorded, so that a resumed run stops at the same place. Later calls are True too.
         """
         if what in self._stopped or limit_s is None:
             return what in self._stopped
@@ -157,7 +157,7 @@ class RunJournal:
 
 
 def _option_of(name: str) -> str:
-    """The option of `search` that decides a field of the header; empty where none does alone."""
+    """The option of `search` that sets a field of the header; empty if no single option does."""
     known = options_of(SearchConfig).items()
     options = {f"asked.{field}": f"--{(about.name or field).replace('_', '-')}" for field, about in known}
     options |= {"setting.rule.relative_half_width": "--relative-error", "data.name": "--data"}
@@ -165,7 +165,7 @@ def _option_of(name: str) -> str:
 
 
 def share(value: object) -> float:
-    """A recorded quality; raises `ValueError` for what none is."""
+    """A recorded quality. Raises `ValueError` for a value that is not a number in 0..1."""
     if not isinstance(value, float | int) or not 0 <= value <= 1:
         raise ValueError(f"{value!r} is no quality from 0 to 1")
     return float(value)

@@ -28,17 +28,20 @@ from latlas.supernet.networks.weights_file import save_weights
 
 
 def search(task: SearchTask, out: Path, listener: Listener | None = None) -> dict[str, Any]:
-    """Run a search into the folder `out`, or go on with the one that was begun there; its result, also `out/result.json`.
+    """Run a search into the folder `out`, or continue the one that was begun there. The result is also in `out/result.json`.
 
-    What came from outside the seeded code (scores, measurements, trainings)
-    is kept in `out/journal.jsonl` as it comes: after a kill the same call goes on from there, and ends as it would have.
+    Every answer from outside the seeded code (scores, measurements, trainings) is written to `out/journal.jsonl` at once. After a
+    kill, the same call continues from there and ends as the killed run would have.
 
-    The winner's exported IR has been measured and is within the budget; `certified` says whether its upper bound is too.
-    Raises `InfeasibleBudgetError` with the fastest and the slowest latency there is where the budget is impossible, before
-    anything is searched; `LatlasError` where no network held the budget when measured; `InterruptedRunError` for Ctrl-C;
-    `EnvironmentMismatchError` where what was begun in `out` was asked for something else.
+    The winner's exported IR was measured and is within the budget; `certified` says whether its upper bound is too. The weights
+    of the task do not change; with `config.alternating` a copy is trained.
 
-    The weights of the task stay as they are: with `config.alternating` a copy is trained.
+    Raises:
+        InfeasibleBudgetError: The budget is impossible. The message has the fastest and the slowest latency. It comes before
+            anything is searched.
+        LatlasError: No network kept the budget when measured.
+        InterruptedRunError: Ctrl-C was pressed.
+        EnvironmentMismatchError: A run with other options was begun in `out`.
     """
     require_storage(task.config, task.space)
     config = replace(task.config, baseline=task.config.baseline or task.space.default_baseline)
@@ -87,8 +90,8 @@ def search(task: SearchTask, out: Path, listener: Listener | None = None) -> dic
             metadata = {"steps": config.supernet_steps + trained.weight_steps, "height": height, "width": width}
             save_weights(scoring.supernet_of(config.strategy), out / SUPERNET, metadata)
         write_report(out / "report.html", result, explored.file.path, task.validation, [one.subnet for one in networks])
-        # Last but the result: where it replaces the predictor that the search began with, as in the demo, a run killed
-        # after it would not know itself again.
+        # Written just before the result: if it replaces the predictor that the search began with, as in the demo, a run killed
+        # after this line could not be resumed.
         save_predictor(out / "predictor", with_learnt(task.saved, constraint.learnt()), overwrite=True)
         write_json(out / RESULT, result, overwrite=True)
         opened.finished()
@@ -97,7 +100,7 @@ def search(task: SearchTask, out: Path, listener: Listener | None = None) -> dic
 
 @contextmanager
 def _resumable(run: RunFolder) -> Iterator[None]:
-    """Hold Ctrl-C back until nothing is half done, and say then how the run goes on."""
+    """Delay Ctrl-C until nothing is half done, and then raise an error that says how to continue the run."""
     try:
         with stoppable():
             yield

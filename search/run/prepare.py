@@ -1,4 +1,4 @@
-"""What a search needs before it measures anything: its baseline, and the images that candidates are compared on."""
+"""Prepares a search before it measures anything: its baseline, and the images that candidates are compared on."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from latlas.search.run.search_run import SearchTask
 
 CALIBRATION_IMAGES = 64
-"""Training images from which batch normalisation's statistics are set."""
+"""How many training images set the statistics of batch normalisation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a search works with.
+    """The baseline and the images of a search.
 
-    Candidates are compared on training images, so that the images of the result chose nothing. Shared weights know the size that
-    they were trained at; at another size a score would say how well a network bears the change.
+    Candidates are compared on training images, so that the images of the final result take no part in any choice. Shared weights
+    are scored at the size they were trained at; at another size, a score would rather show how well a network bears the change.
 
     Attributes:
         baseline: The network to compare with.
         scored: Training images that candidates and finalists are scored on, at the supernet's size.
         unscored: The other training images at that size, which finalists are trained on.
-        calibrating: Some of all training images at that size, which set batch statistics.
+        calibrating: A sample of all training images at that size; it sets batch statistics.
         calibration: Those images at the data's own size, as float batches `(n, 3, H, W)`.
         score_calibration: Those images at the supernet's size, as float batches.
-        fresh: Gives an architecture's subnet as its training begins.
-        start_of: Gives a finalist's subnet as its training begins; with `inherit` it has the supernet's weights.
+        fresh: Gives an architecture's untrained subnet.
+        start_of: Gives a finalist's subnet before its training; with `inherit` it has the supernet's weights.
     """
 
     baseline: Architecture
@@ -52,9 +52,9 @@ class Prepared:
 
 
 def prepare(task: SearchTask) -> Prepared:
-    """Check that all fits together, and part the images.
+    """Check that all parts of the task fit together, and split the images.
 
-    Raises `UsageError` and `EnvironmentMismatchError` where the parts of a task do not fit.
+    Raises `UsageError` or `EnvironmentMismatchError` if they do not fit.
     """
     config, setting, training = task.config, task.setting, task.training
     require_searchable(setting.precision, setting.batch)
@@ -91,7 +91,7 @@ def prepare(task: SearchTask) -> Prepared:
 
 
 def require_searchable(precision: str, batch: int | None) -> None:
-    """Raises `UsageError` for latencies that a search cannot be led by: int8, and a batch of several."""
+    """Raise `UsageError` for a predictor that cannot lead a search: one for int8, or for a batch larger than 1."""
     if precision == "int8":
         raise UsageError(
             "search does not take int8: it states the quality of the network that it exports, and quantising changes that; "

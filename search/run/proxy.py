@@ -1,6 +1,6 @@
-"""Candidates scored by the proxy task: a frozen backbone, its features in a cache, cells trained on them for some steps.
+"""Scores candidates by the proxy task: a frozen backbone, a cache of its features, and short trainings of cells on them.
 
-In place of a supernet's shared weights; the paper is arXiv 1809.04184, section 3.3.
+This replaces a supernet's shared weights; see arXiv 1809.04184, section 3.3.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ KIND = "proxy"
 
 @dataclass(frozen=True)
 class ProxyTask:
-    """What a search scores candidates by: a space, a trained backbone of it, and where features are kept."""
+    """A `Scoring` by the proxy task: a space, a trained backbone of the space, and the cache of its features."""
 
     space: SearchSpace
     backbone: Backbone
@@ -51,19 +51,19 @@ class ProxyTask:
     def load(
         cls, path: Path, space: SearchSpace, calibration: list[torch.Tensor], cache: FeatureCache, config: ProxyConfig
     ) -> ProxyTask:
-        """With the backbone of a file; see `load_backbone`, which says what is raised too. The space must have one."""
+        """The proxy task with the backbone of a file. The space must have a backbone. Raises what `load_backbone` raises."""
         return cls(space, load_backbone(path, cut_of(space), calibration), cache, config)
 
     def identity(self) -> dict[str, Any]:
-        """What of it decides a search's result, as JSON."""
+        """The parts of the proxy task that decide a search's result, as JSON."""
         return {"backbone": weights_sha256(self.backbone), "proxy": asdict(self.config)}
 
     def record(self) -> dict[str, Any]:
-        """As of `Scoring`: the proxy task's options."""
+        """`scored_by` and `proxy` for a search's result: the proxy task's options."""
         return {"scored_by": "proxy", "proxy": asdict(self.config)}
 
     def require_fitting(self, config: SearchConfig, scored: Dataset, unscored: Dataset, calibrating: Dataset) -> None:
-        """Raises `UsageError` for a search that this cannot score, and where features are larger than the cache may be."""
+        """Raise `UsageError` if the proxy task cannot score this search, or if the features exceed the cache's limit."""
         require_scorable(config, self.config)
         if not len(unscored):
             raise UsageError("there are too few images to train cells on some and to score them on others")
@@ -74,31 +74,33 @@ class ProxyTask:
         self.cache.require_room(sum(map(sum, sizes)))
 
     def fresh(self, architecture: Architecture, seed: int) -> Subnet:
-        """A whole network as its training begins."""
+        """A whole network before its training, with the backbone's weights unless `from_nothing`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             graph = architecture.graph()
             return Subnet(graph) if self.config.from_nothing else self.backbone.network(graph)
 
     def inherited(self, architecture: Architecture) -> Subnet:
-        """Never asked for: `require_fitting` refuses to inherit."""
-        raise UsageError("--inherit is of a supernet's weights; what is trained here begins with the backbone's anyway")
+        """Raise `UsageError`: there are no weights to inherit. `require_fitting` refuses such a search earlier."""
+        raise UsageError(
+            "--inherit is of a supernet's weights; with a backbone, networks start from the backbone's weights anyway"
+        )
 
     def supernet_of(self, strategy: str) -> Supernet:
-        """There is none; raises `UsageError`."""
+        """Raise `UsageError`: there is no supernet."""
         raise UsageError(f"strategy {strategy!r} trains on a supernet's weights; with a backbone take another one")
 
     def to_be_trained(self, strategy: str) -> Scoring:
-        """As `supernet_of`."""
+        """Raise `UsageError`: there is no supernet to train."""
         raise UsageError(f"strategy {strategy!r} trains on a supernet's weights; with a backbone take another one")
 
     def scorer(self, run: SearchRun) -> ProxyScorer:
-        """As of `Scoring`."""
+        """The scorer of a run."""
         return ProxyScorer(self, run)
 
 
 class ProxyScorer:
-    """Scores of one run: each answer is in its journal, features are computed when the first is asked for."""
+    """Scores the candidates of one run. Each score is in the run's journal. Features are computed before the first score."""
 
     def __init__(self, task: ProxyTask, run: SearchRun) -> None:
         self.task, self.journal, self.on_note = task, run.journal, run.note
@@ -116,14 +118,14 @@ class ProxyScorer:
 
     @property
     def data(self) -> ProxyData:
-        """The features, computed now where they are not in the cache."""
+        """The features; they are computed now if they are not in the cache."""
         if self._data is None:
             training, scored, calibrating = (self._features(*one) for one in self._sets)
             self._data = ProxyData(self.task.backbone.cut, training, scored, calibrating)
         return self._data
 
     def score(self, architecture: Architecture) -> float:
-        """mIoU, 0..1, where its training ended; 0 where it diverged."""
+        """mIoU, 0..1, at the end of the architecture's training; 0 if the training diverged."""
         training: list[CellTraining] = []
 
         def reach(steps: int) -> float | None:
@@ -144,7 +146,7 @@ class ProxyScorer:
         return found.miou
 
     def comparable(self, history: History) -> History:
-        """The history without what was stopped early: its score is of fewer steps. All of it where nothing is left then."""
+        """The history without candidates that were stopped early, whose scores are from fewer steps. If none is left, all."""
         whole = [one for one in history.candidates if one.architecture not in self.pruned]
         return replace(history, candidates=whole) if whole else history
 

@@ -1,4 +1,4 @@
-"""What a search leaves: its result as JSON, and the predictor having learnt what was measured."""
+"""The result of a search as JSON, and the predictor after it learnt the search's measurements."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from latlas.search.strategies.loop import Candidate, History
 
 
 def with_learnt(saved: SavedPredictor, learnt: Sequence[Learnt]) -> SavedPredictor:
-    """The predictor having learnt a finished search's measurements (`LatencyConstraint.learnt`), which are listed as `search`.
+    """The predictor after it learnt a finished search's measurements (`LatencyConstraint.learnt`).
 
-    Its figures stay those of the test that it had: what a search measures is no random sample. What it has learnt already is
-    not learnt twice.
+    Its samples list them with the role `search`. Its accuracy figures stay the same, because the measurements of a search are not
+    a random sample for a test. An architecture that it has learnt already is not learnt twice.
     """
     known = {sample.architecture for sample in saved.samples if sample.role != "test"}
     learnt = [one for one in learnt if str(one.architecture) not in known]
@@ -50,7 +50,7 @@ def result_record(
     finalists: Sequence[Candidate],
     trials: Sequence[Trial[Candidate]],
 ) -> dict[str, Any]:
-    """What a search found, as JSON, but for what it was asked for and how long it took."""
+    """What a search found, as JSON. Its options and its duration are not in it."""
     constraint, history = explored.constraint, explored.history
     counts, of_trial = asdict(constraint.counts), {one.candidate.architecture: one for one in trials}
     return {

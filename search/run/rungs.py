@@ -1,8 +1,8 @@
-"""Successive halving within the proxy task: a candidate is trained from rung to rung, and stopped where others did better.
+"""Early stopping within the proxy task: a candidate is trained from rung to rung, and stopped if others did better there.
 
-Optuna's pruners decide, at each rung from what this search has seen there before: `SuccessiveHalvingPruner` (Li et al. 2020,
-arXiv 1810.05934) and `HyperbandPruner` (Li et al. 2018, arXiv 1603.06560). Candidates of any strategy are trials of a study of
-their own in memory, told in order: what candidates reached is recorded, and the same answers make the same decisions.
+Optuna's pruners decide, at each rung, from the earlier candidates of this search: `SuccessiveHalvingPruner` (Li et al. 2020,
+arXiv 1810.05934) and `HyperbandPruner` (Li et al. 2018, arXiv 1603.06560). The candidates of any strategy are trials of a
+separate study in memory. Their scores are recorded and told in order, so a resumed run makes the same decisions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What a candidate reached, 0 to 1, after so many steps, and whether that was not enough to go on."""
+    """The mIoU (0..1) that a candidate reached after so many steps, and whether it was stopped there."""
 
     steps: int
     miou: float
@@ -29,9 +29,9 @@ class Reached:
 
 
 class Rungs:
-    """What candidates reached so far, and who may go on.
+    """Decides at each rung whether a candidate continues, from the scores of the candidates so far.
 
-    Raises `UsageError` as `rungs_of`, and where Optuna is needed and not installed.
+    Raises what `rungs_of` raises, and `UsageError` if Optuna is needed and not installed.
     """
 
     def __init__(self, steps: int, pruner: str) -> None:
@@ -44,11 +44,14 @@ class Rungs:
             import optuna
 
             optuna.logging.set_verbosity(optuna.logging.WARNING)
-            # The name decides which bracket of Hyperband's a trial is in.
+            # Hyperband chooses a trial's bracket from the study's name, so the name is fixed.
             self._study = optuna.create_study(study_name="latlas", direction="maximize", pruner=_pruner(pruner))
 
     def climb(self, reach: Callable[[int], float | None]) -> Reached:
-        """Where a candidate ends: `reach(steps)` trains it so far and gives its quality, None where that failed."""
+        """Train a candidate from rung to rung, and return where it ended.
+
+        `reach(steps)` trains it up to that step and gives its quality, or None if the training failed.
+        """
         trial = self._study.ask() if self._study is not None else None
         found = Reached(0, 0.0, True)
         for rung, steps in enumerate(self.steps):
@@ -71,7 +74,7 @@ class Rungs:
 
 
 def _goes_on(trial: Trial, rung: int, miou: float) -> bool:
-    # Resources are counted in the first rung's steps, so that Optuna's rungs are these.
+    # Optuna counts resources in units of the first rung's steps, so that its rungs are ours.
     trial.report(miou, ETA**rung)
     return not trial.should_prune()
 

@@ -1,6 +1,6 @@
-"""What a search scores candidates by: one interface, and the shared weights of a supernet behind it.
+"""The interface for scoring candidates, and its implementation by a supernet's shared weights.
 
-The other that has it is the proxy task on a frozen backbone, `proxy.py`.
+The other implementation is the proxy task on a frozen backbone, in `proxy.py`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """Scores of a run, each an answer of its journal."""
+    """Scores the candidates of a run. Each score is an answer in the run's journal."""
 
     def score(self, architecture: Architecture) -> float:
-        """Quality, 0..1, larger better."""
+        """The quality, 0..1; larger is better."""
         ...
 
     def comparable(self, history: History) -> History:
-        """The history with only the candidates whose scores compare: none that was stopped early, where any was not."""
+        """The history with only the candidates whose scores can be compared: without those stopped early, unless all were."""
         ...
 
 
 class Scoring(Protocol):
-    """What candidates are scored by, and what the networks that are trained begin with."""
+    """How candidates are scored, and which weights networks have before their training."""
 
     @property
     def space(self) -> SearchSpace:
@@ -45,31 +45,31 @@ class Scoring(Protocol):
         ...
 
     def identity(self) -> dict[str, Any]:
-        """What of it decides a search's result, as JSON."""
+        """Everything in it that decides a search's result, as JSON."""
         ...
 
     def record(self) -> dict[str, Any]:
-        """`scored_by` and `proxy` of a search's result, as JSON."""
+        """`scored_by` and `proxy` for a search's result, as JSON."""
         ...
 
     def require_fitting(self, config: SearchConfig, scored: Dataset, unscored: Dataset, calibrating: Dataset) -> None:
-        """Raises `UsageError` for a search that this cannot score, and for images that it cannot work with."""
+        """Raise `UsageError` if it cannot score this search or cannot work with these images."""
         ...
 
     def fresh(self, architecture: Architecture, seed: int) -> Subnet:
-        """A network as its training begins."""
+        """A network before its training."""
         ...
 
     def inherited(self, architecture: Architecture) -> Subnet:
-        """A network with the weights that candidates were scored by."""
+        """A network with the weights that candidates were scored with."""
         ...
 
     def supernet_of(self, strategy: str) -> Supernet:
-        """The supernet, for a strategy that trains on it; raises `UsageError` where there is none."""
+        """The supernet, for a strategy that trains on it. Raises `UsageError` if there is none."""
         ...
 
     def to_be_trained(self, strategy: str) -> Scoring:
-        """The same with a copy of the supernet's weights, which a search may train; raises as `supernet_of`."""
+        """The same with a copy of the supernet, which a search may train. Raises what `supernet_of` raises."""
         ...
 
     def scorer(self, run: SearchRun) -> Scorer:
@@ -79,59 +79,59 @@ class Scoring(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SharedWeights:
-    """A supernet as what candidates are scored by."""
+    """A `Scoring` by the shared weights of a supernet."""
 
     supernet: Supernet
 
     @property
     def space(self) -> SearchSpace:
-        """As of `Scoring`."""
+        """The supernet's space."""
         return self.supernet.space
 
     def identity(self) -> dict[str, Any]:
-        """As of `Scoring`: the hash of the weights."""
+        """The hash of the supernet's weights, as JSON."""
         return {"supernet": weights_sha256(self.supernet)}
 
     def record(self) -> dict[str, Any]:
-        """As of `Scoring`."""
+        """`scored_by` and `proxy` for a search's result."""
         return {"scored_by": "supernet", "proxy": None}
 
     def require_fitting(self, config: SearchConfig, scored: Dataset, unscored: Dataset, calibrating: Dataset) -> None:
-        """A supernet scores whatever its images are."""
+        """Check nothing: a supernet can score every search and all images."""
 
     def fresh(self, architecture: Architecture, seed: int) -> Subnet:
-        """As of `Scoring`: drawn weights, the same for one seed."""
+        """A network with random weights; the same seed gives the same weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return Subnet(architecture.graph())
 
     def inherited(self, architecture: Architecture) -> Subnet:
-        """As of `Scoring`: the supernet's weights."""
+        """A network with a copy of the supernet's weights."""
         return self.supernet.extract(architecture)
 
     def supernet_of(self, strategy: str) -> Supernet:
-        """As of `Scoring`."""
+        """The supernet."""
         return self.supernet
 
     def to_be_trained(self, strategy: str) -> SharedWeights:
-        """As of `Scoring`."""
+        """The same with a copy of the supernet, which a search may train."""
         return SharedWeights(copy.deepcopy(self.supernet))
 
     def scorer(self, run: SearchRun) -> SupernetScorer:
-        """As of `Scoring`."""
+        """The scorer of a run."""
         return SupernetScorer(run.journal, self.supernet, run.prepared)
 
 
 @dataclass(frozen=True, slots=True)
 class SupernetScorer:
-    """mIoU with shared weights, batch normalisation recalibrated for each architecture."""
+    """Scores by mIoU with shared weights, after batch normalisation was recalibrated for each architecture."""
 
     journal: RunJournal
     supernet: Supernet
     prepared: Prepared
 
     def score(self, architecture: Architecture) -> float:
-        """As of `Scorer`."""
+        """mIoU with the shared weights, 0..1."""
 
         def answer() -> float:
             return score(self.supernet, architecture, self.prepared.score_calibration, self.prepared.scored).miou
@@ -139,5 +139,5 @@ class SupernetScorer:
         return self.journal.ask("score", str(architecture), answer, share)
 
     def comparable(self, history: History) -> History:
-        """All of it."""
+        """The whole history: all scores can be compared."""
         return history

@@ -1,4 +1,4 @@
-"""What the steps of a search share: the task, what it was prepared with, its folder, and where it tells what it does."""
+"""What all steps of a search share: its task, its prepared images, its folder, and the listener for its progress."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ _RESULT_STAYS = ("onnx", "device", "log_every", "checkpoint_every_s")
 
 @dataclass(frozen=True, slots=True)
 class SearchTask:
-    """All that decides what a search finds.
+    """Everything that decides what a search finds.
 
     Attributes:
-        saved: The predictor, of this machine and the space.
-        scoring: What candidates are scored by: a supernet's shared weights, or the proxy task on a backbone.
-        training: Images that networks are trained on and candidates compared on.
-        validation: Images that the result is judged on; they choose nothing.
+        saved: The predictor, for this machine and the space.
+        scoring: How candidates are scored: by a supernet's shared weights, or by the proxy task on a backbone.
+        training: Images for training networks and comparing candidates.
+        validation: Images for the final quality; they take no part in any choice.
         setting: How networks are measured.
-        config: What is searched, and how.
-        augmentation: How training images are changed; None for not at all.
-        data: What the images are called in the result.
-        strategy: A strategy that the caller made, with `config.own_strategy`; None for the one that `config` names.
+        config: The options of the search.
+        augmentation: How training images are varied; None leaves them as they are.
+        data: The name of the images in the result.
+        strategy: A strategy that the caller made, with `config.own_strategy`; None to use the one that `config` names.
     """
 
     saved: SavedPredictor
@@ -70,7 +70,7 @@ class SearchTask:
         return self.scoring.space
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what the search finds, as JSON."""
+        """Everything that decides what the search finds, as JSON with hashes for large data."""
         asked = without_password(asdict(self.config))
         record = {
             "asked": {name: value for name, value in asked.items() if name not in _RESULT_STAYS},
@@ -95,7 +95,7 @@ class SearchTask:
         return as_read
 
     def _definitions(self) -> list[object]:
-        """What decides a result and may be another package's: the space, its operators, the strategy."""
+        """The parts that decide a result and may come from another package: the space, the strategy, the operators."""
         kinds = {spec.kind for spec in self.space.specs()}
         strategy = type(self.strategy) if self.strategy else self.config.strategy_entry.make
         return [type(self.space), strategy, *(kind_of(kind).macs for kind in kinds)]
@@ -103,7 +103,7 @@ class SearchTask:
 
 @dataclass(slots=True)
 class Listener:
-    """Where a search tells what it does; each may be left out."""
+    """The callbacks by which a search reports its progress. Each may be left out."""
 
     on_note: Callable[[str], None] = lambda note: None
     on_candidate: Callable[[History, LatencyConstraint], None] = lambda history, constraint: None
@@ -114,13 +114,13 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class SearchRun:
-    """A search under way.
+    """A running search.
 
     Attributes:
-        task: What it was asked for.
+        task: Everything that decides what it finds.
         prepared: Its baseline and images.
         folder: Its open folder, with the journal.
-        listener: Where it tells what it does.
+        listener: The callbacks for its progress.
         operators: A scratch folder for the operators that are measured.
     """
 
@@ -132,7 +132,7 @@ class SearchRun:
 
     @property
     def config(self) -> SearchConfig:
-        """What is searched, and how."""
+        """The options of the search."""
         return self.task.config
 
     @property
@@ -152,27 +152,27 @@ class SearchRun:
 
     @property
     def augmentation(self) -> Augmentation | None:
-        """How training images are changed."""
+        """How training images are varied."""
         return self.task.augmentation
 
     @property
     def journal(self) -> RunJournal:
-        """Each answer that came from outside the seeded code."""
+        """The journal, with each answer from outside the seeded code."""
         return self.folder.journal
 
     def note(self, text: str) -> None:
-        """Tell the listener a line."""
+        """Send one line of text to the listener."""
         self.listener.on_note(text)
 
 
 def without_password(asked: dict[str, Any]) -> dict[str, Any]:
-    """The options as they are written into files: the URL of a storage without the password of its database."""
+    """The options to write into files: the storage's URL has no password."""
     storage = asked["storage"]
     return asked | {"storage": storage and without_passwords(storage)}
 
 
 def predictor_sha256(saved: SavedPredictor) -> str:
-    """The sha256 of a predictor: its coefficients, its environment and its samples."""
+    """The sha256 over a predictor's coefficients, environment and samples."""
     record = {
         "predictor": saved.predictor.to_record(),
         "environment": saved.environment.to_record(),

@@ -1,4 +1,4 @@
-"""The measuring side of a search: how it measures, its budget, and the latencies that it lies between."""
+"""The measuring part of a search: its session, its budget, and the latencies of baseline, fastest and slowest network."""
 
 from __future__ import annotations
 
@@ -27,17 +27,20 @@ from latlas.supernet.operators.build import timing_operator
 log = logging.getLogger(__name__)
 
 SLOWEST_SESSION = 0.5
-"""No session is taken to run at less than this share of another's milliseconds: what needs that is refused unmeasured."""
+"""A session's milliseconds are at least this share of another session's. A budget that needs less is refused unmeasured."""
 UNANCHORED_ERROR = 0.02
-"""Relative standard error of a session's scale by the reference alone."""
+"""Relative standard error of a session's scale if only the reference gives it."""
 LEAST_CHANCE = 0.1
-"""Of being accepted, below which an architecture that predictions leave open is not worth measuring."""
+"""An architecture with a smaller chance to be accepted is not worth measuring."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The measuring side of one search: every latency in it is at one reference latency, and at the speed of the session's
-    first campaign where subnets are known (`anchored`) that tell the scale of another one."""
+    """The measuring part of one search.
+
+    Every latency in it refers to one reference latency. With `anchored`, subnets that the predictor knows are measured in every
+    campaign; they rescale it to the speed of the session's first campaign.
+    """
 
     campaigns: Campaigns
     library: OperatorLibrary
@@ -47,12 +50,12 @@ class Session:
 
     @property
     def reference_ms(self) -> float:
-        """The reference's latency in this session."""
+        """The reference network's latency in this session."""
         return self.environment.session_reference_ms
 
     def measure(self, architectures: Sequence[HasGraph], passes: int) -> list[Interval | None]:
-        """Milliseconds of each in so many passes, measured in turn; None of one that could not be compiled or timed."""
-        with timing_lock():  # converting takes all cores, which another's measurement would feel
+        """Milliseconds of each architecture, measured in turn in so many passes; None if it could not be compiled or timed."""
+        with timing_lock():  # converting uses all cores and would disturb another process's measurement
             networks = [network_of_graph(str(a), self.library.describe(a.graph())) for a in architectures]
         found = self.measure_networks(networks, passes)
         return [found.get(str(a)) for a in architectures]
@@ -60,7 +63,7 @@ class Session:
     def measure_networks(
         self, networks: Sequence[Network], passes: int, repeat_noisy: bool = False
     ) -> dict[str, Interval]:
-        """Milliseconds of each that could be timed, by label, at the speed of the session's first campaign."""
+        """Milliseconds of each network that could be timed, by label, at the speed of the session's first campaign."""
         found = self.campaigns.measure_all(
             networks,
             passes=passes,
@@ -80,7 +83,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
-    """What a search's latencies lie between: the baseline and the fastest network, measured, and the slowest, predicted."""
+    """The measured latencies of the baseline and of the fastest network, and the predicted latency of the slowest."""
 
     baseline: Interval
     fastest: Interval
@@ -89,10 +92,10 @@ class Landmarks:
 
 
 def open_session(run: SearchRun) -> tuple[LatencyConstraint, Session, Landmarks]:
-    """The constraint, session and landmarks of a search; raises `InfeasibleBudgetError` for an impossible budget."""
+    """The constraint, session and landmarks of a search. Raises `InfeasibleBudgetError` for an impossible budget."""
     config, setting, saved, space, on_note = run.config, run.setting, run.saved, run.space, run.note
     baseline, predictor = run.prepared.baseline, saved.predictor
-    # A budget that is no number is the measured latency of a baseline.
+    # A budget without a number is the measured latency of a baseline.
     budgeted = space.baseline(config.budget_ms) if isinstance(config.budget_ms, str) else baseline
     budget_ms = None if isinstance(config.budget_ms, str) else config.budget_ms
     campaigns = Campaigns(setting, run.journal, run.listener.on_measuring)
@@ -117,7 +120,7 @@ def open_session(run: SearchRun) -> tuple[LatencyConstraint, Session, Landmarks]
     environment = campaigns.environment
     reference_ms = environment.session_reference_ms
     require_same(saved.environment, environment, "search with this predictor here")
-    # Where no subnet of the predictor can be measured, the reference alone tells.
+    # If no subnet of the predictor can be measured, only the reference gives the scale.
     scale, scale_error = reference_ms / saved.environment.session_reference_ms, UNANCHORED_ERROR
     anchored = known if any(found[one.label].passes for one in known.networks) else None
     if anchored:

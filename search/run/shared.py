@@ -1,4 +1,4 @@
-"""What other processes of a shared study found, taken into a search before it chooses its finalists."""
+"""Takes the best networks that other processes of a shared study found into a search, before it chooses its finalists."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from latlas.spaces.text import parse_architecture
 
 
 class RecordedSuggestions:
-    """The same strategy, its suggestions kept in the journal: a run that goes on has them again, and asks for no new ones.
+    """A strategy whose suggestions are recorded in the journal, so that a resumed run gets the same suggestions again.
 
-    What was evaluated is told again: the strategy is to know it from its study already.
+    A resumed run tells the strategy its evaluations again. A strategy with a shared study knows them from the study already.
     """
 
     def __init__(self, strategy: Strategy, journal: RunJournal, space: SearchSpace) -> None:
@@ -30,7 +30,7 @@ class RecordedSuggestions:
         self._strategy, self._journal, self._space = strategy, journal, space
 
     def suggest(self, count: int) -> list[Architecture]:
-        """The strategy's, or the journal's."""
+        """The strategy's suggestions, or the journal's in a resumed run."""
 
         def answer() -> list[str]:
             return [str(one) for one in self._strategy.suggest(count)]
@@ -43,11 +43,11 @@ class RecordedSuggestions:
         return self._journal.ask("suggestions", count, answer, read)
 
     def update(self, completed: Sequence[Evaluation]) -> None:
-        """Pass it on."""
+        """Pass the evaluations on to the strategy."""
         self._strategy.update(completed)
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        """Pass it on to a strategy that wants to hear of it."""
+        """Pass the dropped suggestions on to the strategy, if it has `dropped`."""
         if hasattr(self._strategy, "dropped"):
             self._strategy.dropped(dropped)
 
@@ -57,12 +57,12 @@ KIND = "shared study"
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What came of a shared study.
+    """What a search took from a shared study.
 
     Attributes:
-        study: Its name.
-        evaluated: How many networks all its processes had evaluated.
-        taken: The best of other processes that are within the budget here too, and were scored here.
+        study: The study's name.
+        evaluated: How many networks all processes together had evaluated.
+        taken: The best networks of other processes; they are within the budget here too, and were scored here.
     """
 
     study: str
@@ -82,11 +82,11 @@ def take_shared(
     history: History,
     options: LoopOptions,
 ) -> tuple[History, Shared]:
-    """A history with the best networks that others evaluated in the context's study.
+    """The history with the best networks that other processes evaluated in the context's study, and what was taken.
 
-    These are `config.finalists`, or `MEASURED` of its front. They are scored and checked here, so that what is compared is of
-    one supernet and one machine; doubtful ones are measured, though the measurements allowed be spent. What the study said is
-    kept in the journal. Raises what `shared_evaluations` raises.
+    It takes up to `config.finalists` networks, or `MEASURED` of the study's front. They are scored and checked here, so that all
+    compared scores come from one supernet and one machine. Doubtful ones are measured, even if all allowed measurements are used
+    up. The study's answer is recorded in the journal. Raises what `shared_evaluations` raises.
     """
     journal, space, config = run.journal, run.space, run.config
     known = {one.architecture for one in history.candidates}
@@ -118,7 +118,7 @@ def take_shared(
     constraint.max_measurements = max(allowed, constraint.counts.measured + len(best))
     try:
         done = run_search(Listed(best), constraint, evaluate, len(best), **further)
-    except InfeasibleBudgetError:  # none of them is, here
+    except InfeasibleBudgetError:  # none of them is within the budget here
         return nothing
     finally:
         constraint.max_measurements = allowed

@@ -70,7 +70,7 @@ def _lite0(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
     weights = [(index, _weights_of(node)) for index, node in enumerate(chain)]
     if weights != [(index, _weights_of(node)) for index, node in enumerate(cut.prefix)]:
         raise EnvironmentMismatchError(
-            f"{path}: EfficientNet-Lite0's weights, and the space's backbone begins with {first}; "
+            f"{path}: has EfficientNet-Lite0's weights, but the space's backbone begins with {first}; "
             "name weights of that backbone, or a space with backbone=efficientnet_lite0"
         )
     backbone = Backbone(cut, load_lite0(path, cut.prefix))
@@ -90,7 +90,7 @@ def _shared(supernet: Supernet, index: int, node: Node, path: Path) -> nn.Module
         return _moved(supernet.operator(index, node.spec), node)
     except (KeyError, RuntimeError):  # there is no such operator, or it has other channels
         raise EnvironmentMismatchError(
-            f"{path}: the supernet of {supernet.space.text} has no {node.spec} at node {index}, as the backbone has; "
+            f"{path}: the supernet of {supernet.space.text} has no {node.spec} at node {index}, but the backbone has one; "
             "name a supernet of that backbone's space"
         ) from None
 

@@ -55,7 +55,7 @@ def common_cut(graphs: Iterable[Graph]) -> Cut:
     if not length:
         raise UsageError("the networks have no first node in common; there is no backbone to freeze")
     if any(len(logits_graph(graph)) <= length for graph in graphs):
-        raise UsageError("a network has nothing behind what all have in common; there is nothing to train")
+        raise UsageError("a network has nothing behind the nodes that all have in common; there is nothing to train")
     taps = set[int]().union(*(_read_of(graph, length) for graph in graphs))
     if INPUT in taps:
         raise UsageError("a node behind the common ones reads the image; its features alone do not feed the rest")

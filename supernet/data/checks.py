@@ -129,7 +129,7 @@ def _repeated(dataset: Dataset, where: str) -> list[str]:
     count = len(dataset) - len(_hashes(dataset))
     if not count:
         return []
-    return [f"{where}: {count} of {len(dataset)} images are there more than once; each counts as often as it is there"]
+    return [f"{where}: {count} of {len(dataset)} images are there more than once; each copy counts"]
 
 
 def shared_images(training: Dataset, validation: Dataset) -> str:

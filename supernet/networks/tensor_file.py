@@ -87,7 +87,7 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], p
     for name in sorted(expected.keys() - found.keys()):
         raise FileFormatError(f"{path}: lacks the tensor {name}")
     for name in sorted(found.keys() - expected.keys()):
-        raise FileFormatError(f"{path}: has a tensor {name}, which the network has not")
+        raise FileFormatError(f"{path}: has a tensor {name} that the network does not have")
     for name, tensor in expected.items():
         value = found[name]
         if value.shape != tensor.shape or value.dtype != tensor.dtype:

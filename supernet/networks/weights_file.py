@@ -58,7 +58,9 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
     except UsageError as error:
         raise FileFormatError(f"{path}: {error}") from None
     if space is not None and stored != space:
-        raise EnvironmentMismatchError(f"{path}: weights of {text}, not of {space.text}; train one of that space")
+        raise EnvironmentMismatchError(
+            f"{path}: weights of {text}, not of {space.text}; train a supernet of that space"
+        )
     if sum(stored.stages) > len(tensors):
         raise FileFormatError(f"{path}: {len(tensors)} tensors are too few for {sum(stored.stages)} layers of {text}")
     with _without_memory(path):

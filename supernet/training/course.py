@@ -37,6 +37,6 @@ class Course:
             return
         if self.loss > DIVERGED_LOSS and self.loss > DIVERGED_RATIO * self.first:
             raise DivergedError(
-                f"{what} diverged: its loss was {self.first:.3g} at first and is {self.loss:.3g}; nothing is kept of it, "
+                f"{what} diverged: its loss was {self.first:.3g} at first and is {self.loss:.3g}; nothing of it is kept, "
                 f"use a lower learning rate than {learning_rate:g}"
             )

@@ -151,7 +151,7 @@ def evaluate(
         >>> evaluate(lambda images: images.mean(dim=1, keepdim=True), synthetic(8, 64, 64)).by_source["synthetic"].miou
     """
     if not len(dataset):
-        raise UsageError("the data set has no images; quality is of at least one")
+        raise UsageError("the data set has no images; an evaluation needs at least one")
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; it must be at least 1")
     by_source: dict[str, Confusion] = {}
