@@ -1,10 +1,10 @@
-"""How well plain sums of operator latencies tell the latency of unseen subnets: isolated, boundary-corrected, in-network.
+"""How well plain sums of operator latencies (isolated, boundary-corrected, in-network) predict unseen subnets.
 
     python benchmarks/additivity.py --table TABLE.parquet [--subnets 100] [--test 60] [--samples FILE.csv]
 
-Measures designed subnets, as many random ones and others to test on, all in one campaign and in turn, and prints JSON with
-the error of each sum on the test subnets, and of the estimates from the first 25, 50 and 75. `--samples` keeps what was
-measured; where the file is there already, it is analysed and nothing is measured.
+Measures designed subnets, as many random ones and others to test on, all in one campaign and in turn. Prints JSON with the
+error of each sum on the test subnets, and of the estimates from the first 25, 50 and 75. `--samples` keeps the measurements;
+if the file exists already, it is analysed and nothing is measured.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def of_estimate(found: InNetworkEstimate, test: Sequence[Sample]) -> dict[str, A
 
 
 def mape_of(samples: Sequence[Sample], table: Table, test: Sequence[Sample]) -> float | None:
-    """MAPE of the estimate from these samples, None where an operator is in none of them."""
+    """MAPE of the estimate from these samples; None if an operator is in none of them."""
     found = estimate_of(samples, cost_in(table))
     try:
         sums = found.sums([s.architecture.graph() for s in test])

@@ -1,10 +1,10 @@
-"""Ours against OpenVINO's own `benchmark_app` on exported IR, run in turn.
+"""Compares `latlas measure` with OpenVINO's own `benchmark_app` on exported IR, run in turn.
 
     python benchmarks/agreement.py --subnets 10 [--turns 3]
     python benchmarks/agreement.py runs/demo/winner.xml runs/demo/baseline.xml
 
 Each turn runs, model after model, `latlas measure` and `benchmark_app -hint none -api sync -nireq 1 -nstreams 1 -nthreads N`,
-which of them first by turns. Prints JSON with the median of both over the turns and their ratio, and how many models agree
+and the two take turns to be first. Prints JSON with the median of both over the turns, their ratio, and how many models agree
 within 3 %.
 """
 

@@ -1,10 +1,10 @@
-"""What borders cost: `boundary_ms` against chains of the same operator, and int8 networks stitched of quantised operators.
+"""What borders cost: compares `boundary_ms` with chains of one operator, and int8 networks with stitched quantised operators.
 
     python benchmarks/borders.py --precision f32,bf16,int8 [--passes 6] [--subnets 6]
 
-An operator that keeps its shape is chained with itself: what the second and third add to the first has no borders and no call of
-its own. It is printed beside the isolated latency and `boundary_ms`. Of the subnets, each is measured quantised as a whole,
-which is what is shipped and what Latlas measures, and stitched of operators that were quantised one by one, and at f32.
+An operator that keeps its shape is chained with itself: the second and third add no borders and no call of their own. Their
+time is printed beside the isolated latency and `boundary_ms`. Each subnet is measured in three ways: quantised as a whole, as
+it is shipped and as Latlas measures it; stitched from operators that were quantised one by one; and at f32.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def milliseconds(bench: Bench, networks: Sequence[Network], passes: int, seed: i
 
 
 def chain_of(spec: OpSpec, length: int) -> Graph:
-    """The operator, so many times."""
+    """The operator, chained this many times."""
     return tuple(Node(spec, (index - 1 if index else INPUT,)) for index in range(length))
 
 
@@ -93,7 +93,7 @@ def operators(precision: str, threads: int, passes: int, seed: int) -> list[dict
 
 
 def subnets(count: int, threads: int, passes: int, seed: int) -> list[dict[str, Any]]:
-    """Int8 subnets quantised as a whole and stitched of quantised operators, and at f32."""
+    """Int8 subnets, quantised as a whole and stitched from quantised operators, and at f32."""
     if not count:
         return []
     graphs = [draw(PortraitSpace(), np.random.default_rng(seed + index)).graph() for index in range(count)]

@@ -1,15 +1,15 @@
-"""Whether budgets are kept, and used: the constraint against the filters that people use, in the same searches.
+"""Whether budgets are kept and used: compares the constraint with the filters that people use, in the same searches.
 
     python benchmarks/constraint.py --predictor DIR [--budgets 15] [--seeds 2] [--samples FILE.json]
     python benchmarks/constraint.py --dry
 
-For each budget, from the 10th to the 90th percentile of what random networks are predicted to take, and each seed, an
-evolutionary search maximises a stand-in for quality, multiply-adds and a random taste for operators, under `latlas` (the
-constraint, whose finalists are verified), `filter` (prediction at most the budget), `table_sum` (the plain sum of isolated
-latencies), and `table_sum_scaled` (times the median ratio of the subnets that the predictor learnt). All four pass over what
-they take to use less than 0.97 of it. What they return is measured again, all in turn, in a new process. Milliseconds are the
-predictor's: each session measures some subnets that it knows. With `--samples` what was measured is kept and used again.
-`--dry` simulates machine and predictor; that is a test of this program, and no measurement.
+Budgets run from the 10th to the 90th percentile of the predicted latency of random networks. For each budget and seed, an
+evolutionary search maximises a stand-in for quality: multiply-adds and a random taste for operators. It runs under `latlas`
+(the constraint, whose finalists are verified), `filter` (prediction at most the budget), `table_sum` (the plain sum of
+isolated latencies), and `table_sum_scaled` (the sum times the median ratio of the subnets that the predictor learnt from). All
+four skip networks that seem to use less than 0.97 of the budget. The returned networks are measured again, all in turn, in a
+new process. Milliseconds are the predictor's: each session measures some subnets that it knows. `--samples` keeps measurements
+and uses them again. `--dry` simulates machine and predictor; that tests this program and measures nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ METHODS = ("latlas", "filter", "table_sum", "table_sum_scaled")
 
 @dataclass
 class Known:
-    """A predictor, its space, the plain sum of a network, and that sum's factor to what subnets took."""
+    """A predictor, its space, the plain sum of a network, and the factor from this sum to measured subnets."""
 
     predictor: LatencyPredictor
     space: SearchSpace
@@ -68,13 +68,13 @@ class Known:
     sum_factor: float
     setting: Setting
     scales: list[tuple[float, float]]
-    """By how much each campaign was off the session's first, and that one's standard error."""
+    """How far each campaign was off the session's first, and the standard error of the first."""
     open: Callable[[int], Any]
-    """A context of a session of its own that gives `(measure, scale error)`; in the predictor's milliseconds."""
+    """A context with a session of its own, which gives `(measure, scale error)` in the predictor's milliseconds."""
 
 
 def known_of(arguments: argparse.Namespace) -> Known:
-    """What is asked for: the saved predictor here, or a simulated one."""
+    """The subject that the options ask for: the saved predictor here, or a simulated one."""
     if arguments.dry:
         return simulated(arguments.space)
     saved = load_predictor(arguments.predictor)
@@ -158,7 +158,7 @@ class Bare:
 
 @dataclass
 class Samples:
-    """Measures what is not in the file, and adds it."""
+    """Measures networks that are not in the file, and adds them."""
 
     path: Path | None
     measure_all: Measure
@@ -170,7 +170,7 @@ class Samples:
             self.found = json.loads(self.path.read_text(encoding="utf-8"))
 
     def __call__(self, architectures: Sequence[Architecture], passes: int) -> list[Interval | None]:
-        """Readings of so many passes."""
+        """Readings with this many passes."""
         new = [one for one in architectures if f"{passes} {one}" not in self.found]
         self.measured += len(new)
         for one, interval in zip(new, self.measure_all(new, passes) if new else [], strict=True):
@@ -188,7 +188,7 @@ def one_search(
     method: str, known: Known, budget_ms: float, seed: int, fastest: Architecture, measure: Samples, error: float,
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:  # fmt: skip
-    """What a method returns, best first, and what that cost."""
+    """The networks that a method returns, best first, and their cost."""
     space, started, before = known.space, time.monotonic(), measure.measured
     taste = np.random.default_rng([seed, 1]).random((len(space.choices), max(map(len, space.choices))))
     macs = float(np.mean([one.macs for one in space.cover()]))
@@ -258,7 +258,7 @@ def summary(runs: Sequence[dict[str, Any]], again: dict[str, list[float]]) -> di
 
 
 def measured_again(script: str, runs: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    """What a new process of the script, by its `--again`, finds of what the runs returned: milliseconds and bounds."""
+    """Milliseconds and bounds of the returned networks, measured by a new process of this script (`--again`)."""
     with tempfile.TemporaryDirectory() as folder:
         asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
         asked.write_text(json.dumps(sorted({one for run in runs for one in run["returned"]})), encoding="utf-8")

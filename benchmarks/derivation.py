@@ -1,17 +1,17 @@
-"""Drawing and deriving architectures within a budget: exactness, bias, speed, and what each derivation gives.
+"""Draws and derives architectures within a budget: exactness, bias, speed, and the result of each derivation.
 
     python benchmarks/derivation.py --predictor DIR [--seeds 5] [--steps 300] [--only draws gradient truth derived]
     python benchmarks/derivation.py --dry
 
-No latency is measured: the predictor's are taken. Budgets are named by the share of the space's networks that is within them.
+No latency is measured: the predictor's are taken. A budget is named by the share of the space's networks within it.
 
-- `draws`: of each way to draw, how many draws a feasible one takes, and how many of the drawn the constraint's bounds refuse; how
-  fast exact draws are, how many of them rounding costs, and `log P(V)` beside its exact value (meet in the middle).
-- `gradient`: on five layers, the others fixed, which can be enumerated: how far the mean REINFORCE gradient is from that of the
-  expected quality, and the spread of one batch, without correction, with TabNAS's estimate, and with the exact one; and what
-  quality training by each comes to.
-- `truth`: on the same layers, whether the K best are those of enumeration.
-- `derived`: on the whole space, weights trained by REINFORCE on a stand-in for quality, and what each derivation gives of them at
+- `draws`: for each way to draw, how many draws a feasible one takes, and how many the constraint's bounds refuse; how fast
+  exact draws are, how many of them rounding costs, and `log P(V)` beside its exact value (meet in the middle).
+- `gradient`: on five layers, which can be enumerated, with the others fixed. How far the mean REINFORCE gradient is from the
+  gradient of the expected quality, and the spread of one batch: without correction, with TabNAS's estimate, and with the exact
+  one. Also the quality that training by each reaches.
+- `truth`: on the same layers, whether enumeration gives the same K best.
+- `derived`: on the whole space, with weights trained by REINFORCE on a stand-in for quality: the result of each derivation at
   the same budget, beside the true best (the stand-in is a sum, so its constrained best is known).
 """
 
@@ -65,7 +65,7 @@ FREE_LAYERS, DRY_TRAIN = 5, 100
 
 
 def draws(terms: Additive, compiled: CompiledPredictor, seeds: int, count: int) -> dict[str, Any]:
-    """How many draws each way takes, how fast exact ones are, and what bins cost."""
+    """How many draws each way takes, how fast exact draws are, and how many bins cost."""
     found: dict[str, Any] = {}
     for share in (*SHARES, 0.001):
         budget_ms, rows = budget_of(terms, share), []
@@ -123,7 +123,7 @@ def draws(terms: Additive, compiled: CompiledPredictor, seeds: int, count: int) 
 
 
 def truth(terms: Additive, cases: int) -> dict[str, Any]:
-    """How often the ten best are those of enumeration, and the argmax of each layer is feasible, and the best."""
+    """How often enumeration gives the same ten best, and how often each layer's argmax is feasible, and the best."""
     codes, rng = enumerated(terms.sizes), np.random.default_rng(0)
     values, found = terms.values(codes), dict[str, Any]()
     for kind in KINDS:
@@ -148,7 +148,7 @@ def truth(terms: Additive, cases: int) -> dict[str, Any]:
 
 
 def derived(terms: Additive, seeds: int, steps: int) -> dict[str, Any]:
-    """What each derivation gives, at the same budget, of weights trained with and without it."""
+    """The result of each derivation at the same budget, from weights trained with and without it."""
     found: dict[str, Any] = {}
     for share in (0.5, 0.1, 0.01):
         budget_ms, rows = budget_of(terms, share), list[dict[str, Any]]()

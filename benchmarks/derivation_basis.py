@@ -1,4 +1,4 @@
-"""What the parts of benchmarks/derivation.py share: a stand-in for quality, budgets by shares of a space, sums, training."""
+"""The shared parts of benchmarks/derivation.py: a stand-in for quality, budgets by shares of a space, sums, training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH = 8
 
 @dataclass
 class Quality:
-    """A stand-in for quality, a sum of terms as a distribution's logarithm is, so that its constrained best can be derived."""
+    """A stand-in for quality: a sum of terms like a distribution's logarithm, so its constrained best can be derived."""
 
     terms: Additive
 
@@ -61,7 +61,7 @@ def restricted(terms: Additive, fixed: Codes, free: int) -> Additive:
 
 
 def budget_of(terms: Additive, share: float) -> float:
-    """Milliseconds that about this share of the networks is within, by uniform draws."""
+    """About this share of the networks takes at most these milliseconds, by uniform draws."""
     rng = np.random.default_rng(0)
     rows = np.stack([rng.integers(size, size=200_000) for size in terms.sizes], axis=1)
     return float(np.quantile(terms.values(rows), share))
@@ -72,7 +72,7 @@ def enumerated(sizes: tuple[int, ...]) -> Codes:
 
 
 def exact_log_share(distribution: Distribution, terms: Additive, budget_ms: float) -> float | None:
-    """`log P(V)` without bins, by meeting in the middle; None where columns meet that are no neighbours."""
+    """`log P(V)` without bins, by meeting in the middle; None if columns meet that are no neighbours."""
     if any(abs(i - j) != 1 for i, j in terms.pairwise):
         return None
     sizes, middle = terms.sizes, len(terms.sizes) // 2

@@ -1,4 +1,4 @@
-"""The section `gradient` of benchmarks/derivation.py: bias and spread with and without correction, and what each trains to."""
+"""The section `gradient` of benchmarks/derivation.py: bias and spread with and without correction, and the trained quality."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from latlas.search.gradient.strategy import reinforce_gradient
 
 
 class Uncorrected:
-    """A sampler that says nothing of `P(V)`."""
+    """A sampler that does not know `P(V)`."""
 
     def __init__(self, sampler: Sampler) -> None:
         self.sample = sampler.sample
@@ -47,7 +47,7 @@ def flat(gradient: list[FloatArray]) -> FloatArray:
 
 
 def gradient(terms: Additive, seeds: int, steps: int, repeats: int) -> dict[str, Any]:
-    """Bias and spread of the gradient, and what training by it comes to."""
+    """Bias and spread of the gradient, and the quality that training by it reaches."""
     codes, found = enumerated(terms.sizes), dict[str, Any]()
     for share in SHARES:
         budget_ms, rows = budget_of(terms, share), list[dict[str, Any]]()
@@ -106,7 +106,7 @@ def quality_mean(distribution: Distribution, terms: Additive, seed: int) -> floa
 def exact_mean(
     distribution: Distribution, sampler: Sampler, within: Codes, p: FloatArray, advantages: FloatArray, method: str
 ) -> FloatArray | None:
-    """The mean of the gradient over all draws; None where the sampler itself is random."""
+    """The mean of the gradient over all draws; None if the sampler itself is random."""
     if method.startswith("tabnas"):
         return None
     return -len(within) * flat(reinforce_gradient(distribution, sampler, within, p * advantages))

@@ -1,4 +1,4 @@
-"""Designed subnets against random ones, in simulation: nothing is measured, the truth is made up.
+"""Compares designed subnets with random ones in a simulation: nothing is measured, the truth is made up.
 
     python benchmarks/design.py --table TABLE.parquet [--truths 10]
 
@@ -36,7 +36,7 @@ COUNTS, INTERACTIONS, UNSEEN = (25, 50, 100), (0.0, 0.01, 0.02), 200
 
 
 class Truth:
-    """Made-up in-network latencies, and what a network of them takes."""
+    """Made-up in-network latencies, and the latency of a network of them."""
 
     def __init__(self, table: Table, rng: np.random.Generator, interaction: float) -> None:
         kinds: dict[str, float] = {}

@@ -1,16 +1,16 @@
-"""Cells at one budget: the one a search found, the published one and ASPP; and how the proxy task ranks others.
+"""Compares cells at one budget: the searched cell, the published one and ASPP; and how the proxy task ranks others.
 
     latlas search --predictor DIR --backbone FILE --data FOLDER --budget-ms 12 --rivals dpc_cityscapes --out RUN
     python benchmarks/dpc.py --searched RUN/result.json --predictor DIR --backbone FILE --data FOLDER --samples FILE.jsonl
     python benchmarks/dpc.py --dry
 
-The three, and `--cells` cells drawn within the budget by the predictor, are scored by the proxy task as a search scores them,
-and trained as whole networks for `--steps` steps from the backbone's weights, over `--seeds` seeds; the truth is mIoU on
-validation images, which chose nothing. All are then measured in turn, in milliseconds of the predictor. Spearman's rho of
-proxy and truth is over the drawn cells, the published figures (arXiv 1809.04184, figure 3) beside it. The speed-up is of steps
-alike: a whole network's training and scoring against a cell's on features that are kept. `violations` are networks that were
-taken for within the budget and measured above it with certainty. What is finished is a line of `--samples` and is not done
-again. `--dry` is a test of this program on a simulated machine; its figures mean nothing.
+The three, and `--cells` cells drawn within the budget by the predictor, are scored by the proxy task as in a search. They are
+also trained as whole networks for `--steps` steps from the backbone's weights, over `--seeds` seeds. The truth is mIoU on
+validation images, which decided nothing before. All are then measured in turn, in milliseconds of the predictor. Spearman's
+rho of proxy and truth is over the drawn cells, with the published figures (arXiv 1809.04184, figure 3) beside it. The speed-up
+compares equally many steps: training and scoring a whole network, and a cell on kept features. `violations` are networks that
+seemed within the budget and were measured above it with certainty. Finished work is a line of `--samples` and is not done
+again. `--dry` tests this program on a simulated machine; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ PUBLISHED = {"small proxy network against large": 0.36, "features kept against e
 
 
 class Work:
-    """What is done to a cell: scored by the proxy task, or trained as a whole network."""
+    """The work on a cell: score it by the proxy task, or train it as a whole network."""
 
     def __init__(self, task: ProxyTask, training: Dataset, arguments: argparse.Namespace) -> None:
         self.task = task
@@ -86,7 +86,7 @@ class Work:
         return {"bytes": sum(one.size_bytes for one in of)}
 
     def proxy(self, one: Architecture) -> Record:
-        """mIoU of a cell on images that it was not trained on, as a search scores it."""
+        """mIoU of a cell on images that it was not trained on, as in a search."""
         if self._data is None:
             self.features()
         assert self._data is not None
@@ -103,7 +103,7 @@ class Work:
 
 
 def within(known: Known, budget_ms: float, count: int, drawn: int, seed: int) -> list[Architecture]:
-    """So many different cells whose predicted upper bound is within the budget."""
+    """This many different cells with a predicted upper bound within the budget."""
     cells = list(
         dict.fromkeys(one.canonical() for one in draw_different(known.space, drawn, np.random.default_rng(seed)))
     )
@@ -144,7 +144,7 @@ def chosen(arguments: argparse.Namespace, known: Known) -> tuple[dict[str, Archi
 
 
 def row_of(one: Architecture, kept: KeptLines, ms: Interval | None, arguments: argparse.Namespace) -> Record:
-    """What is known of a network."""
+    """The record of a network so far."""
     by_seed = [kept.found[str(one), f"full {arguments.steps} {seed}"]["miou"] for seed in range(arguments.seeds)]
     return {
         "architecture": str(one),
@@ -160,7 +160,7 @@ def row_of(one: Architecture, kept: KeptLines, ms: Interval | None, arguments: a
 def speed(
     kept: KeptLines, networks: Sequence[Architecture], whole: Architecture, arguments: argparse.Namespace
 ) -> Record:
-    """Candidates a minute, and what a whole network's training takes of as many steps, and of all."""
+    """Candidates a minute, and how long training a whole network takes, for as many steps and for all."""
     seconds = median(kept.found[str(one), f"proxy {arguments.proxy_steps}"]["seconds"] for one in networks)
     brief = kept.found[str(whole), f"end to end {arguments.end_to_end_steps}"]["seconds"]
     brief *= arguments.proxy_steps / arguments.end_to_end_steps

@@ -3,9 +3,9 @@
     python benchmarks/estimators.py --reference operator --networks 8 --processes 8 [--raw rounds.json]
     python benchmarks/estimators.py --analyse rounds.json
 
-Each of several timing processes compiles the reference anew a few times, and with each the same networks a few times, in
-random order. Of each compile two blocks are recorded that are equally long: rounds of reference, candidate, candidate,
-reference, and the candidate alone, back to back. So every estimator sees the same minutes and has the same time. Prints JSON:
+Each of several timing processes compiles the reference anew a few times and, with each, the same networks a few times, in
+random order. For each compile two equally long blocks are recorded: rounds of reference, candidate, candidate, reference; and
+the candidate alone, back to back. So every estimator sees the same minutes and has the same time. Prints JSON:
 
 `blocks`: how much two blocks of one network differ, relative: the two halves of one block; after a recompile; with another
 compile of the reference; in another process. `entries`: the same of two whole entries, made of blocks of disjoint processes,
@@ -108,7 +108,7 @@ Samples = tuple[FloatArray, FloatArray, FloatArray]
 
 
 def _kept(reference: FloatArray) -> npt.NDArray[np.bool_]:
-    """Rounds whose brackets lie within 8 % of the reference's low quantile; all where fewer than six do."""
+    """Rounds whose brackets lie within 8 % of the reference's low quantile; all rounds if fewer than six do."""
     kept = np.maximum(reference[:-1], reference[1:]) <= 1.08 * np.quantile(reference, 0.1)
     return kept if kept.sum() >= 6 else np.ones(len(kept), dtype=bool)
 
@@ -157,7 +157,7 @@ def difference(a: float, b: float) -> float:
 
 
 def compare_blocks(blocks: Sequence[Block]) -> dict[str, Any]:
-    """For each estimator the differences of two blocks of one network, by what lies between them."""
+    """For each estimator, the differences of two blocks of one network, by what separates the blocks."""
     result = {}
     for name, estimate in ESTIMATORS.items():
         values = [estimate(samples(block)) for block in blocks]

@@ -1,10 +1,10 @@
-"""Broken and hostile table files, read by the thousand: no crash, no hang, no memory blow-up, no wrong table.
+"""Reads thousands of broken and hostile table files: no crash, no hang, no memory blow-up, no wrong table.
 
     python benchmarks/fuzz_tables.py [--mutations 10000] [--seed 0] [--saved FOLDER]
 
-Each mutation of a sample table is read by `Table.read` in a child process with limits on time and memory; the child is
-replaced where it dies. Right outcomes are a table equal to the sample, `FileFormatError`, or, where the mutation is an edit that
-gives all checksums anew, a table that goes through a file unchanged. Prints JSON; exit code 1 where anything else happened,
+`Table.read` reads each mutation of a sample table in a child process with limits on time and memory; a child that dies is
+replaced. Right outcomes are a table equal to the sample, or `FileFormatError`. If the mutation is an edit that makes all
+checksums anew, a table that goes through a file unchanged is right too. Prints JSON. Exits with 1 if anything else happened,
 with the mutation's number, from which it can be made again, and its file in `--saved`.
 """
 
@@ -47,7 +47,7 @@ from latlas.spaces.operators.spec import OpSpec
 SECONDS_A_READ = 20.0
 SPARE_BYTES = 2**30
 PEAK_BYTES = 400 * 2**20
-"""What a read may add to the child's peak; a whole table of 100,000 rows is below."""
+"""How much a read may add to the child's peak memory; a whole table of 100,000 rows stays below."""
 OUTCOMES = ("equal", "refused", "consistent")
 MIB = 2**20
 
@@ -451,7 +451,7 @@ CHEAP: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 )
 COSTLY: tuple[Callable[[bytes, random.Random], bytes], ...] = (bomb, bomb, rows_repeated)
 EDITS = {"manifest_fields", "row_values", "rows_repeated"}
-"""What may give all checksums anew, and so a table that is another and valid."""
+"""The mutations that may make all checksums anew, and so a different but valid table."""
 
 
 def mutation(seed: int, number: int) -> tuple[int, str, bytes]:
@@ -466,7 +466,7 @@ def mutation(seed: int, number: int) -> tuple[int, str, bytes]:
 
 
 def outcome(path: Path, index: int, edit: bool) -> str:
-    """What became of reading the file; one of `OUTCOMES`, or what went wrong."""
+    """The outcome of reading the file: one of `OUTCOMES`, or what went wrong."""
     try:
         table = Table.read(path)
     except FileFormatError as error:
@@ -487,7 +487,7 @@ def outcome(path: Path, index: int, edit: bool) -> str:
 
 
 def work(seed: int, start: int, stop: int) -> None:
-    """The child: read one mutation after another, and say what became of each."""
+    """The child: read one mutation after another, and report the outcome of each."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.parquet"
         for index in range(len(samples())):

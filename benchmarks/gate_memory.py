@@ -1,12 +1,12 @@
-"""Memory of a gate gradient against the number of operators a layer has, in every mode.
+"""Memory of a gate gradient by the number of operators of a layer, in every mode.
 
     python benchmarks/gate_memory.py [--operators 2 3 5 7] [--resolution 256] [--batch 8] [--layers 2 4 4 4]
 
-Each figure is of a process of its own, on one thread: `kept_bytes` is the most that autograd kept at once for the backward
-pass (different storages, weights not counted), `rss_bytes` by how much the process's peak resident memory grew beyond what
-it was with supernet and data, `seconds` what one gradient took after a first one. `path` is the forward and backward pass of
-the active path alone, without gates, back to the first searchable layer's output: what one path takes. The active
-operators, and the first of each space, are `mbconv_k3`, the largest. Prints JSON, modes side by side, and each over `path`.
+Each figure comes from a process of its own, on one thread. `kept_bytes` is the most that autograd kept at once for the backward
+pass (different storages, without weights). `rss_bytes` is how much the process's peak resident memory grew beyond supernet and
+data. `seconds` is the time of one gradient after a first one. `path` is the cost of one path: the forward and backward pass of
+the active path alone, without gates, back to the first searchable layer's output. The active operators, and the first of each
+space, are `mbconv_k3`, the largest. Prints JSON with the modes side by side, and each over `path`.
 """
 
 from __future__ import annotations

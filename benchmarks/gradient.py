@@ -22,7 +22,7 @@ SOFT = "+soft"
 
 @dataclass(frozen=True)
 class Gradient:
-    """What distributions are trained with: weights that stay as they are, images that nothing is scored on, and for how long."""
+    """How distributions are trained: with fixed weights, on images that no score uses, and for how long."""
 
     supernet: Supernet
     images: Dataset

@@ -1,4 +1,4 @@
-"""What benchmarks did to architectures, as lines of JSON: a killed run goes on, and several processes add to one file."""
+"""Keeps a benchmark's work on architectures as lines of JSON: a killed run continues, and several processes add to one file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class KeptLines:
         self.read()
 
     def read(self) -> None:
-        """Take in what the file has by now, of other processes too."""
+        """Read what the file has by now, also from other processes."""
         if self.path is None or not self.path.exists():
             return
         try:

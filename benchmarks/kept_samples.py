@@ -1,4 +1,4 @@
-"""Measured subnets as a CSV file, with every pass: what benchmarks keep, to be analysed again without measuring."""
+"""Keeps measured subnets with every pass as a CSV file, so that benchmarks can analyse them again without measuring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kills at random moments: no finished entry is lost, and what is resumed in the end is the whole table.
+"""Kills a run at random moments: no finished entry is lost, and the resumed run ends with the whole table.
 
     python benchmarks/kills.py [--kills 50] [--operators 10] [--seed 0]
 
@@ -35,7 +35,7 @@ from latlas.latency.table.table import Table
 SPACE = "portrait:height=32,width=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,aspp_channels=8,decoder_channels=8"
 KINDS = {"SIGKILL": 0.45, "SIGINT": 0.2, "SIGTERM": 0.15, "timing process": 0.2}
 GONE_SECONDS = 5.0
-"""A process that its parent left behind has so long to end."""
+"""How long a process that its parent left behind may take to end."""
 CHILD = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in its background jobs
@@ -50,7 +50,7 @@ cli.main()
 
 
 class Run:
-    """One table that is measured over many lives of a process."""
+    """One table, measured over many lives of a process."""
 
     def __init__(self, out: Path, folder: Path, operators: int) -> None:
         self.out = out
@@ -71,7 +71,7 @@ class Run:
         return process
 
     def look(self) -> int:
-        """Hold the journal against what it had; how many records it has."""
+        """Compare the journal with what it had before; returns how many records it has."""
         try:
             lines = self.journal.read_bytes().split(b"\n")[1:-1]
         except FileNotFoundError:  # not begun, or through
@@ -152,7 +152,7 @@ def free(lock: Path) -> bool:
 
 
 def kill(kills: int, operators: int, seed: int, folder: Path) -> dict[str, Any]:
-    """The record of so many kills."""
+    """The record of this many kills."""
     rng, count, begun = random.Random(seed), Counter[str](), time.monotonic()
     whole = Run(folder / "whole.parquet", folder, operators)
     if not live(whole, rng, count, mortal=False):

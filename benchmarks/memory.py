@@ -1,4 +1,4 @@
-"""Memory over thousands of models: of the timing process, of the run that drives it, and of converting.
+"""Memory over thousands of models, in the timing process, in the run that drives it, and while converting.
 
     python benchmarks/memory.py [--models 2000] [--unrecycled 300] [--conversions 2000] [--unforgotten 200]
 

@@ -1,4 +1,4 @@
-"""What benchmarks of a supernet begin with: its weights, and the images at its size."""
+"""Loads what benchmarks of a supernet need: its weights, and the images at its size."""
 
 from __future__ import annotations
 

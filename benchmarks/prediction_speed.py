@@ -1,4 +1,4 @@
-"""How many architectures a second: the predictor with bounds, the sum of a table, Once-for-All's lookup, and measuring.
+"""How many architectures a second these predict: the predictor with bounds, a table's sum, Once-for-All's lookup; and measuring.
 
     python benchmarks/prediction_speed.py --predictor DIR --table TABLE.parquet [--count 200000] [--measure 5]
 
@@ -45,7 +45,7 @@ from latlas.supernet.operators.build import timing_operator
 
 REPEATS = 5
 FEW = 2000
-"""Architectures for what is too slow for all of them."""
+"""How many architectures the slow methods get."""
 
 
 class CompiledSum:

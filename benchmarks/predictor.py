@@ -1,4 +1,4 @@
-"""The predictor on subnets of another campaign, against what people use instead and against subnets drawn at random.
+"""Tests the predictor on subnets of another campaign, against what people use instead and against randomly drawn subnets.
 
     python benchmarks/predictor.py --table TABLE.parquet [--train 300] [--test 100] [--samples FILE.csv]
 
@@ -103,7 +103,7 @@ def others(table: Table, train: Sequence[Sample], test: Sequence[Sample]) -> dic
 
 
 def curve(table: Table, sets: Sets, environment: Environment, seed: int) -> dict[str, Any]:
-    """MAPE and share within 5 % on the test subnets, by how many were learnt from."""
+    """MAPE and share within 5 % on the test subnets, by the number of subnets learnt from."""
     space, rng = sets["test"][0].architecture.space, np.random.default_rng(seed)
 
     def error(train: Sequence[Sample]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Predictors of published latencies, learnt from a few hundred networks, on those that they did not learn from.
+"""Predictors of published latencies: learnt from a few hundred networks, and tested on all others.
 
     python benchmarks/public_data.py --nasbench201 FILE.csv --hat FILE.csv [--train 900] [--seeds 3]
 
@@ -55,7 +55,7 @@ def ridge(train_x: Any, train_y: Any, test_x: Any) -> Any:
 
 
 def costs(train_x: Any, train_y: Any, test_x: Any) -> Any:
-    """A cost of each operator at each place, of whose sum the relative squares are least."""
+    """A cost of each operator at each place; their sums have the least relative squares."""
     shares = np.column_stack([train_x, np.ones(len(train_x))]) / train_y[:, None]
     found = np.linalg.lstsq(shares, np.ones_like(train_y), rcond=None)[0]
     return np.maximum(np.column_stack([test_x, np.ones(len(test_x))]) @ found, train_y.min() / 10)
@@ -76,7 +76,7 @@ def boosted(train_x: Any, train_y: Any, test_x: Any) -> Any:
 
 
 def shown(fitted: Fitted) -> dict[str, Any]:
-    """The figures of a fit that are told."""
+    """The figures of a fit that are printed."""
     found = {name: fitted.figures[name] for name in (*SHOWN, "fit_seconds", "regressor")}
     if "dead_branches" in fitted.figures:
         found["dead_branches"] = fitted.figures["dead_branches"]

@@ -1,4 +1,4 @@
-"""Searched networks against the baselines whose latency they were searched within, trained alike over several seeds.
+"""Compares searched networks with the baselines whose latency was their budget, trained alike over several seeds.
 
     python benchmarks/quality.py --predictor DIR --data FOLDER --samples FILE.jsonl --pairs SEARCHED=BASELINE ... [--seeds 3]
     python benchmarks/quality.py ... --part 1/2 & python benchmarks/quality.py ... --part 2/2      (then once more, to report)

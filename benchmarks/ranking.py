@@ -1,4 +1,4 @@
-"""Whether a supernet's score ranks networks as their own training does, beside what is cheaper: a benchmark of rank agreement.
+"""Whether a supernet's score ranks networks as their own training does, compared with cheaper proxies.
 
     python benchmarks/ranking.py --supernet FILE --data FOLDER --samples FILE.jsonl [--subnets 24] [--steps 1000]
     python benchmarks/ranking.py ... --part 1/2 & python benchmarks/ranking.py ... --part 2/2      (then once more, to report)
@@ -47,7 +47,7 @@ DRY_SPACE = "portrait:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.
 
 
 class Work:
-    """What is done to a network: scored with the supernet's weights, or trained on its own."""
+    """The work on a network: score it with the supernet's weights, or train it on its own."""
 
     def __init__(
         self, supernet: Supernet, training: Dataset, validation: Dataset, arguments: argparse.Namespace

@@ -1,4 +1,4 @@
-"""What benchmarks/ranking.py prints: how each proxy ranks the networks that were trained, and what it costs."""
+"""The report of benchmarks/ranking.py: how each proxy ranks the trained networks, and what it costs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESAMPLES = 1000
 def advantage(
     truth: npt.ArrayLike, score: npt.ArrayLike, rival: npt.ArrayLike, *, confidence: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """By how much Kendall's tau of `score` with `truth` is above that of `rival`, of the same architectures `(n,)`.
+    """How much larger Kendall's tau with `truth` is for `score` than for `rival`, on the same architectures `(n,)`.
 
     The interval is the percentile bootstrap's over architectures, which both scores share: they are far less sure each
     than their difference is.
@@ -78,7 +78,7 @@ def repeatability(rows: Sequence[Record], seeds: int) -> list[float | None]:
 def rows_of(
     kept: KeptLines, group: Sequence[Architecture], latencies: dict[str, float], arguments: argparse.Namespace
 ) -> list[Record]:
-    """What is known of each network by now."""
+    """The record of each network so far."""
     rows = []
     for one in group:
         name = str(one)

@@ -1,4 +1,4 @@
-"""Draws from a distribution until they are feasible, as TabNAS has it: what exact draws are compared with."""
+"""Draws from a distribution until the draws are feasible, as TabNAS does; exact draws are compared with this."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RejectionSampler:
         self.drawn = self.rejected = 0
 
     def sample(self, distribution: Distribution, count: int, rng: np.random.Generator) -> Codes:
-        """Feasible codes `(count, columns)`; raises `InfeasibleBudgetError` where `max_draws` draws do not hold so many."""
+        """Feasible codes `(count, columns)`; raises `InfeasibleBudgetError` if `max_draws` draws do not have that many."""
         found, missing, drawn = [np.empty((0, len(distribution.sizes)), dtype=np.int64)], count, 0
         while missing and drawn < self.max_draws:
             at_once = min(self.max_draws - drawn, max(16, missing, min(drawn, 4096)))
@@ -50,7 +50,7 @@ class RejectionSampler:
         return np.concatenate(found)
 
     def log_feasible(self, distribution: Distribution) -> float:
-        """The logarithm of the feasible share of new draws; raises `InfeasibleBudgetError` where none is."""
+        """The logarithm of the feasible share of new draws; raises `InfeasibleBudgetError` if none is feasible."""
         rows, drawn = self._feasible(distribution)
         return float(np.log(len(rows) / drawn))
 
@@ -60,7 +60,7 @@ class RejectionSampler:
         return distribution.log_prob_gradient(rows, np.full(len(rows), 1 / len(rows)))
 
     def _feasible(self, distribution: Distribution) -> tuple[Codes, int]:
-        """The feasible of new draws, and how many these were."""
+        """The feasible codes among new draws, and the number of draws."""
         drawn = 0
         while drawn < self.max_draws:
             rows = distribution.sample(min(self.estimate_draws, self.max_draws - drawn), self.rng)

@@ -1,4 +1,4 @@
-"""Whole, independent `profile-ops` runs against each other: how much they disagree, and what their intervals hold.
+"""Compares whole, independent `profile-ops` runs: how much they disagree, and how often their intervals hold.
 
     python benchmarks/repeatability.py [--runs 2] [--space portrait] [--resolution 256] [--precision f32] [--threads 1]
     python benchmarks/repeatability.py first.parquet second.parquet ...

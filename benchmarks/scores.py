@@ -1,4 +1,4 @@
-"""Scores of benchmarks/strategies.py: a supernet's, as a search takes them, each kept; and figures over seeds."""
+"""The scores of benchmarks/strategies.py: a supernet's scores as in a search, all kept; and figures over seeds."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Scores:
 
 
 def scores_of(arguments: argparse.Namespace, known: Known) -> Scores:
-    """Supernet and images, as a search takes them."""
+    """Supernet and images, as a search uses them."""
     given = loaded(arguments, known.space, known.space)
     scored, rest = parted(given.training, min(arguments.score_images, len(given.training) // 2), 0)
     setting = {

@@ -1,7 +1,7 @@
 """A made-up machine: true latencies that are known, and readings of them with the stopwatch's errors.
 
-For trying a search loop, a strategy or a budget without a stopwatch; the tests of the constraint's promise and
-`benchmarks/constraint.py --dry` run on it. Nothing that it says is a measurement.
+It serves to try a search loop, a strategy or a budget without a stopwatch. The tests of the constraint's promise and
+`benchmarks/constraint.py --dry` run on it. None of its numbers is a measurement.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class SimulatedSession:
         self.scale = float(np.exp(session_sd * self._rng.normal()))
 
     def measure(self, architectures: Sequence[HasGraph], passes: int = 6) -> list[Interval | None]:
-        """One campaign: a reading of each, of so many passes."""
+        """One campaign: a reading of each architecture, with `passes` passes."""
         found: list[Interval | None] = []
         for one in architectures:
             self.measured += 1

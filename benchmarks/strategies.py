@@ -1,4 +1,4 @@
-"""Every search strategy on the same supernet, budget and number of scored networks, and what the hard constraint brings.
+"""Compares all search strategies on one supernet, budget and number of scored networks, with and without the hard constraint.
 
     python benchmarks/strategies.py --supernet FILE --predictor DIR --data FOLDER --scores FILE.jsonl [--samples FILE.json]
     python benchmarks/strategies.py --dry
@@ -121,7 +121,7 @@ def searched(
 
 
 def gradient_of(scores: Scores, arguments: argparse.Namespace) -> Gradient:
-    """What gradient methods train with."""
+    """The setting that gradient methods train with."""
     steps, strength = arguments.gradient_steps, arguments.soft_strength
     rate = arguments.arch_learning_rate
     return Gradient(scores.supernet, scores.rest, steps, rate, arguments.batch_size, strength)
@@ -144,7 +144,7 @@ def one_run(
     method: str, known: Known, budget_ms: float, seed: int, fastest: Architecture, samples: Samples, error: float,
     scores: Scores, arguments: argparse.Namespace,
 ) -> dict[str, Any]:  # fmt: skip
-    """What a method returns, best first, and what that cost."""
+    """The networks that a method returns, best first, and their cost."""
     if method.endswith(SOFT):
         return soft_run(method, known, budget_ms, seed, scores, arguments)
     filtered, measure, started, scoring = method.endswith(FILTER), Counted(samples), time.monotonic(), scores.seconds

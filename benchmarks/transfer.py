@@ -1,4 +1,4 @@
-"""Adapting latencies of other devices to a new one with few measured networks, on public data.
+"""Adapts latencies of other devices to a new one with few measured networks, on public data.
 
     python benchmarks/transfer.py --nasbench201 nasbench201_help_devices.csv [--seeds 5] [--counts 5,10,20,50,100]
 
@@ -30,7 +30,7 @@ from latlas.spaces.nasbench201 import EDGES, OPERATORS, NasBench201
 
 PREFIX = "latency_ms_"
 POOL = 400
-"""Networks among which those to measure are chosen."""
+"""How many networks the choice of what to measure is made from."""
 MISFIT_PRIOR = 0.05
 """The misfit that is expected before anything is measured."""
 STARTS = {"constant": 0.2, "count": 0.1, "used": 0.1, "live": 0.1, "edge": 0.05}
@@ -147,7 +147,7 @@ class Run:
         return _accuracy(predicted, truth[rest]) | held | {"margin_95": float(np.median(margins[0.95]))}
 
     def _chosen(self, sources: list[int]) -> npt.NDArray[np.intp]:
-        """Which of the pool to measure, by what the sources say of them."""
+        """The networks of the pool to measure, chosen by the sources' latencies."""
         said = self.latencies[self.pool][:, sources]
         columns = Columns(tuple((1 / np.median(said, axis=0)).tolist()), 1.0, tuple(self.groups.items()))
         matrix = relative(columns.matrix(said, self.features[self.pool]))
