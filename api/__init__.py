@@ -1,1 +1,1 @@
-"""The front door: what `import latlas` offers and the commands call, a verb a file; heavy imports are inside the functions."""
+"""The functions that `import latlas` offers and the commands call, one in each file. They import heavy libraries inside."""

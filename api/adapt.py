@@ -1,4 +1,4 @@
-"""`adapt_predictor`: predictors of other environments, and a few subnets measured in a new one."""
+"""`adapt_predictor` adapts predictors from other environments with a few subnets that are measured in the new one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 MAX_ENVIRONMENT_BYTES = 1_000_000
 SUBNETS = 20
-"""Subnets that are measured where nothing else is asked for."""
+"""The number of subnets that are measured by default."""
 SAMPLES = "Adapting with --samples"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdaptOptions(Measuring):
-    """What `adapt_predictor` is asked for.
+    """The options of `adapt_predictor`.
 
     Attributes:
         on_note, on_progress: See `latlas.api.setting`.
@@ -37,8 +37,8 @@ class AdaptOptions(Measuring):
 
     subnets: int | None = option(
         None,
-        "Subnets to measure here and to learn from, 5 or more. Default: 20. With --samples: how many of its lines, the others "
-        "being tested on. Default: all.",
+        "Subnets to measure here and to learn from, 5 or more. Default: 20. With --samples: lines to learn from; the others "
+        "are tested on. Default: all.",
     )
     test: int = option(0, "Further subnets to measure, for the figures alone.", at_least=0)
     goal: float = option(0.05, "Mean relative error below which the subnets are called enough.")
@@ -51,17 +51,17 @@ class AdaptOptions(Measuring):
     )
     target: str = option("latency_ms", "Its column of latencies.", group=SAMPLES)
     unit: str | None = option(
-        None, "s, ms, us or ns, where the target's name or cells do not say it.", group=SAMPLES, metavar="UNIT"
+        None, "s, ms, us or ns, if the target's name or cells do not say it.", group=SAMPLES, metavar="UNIT"
     )
     column: str = option("architecture", "Its column of architectures.", group=SAMPLES)
     environment: str | Path | None = option(
         None,
-        "Its environment, as JSON of `latlas measure --json`. Without it, the environment is what is told here.",
+        "Its environment, as JSON from `latlas measure --json`. Without it, only what the options say is known.",
         group=SAMPLES,
         metavar="FILE",
         read=lambda text: Path(text) if text else None,
     )
-    cpu_model: str = option("", "Its CPU's name, where no --environment is given.", group=SAMPLES)
+    cpu_model: str = option("", "Its CPU's name, if no --environment is given.", group=SAMPLES)
     out: str | Path = option(
         Path("adapted"),
         "Folder of the adapted predictor.",
@@ -77,10 +77,10 @@ class AdaptOptions(Measuring):
 
 @with_fields(AdaptOptions)
 def adapt_predictor(predictors: Sequence[str | Path], options: AdaptOptions) -> SavedPredictor:
-    """A predictor of another environment, adapted from predictors that were learnt elsewhere with a few subnets measured there.
+    """A predictor for another environment: existing predictors, adapted with a few subnets that are measured there.
 
-    Its `figures["enough"]` says whether the subnets were enough, `["too_few_because"]` why not. It is kept in the folder `out`.
-    After a kill or Ctrl-C the same call goes on from `<out>.journal`.
+    `figures["enough"]` says whether the subnets were enough, `figures["too_few_because"]` why not. The predictor is written to
+    the folder `out`. After a kill or Ctrl-C the same call goes on from `<out>.journal`.
 
     Args:
         predictors: Folders of predictors of one space.
@@ -88,7 +88,7 @@ def adapt_predictor(predictors: Sequence[str | Path], options: AdaptOptions) -> 
     Raises:
         UsageError: The folder is there already, options do not go together, or a predictor is of this environment already.
         EnvironmentMismatchError: The predictors are of several spaces.
-        FileFormatError: A predictor, the samples or the environment cannot be believed.
+        FileFormatError: A predictor, the samples or the environment are not valid.
         InterruptedRunError: Ctrl-C.
 
     Example:
@@ -124,7 +124,7 @@ def adapt_predictor(predictors: Sequence[str | Path], options: AdaptOptions) -> 
 def _measured(
     sources: Sequence[Source], space: SearchSpace, options: AdaptOptions, journal: Path
 ) -> tuple[list[Measurement], list[Measurement], Environment]:
-    """Subnets measured here to learn from and to test on, and the environment."""
+    """Measured subnets to learn from, others to test on, and this environment."""
     from latlas.latency.fitting.adapt import Measurement, environment_here, require_adaptable, to_measure
     from latlas.latency.fitting.fit import collect_these
     from latlas.supernet.operators.timed import timing_operator
@@ -157,7 +157,7 @@ def _measured(
 def _given(
     sources: Sequence[Source], space: SearchSpace, options: AdaptOptions, journal: Path
 ) -> tuple[list[Measurement], list[Measurement], Environment]:
-    """The samples of a file to learn from, the others where a count is asked, and their environment."""
+    """The samples of a file to learn from, the others if a count is given, and their environment."""
     from latlas.latency.fitting.adapt import read_measurements
     from latlas.latency.fitting.choose import most_informative
     from latlas.latency.predictor.adapted import common_sources
@@ -174,7 +174,7 @@ def _given(
 
 
 def _environment_of(options: AdaptOptions) -> Environment:
-    """The environment that a file says, or one of which only what was told is known."""
+    """The environment that a file states, or one with only the fields that the options state."""
     from latlas.files.records import parse_json
     from latlas.latency.machine.environment import Environment, told_environment
 

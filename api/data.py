@@ -1,4 +1,4 @@
-"""`load_data`: images with masks of persons, brought into memory a split and a size at a time."""
+"""`load_data` gives images with masks of persons. A split is read into memory when it is used, at the size asked for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from latlas.supernet.data.dataset import Dataset
 
 SYNTHETIC = "synthetic"
-"""The source that is drawn and not read."""
+"""The name of the source whose images are drawn instead of read."""
 VALIDATION_SHARE, LEAST_VALIDATION = 10, 64
-"""One validation image for so many training images, but at least so many; of drawn ones."""
+"""Drawn images: one validation image for this many training images, and at least this many validation images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class Data:
             height: Pixels of images and masks in memory.
             width: As `height`.
             keep_native: Keep the masks at their own size too.
-            sheet: Where a sheet of pictures with their masks is drawn if the masks look wrong; None for nowhere.
-            on_note: Is told what is loaded, and how much of it is person.
+            sheet: A file for a sheet of pictures with their masks, written if the masks look wrong; None for no file.
+            on_note: Called with lines that say what is loaded, and how much of it is person.
 
         Raises:
             DataError: An image or a mask is missing, broken, or does not match.
-            UsageError: Another split, or a size below 1.
+            UsageError: There is no such split, or a size is below 1.
         """
         told = on_note or (lambda text: None)
         told(f"loading the {name} images of {self.source} at {height}x{width}")
@@ -70,7 +70,7 @@ class Data:
 
         validates = name == "val"
         count = max(LEAST_VALIDATION, self.images // VALIDATION_SHARE) if validates else self.images
-        # Even seeds train and odd ones validate, so that no two seeds mix the splits.
+        # Training uses even seeds and validation odd ones, so no seed draws the same images for both.
         return synthetic(count, height, width, 2 * self.seed + validates, keep_native=keep_native)
 
 
@@ -79,10 +79,10 @@ def load_data(source: str | Path = SYNTHETIC, *, images: int = 2000, mask_values
 
     Args:
         source: A folder of images and masks, or `synthetic` for drawn portraits.
-        images: How many training images are drawn; a folder has as many as it has.
-        mask_values: Which values of the masks are person and which count for nothing, such as `person=15,void=255`; "" where
-            the masks say it themselves.
-        seed: Seed of what is drawn.
+        images: The number of drawn training images; not used for a folder.
+        mask_values: Which values of the masks are person, and which are void and ignored, such as `person=15,void=255`; "" if
+            the values themselves are clear.
+        seed: Seed of the drawn images.
 
     Raises:
         DataError: There is no such folder.

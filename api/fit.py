@@ -1,4 +1,4 @@
-"""`fit_predictor`: measured subnets of a space, and what their latencies teach of the others."""
+"""`fit_predictor` measures subnets of a space and learns from them the latency of all its networks."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 CHOICES = ("informative", "random")
 TEST = 50
-"""Subnets that are tested on where nothing else is asked for."""
+"""The number of subnets that are tested on by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitOptions(Measuring):
-    """What `fit_predictor` is asked for.
+    """The options of `fit_predictor`.
 
     Attributes:
-        table: Isolated latencies of the space's operators; None learns from the graphs alone.
+        table: Isolated latencies of the space's operators; with None it learns from the graphs alone.
         on_note, on_progress: See `latlas.api.setting`.
     """
 
@@ -63,18 +63,18 @@ class FitOptions(Measuring):
 
 @with_fields(FitOptions)
 def fit_predictor(space: SearchSpace, options: FitOptions) -> SavedPredictor:
-    """A predictor of the space's networks on this machine, learnt from subnets that are measured for it.
+    """A predictor for the space's networks on this machine. It measures subnets and learns from them.
 
-    Its figures are of other subnets, which it did not learn from: `predictor.figures["mape"]` is the mean relative error,
-    `["noise_floor"]` that of a second measurement. It is kept in the folder `out`; None keeps it nowhere. After a kill or
-    Ctrl-C the same call goes on from `<out>.journal`.
+    The figures come from further subnets: `predictor.figures["mape"]` is the mean relative error, `["noise_floor"]` the error of
+    a second measurement. The predictor is written to the folder `out`, or nowhere if that is None. After a kill or Ctrl-C the
+    same call goes on from `<out>.journal`.
 
     Args:
-        space: Its architectures are measured: 200 by default, some seconds each.
+        space: The space. By default 200 of its architectures are measured, each for some seconds.
 
     Raises:
         UsageError: The folder is there already, or an option is not possible.
-        EnvironmentMismatchError: The table is of another machine, precision, number of threads or batch.
+        EnvironmentMismatchError: The table is from another machine, precision, number of threads or batch.
         MissingEntryError: The table lacks an operator of the space.
         InterruptedRunError: Ctrl-C.
 
@@ -126,7 +126,7 @@ def fit_predictor(space: SearchSpace, options: FitOptions) -> SavedPredictor:
 
 
 def require_predictors_place(out: Path, force: bool) -> None:
-    """Raises `UsageError` where a predictor's folder may not be written; it is checked before anything is measured."""
+    """Raises `UsageError` if the predictor's folder may not be written; called before anything is measured."""
     from latlas.api.setting import require_new
     from latlas.latency.predictor.predictor_file import check_replaceable
 
@@ -135,7 +135,7 @@ def require_predictors_place(out: Path, force: bool) -> None:
 
 
 def _require_fits(table: Table, space: SearchSpace, options: FitOptions, setting: Setting) -> None:
-    """Raises, before an hour of measuring and not after it, where the table cannot be learnt with here."""
+    """Raises if the table does not fit this machine and these options; called before an hour of measuring."""
     from latlas.latency.machine.environment import require_same
 
     environment = table.manifest.environment
@@ -170,13 +170,13 @@ def _measured(
 
 
 def journal_of(out: Path) -> Path:
-    """Where a run keeps what it has measured for the predictor `out`."""
+    """The path of the measurements of a run for the predictor `out`."""
     return out.with_name(out.name + ".journal")
 
 
 @contextmanager
 def _journal(out: Path | None) -> Iterator[Path]:
-    """Where a run keeps what it has measured: beside the predictor, or in a folder that is gone afterwards."""
+    """The path of a run's measurements: beside the predictor, or in a temporary folder."""
     from latlas.files.scratch import scratch_folder
 
     if out is not None:

@@ -1,4 +1,4 @@
-"""`fit_sample_predictor`: a predictor of latencies that somebody else measured."""
+"""`fit_sample_predictor` learns a predictor from latencies that somebody else measured."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SAMPLES = "Learning from --samples"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleOptions:
-    """What `fit_sample_predictor` is asked for: a space's architectures, or `features`, columns by name.
+    """The options of `fit_sample_predictor`: either a `space` of architectures, or `features`, the names of columns.
 
     Attributes:
         space: The space of the file's architectures; None for a file of named columns.
-        test: How many others to test on; None for all.
-        out: Folder of the predictor; None keeps it nowhere.
-        seed: Seed of what is learnt from and what is tested on.
+        test: The number of other lines to test on; None for all.
+        out: Folder of the predictor; None writes none.
+        seed: Seed of the choice of lines to learn from and to test on.
         on_note: See `latlas.api.setting`.
     """
 
     target: str = option("", "Its column of latencies. a+b sums two.", group=SAMPLES, metavar="COLUMN")
     unit: str | None = option(
-        None, "s, ms, us or ns, where the target's name or cells do not say it.", group=SAMPLES, metavar="UNIT"
+        None, "s, ms, us or ns, if the target's name or cells do not say it.", group=SAMPLES, metavar="UNIT"
     )
     column: str = option("architecture", "With --space: the column of architectures.", group=SAMPLES, metavar="COLUMN")
     skip_bad: bool = option(False, "Leave out failed, empty and broken lines, and say which.", group=SAMPLES)
@@ -67,9 +67,9 @@ class SampleOptions:
 
 @with_fields(SampleOptions)
 def fit_sample_predictor(path: str | Path, options: SampleOptions) -> SavedSamplePredictor:
-    """A predictor learnt from a CSV file of latencies that somebody measured; nothing is measured here.
+    """A predictor that is learnt from a CSV file of somebody's latencies; nothing is measured here.
 
-    Its figures are of lines that it did not learn from.
+    Its figures come from lines that it did not learn from.
 
     Args:
         path: A CSV file with a line of column names. With `space` its column `column` holds architectures of the space; without,
@@ -77,7 +77,7 @@ def fit_sample_predictor(path: str | Path, options: SampleOptions) -> SavedSampl
 
     Raises:
         UsageError: Options are missing or do not go together, or the file cannot be read.
-        FileFormatError: A line cannot be believed; the message names it.
+        FileFormatError: A line is not valid; the message names it.
 
     Example:
         >>> import latlas
@@ -103,7 +103,7 @@ def fit_sample_predictor(path: str | Path, options: SampleOptions) -> SavedSampl
 
 
 def _required(options: SampleOptions) -> int:
-    """How many samples to learn from; raises `UsageError` for options that are missing or do not go together."""
+    """The number of samples to learn from; raises `UsageError` if options are missing or do not go together."""
     if not options.target:
         raise UsageError("--samples needs --target, the column of latencies, or several as a+b")
     if (options.space is None) == (not options.features):

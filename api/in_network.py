@@ -1,4 +1,4 @@
-"""`add_in_network`: what each operator of a table adds to a network's latency."""
+"""`add_in_network` measures how much each operator of a table adds to a network's latency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InNetworkOptions(Care):
-    """What `add_in_network` is asked for.
+    """The options of `add_in_network`.
 
     Attributes:
         on_note, on_progress: See `latlas.api.setting`.
@@ -40,12 +40,12 @@ class InNetworkOptions(Care):
 
 @with_fields(InNetworkOptions)
 def add_in_network(path: str | Path, options: InNetworkOptions) -> tuple[Table, dict[str, Any]]:
-    """The table of a file with what each operator adds to a network's latency, and figures on how well such sums hold.
+    """The table with the latency that each operator adds to a network, and figures on how exact such sums are.
 
-    Designed subnets of the table's space are measured end to end on this machine. The table is written to `out`.
+    It measures designed subnets of the table's space end to end on this machine, and writes the table to `out`.
 
     Args:
-        path: A table of this machine; it says space, precision and threads.
+        path: A table of this machine; it states space, precision and threads.
 
     Raises:
         UsageError: The file is there already, or has in-network latencies, or is of several spaces.
@@ -86,7 +86,7 @@ def add_in_network(path: str | Path, options: InNetworkOptions) -> tuple[Table, 
 
 
 def written_to(path: str | Path, options: InNetworkOptions) -> Path:
-    """Where the table is written; raises `UsageError` where it may not be."""
+    """The path of the new table; raises `UsageError` if it may not be written."""
     target = Path(options.out or path)
     if target.suffix != ".parquet":
         raise UsageError(f"{target}: a table's name ends in .parquet")
@@ -96,5 +96,5 @@ def written_to(path: str | Path, options: InNetworkOptions) -> Path:
 
 
 def journal_of(target: Path) -> Path:
-    """Where a run keeps what it has measured for a table."""
+    """The path of the measurements of a run for a table."""
     return target.with_name(target.name + ".in-network.journal")

@@ -1,4 +1,4 @@
-"""Functions whose keywords are the fields of a frozen dataclass, so that an option is written once."""
+"""Gives functions the fields of a frozen dataclass as keywords, so that an option is written only once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Fields = ParamSpec("Fields")
 def with_fields(
     options: Callable[Fields, Options],
 ) -> Callable[[Callable[[Subject, Options], Result]], Callable[Concatenate[Subject, Fields], Result]]:
-    """A decorator: a function of something and a dataclass is called with that and the fields, `verb(it, field=value)`.
+    """A decorator: a function `verb(it, options)` can then be called as `verb(it, field=value)`.
 
-    Its docstring gets a section of the fields, each with its default and help. Editors and mypy see each field's type.
+    Its docstring gets a section with the fields, each with its default and help. Editors and mypy see the type of each field.
     """
 
     def decorate(function: Callable[[Subject, Options], Result]) -> Callable[Concatenate[Subject, Fields], Result]:
@@ -41,12 +41,12 @@ def with_fields(
 
 
 def keywords(options: Any) -> dict[str, Any]:
-    """The fields of a dataclass as the keywords of a function that was made `with_fields` of it."""
+    """The fields of a dataclass as keywords for a function made by `with_fields`."""
     return {field.name: getattr(options, field.name) for field in fields(options) if field.init}
 
 
 def _documented(text: str, options: Any) -> str:
-    """A docstring with the fields that are options in front of its example."""
+    """The docstring with a section of the options in front of its example."""
     lines = [f"    {name}: {about.help}" for name, about in options_of(options).items()]
     before, example, after = text.partition("Example:\n")
     return f"{before.rstrip()}\n\nOptions:\n" + "\n".join(lines) + (f"\n\n{example}{after}" if example else "")

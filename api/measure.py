@@ -1,4 +1,4 @@
-"""`measure`: networks timed end to end on this machine."""
+"""`measure` times networks end to end on this machine."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MeasureOptions(Measuring):
-    """What `measure` is asked for beside the networks.
+    """The options of `measure`.
 
     Attributes:
-        like: The predictor whose milliseconds are stated: some of its subnets are measured along, and say by how much this
-            session is slower than the one it was learnt in.
-        space: The space of texts that name none.
+        like: A predictor; latencies are stated in its milliseconds. Some of its subnets are measured too, and tell how much
+            slower this session is than the one that it was learnt in.
+        space: The space of architectures without a space in their text.
         on_note, on_progress: See `latlas.api.setting`.
     """
 
@@ -34,14 +34,14 @@ class MeasureOptions(Measuring):
     _: KW_ONLY
     shape: list[str] | None = option(
         None,
-        "Input shape of a model file: 1,3,256,256 for its only input with open sizes, NAME=1,3,256,256 for the input of that "
-        "name, FILE:NAME=... for that of one file. A static input is reshaped only if it is named. May be repeated.",
+        "Input shape of a model file: 1,3,256,256 for its only input with open sizes, NAME=1,3,256,256 for the input NAME, "
+        "FILE:NAME=... for this input of one file. A static input is reshaped only if it is named. May be repeated.",
         metavar="SHAPE",
     )
     values: list[str] | None = option(
         None,
-        "What fills an input: NAME=0..99 (a range), NAME=1, NAME=ids.npy, or FILE:NAME=... Default: noise from 0 to 1, for "
-        "whole numbers 0 or 1. May be repeated.",
+        "Values of an input: NAME=0..99 (a range), NAME=1, NAME=ids.npy, or FILE:NAME=... Default: noise from 0 to 1; 0 or 1 "
+        "for whole numbers. May be repeated.",
         metavar="VALUE",
     )
     reference_ms: float | None = option(
@@ -54,13 +54,13 @@ class MeasureOptions(Measuring):
 
 @dataclass(frozen=True, slots=True)
 class MeasuredNetwork:
-    """What was measured of one network.
+    """The measurement of one network.
 
     Attributes:
-        target: What was asked for.
-        interval: Milliseconds `latency_ms` with the bounds `lower_ms` and `upper_ms` of the 95 % interval; None where the network
-            could not be built or timed, and `record["reason"]` says why.
-        record: All that `latlas measure --json` says: status, ratio to the reference, passes, inputs, environment, warnings.
+        target: The network as it was given.
+        interval: Milliseconds: `latency_ms` with the bounds `lower_ms` and `upper_ms` of the 95 % interval. None if the network
+            could not be built or timed; `record["reason"]` then says why.
+        record: The record of `latlas measure --json`: status, ratio to the reference, passes, inputs, environment, warnings.
     """
 
     target: str
@@ -70,16 +70,16 @@ class MeasuredNetwork:
 
 @with_fields(MeasureOptions)
 def measure(targets: Sequence[Architecture | str | Path], options: MeasureOptions) -> list[MeasuredNetwork]:
-    """The end-to-end latency of each network in milliseconds, measured in turn on this machine.
+    """The end-to-end latency of each network in milliseconds. They are measured in turn on this machine.
 
     Args:
         targets: Architectures, as objects or as texts; names of JSON files that hold one; model files (.xml, .onnx, .tflite, .pb,
             .pdmodel), and SavedModel folders.
 
     Raises:
-        UsageError: A target or an option is wrong; before anything is converted or measured.
+        UsageError: A target or an option is wrong; this is raised before anything is converted or measured.
         FileFormatError: A file cannot be read.
-        EnvironmentMismatchError: The predictor `like` is of another machine, precision or number of threads.
+        EnvironmentMismatchError: The predictor `like` is from another machine, precision or number of threads.
 
     Example:
         >>> import latlas
@@ -127,9 +127,9 @@ def measure(targets: Sequence[Architecture | str | Path], options: MeasureOption
 def target_of(
     target: str | Path, space: SearchSpace | None = None, on_note: OnNote | None = None
 ) -> Architecture | Path:
-    """The architecture of a text or JSON file, or the path of a model file.
+    """The architecture from a text or a JSON file, or the path of a model file.
 
-    What exists on the disk is looked at first. Raises what is wrong with it, such as a folder or a web page.
+    If a file of this name exists, it is taken as a file. Raises an error if it is no model, such as a folder or a web page.
     """
     from latlas.api.spaces import architecture
     from latlas.latency.runtime.model_path import folder_message, names_a_model, require_model

@@ -1,4 +1,4 @@
-"""Predictors: learnt, loaded, asked."""
+"""Loads predictors, and predicts with them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def load_predictor(folder: str | Path) -> SavedPredictor:
-    """The predictor of a folder that `latlas fit-predictor` or `latlas predictor adapt` wrote.
+    """The predictor in a folder that `latlas fit-predictor` or `latlas predictor adapt` wrote.
 
-    It knows what it is tied to: `predictor.space` is its `SearchSpace`, `predictor.environment` the machine and the setting,
-    `predictor.figures` its errors on subnets that it did not learn from.
+    `predictor.space` is its `SearchSpace`, `predictor.environment` its machine and setting, and `predictor.figures` are its
+    errors on subnets that it did not learn from.
 
     Raises:
         UsageError: There is no predictor in the folder.
         FileFormatError: The predictor is broken, or of a schema that this Latlas does not read.
-        EnvironmentMismatchError: It was learnt from somebody's samples; `load_sample_predictor` reads it.
+        EnvironmentMismatchError: It was learnt from somebody's samples; use `load_sample_predictor`.
 
     Example:
         >>> import latlas
@@ -37,7 +37,7 @@ def load_predictor(folder: str | Path) -> SavedPredictor:
 
 
 def load_sample_predictor(folder: str | Path) -> SavedSamplePredictor:
-    """The predictor of a folder that `latlas fit-predictor --samples` wrote: learnt from latencies somebody else measured.
+    """The predictor in a folder that `latlas fit-predictor --samples` wrote, learnt from somebody else's latencies.
 
     Raises:
         UsageError: There is no predictor of samples in the folder.
@@ -61,7 +61,7 @@ def load_sample_predictor(folder: str | Path) -> SavedSamplePredictor:
 
 
 def any_predictor(folder: str | Path) -> SavedPredictor | SavedSamplePredictor:
-    """The predictor of a folder, of whichever kind; raises as `load_predictor`, but for a predictor of samples."""
+    """The predictor of a folder, of any kind; raises as `load_predictor`, but also reads a predictor of samples."""
     import latlas.latency.samples.predictor as samples
 
     return samples.load_sample_predictor(Path(folder)) or load_predictor(folder)
@@ -72,18 +72,18 @@ def predict(
 ) -> list[Prediction]:
     """Milliseconds of each network, with the bounds of an interval: `latency_ms`, `lower_ms`, `upper_ms`.
 
-    It is `predictor.predict(networks, confidence)`, which every kind of predictor has.
+    This calls `predictor.predict(networks, confidence)`, which every kind of predictor has.
 
     Args:
         predictor: A predictor of any kind, or the folder of one.
         networks: Architectures of the predictor's space, as objects or as texts such as `portrait/mobilenetv3_large`. Saved
-            and fitted predictors take anything with a `graph()`, compiled ones codes `(n, columns)`, those of named columns
-            a mapping from column to value for each network.
-        confidence: Share of networks whose measured latency the intervals hold, at least; between 0 and 1.
+            and fitted predictors take anything with a `graph()`. Compiled predictors take codes `(n, columns)`. Predictors of
+            named columns take a mapping from column to value for each network.
+        confidence: The share of networks, between 0 and 1, whose measured latency lies in the interval, at least.
 
     Raises:
         EnvironmentMismatchError: An architecture is of another space than the predictor; the message names both.
-        UsageError: A network cannot be read, or is of a kind that this predictor does not take.
+        UsageError: A network cannot be read, or this predictor does not take its kind.
 
     Example:
         >>> import latlas

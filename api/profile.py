@@ -1,4 +1,4 @@
-"""`profile`: the operators of a space, each measured by itself, as a latency table."""
+"""`profile` measures each operator of a space by itself, and gives a latency table."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ProfileOptions(Measuring):
-    """What `profile` is asked for.
+    """The options of `profile`.
 
     Attributes:
-        command: What the table's manifest says it was made by.
+        command: The command that made the table, for its manifest.
         on_progress: See `latlas.api.setting.OnProgress`.
     """
 
@@ -40,19 +40,19 @@ class ProfileOptions(Measuring):
 
 @with_fields(ProfileOptions)
 def profile(space: SearchSpace, options: ProfileOptions) -> Table:
-    """The latency table of a space: the isolated latency in milliseconds of each of its operators, measured on this machine.
+    """The latency table of a space: the isolated latency in milliseconds of each operator, measured on this machine.
 
-    Operators are measured in turn with a reference network, in many short passes; the table's row of each has an interval. A
-    default space has 94 operators and takes some minutes. The table is written whole or not at all. What is finished is kept
-    in `<out>.journal`: after a kill or Ctrl-C the same call goes on.
+    Operators are measured in turn with a reference network, in many short passes; each row has an interval. A default space has
+    94 operators and takes some minutes. The table is written whole or not at all. Finished measurements are in `<out>.journal`:
+    after a kill or Ctrl-C the same call goes on.
 
     Args:
-        space: Its operators are measured, those of its baselines too.
+        space: The space; operators of its baselines are measured too.
 
     Raises:
         UsageError: The file is there already, its name does not end in `.parquet`, or the machine lacks the precision or threads.
-        InterruptedRunError: Ctrl-C; `<out>.partial` has what was measured.
-        EnvironmentMismatchError: With `update`, the table is of another machine or setting.
+        InterruptedRunError: Ctrl-C; `<out>.partial` has the operators that were measured.
+        EnvironmentMismatchError: With `update`, the table is from another machine or setting.
         StorageError: The disk is full.
 
     Example:
@@ -88,7 +88,7 @@ def profile(space: SearchSpace, options: ProfileOptions) -> Table:
 
 
 def table_file(space: SearchSpace, options: ProfileOptions) -> Path:
-    """Where the table of these options is written."""
+    """The path of the table with these options."""
     if options.out is not None:
         return Path(options.out)
     return default_table(space, options.precision, options.threads, options.batch)

@@ -1,4 +1,4 @@
-"""Tables of several precisions, threads, batches or resolutions of a space, and what changes rank between them."""
+"""Measures tables of a space for several precisions, threads, batches or resolutions, and finds changes of rank."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from latlas.spaces.space import SearchSpace
 
 DIMENSIONS = ("precision", "threads", "batch")
-"""In which tables of one space may differ; those that differ in one are compared."""
+"""Tables of one space may differ in these; two tables that differ in exactly one are compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One table to be measured."""
+    """A table to measure."""
 
     space: SearchSpace
     options: ProfileOptions
 
     @property
     def target(self) -> Path:
-        """Where it is written."""
+        """The path of the table."""
         assert self.options.out is not None
         return Path(self.options.out)
 
@@ -49,7 +49,7 @@ class Profiled:
 
 
 def variants_in(folder: Path | None, wanted: Sequence[tuple[SearchSpace, ProfileOptions]]) -> list[Variant]:
-    """The tables with their files below the folder; raises `UsageError` where that can be none."""
+    """The tables with their files below the folder; raises `UsageError` if it cannot be a folder."""
     if folder is not None and (folder.suffix == ".parquet" or folder.is_file()):
         raise UsageError(f"--out is {folder}; {len(wanted)} tables need a folder")
     return [
@@ -64,10 +64,10 @@ def variants_in(folder: Path | None, wanted: Sequence[tuple[SearchSpace, Profile
 def profile_several(
     variants: Sequence[Variant], on_note: OnNote, progress_of: Callable[[int], AbstractContextManager[OnProgress]]
 ) -> list[Profiled]:
-    """Measure a table after the other, pass over those that are there, and give all in order.
+    """Measure one table after the other, skip existing ones, and return all in order.
 
-    All is checked before anything is measured. `progress_of` gives what is told of the table of that index. Raises `UsageError`
-    where a table is there that is another's.
+    Everything is checked before anything is measured. `progress_of(index)` gives the progress bar of a table. Raises `UsageError`
+    if another table is in the place of one.
     """
     from latlas.files.lock import timing_lock, waiting_at_most
     from latlas.latency.table.table import Table
@@ -94,7 +94,7 @@ def profile_several(
 
 
 def is_complete(variant: Variant) -> bool:
-    """Whether the table there is this one, with every operator; raises `UsageError` where it stands in the way."""
+    """Whether this table exists already, with every operator; raises `UsageError` if another table has its place."""
     from latlas.latency.table.table import Table
 
     target = variant.target
@@ -112,7 +112,7 @@ def is_complete(variant: Variant) -> bool:
 
 
 def changes_of_rank(variants: Sequence[Variant], tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """For each two tables of a space that differ in one of `DIMENSIONS`: the places where operators change order."""
+    """The places where operators change order, for each two tables of a space that differ in one of `DIMENSIONS`."""
     from latlas.latency.table.compare import ranks
 
     found = []
@@ -135,7 +135,7 @@ def changes_of_rank(variants: Sequence[Variant], tables: Sequence[Table]) -> lis
 
 
 def _ranks_record(place: Ranks) -> dict[str, Any]:
-    """A place where operators change order; `before` and `after` are the latency of `second` over that of `first`."""
+    """A place where operators change order. `before` and `after` are the latency of `second` divided by the one of `first`."""
     return {
         "place": str(place.place),
         "operators": place.operators,

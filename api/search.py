@@ -1,4 +1,4 @@
-"""`search`: the whole search, from a predictor, a supernet and images to a measured, trained and exported network."""
+"""`search` runs a whole search: from a predictor, a supernet and images to a measured, trained and exported network."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def _path_or_none(text: str) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions(SearchConfig):
-    """What `search` is asked for: the options of `SearchConfig`, and where things are read and written.
+    """The options of `search`: those of `SearchConfig`, and the files and folders to read and write.
 
     Attributes:
-        supernet: What candidates are scored by, or its file; not used with a `backbone`.
+        supernet: The supernet that scores candidates, or its file; not used with a `backbone`.
         data: Images; None for drawn portraits.
-        strategy: The name of a strategy, or one of your own: an object with `name`, `suggest(count)` and `update(completed)`.
+        strategy: The name of a strategy, or your own object with `name`, `suggest(count)` and `update(completed)`.
         proxy: How cells are scored, with a `backbone`.
-        on_note: Is told what happens, a line at a time.
-        listener: Makes what is told of each step of the run, when all is checked; None tells nothing more.
+        on_note: Called with each line that says what happens.
+        listener: Makes the listener for the steps of the run, after all checks; None for no listener.
     """
 
     supernet: Supernet | str | Path | None = None
@@ -87,7 +87,7 @@ class SearchOptions(SearchConfig):
         read=_path_or_none,
     )
     cache_limit_gb: float = option(
-        8.0, "Gigabytes that all features there may take.", group=BACKBONE, at_least=0.001, metavar="GB"
+        8.0, "Gigabytes that all features in the folder may take.", group=BACKBONE, at_least=0.001, metavar="GB"
     )
     relative_error: float = option(
         0.01, "Half width of the 95 % interval that is asked for.", group=BUDGET, above=0, below=1
@@ -104,7 +104,7 @@ class SearchOptions(SearchConfig):
     listener: Callable[[], Listener] | None = None
 
     def config(self, **known: Any) -> SearchConfig:
-        """The options of `SearchConfig` alone, some of them replaced; a strategy of the caller's by its name."""
+        """The options of `SearchConfig` alone, with replacements; a caller's strategy is given by its name."""
         values = {field.name: getattr(self, field.name) for field in fields(SearchConfig)}
         if not isinstance(self.strategy, str):
             values |= {"strategy": self.strategy.name, "own_strategy": True}
@@ -113,20 +113,20 @@ class SearchOptions(SearchConfig):
 
 @with_fields(SearchOptions)
 def search(predictor: SavedPredictor | str | Path, options: SearchOptions) -> dict[str, Any]:
-    """What a search found, as JSON has it; the network itself, its report and its files are in the folder `out`.
+    """The result of a search as a JSON record; the network, its report and its files are in the folder `out`.
 
-    Candidates of the predictor's space are scored by the supernet, or with a `backbone` by short trainings on its features, and
-    none that is not within the latency budget is scored. The best are measured, trained, exported and compared with a baseline.
-    After a kill or Ctrl-C the same call goes on in `out`.
+    The supernet scores candidates of the predictor's space; with a `backbone`, short trainings on its features score them. Only
+    candidates within the latency budget are scored. The best are measured, trained, exported and compared with a baseline. After
+    a kill or Ctrl-C the same call goes on in `out`.
 
     Args:
-        predictor: Of this machine and of the space, as `load_predictor` gives it, or its folder.
+        predictor: A predictor of this machine and space, from `load_predictor`, or its folder.
 
     Raises:
-        UsageError: An option, or what some of them ask for together, is not possible; it is said before any work.
-        EnvironmentMismatchError: The predictor is of another machine or space, or another search was begun in `out`.
+        UsageError: Options are not possible, alone or together; raised before any work.
+        EnvironmentMismatchError: The predictor is from another machine or space, or another search was begun in `out`.
         InfeasibleBudgetError: No network is within the budget; the message has the fastest and the slowest latency.
-        LatlasError: No network held the budget when it was measured.
+        LatlasError: No network was within the budget when it was measured.
         InterruptedRunError: Ctrl-C.
 
     Example:
@@ -194,7 +194,7 @@ def _searched(
 
 
 def _require_possible(options: SearchOptions) -> None:
-    """Raises `UsageError` for what can be told without loading anything."""
+    """Raises `UsageError` for mistakes that can be found without loading anything."""
     needs = {
         "optuna": [
             *([f"strategy {options.strategy}"] if options.strategy_entry.stored else []),
@@ -234,7 +234,7 @@ def _require_inputs(predictor: SavedPredictor | str | Path, options: SearchOptio
 def _read(
     predictor: SavedPredictor | str | Path, options: SearchOptions
 ) -> tuple[SavedPredictor, SearchSpace, Scoring | None, dict[str, str]]:
-    """The predictor, the space, what scores candidates (None for a backbone, which needs images), how a supernet was trained."""
+    """The predictor, the space, the supernet (None for a backbone, which needs images), and how the supernet was trained."""
     from latlas.latency.predictor.predictor_file import load_predictor
     from latlas.search.run.score import SharedWeights
     from latlas.supernet.backbone.backbone_file import backbone_kind
@@ -243,7 +243,7 @@ def _read(
 
     saved = load_predictor(Path(predictor)) if isinstance(predictor, str | Path) else predictor
     if options.backbone is not None:
-        backbone_kind(Path(options.backbone))  # read whole when the images are there
+        backbone_kind(Path(options.backbone))  # it is read whole after the images
         cut_of(saved.space)
         return saved, saved.space, None, {}
     if not isinstance(options.supernet, str | Path):
@@ -255,7 +255,7 @@ def _read(
 
 
 def _require_fitting(saved: SavedPredictor, space: SearchSpace, config: SearchConfig, options: SearchOptions) -> None:
-    """Raises where predictor, machine, space and options do not go together; before images are loaded."""
+    """Raises if predictor, machine, space and options do not go together; called before images are loaded."""
     from latlas.latency.fitting.adapt import require_here
     from latlas.search.baselines import require_baselines
     from latlas.search.optuna.storage import require_storage
@@ -285,7 +285,7 @@ def _images(space: SearchSpace, options: SearchOptions) -> tuple[Dataset, Datase
 
 
 def _begin_anew(options: SearchOptions, told: OnNote) -> None:
-    """Delete what an earlier search left in the folder, where that is asked for."""
+    """Delete the files of an earlier search in the folder, if the options ask for it."""
     from latlas.search.run.folder import discard
 
     Path(options.out).mkdir(parents=True, exist_ok=True)
@@ -295,11 +295,11 @@ def _begin_anew(options: SearchOptions, told: OnNote) -> None:
 
 
 CALIBRATION_SEED = 1
-"""Added to the run's seed, for the images that the backbone's statistics are taken from."""
+"""Added to the run's seed, to draw the images for the backbone's statistics."""
 
 
 def _proxy_task(space: SearchSpace, training: Dataset, validation: Dataset, options: SearchOptions) -> Scoring:
-    """The proxy task on a backbone; errors as `load_backbone` and `FeatureCache` say."""
+    """The proxy task on a backbone; raises as `load_backbone` and `FeatureCache`."""
     from latlas.latency.sharing.pull import cache_folder
     from latlas.search.run.export import calibration_images
     from latlas.search.run.prepare import CALIBRATION_IMAGES
@@ -316,10 +316,10 @@ def _proxy_task(space: SearchSpace, training: Dataset, validation: Dataset, opti
 
 
 def _unlike_sizes(training: Dataset, validation: Dataset) -> str:
-    """What to say where cells are chosen at another size than they are judged at; "" where they are not.
+    """A warning if cells are chosen at another size than they are judged at; "" if the sizes are equal.
 
-    Two of EfficientNet-Lite0 with ASPP and a cell that pools to grids: 81.0 and 80.8 % where both are 128x128, 79.7 and 76.1
-    where they are judged at 256x256.
+    For example, EfficientNet-Lite0 trained at 128x128 with ASPP, and with a cell that pools to grids: 81.0 and 80.8 % judged at
+    128x128, 79.7 and 76.1 % judged at 256x256.
     """
     (height, width), (judged_height, judged_width) = (data.images.shape[-2:] for data in (training, validation))
     if (height, width) == (judged_height, judged_width):

@@ -1,4 +1,4 @@
-"""How things are measured, as options and as the `Setting` that they make."""
+"""The options of a measurement, and the `Setting` that they make."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ phase that the call is named after.
 
 
 def tell_nobody(done: int, total: int, what: str, seconds_left: float | None, phase: str) -> None:
-    """The `OnProgress` of a call that nobody watches."""
+    """An `OnProgress` that does nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Care:
-    """How carefully things are measured."""
+    """Options: how carefully to measure."""
 
     relative_error: float = option(
         0.01, "Half width of the 95 % interval that is asked for.", group=MEASURING, above=0, below=1
@@ -54,7 +54,7 @@ class Care:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring(Care):
-    """What is measured, and how carefully."""
+    """Options: what to measure, and how carefully."""
 
     precision: str = option("f32", "f32, bf16 or int8. It is always set, never left to OpenVINO.", choices=PRECISIONS)
     threads: int = option(1, "Inference threads.", at_least=1)
@@ -68,7 +68,7 @@ class Measuring(Care):
 def setting_of(
     precision: str, threads: int, relative_error: float = 0.01, seed: int = 0, batch: int = 1, any_threads: bool = False
 ) -> Setting:
-    """How things are measured, of the options that say so; `any_threads` leaves to the caller what is wrong with them."""
+    """The setting of these options; with `any_threads` the caller checks the number of threads."""
     from latlas.latency.machine.usable import require_threads
     from latlas.latency.measuring.profile import Setting
     from latlas.latency.measuring.stopwatch import StopRule
@@ -80,7 +80,7 @@ def setting_of(
     if not 0 < relative_error < 1:
         raise UsageError(f"--relative-error is {relative_error}; it must lie between 0 and 1, as 0.01 for 1 %")
     rule = StopRule(relative_half_width=relative_error)
-    # A steady network meets one per cent with six passes; the error falls with the root of their number.
+    # A steady network reaches one per cent with six passes; the error falls with the square root of their number.
     passes = max(3, math.ceil(6 * (0.01 / relative_error) ** 2))
     return Setting(
         precision=precision, threads=threads, batch=batch, seed=seed, rule=rule, passes=passes, max_passes=4 * passes
@@ -90,7 +90,7 @@ def setting_of(
 def default_table(
     space: SearchSpace, precision: str, threads: int, batch: int = 1, folder: Path = Path("tables")
 ) -> Path:
-    """Where a published table of this machine lies."""
+    """The path of a published table of this machine."""
     from latlas.latency.machine.environment import cpu_model
     from latlas.latency.sharing.names import table_path
 
@@ -98,7 +98,7 @@ def default_table(
 
 
 def require_new(path: Path, force: bool) -> None:
-    """Raises `UsageError` where something is there already that may not be replaced, or nothing can be written."""
+    """Raises `UsageError` if something is there that may not be replaced, or if nothing can be written."""
     if path.exists() and not force:
         raise UsageError(f"{path} exists already; choose another path, or --force to replace it")
     require_can_write(path)

@@ -1,4 +1,4 @@
-"""Spaces and architectures of their texts."""
+"""Reads spaces and architectures from their texts."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def space(text: str, resolution: str = "") -> SearchSpace:
 def architecture(
     text: str | Path, space: SearchSpace | None = None, *, on_note: Callable[[str], None] | None = None
 ) -> Architecture:
-    """The architecture of a text, or of a file that `search` wrote: its JSON, or the exported network, which carries it.
+    """The architecture of a text, or of a file from `search`: a JSON file, or an exported network, which contains it.
 
     Args:
         text: Such as `portrait/mobilenetv3_large`; with `space` the part before the slash may be left out. A name that ends
-            in `.json` is that of a file, and so is one of a model file.
-        space: The space that it must be of. A baseline after the bare name of the space, as `portrait/mobilenetv3_large`,
-            is taken as the baseline in `space`, whatever its resolution.
-        on_note: Is told in a line when a baseline was taken so.
+            in `.json`, or the name of a model file, is read as a file.
+        space: The space that must have the architecture. A baseline after the bare name of the space, as
+            `portrait/mobilenetv3_large`, is taken as the baseline in `space`, whatever its resolution.
+        on_note: Called with a line if a baseline was taken in this way.
 
     Raises:
         UsageError: The text names no space and none is given, has the wrong number of operators, or the file cannot be read.
@@ -77,9 +77,9 @@ def architecture(
 
 
 def _in_model_file(text: str) -> str | None:
-    """The architecture that a model file carries, None where the text names no such file.
+    """The architecture in a model file; None if the text names no such file.
 
-    Raises `UsageError` for a file that carries none, which only `measure` can say something of.
+    Raises `UsageError` for a file without an architecture, which only `measure` can use.
     """
     from latlas.latency.runtime.model_path import architecture_in, names_a_model, require_model
 

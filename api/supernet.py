@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SupernetOptions:
-    """What `train_supernet` is asked for.
+    """The options of `train_supernet`.
 
     Attributes:
-        data: What it is trained on; None for drawn portraits.
+        data: The images to train on; None for drawn portraits.
         on_note, on_progress: See `latlas.api.setting`.
     """
 
@@ -60,11 +60,11 @@ class SupernetOptions:
 def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
     """A supernet of the space, trained by uniform single-path sampling, in inference mode.
 
-    Its subnets share its weights, so that a search can score them without training each. It is kept in the file `out`; None
-    keeps it nowhere. Stopped, the same call goes on from `<out>.training`.
+    Its subnets share its weights, so a search can score them without training each. It is written to the file `out`, or nowhere
+    if that is None. If it is stopped, the same call goes on from `<out>.training`.
 
     Args:
-        space: Its networks have one class, person or not.
+        space: A space whose networks have one class, person or not.
 
     Raises:
         UsageError: The file is there already, or an option is not possible.
@@ -90,7 +90,7 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
     journal = None if out is None else out.with_name(out.name + ".training")
     if (
         out is not None and journal is not None and not journal.exists()
-    ):  # one that replaces a file leaves it till its end
+    ):  # a run that replaces a file keeps the old one until its end
         require_new(out, options.force)
     data = options.data or load_data()
     height, width = size_of(options.train_resolution, space)
@@ -117,7 +117,7 @@ def train_supernet(space: SearchSpace, options: SupernetOptions) -> Supernet:
         }
         save_weights(supernet, out, made_of)
         if reached["step"] > reached["first_step"] or reached["step"] == options.steps:
-            journal.unlink(missing_ok=True)  # else no step was done: it is kept, to go on from with more time
+            journal.unlink(missing_ok=True)  # without a step it is kept, so that a run with more time goes on from it
     return supernet
 
 
@@ -159,7 +159,7 @@ def load_supernet(path: str | Path) -> Supernet:
 
     Raises:
         UsageError: The file cannot be read.
-        FileFormatError: It is broken, foreign, of another schema, or its tensors are not those of its space.
+        FileFormatError: It is broken, foreign or of another schema, or its tensors do not fit its space.
 
     Example:
         >>> import latlas
@@ -172,7 +172,7 @@ def load_supernet(path: str | Path) -> Supernet:
 
 
 def size_of(text: str, space: SearchSpace) -> tuple[int, int]:
-    """Height and width of `N` or `HxW`, the space's for no text; raises `UsageError` for what is no size."""
+    """Height and width from `N` or `HxW`, the space's for an empty text; raises `UsageError` if it is no size."""
     if not text:
         return space.input_shape()[1:]
     height, _, width = text.lower().partition("x")

@@ -1,4 +1,4 @@
-"""Latency tables of their files: one read, many listed, many checked."""
+"""Reads, lists and checks the files of latency tables."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from latlas.latency.table.table import Table
 
 FOOTER_BYTES = 1 << 16
-"""Of a Parquet file's end, where what it is about is written."""
+"""How many bytes to read from the end of a Parquet file, which says what the file holds."""
 STATUSES = ("ok", "noisy", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFilter:
-    """Which tables are listed."""
+    """Options: which tables to list."""
 
-    cpu: str = option("", "Only of CPUs with this in their name or their folder's.")
+    cpu: str = option("", "Only of CPUs whose name or folder name contains this.")
     space: str = option("", "Only of this space, with its options or without.")
     precision: str = option("", "Only of this precision.")
     threads: int | None = option(None, "Only of this many threads.", at_least=1)
@@ -32,7 +32,7 @@ class TableFilter:
         check_options(self)
 
     def takes(self, table: Table) -> bool:
-        """Whether a table is one of them."""
+        """Whether a table is wanted."""
         manifest, environment = table.manifest, table.manifest.environment
         names = f"{environment.cpu_model} {environment.device}".lower()
         return (
@@ -45,7 +45,7 @@ class TableFilter:
 
 @dataclass(frozen=True, slots=True)
 class ReadTable:
-    """A file that was read as a table: the table, or why it is none."""
+    """A file that was read as a table: the table, or the reason why it is none."""
 
     path: Path
     table: Table | None
@@ -53,10 +53,10 @@ class ReadTable:
 
 
 def load_table(path: str | Path) -> Table:
-    """The latency table of a Parquet file, all of it checked.
+    """The latency table of a Parquet file, which is checked completely.
 
-    A table is immutable. It has a row an operator: `table.latency_ms(spec)` is the operator's isolated latency in milliseconds,
-    `len(table)` counts rows, `table.manifest` says where they come from, `table.to_frame()` is a pandas data frame.
+    A table is immutable and has one row for each operator. `table.latency_ms(spec)` is the operator's isolated latency in
+    milliseconds, `len(table)` the number of rows, `table.manifest` its origin, `table.to_frame()` a pandas data frame.
 
     Raises:
         UsageError: There is no such file.
@@ -75,7 +75,7 @@ def load_table(path: str | Path) -> Table:
 
 
 def read_tables(paths: Sequence[Path]) -> Iterator[ReadTable]:
-    """What each file holds, those of folders too, sorted within each; a file that is no table has the error."""
+    """The table of each file, or its error; files in folders are included, sorted within each folder."""
     from latlas.latency.table.table import Table
 
     for file in (file for path in paths for file in (table_files(path) if path.is_dir() else [path])):
@@ -86,7 +86,7 @@ def read_tables(paths: Sequence[Path]) -> Iterator[ReadTable]:
 
 
 def list_tables(folder: Path, wanted: TableFilter) -> list[dict[str, Any]]:
-    """A record for each table below a folder: its path, whether it is valid, and what it is of; raises for no such folder."""
+    """A record for each table below a folder: path, validity and contents; raises `UsageError` if there is no such folder."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     records = []
@@ -113,9 +113,9 @@ def _told(table: Table) -> dict[str, Any]:
 
 
 def check_tables(paths: Sequence[Path]) -> list[tuple[LatlasError | None, dict[str, Any]]]:
-    """For each file why it is no table, or None, and a record: whether it is a valid table, and warnings for what is hardly true.
+    """For each file the reason why it is no table, or None; and a record: whether it is valid, and warnings for doubtful values.
 
-    Raises `UsageError` where there are no files.
+    Raises `UsageError` if there are no files.
     """
     from latlas.latency.table.plausibility import implausible, leftovers
 
@@ -134,7 +134,7 @@ def check_tables(paths: Sequence[Path]) -> list[tuple[LatlasError | None, dict[s
 
 
 def table_files(folder: Path) -> list[Path]:
-    """Parquet files below a folder, but for the histories of searches."""
+    """The Parquet files below a folder, without the histories of searches."""
     return [path for path in files_below(folder, ".parquet") if not _is_history(path)]
 
 

@@ -1,1 +1,1 @@
-"""The commands of the command line: functions that `latlas.cli` registers; heavy imports are inside them."""
+"""The functions behind the commands; `latlas.cli` registers them. They import heavy libraries inside."""

@@ -15,14 +15,14 @@ from latlas.commands.output import note, part_of_a_whole, time_left_text
 from latlas.errors import InterruptedRunError, LatlasError
 
 SPACE = "portrait:resolution=64,widths=24.32.64.128,depths=1.3.3.2,operators=mbconv_k3.mbconv_k5,skip=true"
-"""3,888 networks of four to nine inverted bottlenecks, at a size at which they train in half a minute; about as fast as
-`mobilenetv3_small`."""
+"""A space of 3,888 networks with four to nine inverted bottlenecks, about as fast as `mobilenetv3_small`. At this size a
+network trains in half a minute."""
 WHAT = (
     "a small demonstration on drawn portraits: 64x64 pixels, at most nine inverted bottlenecks, held against "
     "mobilenetv3_small, each trained for half a minute; no network to ship"
 )
 LEARNING_RATE = 8e-3
-"""Four times the commands' default: these trainings are too short for less."""
+"""Four times the default of the commands, because these trainings are short."""
 PLAN = (
     Phase("profile-ops", "converting operators", "other", 58, 4, quiet_seconds=3),
     Phase("profile-ops", "measuring operators", "measuring", 174, 33, quiet_seconds=2),
@@ -36,7 +36,7 @@ PLAN = (
     Phase("search", "the last campaign and the report", "other", 1, 10),  # no bar has this title: it is left to the end
     Phase("search", "measuring", "measuring", 110, 42, quiet_seconds=3, parts=5, interleaved=True),
 )
-"""What each bar counts and how many seconds it takes on two quiet cores of an AMD EPYC."""
+"""The unit of each bar, and the seconds that it takes on two quiet cores of an AMD EPYC."""
 
 
 def demo(
@@ -46,8 +46,8 @@ def demo(
 ) -> None:
     """The main job from nothing in about five minutes: a small search on drawn portraits.
 
-    It profiles operators, fits a predictor, trains a supernet and searches it. What is finished is not done again. Exit code 1
-    where the network that was found is not certified to be within the budget.
+    It profiles operators, fits a predictor, trains a supernet and searches it. Finished parts are not done again. The exit code
+    is 1 if the network is not certified to be within the budget.
     """
     options.require_writable(out)
     job = Job(PLAN)
@@ -71,10 +71,10 @@ def demo(
 
 
 def commands(out: Path, seed: int = 0) -> list[tuple[Path, list[str]]]:
-    """The commands of the demo, each after what it makes."""
+    """The commands of the demo, each with the path that it makes."""
     table, predictor, supernet = out / "table.parquet", out / "predictor", out / "supernet.safetensors"
     # At 5 % an operator or a subnet has three short passes; the search's 1.5 % is what certifies its winner.
-    # ONNX would take a tenth of the whole..
+    # ONNX would take a tenth of the whole time.
     profile = ("profile-ops", "--space", SPACE, "--relative-error", 0.05, "--out", table)
     fit = (
         *("fit-predictor", "--table", table, "--subnets", 24, "--test", 8),
@@ -98,8 +98,9 @@ def commands(out: Path, seed: int = 0) -> list[tuple[Path, list[str]]]:
 
 
 def _run(context: typer.Context, words: list[str], again: str) -> int:
-    """Run one command of the command line that this one belongs to, in this process: an interrupt reaches it, and it ends as
-    it does alone. Its exit code; raises `InterruptedRunError`, which says how to go on, where it was stopped.
+    """Run one command in this process and return its exit code. An interrupt reaches it as if it ran alone.
+
+    Raises an `InterruptedRunError` that says how to go on if the command was stopped.
     """
     import torch
 
@@ -123,4 +124,4 @@ def _run(context: typer.Context, words: list[str], again: str) -> int:
 
 
 STOPPED = 130
-"""What typer returns for Ctrl-C."""
+"""Typer's exit code for Ctrl-C."""

@@ -1,4 +1,4 @@
-"""A comparison of two tables as a record, as lines for people, and as Markdown for a pull request."""
+"""Writes a comparison of two tables as a record, as lines for people, or as Markdown for a pull request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_LISTED = 20
 
 
 def diff_record(before: Table, after: Table, found: Comparison, ranked: Sequence[Ranks] | None) -> dict[str, Any]:
-    """All that is known of the comparison, as JSON takes it."""
+    """The whole comparison as a JSON record."""
     from latlas.latency.table.compare import differences
 
     record: dict[str, Any] = {
@@ -70,7 +70,7 @@ def _change_record(change: Change) -> dict[str, Any]:
 
 
 def diff_lines(record: dict[str, Any]) -> list[str]:
-    """The comparison for people."""
+    """The comparison as lines for people."""
     lines = [f"before {record['before']}", f"after  {record['after']}", *_head(record)]
     if record["changes"]:
         lines += ["", "  ratio  [interval]         before ms   after ms  operator"]
@@ -87,7 +87,7 @@ def diff_lines(record: dict[str, Any]) -> list[str]:
 
 
 def diff_markdown(record: dict[str, Any]) -> str:
-    """The comparison as Markdown, what a table says made safe in it."""
+    """The comparison as Markdown; texts from tables are made safe."""
     lines = [f"### {_safe(record['before'])} and {_safe(record['after'])}", ""]
     lines += [f"- {_safe(line)}" for line in _head(record)]
     if record["changes"]:
@@ -134,7 +134,7 @@ def _head(record: dict[str, Any]) -> list[str]:
 
 
 def _left_out(record: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """What was not compared: titles with counts, and what is listed under each."""
+    """The operators that were not compared: titles with counts, and a list under each."""
     unjudged = [
         f"{one['ratio']:.3f}  {one['before_ms']:.4f} -> {one['after_ms']:.4f} ms  {one['operator']}"
         for one in sorted(record["no_interval"], key=lambda one: -abs(one["ratio"] - 1))
@@ -179,7 +179,7 @@ def _value(value: Any) -> str:
 
 
 def _safe(text: Any) -> str:
-    """A text that is neither a column, a link nor HTML in Markdown."""
+    """The text, changed so that Markdown shows it as plain text: no column, link or HTML."""
     escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\\", "\\\\")
     for character in "|`*_[]":
         escaped = escaped.replace(character, f"\\{character}")

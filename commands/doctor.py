@@ -21,9 +21,9 @@ def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Look at the machine's state only, without A/A runs.")] = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Say whether this machine can measure now, what stands against it and what to do, and what measuring will cost.
+    """Say whether this machine can measure now, what disturbs it and what to do, and how long measuring will take.
 
-    Both references are measured against themselves. Exit code 1 where the verdict is "not now".
+    Both references are measured against themselves. The exit code is 1 if the verdict is "not now".
     """
     from latlas.latency.doctor.doctor import examine
 
@@ -42,7 +42,7 @@ def doctor(
 
 
 def lines_of(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """The record as lines with a style each: a check a line, what to do beneath it, the verdict last."""
+    """The record as lines, each with a style: one for each check, the advice beneath it, the verdict last."""
     lines = []
     for check in record["checks"]:
         if check["status"] == "unknown":

@@ -25,13 +25,15 @@ def tables_import(
     threads: Annotated[int | None, typer.Option(min=1, max=4096, help="Inference threads.")] = None,
     precision: Annotated[str | None, typer.Option(help="Precision, such as f32.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, max=2**20, help="Batch size.")] = None,
-    space: Annotated[str | None, typer.Option(help="Search space that the operators are of.")] = None,
+    space: Annotated[str | None, typer.Option(help="Search space of the operators.")] = None,
     unit: Annotated[str | None, typer.Option(help="Unit of the latencies: s, ms, us or ns.")] = None,
-    source: Annotated[str, typer.Option(help="Project and licence that the file is of.")] = "",
+    source: Annotated[str, typer.Option(help="Project and licence of the file.")] = "",
     latency_column: Annotated[str | None, typer.Option(help="Column or field of the latencies.")] = None,
     activation: Annotated[
         str | None,
-        typer.Option(help="Of keys that do not say it: relu, hswish, or ofa (Once-for-All's MobileNetV3, by stage)."),
+        typer.Option(
+            help="Activation, if keys do not say it: relu, hswish, or ofa (Once-for-All's MobileNetV3, by stage)."
+        ),
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Keep entries without a latency as failed rows, and list them.")
@@ -39,7 +41,7 @@ def tables_import(
     force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Make a table of another project's latencies; what is not said of their environment stays unknown."""
+    """Make a table from another project's latencies; fields of their environment that are not given stay unknown."""
     from latlas.latency.formats.interchange import import_table
     from latlas.latency.formats.table_format import Told
 
@@ -90,7 +92,7 @@ def tables_export(
     force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Write a table as another project's file; rows without such a latency are left out, and said."""
+    """Write a table as another project's file; rows without this latency are left out and counted."""
     format_to_write(format_name, value)  # before the table is read
     from latlas.files.write import write_text
     from latlas.latency.formats.interchange import export_table

@@ -1,4 +1,4 @@
-"""`fit-predictor`: from subnets that are measured here, or from samples that somebody measured."""
+"""`fit-predictor` learns from subnets that it measures here, or from samples that somebody else measured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from latlas.option import check_options, option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitFiles:
-    """What `fit-predictor` learns from."""
+    """Options: the sources of `fit-predictor`."""
 
     table: Path | None = option(
         None, "Operator table. Without it, it learns from the graphs alone.", metavar="FILE", before=require_table
@@ -43,7 +43,7 @@ class FitFiles:
 def fit_predictor_command(
     files: FitFiles, learning: FitOptions, given: SampleOptions, json: options.JsonOption = False
 ) -> None:
-    """Measure subnets and learn their latency; the figures are of subnets that were not learnt from."""
+    """Measure subnets and learn their latency; the figures come from further subnets."""
     if files.samples is not None:
         _fit_samples(files.samples, files, learning, given, json)
         return

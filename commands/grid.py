@@ -1,4 +1,4 @@
-"""A table as a picture: operators by place as a coloured grid, for the terminal it is printed on."""
+"""Shows a table in the terminal as a coloured grid of operators by place."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ VALUES: dict[str, tuple[str, str]] = {
     "in-network": ("in_network_ms", "latency added to a network, ms"),
     "ratio": ("ratio", "isolated latency over the reference's"),
 }
-"""What a cell may show: the row's field, and what it is."""
+"""The values that a cell may show: the row's field, and its meaning."""
 
-# As Once-for-All and its descendants write keys: MBConv-input:56x56x24-output:56x56x24-expand:3-kernel:3-stride:1-idskip:1.
+# Once-for-All and its descendants write such keys: MBConv-input:56x56x24-output:56x56x24-expand:3-kernel:3-stride:1-idskip:1.
 _PLACE_IN_LABEL = re.compile(r"-(?:input|output):\d+x\d+x\d+|-stride:\d+")
-# From fast to slow, dark enough on white and light enough on black to bear black text.
+# Backgrounds from fast to slow, visible on white and on black, light enough for black text.
 _FAST, _MIDDLE, _SLOW = (87, 187, 108), (250, 215, 100), (235, 110, 90)
 
 
 def console_of() -> Console:
-    """The console that standard output is: no colours where it is no terminal, or NO_COLOR is set; 80 columns if unknown."""
+    """The console of standard output: no colours if it is no terminal or NO_COLOR is set; 80 columns if unknown."""
     from rich.console import Console
 
     real = Console()
@@ -53,9 +53,9 @@ def console_of() -> Console:
 
 
 def grid_lines(table: Table, value: str, console: Console) -> list[str]:
-    """The grid, in blocks as wide as the console, and below it the operators that are no choice.
+    """The grid, in blocks as wide as the console, and below it the operators without a choice.
 
-    Raises `UsageError` where `value` is none of `VALUES`, or no row has it.
+    Raises `UsageError` if `value` is none of `VALUES`, or if no row has it.
     """
     from rich.text import Text
 
@@ -86,9 +86,9 @@ def grid_lines(table: Table, value: str, console: Console) -> list[str]:
 def _cells(
     table: Table, columns: dict[Place, tuple[OpSpec, ...]]
 ) -> tuple[dict[OpSpec, tuple[str, Place, Row]], set[OpSpec]]:
-    """What the grid shows, by spec: label, place and row; and the specs whose cell another variant has.
+    """The specs in the grid with label, place and row; and the specs whose cell shows another variant.
 
-    Where a place has an operator in two variants, say of two expansions, the one that is commoner in the grid is shown.
+    If a place has an operator in two variants, for example of two expansions, the grid shows its more common variant.
     """
     variants = Counter(_variant(spec) for specs in columns.values() for spec in specs)
     rows = {row.spec: row for row in table}
@@ -104,7 +104,7 @@ def _cells(
 
 
 def _label(spec: OpSpec) -> str:
-    """What a line of the grid is called; of another project's name, what the column does not say already."""
+    """The label of a line in the grid; of another project's name only the part that the column does not say."""
     if spec.kind != FOREIGN:
         return f"{spec.name} {spec.label}".rstrip()
     return _PLACE_IN_LABEL.sub("", spec.label) or spec.label
@@ -121,7 +121,7 @@ def _blocks(
     width: int,
     marks: dict[str, str],
 ) -> list[list[Text]]:
-    """Lines of each block of columns that fits into the width."""
+    """The lines of each block of columns that fits into the width."""
     from rich.text import Text
 
     by_place: dict[Place, dict[str, Row]] = {place: {} for place in places}
@@ -189,7 +189,7 @@ def _plain(row: Row, name: str, marks: dict[str, str], decimals: int | None = No
 
 
 def _decimals(values: Sequence[float | None]) -> int:
-    """Decimals that show three digits of the smallest of the values."""
+    """The number of decimals that shows three digits of the smallest value."""
     known = [value for value in values if value]
     return min(6, max(0, 2 - math.floor(math.log10(min(known))))) if known else 0
 
@@ -200,7 +200,7 @@ def _marks() -> dict[str, str]:
 
 
 def _colours(values: Sequence[float | None]) -> Callable[[float | None], str]:
-    """The style of each value among those of its column, by where it lies on a logarithmic scale."""
+    """The style of each value, by its position among the values of its column on a logarithmic scale."""
     known = [value for value in values if value is not None and value > 0]
     low, high = (min(known), max(known)) if known else (1.0, 1.0)
 
@@ -223,7 +223,7 @@ def _rendered(lines: Sequence[Text], console: Console) -> list[str]:
 
 
 def head_lines(table: Table) -> list[str]:
-    """Where a table comes from, for people: what is unknown of it too."""
+    """The origin of a table as lines for people, with the unknown fields."""
     from latlas.latency.table.merge import parts
 
     manifest, counts = table.manifest, {status: table.count(status) for status in ("ok", "noisy", "failed")}
@@ -258,7 +258,7 @@ def head_lines(table: Table) -> list[str]:
 
 
 def row_lines(table: Table) -> list[str]:
-    """Each row in a line, with its interval."""
+    """One line for each row, with its interval."""
     lines = []
     for row in table:
         if row.latency_ms is None:

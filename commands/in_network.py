@@ -1,4 +1,4 @@
-"""`tables in-network`: in-network latency beside the isolated one."""
+"""`tables in-network` adds in-network latencies to a table of isolated ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @with_options
 def tables_in_network(
     asked: InNetworkOptions,
-    table: Annotated[Path, typer.Argument(help="A table of this machine; it says space, precision and threads.")],
+    table: Annotated[Path, typer.Argument(help="A table of this machine; it states space, precision and threads.")],
     json: options.JsonOption = False,
 ) -> None:
     """Measure designed subnets, and add to each operator's row what it adds to a network's latency."""
@@ -38,7 +38,7 @@ def tables_in_network(
 
 
 def side_by_side(table: Table) -> list[str]:
-    """A line an operator: isolated, boundary-corrected and in-network milliseconds, the last with its standard error."""
+    """A line for each operator: isolated, boundary-corrected and in-network milliseconds, the last with a standard error."""
     lines = [f"{'isolated':>9} {'boundary':>9} {'in-network':>18}  ms"]
     for row in table:
         if row.latency_ms is None:

@@ -1,4 +1,4 @@
-"""The time left of a job of several commands: as planned, corrected by what its parts have taken so far."""
+"""The time left of a job of several commands: the plan, corrected by the time that its parts have taken so far."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 MEASURING = "measuring"
-"""The kind of work whose bars know best how long they still take."""
+"""The kind of work whose own bars estimate their time left best."""
 PRIOR_SECONDS = 10.0
-"""How long a kind of work must have been planned to take before its own pace counts for more than the plan."""
+"""When finished work of a kind was planned to take this long, its own pace counts for more than the plan."""
 PRIOR_SHARE = 0.1
-"""Share of a phase's work that the plan counts for beside the pace that the phase itself has shown."""
+"""The weight of the plan, as a share of a phase's work, beside the pace that the phase itself has shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Work of one command that a bar of this title shows.
+    """The work of one command that a bar with this title shows.
 
-    `units` is what the bar counts, over all its `parts` together, and takes `seconds`; before each part lies a silence of
-    `quiet_seconds`. What is of one `kind` is slowed alike. A phase is over when a later one of its command has begun; one that is
-    `interleaved` has its parts among those of others, and ends none of them.
+    The bar counts `units` over all its `parts` together; they take `seconds`. Before each part the bar is silent for
+    `quiet_seconds`. Work of one `kind` is slowed by the same factor. A phase ends when a later phase of its command begins. The
+    parts of an `interleaved` phase lie between the parts of other phases, and end none of them.
     """
 
     command: str
@@ -36,7 +36,7 @@ class Phase:
 
 @dataclass(slots=True)
 class _State:
-    """What was seen of a phase: units and parts done, and the seconds that they took."""
+    """The progress of a phase: finished units and parts, and the seconds that they took."""
 
     phase: Phase
     before: float = 0.0
@@ -60,14 +60,14 @@ class _State:
         return 0.0 if self.over else max(0, self.phase.parts - self.parts) * self.phase.quiet_seconds
 
     def pace(self, factor: float) -> float:
-        """Seconds a unit: the plan's times `factor`, and what was seen."""
+        """The seconds for a unit, from the plan times `factor` and from the pace so far."""
         prior = PRIOR_SHARE * self.phase.units
         return (prior * self.planned_pace * factor + self.seconds) / (prior + self.timed_units)
 
 
 @dataclass
 class Job:
-    """A plan that is followed: tell it which command begins, and where its bars stand.
+    """A plan in progress. Tell it which command begins, and the positions of its bars.
 
     Example:
         >>> job = Job([Phase("train", "training", "training", units=100, seconds=50)], clock=lambda: 0.0)
@@ -87,16 +87,16 @@ class Job:
         self._last = self.clock()
 
     def begin(self, command: str) -> None:
-        """The command begins: those before it in the plan are done, now or earlier."""
+        """Note that a command begins; the commands before it in the plan are then done."""
         first = next(i for i, one in enumerate(self._states) if one.phase.command == command)
         for one in self._states[:first]:
             one.over = True
         self._command, self._last = command, self.clock()
 
     def time_left(self, title: str, done: float, total: float, seconds: float | None) -> float:
-        """Seconds left of the job, told that a bar of this title is at `done` of `total`, and its own estimate.
+        """The seconds left of the job, after a bar with this title reported `done` of `total` and its own estimate.
 
-        A title that the plan does not know changes nothing but the clock.
+        A title that is not in the plan changes only the clock.
         """
         now = self.clock()
         spent, self._last = now - self._last, now
@@ -107,11 +107,11 @@ class Job:
         place = self._states.index(state)
         for index, one in enumerate(self._states):
             if one.phase.interleaved and one is not state:
-                one.current = one.total  # its part has come to its end since it was last heard of
+                one.current = one.total  # its part has ended since the last report
             elif index < place and not state.phase.interleaved:
                 one.over = True
         if not state.parts or done < state.current:
-            # A new part: what went before was its silence.
+            # A new part; the time before it was its silence.
             state.before, state.current, state.total = state.before + state.total, float(done), float(total)
             state.parts += 1
         else:
@@ -120,14 +120,14 @@ class Job:
             state.current, state.total = float(done), float(total)
         part_left = max(0.0, total - done)
         pace = state.pace(self._factor(state.phase.kind))
-        # A campaign knows what is noisy and measured again; other bars know no more than is known here.
+        # A campaign knows which measurements it repeats; other bars know no more than this plan.
         own = seconds if seconds is not None and state.phase.kind == MEASURING else part_left * pace
         others = sum(self._left(one) for one in self._states if one is not state)
         rest = max(0.0, state.phase.units - state.units - part_left) * pace
         return own + rest + others + state.quiet_left * self._factor()
 
     def seconds_left(self) -> float:
-        """Seconds left of the job as far as is known."""
+        """The estimated seconds left of the job."""
         return sum(self._left(one) for one in self._states)
 
     def _left(self, one: _State) -> float:
@@ -137,10 +137,10 @@ class Job:
         return units * one.pace(self._factor(one.phase.kind)) + one.quiet_left * self._factor()
 
     def _factor(self, kind: str = "") -> float:
-        """How much longer work takes here than planned, 1 before anything was seen.
+        """How many times longer than planned work takes here; 1 at the beginning.
 
-        Of this kind as far as it was seen; of another half of what was seen of all, on a scale of factors: neighbours slow all
-        work, a slower kernel only one.
+        For a kind that has run, it is the factor of this kind. For another kind it is the square root of the factor over all
+        work: busy neighbours slow every kind, a slower kernel only one.
         """
         overall = math.sqrt(self._ratio(self._states, 1.0))
         return self._ratio([one for one in self._states if one.phase.kind == kind], overall) if kind else overall

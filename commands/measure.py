@@ -1,4 +1,4 @@
-"""`measure`: networks timed end to end."""
+"""`measure` times networks end to end."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from latlas.option import option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureFiles:
-    """What `measure` compares with, by name."""
+    """Options of `measure` that are given by name."""
 
-    space: str = option("", "Space of architectures that name none.", offered=options.spaces)
+    space: str = option("", "Space of architectures without one in their text.", offered=options.spaces)
     predictor: Path | None = option(
         None,
-        "State milliseconds like this predictor's: some of its subnets are measured along.",
+        "State milliseconds at this predictor's speed; some of its subnets are measured too.",
         metavar="FOLDER",
         before=require_predictor,
     )
@@ -45,7 +45,7 @@ def measure_command(
     ],
     json: options.JsonOption = False,
 ) -> None:
-    """Measure networks end to end, in turn, and say what exactly was measured; JSON: an object, or a list for several."""
+    """Measure networks end to end, in turn, and say exactly what was measured; JSON: an object, or a list for several."""
     from latlas.latency.machine.trouble import listening
 
     asked = replace(
@@ -71,7 +71,7 @@ def measure_command(
 
 
 def lines_of(record: Mapping[str, Any]) -> list[str]:
-    """Two lines of a result: the latency, or why there is none, and what was measured."""
+    """The two lines of a result: the latency, or why there is none; and what was measured."""
     from latlas.latency.runtime.inputs import Input
 
     if record["latency_ms"] is None:

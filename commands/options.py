@@ -1,4 +1,4 @@
-"""What the commands share on their way in: option types, and what becomes of their texts."""
+"""Option types that the commands share, and functions that read their texts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _MASK_VALUE = re.compile(r"(?:person|void|background)=[-#\w,]+")
 
 
 def listed(text: str) -> list[str]:
-    """The different values of a text that parts them by commas."""
+    """The distinct values of a comma-separated text."""
     return list(dict.fromkeys(value.strip() for value in text.split(",")))
 
 
 def join_mask_values(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `--mask-values person=1 void=255`, as one writes it without quotes, joined to one value."""
+    """The arguments, with `--mask-values person=1 void=255`, typed without quotes, joined to one value."""
     found: list[str] = []
     for argument in arguments:
         after_option = found[-2:-1] == ["--mask-values"] or (found and found[-1].startswith("--mask-values="))
@@ -41,7 +41,7 @@ def join_mask_values(arguments: Sequence[str]) -> list[str]:
 
 
 def _lock_at_most(context: typer.Context, seconds: float | None) -> float | None:
-    """Keep the option's value to the end of the command, whichever part of it waits for the lock."""
+    """Set the option's value for the whole command, whichever part of it waits for the lock."""
     from latlas.files.lock import waiting_at_most
 
     context.with_resource(waiting_at_most(seconds))
@@ -49,7 +49,7 @@ def _lock_at_most(context: typer.Context, seconds: float | None) -> float | None
 
 
 def spaces() -> tuple[str, ...]:
-    """Names of the search spaces, for a shell to complete; none of them is loaded."""
+    """The names of the search spaces, for a shell to complete; no space is loaded."""
     from latlas.spaces.text import SPACES
 
     return SPACES.names()
@@ -85,7 +85,9 @@ SeedOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Begin anew: replace what is there.")]
-ErrorOption = Annotated[float, typer.Option("--relative-error", help="Asked half width of the 95 % interval.")]
+ErrorOption = Annotated[
+    float, typer.Option("--relative-error", help="Half width of the 95 % interval that is asked for.")
+]
 LockOption = Annotated[
     float | None,
     typer.Option(
@@ -100,21 +102,21 @@ LockOption = Annotated[
 def setting_of(
     precision: str, threads: int, relative_error: float = 0.01, seed: int = 0, batch: int = 1, any_threads: bool = False
 ) -> Setting:
-    """How things are measured, of the options that say so."""
+    """The measurement setting of these options."""
     from latlas.api import setting
 
     return setting.setting_of(precision, threads, relative_error, seed, batch, any_threads)
 
 
 def space_of(text: str, resolution: str) -> SearchSpace:
-    """The search space of its text, with the resolution put in."""
+    """The search space of a text, at this resolution."""
     from latlas.api.spaces import space
 
     return space(text, resolution)
 
 
 def architecture_of(text: str, space: SearchSpace | None) -> Architecture:
-    """The architecture of a text, a JSON file or an exported model file; says so where a baseline is taken as that of `space`."""
+    """The architecture of a text, a JSON file or an exported model file; notes if a baseline is taken as one of `space`."""
     from latlas.api.spaces import architecture
 
     return architecture(text, space, on_note=note)
@@ -131,7 +133,7 @@ def data_of(
     mask_values: str = "",
     sheet: Path | None = None,
 ) -> Dataset:
-    """The images of a split, read or drawn; `sheet` is where a sheet of them is drawn if the masks look wrong."""
+    """The images of a split, read or drawn; a sheet of them is written to `sheet` if the masks look wrong."""
     from latlas.api.data import load_data
 
     loaded = load_data(data, images=images, mask_values=mask_values, seed=seed)
@@ -139,7 +141,7 @@ def data_of(
 
 
 def size_of(text: str, default: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of `N` or `HxW`."""
+    """Height and width from `N` or `HxW`."""
     if not text:
         return default
     height, _, width = text.partition("x")
@@ -147,7 +149,7 @@ def size_of(text: str, default: tuple[int, int]) -> tuple[int, int]:
 
 
 def number_of(text: str, option: str) -> float:
-    """A positive number, or an error that names the option."""
+    """The positive number of a text; the error names the option."""
     try:
         value = float(text)
     except ValueError:
@@ -158,7 +160,7 @@ def number_of(text: str, option: str) -> float:
 
 
 def require_writable(folder: Path) -> None:
-    """Make the folder; raises `UsageError` where nothing can be written in it, `StorageError` where the disk is full."""
+    """Make the folder; raises `UsageError` if nothing can be written in it, `StorageError` if the disk is full."""
     from latlas.files.write import cannot_write
 
     try:

@@ -1,4 +1,4 @@
-"""What the commands share on their way out: results to standard output, all else to standard error."""
+"""Printing for all commands: results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from latlas.errors import without_passwords
 
 
 def note(text: str) -> None:
-    """A line to standard error."""
+    """Print a line to standard error."""
     print(without_passwords(text), file=sys.stderr, flush=True)
 
 
 def shown(value: float | None, times: float, digits: int) -> str:
-    """A number times something, or unknown."""
+    """The number times `times` as text, or `unknown`."""
     return "unknown" if value is None else f"{times * value:.{digits}f}"
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
-    """Lines of a text table of rows equally long, two blanks between columns: `left` to the left, others to the right."""
+    """The lines of a text table; rows are equally long. Columns in `left` are aligned to the left, others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -40,17 +40,17 @@ def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list
 
 
 def print_result(record: Any, as_json: bool, lines: Callable[[], list[str]]) -> None:
-    """The record as JSON, or its lines."""
+    """Print the record as JSON, or its lines."""
     typer.echo(without_passwords(dumps(record, indent=1, allow_nan=False) if as_json else "\n".join(lines())))
 
 
 def trouble_lines(troubles: Sequence[str]) -> list[str]:
-    """The first lines of a result that was measured on a machine in trouble."""
+    """The first lines of a result that was measured on a disturbed machine."""
     return [f"not to be trusted: {trouble}" for trouble in troubles]
 
 
 def print_marked(record: Any, as_json: bool, lines: Callable[[], list[tuple[str, str]]]) -> None:
-    """The record as JSON, or its lines, each with a style of rich's; coloured on a terminal, else plain."""
+    """Print the record as JSON, or its lines, each with a style of rich; plain if it is no terminal."""
     from rich.console import Console
     from rich.text import Text
 
@@ -62,7 +62,7 @@ def print_marked(record: Any, as_json: bool, lines: Callable[[], list[tuple[str,
 
 
 def time_left_text(seconds: float | None) -> str:
-    """`42 s left`, `7 min left`, `2 h 5 min left`; empty where nothing is known. Never nothing while there is something left."""
+    """The time left as text: `42 s left`, `7 min left`, `2 h 5 min left`; at least 1 s, and empty if it is not known."""
     if seconds is None:
         return ""
     if seconds < 100:
@@ -76,9 +76,10 @@ _whole: ContextVar[Callable[[str, int, int, float | None], float | None] | None]
 
 @contextmanager
 def part_of_a_whole(time_left: Callable[[str, int, int, float | None], float | None]) -> Iterator[None]:
-    """Have the bars within tell the time left of a longer job.
+    """Make the bars in this block show the time left of a longer job.
 
-    `time_left(phase, done, total, seconds)` is told where each bar stands and its own seconds left; it gives those of all.
+    `time_left(phase, done, total, seconds)` gets the position of each bar and its own seconds left, and returns the seconds left
+    of the whole job.
     """
     token = _whole.set(time_left)
     try:
@@ -97,10 +98,10 @@ def _told(phase: str, done: int, total: int, seconds: float | None) -> str:
 
 @contextmanager
 def bar_of(title: str) -> Iterator[Callable[..., None]]:
-    """A progress line on standard error: a bar on a terminal, else a line every ten seconds.
+    """Progress on standard error: a bar on a terminal, otherwise a line every ten seconds.
 
-    What it yields is called with `(done, total, what, seconds_left, phase)`. A `phase` takes the title's place: what is
-    counted may change with it, and only with it.
+    It yields a function to call with `(done, total, what, seconds_left, phase)`. A `phase` replaces the title; what is counted
+    may change only together with it.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -118,7 +119,7 @@ def bar_of(title: str) -> Iterator[Callable[..., None]]:
         yield speak
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[more]}"))
-    # Lines that are noted or logged meanwhile go above the bar: rich takes standard error over.
+    # Notes and log lines appear above the bar, as rich takes over standard error.
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=None, more="")
 
@@ -131,8 +132,8 @@ def bar_of(title: str) -> Iterator[Callable[..., None]]:
 
 
 class NoteHandler(logging.Handler):
-    """Writes log records as `note` does: to standard error as it is then, above a bar that is shown."""
+    """Writes log records as `note` does: to the present standard error, above a visible bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record as a line."""
+        """Write a record as a line."""
         note(self.format(record))

@@ -1,4 +1,4 @@
-"""`predict`: milliseconds with an interval, by any kind of predictor."""
+"""`predict` gives milliseconds with an interval, from any kind of predictor."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ if TYPE_CHECKING:
     from latlas.latency.samples.predictor import SavedSamplePredictor
     from latlas.spaces.space import Architecture, SearchSpace
 
-REFUSE = "Refuse a predictor of something else"
+REFUSE = "Refuse a predictor that does not fit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictOptions:
-    """What `predict` is asked for beside the architectures that are named."""
+    """Options of `predict`."""
 
     predictor: Path = option(Path("predictor"), "Folder of a predictor.", metavar="FOLDER", before=require_predictor)
     random: int = option(0, "Predict this many random architectures.", at_least=0)
     samples: Path | None = option(
         None,
-        "CSV to predict the lines of, with a predictor made of --samples.",
+        "CSV whose lines are predicted, with a predictor made from --samples.",
         metavar="FILE",
         before=require_file,
     )
     column: str = option("architecture", "With --samples: the column of architectures.", metavar="COLUMN")
     confidence: float = option(0.95, "Share of measured latencies that the interval holds.", above=0, below=1)
-    explain: bool = option(False, "Say how many milliseconds each layer has.")
-    here: bool = option(False, "Refuse where the predictor is not of this machine.", group=REFUSE)
-    threads: int | None = option(None, "Refuse where it is of other inference threads.", group=REFUSE, at_least=1)
-    precision: str | None = option(None, "Refuse where it is of another precision.", group=REFUSE)
+    explain: bool = option(False, "Say how many milliseconds each layer takes.")
+    here: bool = option(False, "Refuse a predictor of another machine.", group=REFUSE)
+    threads: int | None = option(
+        None, "Refuse a predictor of another number of inference threads.", group=REFUSE, at_least=1
+    )
+    precision: str | None = option(None, "Refuse a predictor of another precision.", group=REFUSE)
     seed: int = option(0, "Seed of everything that chance decides.", at_least=0, at_most=2**31 - 1)
 
     def __post_init__(self) -> None:
@@ -58,7 +60,7 @@ def predict(
     architectures: Annotated[list[str] | None, typer.Argument(help="Architectures, as text or JSON files.")] = None,
     json: options.JsonOption = False,
 ) -> None:
-    """Predict end-to-end latency with an interval, or say what it is made of."""
+    """Predict end-to-end latency with an interval, or explain it layer by layer."""
     from latlas.latency.predictor.saved import SavedPredictor
 
     saved = any_predictor(asked.predictor)
@@ -121,7 +123,7 @@ def _of_lines(
         listed = ", ".join(column.name for column in columns)
         raise UsageError(f"this predictor is of columns {listed}; give it a file of them with --samples FILE.csv")
     file = read_samples(asked.samples)
-    matrix_of(file, columns)  # a cell that cannot be read is named with its line
+    matrix_of(file, columns)  # an error names the cell that cannot be read, and its line
     return [cells for _, cells in file.lines], [{"line": int(line.rpartition(" ")[2])} for line, _ in file.lines]
 
 
@@ -148,7 +150,7 @@ def _line(record: dict[str, Any], name: str, digits: str) -> str:
 
 
 def require_asked(saved: SavedPredictor, here: bool, threads: int | None, precision: str | None) -> None:
-    """Raises `EnvironmentMismatchError` where a prediction is asked of another environment than the predictor's."""
+    """Raises `EnvironmentMismatchError` if the options ask for another environment than the predictor's."""
     asked: dict[str, str | int] = {}
     if threads is not None:
         asked["threads"] = threads
@@ -162,7 +164,7 @@ def require_asked(saved: SavedPredictor, here: bool, threads: int | None, precis
 
 
 def refuse_for_samples(explain: bool, here: bool, threads: int | None, precision: str | None) -> None:
-    """Raises where of a predictor of somebody's samples something is asked that only measured ones can tell."""
+    """Raises if the options ask a predictor of somebody's samples for something that only measured predictors know."""
     if explain:
         raise UsageError("--explain is of predictors of operators; this one was learnt from somebody's samples")
     if here or threads is not None or precision is not None:
@@ -173,7 +175,7 @@ def refuse_for_samples(explain: bool, here: bool, threads: int | None, precision
 
 
 def explain_all(saved: SavedPredictor, chosen: Sequence[Architecture], seed: int, json: bool) -> None:
-    """Print the milliseconds of each architecture's parts; one object as JSON for one, a list for several."""
+    """Print the milliseconds of each architecture's parts; as JSON one object for one architecture, a list for several."""
     from latlas.latency.fitting.explain import explain
 
     found = [explain(saved.predictor, architecture, seed) for architecture in chosen]
@@ -186,7 +188,7 @@ def explain_all(saved: SavedPredictor, chosen: Sequence[Architecture], seed: int
 
 
 def explained_lines(found: Explanation) -> list[str]:
-    """A table of the parts: what, where, operator, milliseconds with standard error, share, and the fastest operator there."""
+    """A table of the parts: name, place, operator, milliseconds with standard error, share, the fastest operator there."""
     rows = [("part", "", "operator", "ms", "+-", "share", "fastest there", "saves ms")]
     for part in found.parts:
         swap = part.fastest if part.fastest != part.operator else "is the fastest"

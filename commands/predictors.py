@@ -20,12 +20,12 @@ from latlas.latency.predictor.folder import require_predictor
 def predictor_show(
     predictor: Annotated[Path, typer.Argument(help="Folder of a predictor.")],
     plot: Annotated[
-        Path | None, typer.Option(help="Plot predicted against measured, into a .png, .svg or .html file.")
+        Path | None, typer.Option(help="Plot predicted against measured latencies into a .png, .svg or .html file.")
     ] = None,
     force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Where a predictor comes from, how good it is, how often its intervals hold, and which operators cost most."""
+    """Show a predictor: its origin, its errors, how often its intervals hold, and which operators cost most."""
     from latlas.latency.fitting.describe import described, described_lines, described_samples, described_samples_lines
     from latlas.latency.predictor.predictor_file import load_predictor
     from latlas.latency.samples.predictor import load_sample_predictor
@@ -53,10 +53,10 @@ def predictor_show(
 @with_options
 def predictor_adapt(
     asked: AdaptOptions,
-    predictor: Annotated[list[Path], typer.Option(help="Folder of a predictor to adapt; may be given several times.")],
+    predictor: Annotated[list[Path], typer.Option(help="Folder of a predictor to adapt. May be repeated.")],
     json: options.JsonOption = False,
 ) -> None:
-    """Adapt predictors to another environment with a few subnets measured there; exit code 1 says they were too few."""
+    """Adapt predictors to another environment with a few subnets measured there; exit code 1 if they were too few."""
     for folder in predictor:
         require_predictor(folder)
     from latlas.latency.machine.trouble import listening
@@ -71,7 +71,7 @@ def predictor_adapt(
 
 
 def adapted_lines(record: dict[str, Any]) -> list[str]:
-    """What is said of an adapted predictor."""
+    """The lines about an adapted predictor."""
     lines = [
         f"{record['predictor']}: adapted with {record['train']} subnets; left out in turn they are missed by "
         f"{100 * record['left_out_mape']:.2f} % (sources merely scaled: {100 * record['scaled_mape']:.2f} %, "

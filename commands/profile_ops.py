@@ -1,4 +1,4 @@
-"""`profile-ops`: a table of a space, or one of each of several precisions, threads, batches or resolutions."""
+"""`profile-ops` measures a table of a space, or one for each of several precisions, threads, batches or resolutions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def whole_numbers(name: str, text: str) -> tuple[int, ...]:
-    """The whole numbers of a text that parts them by commas; raises `UsageError` for what is none, or below 1."""
+    """The whole numbers of a comma-separated text; raises `UsageError` if one is no whole number or below 1."""
     values = options.listed(text)
     if not all(value.isdecimal() and 1 <= int(value) < 2**31 for value in values):
         raise UsageError(f"{name} is {text!r}, no whole number of at least 1, nor several parted by commas")
@@ -38,18 +38,18 @@ def whole_numbers(name: str, text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfiledSpaces:
-    """Which tables `profile-ops` measures: one, or every combination of what is listed."""
+    """Options: which tables to measure, one or every combination of the listed values."""
 
     space: str = option(
         "portrait", "Search space, such as portrait or portrait:decoder_channels=24.", offered=options.spaces
     )
-    resolution: str = option("", "Input size N or HxW. It sets the space's height and width. Several by commas.")
-    precision: str = option("f32", "f32, bf16 or int8. Several by commas.", choices=PRECISIONS, several=True)
+    resolution: str = option("", "Input size N or HxW, sets the space's height and width. Commas separate several.")
+    precision: str = option("f32", "f32, bf16 or int8. Commas separate several.", choices=PRECISIONS, several=True)
     threads: tuple[int, ...] = option(
-        (1,), "Inference threads. Several by commas.", read=partial(whole_numbers, "--threads"), shown="1"
+        (1,), "Inference threads. Commas separate several.", read=partial(whole_numbers, "--threads"), shown="1"
     )
     batch: tuple[int, ...] = option(
-        (1,), "Images an inference. Several by commas.", read=partial(whole_numbers, "--batch"), shown="1"
+        (1,), "Images in one inference. Commas separate several.", read=partial(whole_numbers, "--batch"), shown="1"
     )
     out: Path | None = option(
         None,
@@ -66,9 +66,10 @@ class ProfiledSpaces:
 
 @with_options
 def profile_ops(asked: ProfiledSpaces, care: Care, json: options.JsonOption = False) -> None:
-    """Measure every operator of a space by itself, and keep the result as a table.
+    """Measure every operator of a space by itself, and write a table.
 
-    Of several precisions, threads, batches or resolutions it measures a table each, and says which operators change rank.
+    For several precisions, threads, batches or resolutions it writes a table for each combination, and says which operators
+    change rank.
     """
     wanted = tables_of(asked, care)
     if asked.dry_run:
@@ -80,7 +81,7 @@ def profile_ops(asked: ProfiledSpaces, care: Care, json: options.JsonOption = Fa
 
 
 def tables_of(asked: ProfiledSpaces, care: Care) -> list[tuple[SearchSpace, ProfileOptions]]:
-    """Every combination of what the options list, in their order."""
+    """Every combination of the listed values, in their order."""
     spaces = [options.space_of(asked.space, resolution) for resolution in options.listed(asked.resolution)]
     command = shlex.join(["latlas", *sys.argv[1:]])
     shared = keywords(care) | {"update": asked.update, "force": asked.force, "command": command, "out": asked.out}
@@ -125,7 +126,7 @@ def _measure_several(folder: Path | None, wanted: Sequence[tuple[SearchSpace, Pr
 
 
 def record_of(table: Table, path: Path, seconds: float) -> dict[str, Any]:
-    """What `profile-ops` prints of a table."""
+    """The record of a table that `profile-ops` prints."""
     return {
         "table": str(path),
         "entries": len(table),
@@ -138,7 +139,7 @@ def record_of(table: Table, path: Path, seconds: float) -> dict[str, Any]:
 
 
 def line_of(record: dict[str, Any]) -> str:
-    """The same in a line."""
+    """The record of a table as a line."""
     return (
         f"{record['table']}: {record['entries']} operators ({record['noisy']} noisy, {record['failed']} failed) "
         f"in {record['seconds']:.0f} s; noise floor {shown(record['noise_floor'], 100, 2)} %"

@@ -1,4 +1,4 @@
-"""The options of `search` that only the command has: files by name, and what is drawn."""
+"""The options of `search` that only the command has: names of files, and drawn images."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from latlas.search.config import OUTPUT, STUDY, TRAINING
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchInputs:
-    """What a search reads, by name, and how it is shown."""
+    """Options: the inputs of a search, and how it is shown."""
 
     predictor: Path = option(Path("predictor"), "Folder of a predictor, from fit-predictor.", metavar="FOLDER")
     supernet: Path = option(Path("supernet.safetensors"), "Supernet checkpoint, from train-supernet.", metavar="FILE")
     data: str = option("synthetic", "Folder of images and masks, or synthetic.", metavar="FOLDER")
     mask_values: str = option(
         "",
-        "Values of the masks that are person, and that count for nothing: person=15,void=255. person=0 inverts.",
+        "Values of the masks that are person, and that are ignored: person=15,void=255. person=0 inverts.",
         group=TRAINING,
         metavar="person=V",
     )
@@ -35,7 +35,7 @@ class SearchInputs:
 
     def __post_init__(self) -> None:
         check_options(self)
-        load_data(self.data, mask_values=self.mask_values)  # what cannot be is said before any work
+        load_data(self.data, mask_values=self.mask_values)  # raises for wrong values before any work
         if self.tensorboard is not None and not is_installed("tensorboard"):
             raise MissingPackageError(
                 f"--tensorboard needs the package tensorboard, which is not installed: {how_to_install('tensorboard')}"

@@ -35,10 +35,10 @@ def search(
 ) -> None:
     """Search a supernet under a hard latency budget; the winner is trained, exported and measured.
 
-    It is compared with a baseline that is trained as long. With --backbone candidates are cells of the predictor's space, each
-    trained for --proxy-steps on its features.
-    A search that was killed or stopped goes on with the same command. Exit code 1 where the winner's upper bound is above the
-    budget.
+    It is compared with a baseline that is trained equally long. With --backbone candidates are cells of the predictor's space,
+    each trained for --proxy-steps on its features.
+    The same command goes on with a search that was killed or stopped. The exit code is 1 if the winner's upper bound is above
+    the budget.
     """
     from latlas.api import search as library
 
@@ -66,14 +66,14 @@ def search(
 
 
 def _listener(stack: ExitStack, asked: SearchOptions, tensorboard: Path | None) -> Listener:
-    """A bar, and TensorBoard where it is asked for, told of each step; both are closed with the stack."""
+    """A listener for each step, with a bar and, if asked for, TensorBoard; the stack closes both."""
     from latlas.search.report.tensorboard import Standing, TensorBoard
     from latlas.search.run.search_run import Listener
     from latlas.search.strategies.loop import History
 
     bar = stack.enter_context(bar_of("search"))
     board = stack.enter_context(TensorBoard(tensorboard)) if tensorboard is not None else None
-    began: list[float] = []  # with the first candidate: what lies before is measured
+    began: list[float] = []  # set with the first candidate; before it there are measurements
 
     def on_candidate(history: History, constraint: Any) -> None:
         scored, line = len(history.candidates), Standing.of(history, constraint).line()
@@ -101,7 +101,7 @@ def _listener(stack: ExitStack, asked: SearchOptions, tensorboard: Path | None) 
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
-    """A search's result as its user reads it."""
+    """The lines of a search's result."""
     from latlas.search.report.headline import all_fit_text, headline, what_settles
     from latlas.search.report.page import accuracy_text, comparison_rows
 

@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
 UrlArgument = Annotated[
     str,
-    typer.Argument(
-        help="Root of the shared tables: a folder, or a URL of s3, gs, az, http and what else fsspec knows."
-    ),
+    typer.Argument(help="Root of the shared tables: a folder, or a URL that fsspec knows, such as s3, gs, az or http."),
 ]
 
 
 def tables_publish(
-    path: Annotated[Path | None, typer.Argument(help="The table; none with --check.", metavar="TABLE")] = None,
+    path: Annotated[Path | None, typer.Argument(help="The table. Leave it out with --check.", metavar="TABLE")] = None,
     tables_dir: Annotated[Path, typer.Option(help="Folder of published tables.")] = Path("tables"),
     force: options.ForceOption = False,
     imported: Annotated[
@@ -62,7 +60,7 @@ def tables_push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and say what would be done.")] = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Put a table into a shared store. Credentials are those of the store's own tools, such as AWS_PROFILE."""
+    """Put a table into a shared store. It uses the credentials of the store's own tools, such as AWS_PROFILE."""
     from latlas.latency.sharing.push import push
 
     placed = push(path, url, force=force, dry_run=dry_run)
@@ -75,17 +73,17 @@ def tables_pull(
     url: UrlArgument,
     cpu: Annotated[
         str,
-        typer.Option(help="CPU whose tables are wanted, its name or its folder's; `any` for all; default this one."),
+        typer.Option(help="CPU of the wanted tables, by name or folder name; `any` for all. Default: this one."),
     ] = "",
     space: Annotated[str, typer.Option("--space", help="Only tables of this search space.")] = "",
     precision: Annotated[str, typer.Option("--precision", help="Only tables of this precision.")] = "",
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Only tables of so many threads.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder they go to, each under its name.")] = Path("tables"),
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Only tables of this many threads.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the tables, each under its name.")] = Path("tables"),
     force: options.ForceOption = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask the cache alone.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Use only the cache.")] = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Bring tables of a shared store here, each checked; from the cache where the store cannot be reached."""
+    """Copy tables from a shared store and check each; if the store cannot be reached, from the cache."""
     from latlas.latency.machine.environment import cpu_model
     from latlas.latency.sharing.pull import pull
     from latlas.latency.sharing.push import Selection, device_of
@@ -104,7 +102,7 @@ def tables_pull(
 
 
 def _space_text(text: str) -> str:
-    """The space's own text of it, so that `portrait:resolution=192` is found; of a space that is not ours the text given."""
+    """The space's own text, so that `portrait:resolution=192` is found; for an unknown space the given text."""
     from latlas.errors import UnknownSpaceError
 
     try:

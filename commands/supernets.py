@@ -20,7 +20,7 @@ from latlas.option import check_options, option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedOn:
-    """Of which space, and on which images, a supernet is trained."""
+    """Options: the space of a supernet, and the images to train it on."""
 
     space: str = option(
         "portrait", "Search space, such as portrait or portrait:decoder_channels=24.", offered=options.spaces
@@ -29,14 +29,14 @@ class TrainedOn:
     data: str = option("synthetic", "Folder of images and masks, or synthetic.", metavar="FOLDER")
     mask_values: str = option(
         "",
-        "Values of the masks that are person, and that count for nothing: person=15,void=255. person=0 inverts.",
+        "Values of the masks that are person, and that are ignored: person=15,void=255. person=0 inverts.",
         metavar="person=V",
     )
     images: int = option(2000, "Number of synthetic images.", at_least=16)
 
     def __post_init__(self) -> None:
         check_options(self)
-        load_data(self.data, mask_values=self.mask_values)  # what cannot be is said before any work
+        load_data(self.data, mask_values=self.mask_values)  # raises for wrong values before any work
 
 
 @with_options
@@ -45,7 +45,7 @@ def train_supernet_command(
     training: SupernetOptions,
     json: options.JsonOption = False,
 ) -> None:
-    """Train a supernet by uniform single-path sampling; stopped, the same command goes on."""
+    """Train a supernet by uniform single-path sampling. If it is stopped, the same command goes on."""
     require_torch("train-supernet")
 
     from latlas.supernet.networks.weights_file import read_metadata
@@ -65,7 +65,7 @@ def train_supernet_command(
 
 
 def _lines(record: Mapping[str, Any]) -> list[str]:
-    """What was done; first of all where it is less than was asked."""
+    """The line of a training; it says first if there were fewer steps than asked for."""
     steps, asked = record["steps"], record["asked_steps"]
     short = f" of {asked}: the time limit was over" if steps < asked else ""
     loss = f"loss {shown(record['loss'], 1, 3)}, {record['trained_seconds']:.0f} s"

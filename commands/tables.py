@@ -18,7 +18,7 @@ from latlas.files.records import one_line
 
 
 class Value(StrEnum):
-    """What the cells of the grid show."""
+    """The value in the cells of the grid."""
 
     isolated = "isolated"
     boundary = "boundary"
@@ -43,7 +43,7 @@ def tables_list(
     ] = None,
     json: options.JsonOption = False,
 ) -> None:
-    """List the tables below a folder; one that cannot be read is listed as that, and then the exit code is 3."""
+    """List the tables below a folder; it marks tables that cannot be read, and the exit code is then 3."""
     place = folder or (Path("tables") if Path("tables").is_dir() else ROOT / "tables")
     records = list_tables(place, wanted)
     print_result(records, json, lambda: [_list_line(record) for record in records] or [f"{place}: no such table"])
@@ -54,10 +54,10 @@ def tables_list(
 def tables_show(
     path: Annotated[Path, typer.Argument(help="A table.")],
     value: Annotated[Value, typer.Option(help="What the cells show.")] = Value.isolated,
-    rows: Annotated[bool, typer.Option("--rows", help="List every row with its interval, and no grid.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="List every row with its interval instead of the grid.")] = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Show a table: where it comes from, and its operators by place as a grid."""
+    """Show a table: its origin, and a grid of its operators by place."""
     from latlas.commands.grid import console_of, grid_lines, head_lines, row_lines
     from latlas.latency.table.merge import parts
     from latlas.latency.table.table import Table
@@ -80,10 +80,10 @@ def tables_show(
 
 def tables_validate(
     paths: Annotated[list[Path], typer.Argument(help="Tables, or folders of them.")],
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 where there are warnings.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if there are warnings.")] = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Check tables from top to bottom; exit code 3 where one is broken, warnings for what is hardly true."""
+    """Check tables completely; exit code 3 if one is broken, warnings for doubtful values."""
     found = check_tables(paths)
     errors = [error for error, _ in found if error is not None]
     if errors and len(found) == 1 and not (json and errors[0].exit_code == FileFormatError.exit_code):
@@ -102,17 +102,17 @@ def tables_validate(
 def tables_diff(
     before: Annotated[Path, typer.Argument(help="The earlier table.")],
     after: Annotated[Path, typer.Argument(help="The later table.")],
-    threshold: Annotated[float, typer.Option(help="The ratio from which on a change counts, up or down.")] = 1.0,
+    threshold: Annotated[float, typer.Option(help="Smallest ratio, up or down, that counts as a change.")] = 1.0,
     confidence: Annotated[float, typer.Option(help="Compare intervals of this confidence.")] = 0.95,
     bonferroni: Annotated[
-        bool, typer.Option("--bonferroni", help="Divide what is left of the confidence by the number of operators.")
+        bool, typer.Option("--bonferroni", help="Divide 1 - confidence by the number of operators.")
     ] = False,
     fail_on: Annotated[FailOn, typer.Option(help="Changes that make the exit code 1.")] = FailOn.any,
     ranks: Annotated[bool, typer.Option("--ranks", help="Say which operators change rank at each place.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Operators that changed beyond both intervals, largest first; exit code 1 where there are any."""
+    """List operators that changed beyond both intervals, the largest change first; exit code 1 if there are any."""
     from latlas.commands.diff_text import diff_lines, diff_markdown, diff_record
     from latlas.latency.table.compare import compare
     from latlas.latency.table.compare import ranks as ranks_of
@@ -136,7 +136,7 @@ def tables_merge(
     force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
-    """Join tables of one environment; rows are kept as they are, and those that disagree are an error."""
+    """Join tables of one environment. Rows are kept unchanged; rows that disagree are an error."""
     from latlas.errors import MergeConflictError
     from latlas.files.write import write_json
     from latlas.latency.table.merge import merge, parts

@@ -1,1 +1,1 @@
-"""How the options of a command are made from frozen dataclasses, and how its help shows them."""
+"""Makes the options of a command from frozen dataclasses, and shows them in its help."""

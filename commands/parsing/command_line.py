@@ -1,10 +1,10 @@
-"""What makes a command's options from frozen dataclasses, and back: the command is called with the classes filled in.
+"""Makes a command's options from frozen dataclasses, and calls the command with the filled dataclasses.
 
     @with_options
     def draw(drawing: Drawing, networks: Annotated[list[str], typer.Argument()]) -> None: ...
 
-Each field that is an option of `latlas.option` becomes one; a parameter that is no such class stays as it is written. Classes may
-share an option, as `seed`: it is one option then, and each of them gets its value.
+Each field made by `latlas.option` becomes an option; other parameters stay as they are. Classes may share an option, such as
+`seed`: it is then one option, and each class gets its value.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from latlas.option import Option, look_before, options_of
 
 
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The function with the options of its dataclasses for parameters, as typer reads them.
+    """The function with a parameter for each option of its dataclasses, as typer expects it.
 
-    An option's text is made into the field's value here, so that a class is filled, and has checked its values, before the
-    function is called. Raises `TypeError` where two classes have different options of one name.
+    The texts of the options are turned into the fields' values here. The classes are filled, and have checked their values,
+    before the function is called. Raises `TypeError` if two classes have different options of one name.
     """
     hints = get_type_hints(function, include_extras=True)
     classes: dict[str, type] = {}
@@ -69,7 +69,7 @@ def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter
 
 
 def _key(name: str, about: Option) -> str:
-    """What typer calls the option of a field: the name in environment variables and in `latlas.toml`."""
+    """Typer's name for the option of a field, as in environment variables and in `latlas.toml`."""
     return (about.name or name).replace("-", "_")
 
 
@@ -89,7 +89,7 @@ def _parameters_of(kind: type) -> list[inspect.Parameter]:
 
 
 def _types_of(kind: type, names: Iterable[str]) -> dict[str, Any]:
-    """The types of these fields; those of others may be known to type checkers alone, and are not looked up."""
+    """The types of these fields. Other fields are not looked up, as only type checkers may know their types."""
     found: dict[str, Any] = {}
     for owner in reversed(kind.__mro__):
         own = {name: hint for name, hint in vars(owner).get("__annotations__", {}).items() if name in names}
@@ -99,11 +99,11 @@ def _types_of(kind: type, names: Iterable[str]) -> dict[str, Any]:
 
 @functools.cache
 def _checking(name: str, about: Option) -> Callable[[Any], Any]:
-    """A callback of typer's that refuses what the option's bounds and choices do not allow."""
+    """A typer callback that refuses values outside the option's bounds and choices."""
 
     def check(value: Any) -> Any:
         if about.read and value is not None:
-            about.read(value)  # what cannot be read is told before any work; the class gets it when it is filled
+            about.read(value)  # this raises before any work; the class gets the value when it is filled
         elif problem := about.problem(name, value):
             raise UsageError(problem)
         return value
@@ -113,7 +113,7 @@ def _checking(name: str, about: Option) -> Callable[[Any], Any]:
 
 @functools.cache
 def _typer_option(key: str, about: Option, default: object) -> Any:
-    """The option as typer has it; the same for the same field of two classes."""
+    """The option in typer's form; equal for the same field of two classes."""
     name = f"--{key.replace('_', '-')}"
     return typer.Option(
         f"{name}/--no-{name[2:]}" if default is True or about.negated else name,
@@ -128,7 +128,7 @@ def _typer_option(key: str, about: Option, default: object) -> Any:
 
 
 def _filled(kind: type, values: Mapping[str, Any]) -> Any:
-    """A class with the values of its options."""
+    """An instance of the class with the values of its options."""
     given = {}
     for name, about in options_of(kind).items():
         value = values[_key(name, about)]

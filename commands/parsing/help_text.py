@@ -1,6 +1,6 @@
-"""The help of a command: its common options explained on one screen, the names of the others below in groups.
+"""The help of a command. It explains the common options on one screen, and lists the names of the others in groups.
 
-`--help-all` explains them all, a panel a group.
+`--help-all` explains all options, with a panel for each group.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Parameter = TyperOption | TyperArgument
 
 
 def show_all(context: typer.Context, asked: bool) -> None:
-    """Print the help with every option explained, and leave, where it was asked for."""
+    """If asked for, print the help with every option explained, and exit."""
     if asked and not context.resilient_parsing:
         context.meta[_META] = True
         typer.echo(context.get_help())
@@ -30,16 +30,16 @@ def show_all(context: typer.Context, asked: bool) -> None:
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help explains the options that stand in no group, and names the others."""
+    """A command whose help explains the options without a group, and names the others."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Usage, description, options and example."""
+        """Print usage, description, options and example."""
         from rich.console import Console
 
         whole = _META in ctx.meta
         groups: dict[str, list[Parameter]] = {COMMON: []}
         for parameter in self.get_params(ctx):
-            named_below = parameter.name == HELP_ALL and not whole  # by the title of the panel that it opens
+            named_below = parameter.name == HELP_ALL and not whole  # the title of its panel names it
             if isinstance(parameter, Parameter) and not parameter.hidden and not named_below:
                 groups.setdefault(parameter.rich_help_panel or COMMON, []).append(parameter)
         console = Console(highlight=False)
@@ -68,7 +68,7 @@ class GroupedCommand(TyperCommand):
 
 
 def _paragraphs(text: str, whole: bool) -> str:
-    """A docstring's paragraphs as lines, the first of them or all."""
+    """The paragraphs of a docstring as lines, only the first or all."""
     paragraphs = [one.replace("\n", " ") for one in inspect.cleandoc(text).split("\n\n")]
     return "\n".join(paragraphs if whole else paragraphs[:1])
 
@@ -82,7 +82,7 @@ def _grid() -> Table:
 
 
 def _explained(options: list[Parameter]) -> Table:
-    """Rows of name, kind of value, and help with the default."""
+    """A row for each option: name, kind of value, and help with the default."""
     from rich.text import Text
 
     grid = _grid()
@@ -99,7 +99,7 @@ def _explained(options: list[Parameter]) -> Table:
 
 
 def _named(groups: dict[str, list[Parameter]]) -> Table:
-    """Rows of a group and the names of its options."""
+    """A row for each group, with the names of its options."""
     from rich.text import Text
 
     grid = _grid()
@@ -111,21 +111,21 @@ def _named(groups: dict[str, list[Parameter]]) -> Table:
 
 
 def _names(option: Parameter) -> str:
-    """All names of an option, the short ones first; an argument's as the usage line has it."""
+    """All names of an option, the short ones first; the name of an argument is written as in the usage line."""
     if isinstance(option, TyperArgument):
         return option.display_name_raw + ("" if option.nargs == 1 else "...")
     return "/".join([*sorted(option.opts, key=len), *option.secondary_opts])
 
 
 def _kind(option: Parameter) -> str:
-    """What stands for an option's value; nothing for a flag and for an argument."""
+    """The word for an option's value; empty for a flag and for an argument."""
     if isinstance(option, TyperArgument) or option.is_flag:
         return ""
     return option.metavar or {"str": "TEXT"}.get(option.bare_type(), option.bare_type().upper())
 
 
 def _default(option: Parameter) -> str:
-    """A default as the help shows it; nothing for a flag, an argument, None and an empty text."""
+    """The default in the help; empty for a flag, an argument, None and an empty text."""
     if isinstance(option, TyperArgument) or option.is_flag:
         return ""
     if isinstance(option.show_default, str):

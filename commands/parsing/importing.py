@@ -1,4 +1,4 @@
-"""`--import`, which every command has: packages that bring spaces, operators, strategies or formats of their own."""
+"""`--import`, an option of every command, names packages with their own spaces, operators, strategies or formats."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _prototype(
             expose_value=False,
             callback=_request,
             metavar="PACKAGE",
-            help="Package with spaces, operators, strategies or formats; repeatable.",
+            help="Package with spaces, operators, strategies or formats. May be repeated.",
         ),
     ] = None,
 ) -> None:
-    """A command with nothing but the option, from which the others take it."""
+    """A command with only this option; the others take it from here."""
 
 
 @cache
@@ -45,7 +45,7 @@ def _option() -> Any:
 
 
 class ImportingCommand(GroupedCommand):
-    """A command that has `--import` beside its own options, and imports what it names before it runs."""
+    """A command that also has `--import`, and imports these packages before it runs."""
 
     def __init__(self, *arguments: Any, params: list[Any] | None = None, **settings: Any) -> None:
         super().__init__(*arguments, params=[*(params or ()), _option()], **settings)
@@ -53,7 +53,7 @@ class ImportingCommand(GroupedCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command's function.
 
-        Raises `UsageError` before it where its settings in `latlas.toml` are wrong, or a package cannot be imported.
+        Before that, raises `UsageError` if its settings in `latlas.toml` are wrong, or if a package cannot be imported.
         """
         if ctx.obj is not None:
             ctx.obj.require(tuple(ctx.command_path.split()[1:]))
@@ -62,7 +62,7 @@ class ImportingCommand(GroupedCommand):
 
 
 def imports_of(sections: dict[str, Any], where: str) -> list[str]:
-    """Take `import = ["my_package"]` out of what `latlas.toml` has; raises `UsageError` where it is no list of names."""
+    """Take `import = ["my_package"]` out of the sections of `latlas.toml`; raises `UsageError` if it is no list of names."""
     names = sections.pop("import", [])
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise UsageError(f'{where}: import is {names!r:.80}; it must be a list of packages, such as ["my_package"]')

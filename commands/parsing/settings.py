@@ -1,6 +1,6 @@
-"""Options from elsewhere than the command line: `latlas.toml` and environment variables, and what is wrong with them.
+"""Reads options from `latlas.toml` and environment variables, and finds mistakes in them.
 
-A mistake in the file stops the command that it concerns, and no other: those and the help say it in one line and go on.
+A mistake in the file stops only the command that it concerns. Other commands and the help say it in one line and go on.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from latlas.registry import request_imports
 FILE = Path("latlas.toml")
 PREFIX = "LATLAS"
 OTHER_VARIABLES = ("LATLAS_CACHE",)
-"""Variables that are no option's."""
+"""Variables that do not set an option."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong in the file, and the words of the command that it concerns; None where that may be any."""
+    """A mistake in the file, and the words of the command that it concerns; None if it may concern any."""
 
     message: str
     command: tuple[str, ...] | None = None
@@ -32,20 +32,20 @@ class Problem:
 
 @dataclass(slots=True)
 class Settings:
-    """The commands' defaults as the file has them, and its problems."""
+    """The defaults of the commands from the file, and the file's mistakes."""
 
     defaults: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def require(self, command: tuple[str, ...]) -> None:
-        """Raises `UsageError` for the first problem that concerns a command, given by its words such as `("tables", "list")`."""
+        """Raises `UsageError` for the first mistake that concerns a command, given by its words, such as `("tables", "list")`."""
         for problem in self.problems:
             if problem.command in (None, command):
                 self.problems.clear()
                 raise UsageError(problem.message)
 
     def warning(self) -> str | None:
-        """A line that says what was wrong and stopped nothing; None where nothing is."""
+        """A line about the mistakes that stopped nothing; None if there are none."""
         if not self.problems:
             return None
         first, *others = self.problems
@@ -53,7 +53,7 @@ class Settings:
 
 
 def read_settings(command: Any, path: Path = FILE) -> Settings:
-    """The settings of a file, which need not be there, for the commands of `command`; it raises nothing."""
+    """The settings of a file for the commands of `command`. The file need not exist; nothing is raised."""
     if not path.is_file():
         return Settings()
     import tomllib
@@ -64,7 +64,7 @@ def read_settings(command: Any, path: Path = FILE) -> Settings:
         return Settings(problems=[Problem(f"{path} cannot be read: {error}")])
     settings = Settings()
     try:
-        # Installed packages alone: a stranger's folder with a latlas.toml must not run code that lies beside it.
+        # Only installed packages: a stranger's folder with a latlas.toml must not run the code beside it.
         request_imports(imports_of(sections, str(path)))
     except UsageError as error:
         settings.problems.append(Problem(str(error)))
@@ -75,7 +75,7 @@ def read_settings(command: Any, path: Path = FILE) -> Settings:
 def _defaults(
     section: Mapping[str, Any], command: Any, where: str, words: tuple[str, ...], problems: list[Problem]
 ) -> dict[str, Any]:
-    """The section's values by the names of the command's parameters; what is no such name becomes a problem."""
+    """The section's values by the names of the command's parameters; any other name becomes a mistake."""
     group = hasattr(command, "commands")
     known = command.commands if group else {one.name: one for one in command.params if one.expose_value}
     found: dict[str, Any] = {}
@@ -94,7 +94,7 @@ def _defaults(
 
 
 def variable_warnings(command: Any, variables: Mapping[str, str] | None = None) -> list[str]:
-    """A line for each variable that begins as ours do and is none, naming the nearest of ours."""
+    """A line for each unknown variable that begins like ours; it names our nearest one."""
     set_here = os.environ if variables is None else variables
     ours = [name for name in set_here if name.startswith(f"{PREFIX}_")]
     if not ours:
@@ -111,9 +111,9 @@ def variable_warnings(command: Any, variables: Mapping[str, str] | None = None) 
 
 
 def _variables_of(command: Any, prefix: str, among: Collection[str] | None = None) -> Iterator[str]:
-    """The variables that options are read from: a command's, and those of its commands.
+    """The environment variables of the options of a command and of its subcommands.
 
-    With `among` only of the commands that one of these can be a variable of; the others are not loaded.
+    With `among`, only of commands that one of these variables may belong to; the others are not loaded.
     """
     for parameter in command.params:
         if getattr(parameter, "allow_from_autoenv", False):

@@ -1,4 +1,4 @@
-"""What is said of a command line that cannot be parsed: one line with the value, and what was probably meant."""
+"""The message for a command line that cannot be parsed: one line with the value, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _RENAMED = {"--device": "--cpu"}
 
 
 def usage_error(error: typer.TyperException) -> str:
-    """The line for a mistake in a command line.
+    """The message for a mistake in a command line, in one line.
 
-    It adds what typer leaves out: the value that is outside of a number's range, and the nearest option, command or choice.
+    It adds what typer leaves out: a value outside its range, and the nearest option, command or choice.
     """
     context = getattr(error, "ctx", None)
     see = f"see `{context.command_path if context else 'latlas'} --help`"
