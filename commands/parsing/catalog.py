@@ -1,4 +1,4 @@
-"""The commands by name, each with what lists show of it; a test holds them against the commands themselves."""
+"""The commands by name, each with its summary for lists. A test compares the summaries with the docstrings."""
 
 from latlas.commands.parsing.lazy import Listed
 
@@ -6,37 +6,37 @@ COMMANDS = (
     Listed(
         "doctor",
         "doctor.doctor",
-        "Say whether this machine can measure now, what stands against it and what to do, and what measuring will cost.",
+        "Say whether this machine can measure now, what disturbs it and what to do, and how long measuring will take.",
         "latlas doctor --json",
     ),
     Listed(
         "profile-ops",
         "profile_ops.profile_ops",
-        "Measure every operator of a space by itself, and keep the result as a table.",
+        "Measure every operator of a space by itself, and write a table.",
         "latlas profile-ops --space portrait --resolution 256 --threads 1 --out table.parquet",
     ),
     Listed(
         "fit-predictor",
         "fit.fit_predictor_command",
-        "Measure subnets and learn their latency; the figures are of subnets that were not learnt from.",
+        "Measure subnets and learn their latency; the figures come from further subnets.",
         "latlas fit-predictor --table table.parquet --subnets 150 --test 50 --out predictor",
     ),
     Listed(
         "predict",
         "predict.predict",
-        "Predict end-to-end latency with an interval, or say what it is made of.",
+        "Predict end-to-end latency with an interval, or explain it layer by layer.",
         "latlas predict --predictor predictor --random 5 --json",
     ),
     Listed(
         "measure",
         "measure.measure_command",
-        "Measure networks end to end, in turn, and say what exactly was measured; JSON: an object, or a list for several.",
+        "Measure networks end to end, in turn, and say exactly what was measured; JSON: an object, or a list for several.",
         "latlas measure portrait/mobilenetv3_large runs/demo/winner.xml --threads 1",
     ),
     Listed(
         "train-supernet",
         "supernets.train_supernet_command",
-        "Train a supernet by uniform single-path sampling; stopped, the same command goes on.",
+        "Train a supernet by uniform single-path sampling. If it is stopped, the same command goes on.",
         "latlas train-supernet --data photos --steps 8000 --train-resolution 192 --out supernet.safetensors",
     ),
     Listed(
@@ -56,43 +56,43 @@ TABLES = (
     Listed(
         "list",
         "tables.tables_list",
-        "List the tables below a folder; one that cannot be read is listed as that, and then the exit code is 3.",
+        "List the tables below a folder; it marks tables that cannot be read, and the exit code is then 3.",
         "latlas tables list tables",
     ),
     Listed(
         "show",
         "tables.tables_show",
-        "Show a table: where it comes from, and its operators by place as a grid.",
+        "Show a table: its origin, and a grid of its operators by place.",
         "latlas tables show table.parquet",
     ),
     Listed(
         "validate",
         "tables.tables_validate",
-        "Check tables from top to bottom; exit code 3 where one is broken, warnings for what is hardly true.",
+        "Check tables completely; exit code 3 if one is broken, warnings for doubtful values.",
         "latlas tables validate table.parquet",
     ),
     Listed(
         "diff",
         "tables.tables_diff",
-        "Operators that changed beyond both intervals, largest first; exit code 1 where there are any.",
+        "List operators that changed beyond both intervals, the largest change first; exit code 1 if there are any.",
         "latlas tables diff before.parquet after.parquet",
     ),
     Listed(
         "merge",
         "tables.tables_merge",
-        "Join tables of one environment; rows are kept as they are, and those that disagree are an error.",
+        "Join tables of one environment. Rows are kept unchanged; rows that disagree are an error.",
         "latlas tables merge a.parquet b.parquet --out both.parquet",
     ),
     Listed(
         "import",
         "exchange.tables_import",
-        "Make a table of another project's latencies; what is not said of their environment stays unknown.",
+        "Make a table from another project's latencies; fields of their environment that are not given stay unknown.",
         "latlas tables import lut.yaml --cpu-model 'Intel Core i7-8700K' --out lut.parquet",
     ),
     Listed(
         "export",
         "exchange.tables_export",
-        "Write a table as another project's file; rows without such a latency are left out, and said.",
+        "Write a table as another project's file; rows without this latency are left out and counted.",
         "latlas tables export table.parquet --format ofa --out lut.yaml",
     ),
     Listed(
@@ -110,13 +110,13 @@ TABLES = (
     Listed(
         "push",
         "sharing.tables_push",
-        "Put a table into a shared store. Credentials are those of the store's own tools, such as AWS_PROFILE.",
+        "Put a table into a shared store. It uses the credentials of the store's own tools, such as AWS_PROFILE.",
         "latlas tables push table.parquet s3://team/latlas",
     ),
     Listed(
         "pull",
         "sharing.tables_pull",
-        "Bring tables of a shared store here, each checked; from the cache where the store cannot be reached.",
+        "Copy tables from a shared store and check each; if the store cannot be reached, from the cache.",
         "latlas tables pull s3://team/latlas --cpu intel-core-i7-8700",
     ),
 )
@@ -124,13 +124,13 @@ PREDICTOR = (
     Listed(
         "show",
         "predictors.predictor_show",
-        "Where a predictor comes from, how good it is, how often its intervals hold, and which operators cost most.",
+        "Show a predictor: its origin, its errors, how often its intervals hold, and which operators cost most.",
         "latlas predictor show predictor --plot predictor.html",
     ),
     Listed(
         "adapt",
         "predictors.predictor_adapt",
-        "Adapt predictors to another environment with a few subnets measured there; exit code 1 says they were too few.",
+        "Adapt predictors to another environment with a few subnets measured there; exit code 1 if they were too few.",
         "latlas predictor adapt --predictor predictor --threads 2 --out adapted",
     ),
 )

@@ -1,4 +1,4 @@
-"""Groups of commands that know a command's name and one line of help, and load its module when it is asked for."""
+"""Groups that list commands by name and summary, and import a command's module only when it runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from latlas.commands.parsing.importing import ImportingCommand
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A command as a list of commands has it.
+    """A command as it appears in lists.
 
     Attributes:
-        name: What is typed.
-        function: Where it is in `latlas.commands`, such as `tables.tables_list`.
+        name: The word to type.
+        function: The function in `latlas.commands`, such as `tables.tables_list`.
         summary: The first paragraph of the function's docstring.
-        example: A command line that runs as it stands, for the end of the help.
+        example: A complete command line, for the end of the help.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Listed:
     example: str
 
     def stub(self) -> TyperCommand:
-        """A command with name and help, for lists; it has no options."""
+        """A command with only a name and help, for lists."""
         return TyperCommand(self.name, help=self.summary)
 
     def load(self) -> Any:
@@ -45,7 +45,7 @@ class Listed:
 
 
 class LoadedCommands(UserDict[str, Any]):
-    """Commands by name, in order; a listed one is loaded when it is taken."""
+    """Commands by name, in order; a listed command is loaded when it is looked up."""
 
     def __getitem__(self, name: str) -> Any:
         """The command of this name."""
@@ -55,13 +55,13 @@ class LoadedCommands(UserDict[str, Any]):
         return found
 
     def stub(self, name: str) -> Any:
-        """The command of this name, or what stands for it as long as it is not loaded; None for no command."""
+        """The command of this name, or its stub if it is not loaded; None if there is no such command."""
         found = self.data.get(name)
         return found.stub() if isinstance(found, Listed) else found
 
 
 class LazyGroup(TyperGroup):
-    """A group of listed commands, and of others that are there already."""
+    """A group of listed commands and loaded ones."""
 
     listed: tuple[Listed, ...] = ()
 
@@ -75,15 +75,15 @@ class LazyGroup(TyperGroup):
         return list(self.commands)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command for a list, which needs no more than name and help; None where there is none of that name."""
+        """The command for a list, with at least name and help; None if there is none of this name."""
         return self._commands.stub(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The command that the words begin with, loaded, and the words after it; raises typer's usage error for none."""
+        """The loaded command that the words begin with, and the words after it; raises typer's usage error if there is none."""
         name, found, rest = super().resolve_command(ctx, args)
         return name, None if name is None or found is None else self.commands[name], rest
 
 
 def lazy_group(commands: Iterable[Listed]) -> type[LazyGroup]:
-    """A class of groups that has these commands, for typer to make a group of."""
+    """A group class with these commands, for typer."""
     return type("LazyGroup", (LazyGroup,), {"listed": tuple(commands)})
