@@ -27,7 +27,7 @@ def main(run: Path, out: Path) -> None:
     """Draw the picture of the run in the folder `run` into the SVG file `out`, and print its figures."""
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     rows, _ = read_history(run / "history.parquet")
-    scored = rows[rows.phase == "search"]
+    scored = rows[(rows.phase == "search") & rows.quality.notna()]
     mpl.rcParams["svg.hashsalt"] = "latlas"  # the same run gives the same file
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -54,8 +54,9 @@ def main(run: Path, out: Path) -> None:
 
 def _finish(axes: Axes, budget_ms: float) -> None:
     """The budget as a line, the latency's axis, and a quiet look."""
-    axes.axvline(budget_ms, color=LIMIT, linestyle="--", linewidth=1, label=f"budget {budget_ms:.2f} ms")
+    axes.axvline(budget_ms, color=LIMIT, linestyle="--", linewidth=1, label=f"budget {budget_ms:.3g} ms")
     axes.set_xlabel("latency, ms")
+    axes.locator_params(axis="x", nbins=5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="lower left")
 

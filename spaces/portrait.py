@@ -122,7 +122,9 @@ class PortraitMacro(SearchSpace):
             raise UsageError(f"widths {self.widths} and depths {self.depths} must each have four values, S4 to S32")
         for field in ("stem_channels", "expand_ratio", "aspp_channels", "aspp_dilation", "decoder_channels"):
             if not 1 <= getattr(self, field) <= _LARGEST:
-                raise UsageError(f"{field} is {getattr(self, field)}; it must be at least 1, and at most {_LARGEST}")
+                raise UsageError(
+                    f"{field} is {getattr(self, field)}; it must be at least 1, and none is above {_LARGEST}"
+                )
         if max(*self.depths, *self.widths, self.num_classes, self.narrow_ratio) > _LARGEST:
             raise UsageError(f"a size of the space is above {_LARGEST}; that is no network for a CPU")
         for field in ("expand_ratio", "narrow_ratio"):

@@ -15,7 +15,7 @@ from latlas.files.records import one_line
 
 RESOLUTION = "resolution"
 LONGEST = 4000
-_DIGITS = 9
+_DIGITS = 20
 _NUMBER = re.compile(rf"[+-]?[0-9]{{1,{_DIGITS}}}")
 _BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
