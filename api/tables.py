@@ -74,6 +74,20 @@ def load_table(path: str | Path) -> Table:
     return Table.read(path)
 
 
+def table_record(path: Path, table: Table) -> dict[str, Any]:
+    """What `tables show --json` prints of a table: its manifest, what of it is unknown, its parts, counts and rows."""
+    from latlas.latency.table.merge import parts
+
+    return {
+        "table": str(path),
+        "manifest": table.manifest.to_record(),
+        "unknown": list(table.manifest.environment.unknown),
+        "parts": list(parts(table.manifest)),
+        "counts": {status: table.count(status) for status in STATUSES},
+        "rows": [row.to_record() for row in table],
+    }
+
+
 def read_tables(paths: Sequence[Path]) -> Iterator[ReadTable]:
     """The table of each file, or its error; files in folders are included, sorted within each folder."""
     from latlas.latency.table.table import Table

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from latlas.api.tables import TableFilter, check_tables, list_tables
+from latlas.api.compare import CompareOptions, FailOn, compare_tables
+from latlas.api.merge import MergeOptions, merge_tables, merged_record
+from latlas.api.tables import TableFilter, check_tables, list_tables, load_table, table_record
 from latlas.commands import options
 from latlas.commands.output import print_result
 from latlas.commands.parsing.command_line import with_options
 from latlas.distribution import ROOT
-from latlas.errors import FileFormatError, LatlasError, UsageError
+from latlas.errors import FileFormatError, LatlasError, MergeConflictError, UsageError
 from latlas.files.records import one_line
+from latlas.option import option
 
 
 class Value(StrEnum):
@@ -26,13 +30,20 @@ class Value(StrEnum):
     ratio = "ratio"
 
 
-class FailOn(StrEnum):
-    """Which changes make `diff` end with exit code 1."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownTable:
+    """How `tables show` prints a table."""
 
-    any = "any"
-    slower = "slower"
-    faster = "faster"
-    none = "none"
+    value: Value = option(Value.isolated, "What the cells show.", offered=lambda: tuple(Value))
+    rows: bool = option(False, "List every row with its interval instead of the grid.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownDiff:
+    """How `tables diff` prints a comparison, and ends."""
+
+    fail_on: FailOn = option(FailOn.any, "Changes that make the exit code 1.", offered=lambda: tuple(FailOn))
+    markdown: bool = option(False, "Print Markdown, for a pull request.")
 
 
 @with_options
@@ -51,30 +62,24 @@ def tables_list(
         raise FileFormatError(f"not tables, {len(broken)} of the files: {', '.join(broken[:10])}")
 
 
+@with_options
 def tables_show(
+    how: ShownTable,
     path: Annotated[Path, typer.Argument(help="A table.")],
-    value: Annotated[Value, typer.Option(help="What the cells show.")] = Value.isolated,
-    rows: Annotated[bool, typer.Option("--rows", help="List every row with its interval instead of the grid.")] = False,
     json: options.JsonOption = False,
 ) -> None:
     """Show a table: its origin, and a grid of its operators by place."""
     from latlas.commands.grid import console_of, grid_lines, head_lines, row_lines
-    from latlas.latency.table.merge import parts
-    from latlas.latency.table.table import Table
 
-    table = Table.read(path)
-    record = {
-        "table": str(path),
-        "manifest": table.manifest.to_record(),
-        "unknown": list(table.manifest.environment.unknown),
-        "parts": list(parts(table.manifest)),
-        "counts": {status: table.count(status) for status in ("ok", "noisy", "failed")},
-        "rows": [row.to_record() for row in table],
-    }
+    table = load_table(path)
     print_result(
-        record,
+        table_record(path, table),
         json,
-        lambda: [*head_lines(table), "", *(row_lines(table) if rows else grid_lines(table, value.value, console_of()))],
+        lambda: [
+            *head_lines(table),
+            "",
+            *(row_lines(table) if how.rows else grid_lines(table, how.value.value, console_of())),
+        ],
     )
 
 
@@ -99,62 +104,42 @@ def tables_validate(
         raise LatlasError(f"{len(doubtful)} of {len(records)} tables have warnings: {', '.join(doubtful)}")
 
 
+@with_options
 def tables_diff(
+    asked: CompareOptions,
+    how: ShownDiff,
     before: Annotated[Path, typer.Argument(help="The earlier table.")],
     after: Annotated[Path, typer.Argument(help="The later table.")],
-    threshold: Annotated[float, typer.Option(help="Smallest ratio, up or down, that counts as a change.")] = 1.0,
-    confidence: Annotated[float, typer.Option(help="Compare intervals of this confidence.")] = 0.95,
-    bonferroni: Annotated[
-        bool, typer.Option("--bonferroni", help="Divide 1 - confidence by the number of operators.")
-    ] = False,
-    fail_on: Annotated[FailOn, typer.Option(help="Changes that make the exit code 1.")] = FailOn.any,
-    ranks: Annotated[bool, typer.Option("--ranks", help="Say which operators change rank at each place.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
     json: options.JsonOption = False,
 ) -> None:
     """List operators that changed beyond both intervals, the largest change first; exit code 1 if there are any."""
-    from latlas.commands.diff_text import diff_lines, diff_markdown, diff_record
-    from latlas.latency.table.compare import compare
-    from latlas.latency.table.compare import ranks as ranks_of
-    from latlas.latency.table.table import Table
+    from latlas.commands.diff_text import diff_lines, diff_markdown
 
-    if markdown and json:
+    if how.markdown and json:
         raise UsageError("--markdown and --json are two formats; choose one")
-    one, other = Table.read(before), Table.read(after)
-    found = compare(one, other, threshold=threshold, confidence=confidence, bonferroni=bonferroni)
-    record = diff_record(one, other, found, ranks_of(one, other) if ranks else None)
-    print_result(record, json, lambda: [diff_markdown(record)] if markdown else diff_lines(record))
-    counted = {"any": found.changed, "slower": found.slower, "faster": found.faster, "none": ()}
-    if counted[fail_on.value]:
+    compared = compare_tables(before, after, asked)
+    record = compared.to_record()
+    print_result(record, json, lambda: [diff_markdown(record)] if how.markdown else diff_lines(record))
+    if compared.fails(how.fail_on):
         raise typer.Exit(1)
 
 
+@with_options
 def tables_merge(
+    asked: MergeOptions,
     paths: Annotated[list[Path], typer.Argument(help="Tables of one environment, in any order.")],
     out: Annotated[Path, typer.Option(help="The joined table.")],
-    conflicts: Annotated[Path | None, typer.Option(help="Write rows that disagree to this JSON file.")] = None,
-    force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
     """Join tables of one environment. Rows are kept unchanged; rows that disagree are an error."""
-    from latlas.errors import MergeConflictError
-    from latlas.files.write import write_json
-    from latlas.latency.table.merge import merge, parts
-    from latlas.latency.table.table import Table
-
     try:
-        merged = merge([Table.read(path) for path in paths])
+        merged = merge_tables(paths, out, asked)
     except MergeConflictError as error:
-        found = [conflict.to_record() for conflict in error.conflicts]
-        if conflicts is not None:
-            write_json(conflicts, found, overwrite=True)
-            raise LatlasError(f"{error}; all are in {conflicts}") from None
         if json:
+            found = [conflict.to_record() for conflict in error.conflicts]
             print_result({"table": None, "entries": None, "conflicts": found}, json, list)
         raise
-    merged.write(out, overwrite=force)
-    record = {"table": str(out), "entries": len(merged), "conflicts": [], "parts": list(parts(merged.manifest))}
-    print_result(record, json, lambda: [f"{out}: {len(merged)} operators"])
+    print_result(merged_record(out, merged), json, lambda: [f"{out}: {len(merged)} operators"])
 
 
 def _list_line(record: dict[str, Any]) -> str:

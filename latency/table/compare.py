@@ -102,10 +102,7 @@ def compare(
 
     Raises `UsageError` for an impossible threshold or confidence.
     """
-    if not 1 <= threshold < math.inf:
-        raise UsageError(f"threshold is {threshold}; it must be a ratio of at least 1, such as 1.05")
-    if not 0.5 <= confidence < 1:
-        raise UsageError(f"confidence is {confidence}; it must be at least 0.5 and below 1")
+    require_comparable(threshold, confidence)
     # An imported table leaves much unknown, and then nothing says that the references are the same.
     differing = differing_fields(before.manifest.environment, after.manifest.environment)
     by_ratio = not differing
@@ -136,6 +133,14 @@ def compare(
         only_after=tuple(sorted(specs[1] - specs[0])),
         failed=tuple(sorted(specs[0] & specs[1] - set(shared))),
     )
+
+
+def require_comparable(threshold: float, confidence: float) -> None:
+    """Raises `UsageError` for a threshold or confidence that `compare` cannot take."""
+    if not 1 <= threshold < math.inf:
+        raise UsageError(f"threshold is {threshold}; it must be a ratio of at least 1, such as 1.05")
+    if not 0.5 <= confidence < 1:
+        raise UsageError(f"confidence is {confidence}; it must be at least 0.5 and below 1")
 
 
 def diff(before: Table, after: Table) -> list[Change]:
