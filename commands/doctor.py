@@ -25,11 +25,11 @@ def doctor(
 
     Both references are measured against themselves. The exit code is 1 if the verdict is "not now".
     """
-    from latlas.latency.doctor.doctor import examine
+    from latlas.latency.doctor.doctor import diagnose
 
     setting = options.setting_of(precision, threads, relative_error, any_threads=True)
     with bar_of("measuring the references against themselves") as bar:
-        record = examine(
+        record = diagnose(
             setting,
             passes=rounds,
             operators=len(options.space_of(space, "").specs()),

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from latlas.files import lock
-from latlas.latency.doctor.self_test import Cost, SelfTest, foresee, self_test
+from latlas.latency.doctor.self_test import Cost, SelfTest, estimate_cost, self_test
 from latlas.latency.machine import system
-from latlas.latency.machine.checks import OK, PROBLEM, UNKNOWN, WARNING, Check, Sight, state_checks
+from latlas.latency.machine.checks import OK, PROBLEM, UNKNOWN, WARNING, Check, MachineReport, state_checks
 from latlas.latency.machine.load import SAMPLE_SECONDS, StealMeter, other_load
-from latlas.latency.machine.meanwhile import Meanwhile, Watch, meanwhile_checks
 from latlas.latency.machine.power import power
+from latlas.latency.machine.run_conditions import RunConditions, Watch, run_condition_checks
 from latlas.latency.machine.state import allowed_cpus, machine_state
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.measuring.time_left import Progress
@@ -34,7 +34,7 @@ SUBNETS = 200
 """How many networks `fit-predictor` measures by default."""
 
 
-def look(precisions: tuple[str, ...], folder: Path, seconds: float, root: Path = Path("/")) -> Sight:
+def inspect_machine(precisions: tuple[str, ...], folder: Path, seconds: float, root: Path = Path("/")) -> MachineReport:
     """What is seen of this machine in `seconds`, without measuring.
 
     `precisions` are the precisions that the CPU has, according to OpenVINO. `folder` is where a journal would be written.
@@ -46,7 +46,7 @@ def look(precisions: tuple[str, ...], folder: Path, seconds: float, root: Path =
         free_bytes: int | None = shutil.disk_usage(folder).free
     except OSError:
         free_bytes = None
-    return Sight(
+    return MachineReport(
         state=machine_state(root),
         flags=frozenset(system.cpu_flags(system.cpuinfo(root))),
         load=load,
@@ -58,7 +58,7 @@ def look(precisions: tuple[str, ...], folder: Path, seconds: float, root: Path =
     )
 
 
-def examine(
+def diagnose(
     setting: Setting,
     *,
     passes: int = 36,
@@ -87,20 +87,20 @@ def examine(
 
     started = time.monotonic()
     supported = tuple(supported_precisions())
-    sight = look(supported, folder, QUICK_SECONDS if quick else SAMPLE_SECONDS)
-    checks = state_checks(sight, setting.threads, setting.precision)
+    report = inspect_machine(supported, folder, QUICK_SECONDS if quick else SAMPLE_SECONDS)
+    checks = state_checks(report, setting.threads, setting.precision)
     # Measuring beside another measurement would spoil the other, and a precision that the CPU lacks cannot be measured.
     barred = any(check.status == PROBLEM for check in checks if check.name in ("timing_lock", "precision", "affinity"))
     runs: dict[str, SelfTest] = {}
     costs: dict[str, Cost] = {}
-    meanwhile = Meanwhile()
+    conditions = RunConditions()
     if not quick and not barred:
-        runs, meanwhile = _run(setting, passes, on_progress)
+        runs, conditions = _run(setting, passes, on_progress)
         costs = {
-            "operators": foresee(runs["operator"], setting, operators, repeat_noisy=True),
-            "subnets": foresee(runs["network"], setting, subnets, repeat_noisy=False),
+            "operators": estimate_cost(runs["operator"], setting, operators, repeat_noisy=True),
+            "subnets": estimate_cost(runs["network"], setting, subnets, repeat_noisy=False),
         }
-        checks += run_checks(runs, costs, meanwhile, sight.state.affinity_cpus, setting)
+        checks += run_checks(runs, costs, conditions, report.state.affinity_cpus, setting)
     network = runs.get("network")
     reference_ms = network.reference_ms if network else None
     ended = setting.environment_of(openvino_version(), reference_of("network").id, reference_ms)
@@ -113,13 +113,13 @@ def examine(
         "noise_floor": network.noise_floor if network else None,
         "reference_ms": reference_ms,
         "busy_share": _busy_share(runs),
-        "stolen_share": meanwhile.steal_share if runs else sight.steal_share,
+        "stolen_share": conditions.steal_share if runs else report.steal_share,
         "runs": {name: run.to_record() for name, run in runs.items()},
         "cost": {name: asdict(cost) for name, cost in costs.items()},
         "precisions": list(supported),
-        "instructions": {name: sight.instructions(name) for name in PRECISIONS},
+        "instructions": {name: report.instructions(name) for name in PRECISIONS},
         "seconds": time.monotonic() - started,
-        "environment": replace(ended, state=sight.state).to_record(),
+        "environment": replace(ended, state=report.state).to_record(),
         "end_state": asdict(ended.state),
     }
 
@@ -132,7 +132,7 @@ def verdict(checks: list[Check]) -> str:
 
 def _run(
     setting: Setting, passes: int, on_progress: Callable[[Progress], None] | None
-) -> tuple[dict[str, SelfTest], Meanwhile]:
+) -> tuple[dict[str, SelfTest], RunConditions]:
     """The A/A runs of both references, and what the machine did during them; the host's lock is held throughout."""
     root, cpus = Path("/"), allowed_cpus()
     clocks: list[float] = []
@@ -151,11 +151,11 @@ def _run(
 
 
 def run_checks(
-    runs: dict[str, SelfTest], costs: dict[str, Cost], seen: Meanwhile, cpus: int | None, setting: Setting
+    runs: dict[str, SelfTest], costs: dict[str, Cost], seen: RunConditions, cpus: int | None, setting: Setting
 ) -> list[Check]:
     """Checks of the A/A runs."""
     checks = [_floor(name, run, setting.rule.relative_half_width) for name, run in runs.items()]
-    checks += [_busy(runs), _drift(runs), *meanwhile_checks(seen, cpus, setting.threads)]
+    checks += [_busy(runs), _drift(runs), *run_condition_checks(seen, cpus, setting.threads)]
     return [*checks, *(_cost(name, cost) for name, cost in costs.items())]
 
 

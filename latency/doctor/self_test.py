@@ -196,7 +196,7 @@ class Cost:
     seconds: float
 
 
-def foresee(run: SelfTest, setting: Setting, entries: int, repeat_noisy: bool) -> Cost:
+def estimate_cost(run: SelfTest, setting: Setting, entries: int, repeat_noisy: bool) -> Cost:
     """The estimated cost of a campaign over `entries` networks like the reference, at the setting's error.
 
     A campaign is simulated with the passes of the A/A run instead of new ones, so its own rules say how many it needs. The

@@ -60,8 +60,8 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What was seen of a machine: its state, CPU flags, and what else goes on there.
+class MachineReport:
+    """The state of a machine before a measurement: settings, CPU flags, and what else runs there.
 
     `holder` says who holds the host's timing lock. `steal_share` is the share of CPU time that the hypervisor gave to
     others while the load was watched. `free_bytes` is the free space in the folder where a journal would be written.
@@ -82,27 +82,27 @@ class Sight:
         return [flag for flag in INSTRUCTIONS.get(precision, ()) if flag in self.flags]
 
 
-def state_checks(sight: Sight, threads: int, precision: str) -> list[Check]:
+def state_checks(report: MachineReport, threads: int, precision: str) -> list[Check]:
     """What the machine's state means for measuring with this many threads at this precision."""
-    kinds: tuple[Callable[[Sight, int], Check], ...] = (
+    kinds: tuple[Callable[[MachineReport, int], Check], ...] = (
         *(_lock, _other_load, _load_average, _steal, _affinity, _quota, _power, _governor, _clock, _turbo, _smt),
         *(_cores, _nodes, _virtual, _huge_pages, _memory, _swap, _disk),
     )
-    return [*(kind(sight, threads) for kind in kinds), _precision(sight, precision)]
+    return [*(kind(report, threads) for kind in kinds), _precision(report, precision)]
 
 
-def _lock(sight: Sight, threads: int) -> Check:
-    if sight.holder is None:
+def _lock(report: MachineReport, threads: int) -> Check:
+    if report.holder is None:
         return Check("timing_lock", OK, None, "nobody else measures here")
     return Check(
-        *("timing_lock", PROBLEM, sight.holder, f"another Latlas measures here ({sight.holder})"),
+        *("timing_lock", PROBLEM, report.holder, f"another Latlas measures here ({report.holder})"),
         "two measurements at a time spoil both",
         "wait for it to end",
     )
 
 
-def _other_load(sight: Sight, threads: int) -> Check:
-    load, name = sight.load, "other_load"
+def _other_load(report: MachineReport, threads: int) -> Check:
+    load, name = report.load, "other_load"
     value = {
         "cpus": None if load.cpus is None else round(load.cpus, 3),
         "seconds": round(load.seconds, 2),
@@ -114,7 +114,7 @@ def _other_load(sight: Sight, threads: int) -> Check:
     seen = f"others take {load.cpus:.2f} CPUs now" + (f": {largest}" if largest and load.cpus > LOAD_WARNING else "")
     if load.cpus <= LOAD_WARNING:
         return Check(name, OK, value, seen)
-    room = max(0, (sight.state.affinity_cpus or threads) - threads)
+    room = max(0, (report.state.affinity_cpus or threads) - threads)
     if load.cpus > room + LOAD_ROOM:
         free = f"only {room} CPU(s) are" if room else "no CPU is"
         meaning = f"{free} free beside your {threads} thread(s), so other processes run on the same cores"
@@ -123,8 +123,8 @@ def _other_load(sight: Sight, threads: int) -> Check:
     return Check(name, WARNING, value, seen, meaning, "stop them, or measure when they are done")
 
 
-def _load_average(sight: Sight, threads: int) -> Check:
-    load, name = sight.state.load_1m, "load_average"
+def _load_average(report: MachineReport, threads: int) -> Check:
+    load, name = report.state.load_1m, "load_average"
     if load is None:
         return Check(name, UNKNOWN, None, "the load average is not known")
     seen = f"load average {load:.2f} over the last minute"
@@ -133,8 +133,8 @@ def _load_average(sight: Sight, threads: int) -> Check:
     return Check(name, WARNING, load, seen, "other work ran within this minute, and may again", "stop other work")
 
 
-def _steal(sight: Sight, threads: int) -> Check:
-    now, boot, name = sight.steal_share, sight.state.steal_share, "steal"
+def _steal(report: MachineReport, threads: int) -> Check:
+    now, boot, name = report.steal_share, report.state.steal_share, "steal"
     value = {"now": now, "since_boot": boot}
     if now is None and boot is None:
         return Check(name, UNKNOWN, value, "time given to other virtual machines is not known")
@@ -153,12 +153,12 @@ def steal_check(name: str, share: float, value: Any, seen: str) -> Check:
     return Check(name, status, value, seen, "the host runs others on these cores meanwhile", advice)
 
 
-def _affinity(sight: Sight, threads: int) -> Check:
-    allowed, name = sight.state.affinity_cpus, "affinity"
+def _affinity(report: MachineReport, threads: int) -> Check:
+    allowed, name = report.state.affinity_cpus, "affinity"
     if allowed is None:
         return Check(name, UNKNOWN, None, "which CPUs this process may use is not known")
     seen = f"this process may use {allowed} CPU(s)" + (
-        f": {sight.state.allowed_cpus}" if sight.state.allowed_cpus else ""
+        f": {report.state.allowed_cpus}" if report.state.allowed_cpus else ""
     )
     if allowed >= threads:
         return Check(name, OK, allowed, seen)
@@ -166,8 +166,8 @@ def _affinity(sight: Sight, threads: int) -> Check:
     return Check(name, PROBLEM, allowed, seen, f"{threads} threads would take turns on them", advice)
 
 
-def _quota(sight: Sight, threads: int) -> Check:
-    state, name = sight.state, "cgroup_quota"
+def _quota(report: MachineReport, threads: int) -> Check:
+    state, name = report.state, "cgroup_quota"
     value = {"cpus": state.cpu_quota, "throttles": state.cgroup_throttles, "throttled_s": state.cgroup_throttled_s}
     if state.cpu_quota is None:
         # Without a limit, Linux says so.
@@ -181,8 +181,8 @@ def _quota(sight: Sight, threads: int) -> Check:
     return Check(name, PROBLEM, value, seen, f"{threads} thread(s) are stopped again and again", advice)
 
 
-def _power(sight: Sight, threads: int) -> Check:
-    power, name = sight.power, "power"
+def _power(report: MachineReport, threads: int) -> Check:
+    power, name = report.power, "power"
     value = {"on_battery": power.on_battery, "profile": power.profile}
     if power.on_battery is None and power.profile is None:
         return Check(name, UNKNOWN, value, "battery and power profile are not known")
@@ -196,8 +196,8 @@ def _power(sight: Sight, threads: int) -> Check:
     return Check(name, WARNING, value, ", ".join(parts), "the CPU is kept slow to save power", " and ".join(advice))
 
 
-def _governor(sight: Sight, threads: int) -> Check:
-    state, name = sight.state, "governor"
+def _governor(report: MachineReport, threads: int) -> Check:
+    state, name = report.state, "governor"
     if state.governor is None:
         meaning = "the host sets the clock" if state.hypervisor else "the clock may change meanwhile"
         return Check(name, UNKNOWN, None, "no cpufreq governor can be read", meaning)
@@ -209,9 +209,9 @@ def _governor(sight: Sight, threads: int) -> Check:
     return Check(name, WARNING, state.governor, seen, "the clock follows the load and lags behind it", advice)
 
 
-def _clock(sight: Sight, threads: int) -> Check:
-    state, name = sight.state, "clock"
-    cap, top = sight.power.cap_mhz or state.max_mhz, sight.power.top_mhz
+def _clock(report: MachineReport, threads: int) -> Check:
+    state, name = report.state, "clock"
+    cap, top = report.power.cap_mhz or state.max_mhz, report.power.top_mhz
     value = {"now_mhz": state.frequency_mhz, "max_mhz": state.max_mhz, "top_mhz": top}
     if cap and top and cap < CLOCK_CAP * top:
         seen = f"the clock is held at {cap:.0f} MHz at most, of {top:.0f} that the CPU can reach"
@@ -227,13 +227,13 @@ def _clock(sight: Sight, threads: int) -> Check:
     return Check(name, OK, value, seen)
 
 
-def _turbo(sight: Sight, threads: int) -> Check:
-    turbo, name = sight.state.turbo, "turbo"
+def _turbo(report: MachineReport, threads: int) -> Check:
+    turbo, name = report.state.turbo, "turbo"
     if turbo is None:
         return Check(name, UNKNOWN, None, "whether turbo is on is not known")
     if not turbo:
         return Check(name, OK, False, "turbo is off")
-    no_turbo = sight.state.cpufreq_driver in ("intel_pstate", "intel_cpufreq")
+    no_turbo = report.state.cpufreq_driver in ("intel_pstate", "intel_cpufreq")
     setting = "1 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo"
     setting = setting if no_turbo else "0 | sudo tee /sys/devices/system/cpu/cpufreq/boost"
     meaning = "clock and latency depend on temperature and on the other cores' load"
@@ -242,8 +242,8 @@ def _turbo(sight: Sight, threads: int) -> Check:
     )
 
 
-def _smt(sight: Sight, threads: int) -> Check:
-    state, name = sight.state, "smt"
+def _smt(report: MachineReport, threads: int) -> Check:
+    state, name = report.state, "smt"
     value = {"on": state.smt, "cores": state.allowed_cores, "siblings": state.siblings}
     if state.smt is None:
         return Check(name, UNKNOWN, value, "whether cores run two threads each is not known")
@@ -258,14 +258,14 @@ def _smt(sight: Sight, threads: int) -> Check:
     if state.allowed_cores is not None and threads > state.allowed_cores:
         meaning = f"{threads} threads on {state.allowed_cores} cores: two of them share one"
         return Check(name, WARNING, value, seen, meaning, f"ask for --threads {state.allowed_cores} or fewer")
-    if (sight.load.cpus or 0) > LOAD_WARNING:
+    if (report.load.cpus or 0) > LOAD_WARNING:
         advice = "stop other work, or `echo off | sudo tee /sys/devices/system/cpu/smt/control`"
         return Check(name, WARNING, value, seen, "other work on a sibling takes half of the core", advice)
     return Check(name, OK, value, seen, "as long as nothing runs on the sibling")
 
 
-def _cores(sight: Sight, threads: int) -> Check:
-    state, name = sight.state, "core_kinds"
+def _cores(report: MachineReport, threads: int) -> Check:
+    state, name = report.state, "core_kinds"
     value = {"performance": state.performance_cpus, "efficiency": state.efficiency_cpus}
     if state.performance_cpus is None:
         return Check(name, UNKNOWN, value, "whether the cores are of two kinds is not known")
@@ -280,8 +280,8 @@ def _cores(sight: Sight, threads: int) -> Check:
     return Check(name, WARNING, value, seen, "a latency depends on which kind a thread runs on", advice)
 
 
-def _nodes(sight: Sight, threads: int) -> Check:
-    nodes, name = sight.state.numa_nodes, "memory_nodes"
+def _nodes(report: MachineReport, threads: int) -> Check:
+    nodes, name = report.state.numa_nodes, "memory_nodes"
     if nodes is None:
         return Check(name, UNKNOWN, None, "the memory nodes are not known")
     if nodes == 1:
@@ -290,8 +290,8 @@ def _nodes(sight: Sight, threads: int) -> Check:
     return Check(name, WARNING, nodes, f"{nodes} memory nodes", "a latency depends on whose memory is used", advice)
 
 
-def _virtual(sight: Sight, threads: int) -> Check:
-    state, name = sight.state, "virtual_machine"
+def _virtual(report: MachineReport, threads: int) -> Check:
+    state, name = report.state, "virtual_machine"
     value = {"hypervisor": state.hypervisor, "kind": state.virtualization, "container": state.container}
     inside = f", in a container ({state.container})" if state.container else ""
     if state.hypervisor is None and state.virtualization is None:
@@ -303,15 +303,15 @@ def _virtual(sight: Sight, threads: int) -> Check:
     return Check(name, OK, value, f"a virtual machine{kind}{inside}", meaning)
 
 
-def _huge_pages(sight: Sight, threads: int) -> Check:
-    pages, name = sight.state.transparent_huge_pages, "huge_pages"
+def _huge_pages(report: MachineReport, threads: int) -> Check:
+    pages, name = report.state.transparent_huge_pages, "huge_pages"
     if pages is None:
         return Check(name, UNKNOWN, None, "the use of transparent huge pages is not known")
     return Check(name, OK, pages, f"transparent huge pages: {pages}", "compare measurements of one setting only")
 
 
-def _memory(sight: Sight, threads: int) -> Check:
-    free, total, name = sight.state.available_bytes, sight.state.memory_bytes, "memory"
+def _memory(report: MachineReport, threads: int) -> Check:
+    free, total, name = report.state.available_bytes, report.state.memory_bytes, "memory"
     if free is None:
         return Check(name, UNKNOWN, None, "free memory is not known")
     seen = f"{free / 2**30:.1f} GiB of memory available" + (f" of {total / 2**30:.1f}" if total else "")
@@ -319,18 +319,18 @@ def _memory(sight: Sight, threads: int) -> Check:
     return _at_least(name, free, seen, MEMORY_WARNING, MEMORY_PROBLEM, "swapping would be measured", advice)
 
 
-def _swap(sight: Sight, threads: int) -> Check:
-    used, name = sight.state.swap_used_bytes, "swap"
+def _swap(report: MachineReport, threads: int) -> Check:
+    used, name = report.state.swap_used_bytes, "swap"
     if used is None:
         return Check(name, UNKNOWN, None, "swap use is not known")
     seen = f"{used / 2**20:.0f} MiB swapped out"
-    if used and (sight.state.available_bytes or 0) < MEMORY_WARNING:
+    if used and (report.state.available_bytes or 0) < MEMORY_WARNING:
         return Check(name, WARNING, used, seen, "memory is short, and what is swapped comes back slowly", "free memory")
     return Check(name, OK, used, seen)
 
 
-def _disk(sight: Sight, threads: int) -> Check:
-    free, name = sight.free_bytes, "disk"
+def _disk(report: MachineReport, threads: int) -> Check:
+    free, name = report.free_bytes, "disk"
     if free is None:
         return Check(name, UNKNOWN, None, "room on the disk is not known")
     seen = f"{free / 2**30:.1f} GiB free in this folder"
@@ -343,16 +343,16 @@ def _at_least(name: str, free: int, seen: str, warning: int, problem: int, meani
     return Check(name, PROBLEM if free < problem else WARNING, free, seen, meaning, advice)
 
 
-def _precision(sight: Sight, precision: str) -> Check:
-    found, name = sight.instructions(precision), "precision"
-    value = {"asked": precision, "supported": precision in sight.supported, "instructions": found}
-    if precision not in sight.supported:
-        others = ", ".join(sight.supported) or "none"
+def _precision(report: MachineReport, precision: str) -> Check:
+    found, name = report.instructions(precision), "precision"
+    value = {"asked": precision, "supported": precision in report.supported, "instructions": found}
+    if precision not in report.supported:
+        others = ", ".join(report.supported) or "none"
         meaning = "OpenVINO has no kernels for it on this CPU"
         return Check(
             name, PROBLEM, value, f"this CPU has no {precision}", meaning, f"ask for one that it has: {others}"
         )
-    if not sight.flags:
+    if not report.flags:
         return Check(name, UNKNOWN, value, f"{precision}: the CPU's instruction sets are not known")
     if not found:
         needed = ", ".join(INSTRUCTIONS.get(precision, ())) or "none known"

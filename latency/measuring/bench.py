@@ -20,7 +20,7 @@ from latlas import errors
 from latlas.errors import CompileTimeoutError, LatlasError
 from latlas.files import signals as interrupt
 from latlas.files.lock import timing_lock
-from latlas.latency.machine.meanwhile import Watch, problems
+from latlas.latency.machine.run_conditions import Watch, problems
 from latlas.latency.machine.trouble import tell
 from latlas.latency.measuring.stopwatch import QUIET_SECONDS, Pass, StopRule, quiet_level
 

@@ -20,12 +20,12 @@ from latlas.commands.doctor import lines_of
 from latlas.errors import LatlasError
 from latlas.files import lock
 from latlas.latency.doctor import doctor
-from latlas.latency.doctor.doctor import examine, look, run_checks, verdict
-from latlas.latency.doctor.self_test import SelfTest, foresee
-from latlas.latency.machine.checks import Sight, state_checks
+from latlas.latency.doctor.doctor import diagnose, inspect_machine, run_checks, verdict
+from latlas.latency.doctor.self_test import SelfTest, estimate_cost
+from latlas.latency.machine.checks import MachineReport, state_checks
 from latlas.latency.machine.load import OtherLoad, ProcessLoad
-from latlas.latency.machine.meanwhile import Meanwhile
 from latlas.latency.machine.power import Power
+from latlas.latency.machine.run_conditions import RunConditions
 from latlas.latency.machine.state import MachineState
 from latlas.latency.measuring.bench import Bench
 from latlas.latency.measuring.profile import Setting
@@ -57,7 +57,7 @@ DESKTOP = MachineState(
     swap_used_bytes=0,
     virtualization="none",
 )
-IDLE = Sight(
+IDLE = MachineReport(
     state=DESKTOP,
     flags=frozenset({"avx2", "fma"}),
     load=OtherLoad(0.03, (ProcessLoad("editor", 7, 0.03),), 1.0),
@@ -69,10 +69,10 @@ IDLE = Sight(
 SETTING = Setting(rule=StopRule(relative_half_width=0.01))
 
 
-def seen(load=None, threads=1, precision="f32", sight=IDLE, **state):
+def seen(load=None, threads=1, precision="f32", report=IDLE, **state):
     """The checks of the idle desktop with other things in its state, by name."""
-    sight = replace(sight, state=replace(sight.state, **state), load=load or sight.load)
-    return {check.name: check for check in state_checks(sight, threads, precision)}
+    report = replace(report, state=replace(report.state, **state), load=load or report.load)
+    return {check.name: check for check in state_checks(report, threads, precision)}
 
 
 def warned(checks):
@@ -154,13 +154,13 @@ def test_other_work_on_a_sibling_is_told():
 
 @pytest.mark.parametrize(("share", "status"), [(None, "ok"), (0.01, "ok"), (0.05, "warning"), (0.5, "problem")])
 def test_steal(share, status):
-    assert seen(sight=replace(IDLE, steal_share=share))["steal"].status == status
+    assert seen(report=replace(IDLE, steal_share=share))["steal"].status == status
 
 
 def test_room_on_the_disk_and_the_lock():
-    assert warned(seen(sight=replace(IDLE, free_bytes=2**27))) == {"disk": "warning"}
-    assert warned(seen(sight=replace(IDLE, free_bytes=0))) == {"disk": "problem"}
-    locked = seen(sight=replace(IDLE, holder="pid 5 since noon"))
+    assert warned(seen(report=replace(IDLE, free_bytes=2**27))) == {"disk": "warning"}
+    assert warned(seen(report=replace(IDLE, free_bytes=0))) == {"disk": "problem"}
+    locked = seen(report=replace(IDLE, holder="pid 5 since noon"))
     assert warned(locked) == {"timing_lock": "problem"}
     assert "pid 5 since noon" in locked["timing_lock"].seen
 
@@ -173,7 +173,7 @@ def test_precisions_by_their_instructions():
     assert (slow.status, slow.value["instructions"]) == ("warning", [])
     assert "avx512_vnni" in slow.seen
     fast = replace(IDLE, flags=frozenset({"avx512f", "amx_int8", "avx512_vnni"}))
-    assert seen(sight=fast, precision="int8")["precision"].seen == "int8 by amx_int8, avx512_vnni"
+    assert seen(report=fast, precision="int8")["precision"].seen == "int8 by amx_int8, avx512_vnni"
 
 
 def test_a_system_that_says_nothing(tmp_path, monkeypatch):
@@ -183,11 +183,11 @@ def test_a_system_that_says_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(psutil, "cpu_times", lambda percpu: (_ for _ in ()).throw(NotImplementedError))
     monkeypatch.setattr(psutil, "process_iter", lambda names: [])
-    sight = look(("f32",), tmp_path / "gone", 0.01, root=tmp_path / "nowhere")
-    checks = state_checks(sight, 1, "f32")
+    report = inspect_machine(("f32",), tmp_path / "gone", 0.01, root=tmp_path / "nowhere")
+    checks = state_checks(report, 1, "f32")
     assert {check.name for check in checks if check.status != "unknown"} == {"timing_lock"}
     assert verdict(checks) == "ok"
-    still = Meanwhile(seconds=10.0)
+    still = RunConditions(seconds=10.0)
     assert {c.status for c in run_checks({"operator": steady()}, {}, still, None, SETTING)} == {"ok", "unknown"}
 
 
@@ -200,7 +200,7 @@ def described(root, monkeypatch, files, cpus=2):
     monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.1, 0.1), raising=False)
     monkeypatch.setattr(doctor, "other_load", lambda seconds: OtherLoad(0.0, (), seconds))
     monkeypatch.setattr(lock, "holder", lambda: None)
-    return look(("f32",), root, 0.01, root=root)
+    return inspect_machine(("f32",), root, 0.01, root=root)
 
 
 LINUX = {"proc/cpuinfo": "flags : fpu avx2\n", "proc/meminfo": "MemTotal: 8000000 kB\nMemAvailable: 8000000 kB\n"}
@@ -303,13 +303,13 @@ def test_drift_is_the_later_half_over_the_earlier():
     passes = tuple(one_pass(speed=speed, at=index) for index, speed in enumerate((2.0, 2.0, 9.0, 2.2, 2.2)))
     run = replace(steady(), passes=passes)
     assert run.drift == pytest.approx(0.1)
-    assert run_checks({"operator": run}, {}, Meanwhile(), 4, SETTING)[2].status == "warning"
+    assert run_checks({"operator": run}, {}, RunConditions(), 4, SETTING)[2].status == "warning"
 
 
 def test_what_a_run_means():
-    def checks(run=None, **meanwhile):
+    def checks(run=None, **conditions):
         run = {"operator": run or steady(), "network": replace(steady(), reference="network")}
-        return {c.name: c for c in run_checks(run, {}, Meanwhile(seconds=60.0, **meanwhile), 2, SETTING)}
+        return {c.name: c for c in run_checks(run, {}, RunConditions(seconds=60.0, **conditions), 2, SETTING)}
 
     known: dict[str, Any] = {"steal_share": 0.0, "other_cpus": 0.0, "throttles": 0, "throttled_s": 0.0}
     known |= {"thermal_throttles": 0, "clocks_mhz": [3000.0, 3010.0]}
@@ -345,7 +345,7 @@ def passes_by_the_rule(setting):
 @pytest.mark.parametrize("relative_half_width", [0.01, 0.02, 0.05])
 def test_passes_are_as_many_as_the_stopwatchs_rule_asks_for(relative_half_width):
     setting = options.setting_of("f32", 1, relative_half_width)
-    cost = foresee(steady((1.0,) * 12), setting, 94, repeat_noisy=True)
+    cost = estimate_cost(steady((1.0,) * 12), setting, 94, repeat_noisy=True)
     assert cost.passes_each == passes_by_the_rule(setting)
     assert (cost.met_share, cost.relative_half_width) == (1.0, relative_half_width)
     assert cost.seconds == pytest.approx(94 * cost.passes_each * 2.0)
@@ -353,32 +353,32 @@ def test_passes_are_as_many_as_the_stopwatchs_rule_asks_for(relative_half_width)
 
 def test_a_rule_that_asks_for_more_passes_than_there_are_in_the_run_plays_them_again():
     setting = Setting(passes=1, max_passes=60, rule=StopRule(relative_half_width=0.005))
-    cost = foresee(steady((1.0,) * 4), setting, 3, repeat_noisy=True)
+    cost = estimate_cost(steady((1.0,) * 4), setting, 3, repeat_noisy=True)
     assert cost.passes_each == passes_by_the_rule(setting) > 4
 
 
 def test_a_noisy_machine_costs_more_and_does_not_meet_the_error():
     rng = np.random.default_rng(0)
     noisy = steady(1 + 0.06 * rng.standard_normal(36))
-    calm = foresee(steady((1.0,) * 36), SETTING, 8, repeat_noisy=True)
-    found = foresee(noisy, SETTING, 8, repeat_noisy=True)
+    calm = estimate_cost(steady((1.0,) * 36), SETTING, 8, repeat_noisy=True)
+    found = estimate_cost(noisy, SETTING, 8, repeat_noisy=True)
     assert found.passes_each > calm.passes_each and found.seconds > calm.seconds
     assert found.met_share < 0.5 < calm.met_share
-    assert run_checks({"operator": noisy}, {"operators": found}, Meanwhile(), 2, SETTING)[-1].status == "warning"
+    assert run_checks({"operator": noisy}, {"operators": found}, RunConditions(), 2, SETTING)[-1].status == "warning"
     # Subnets are not repeated until they meet it.
-    assert foresee(noisy, SETTING, 200, repeat_noisy=False).passes_each == SETTING.passes
+    assert estimate_cost(noisy, SETTING, 200, repeat_noisy=False).passes_each == SETTING.passes
 
 
 def test_busy_passes_cost_their_time_and_do_not_count():
     calm = steady((1.0,) * 12)
     half = replace(calm, passes=tuple(one_pass(at=i, busy=i % 2 == 1) for i in range(12)))
-    assert foresee(half, SETTING, 8, repeat_noisy=True).passes_each > 1.5 * SETTING.passes
+    assert estimate_cost(half, SETTING, 8, repeat_noisy=True).passes_each > 1.5 * SETTING.passes
 
 
 def test_the_cost_is_in_proportion_to_the_entries_and_repeatable():
-    few, many = (foresee(steady(), SETTING, entries, repeat_noisy=True) for entries in (30, 60))
+    few, many = (estimate_cost(steady(), SETTING, entries, repeat_noisy=True) for entries in (30, 60))
     assert many.seconds == pytest.approx(2 * few.seconds)
-    assert foresee(steady(), SETTING, 30, repeat_noisy=True) == few
+    assert estimate_cost(steady(), SETTING, 30, repeat_noisy=True) == few
 
 
 # The whole ---------------------------------------------------------------------------------------------------------
@@ -462,14 +462,14 @@ def test_another_measurement_is_told_and_left_alone(own_lock, monkeypatch):
 def test_a_precision_that_is_not_there_is_not_measured(own_lock, monkeypatch):
     monkeypatch.setattr("latlas.latency.runtime.plugin.supported_precisions", lambda: ["f32"])
     monkeypatch.setattr(doctor, "_run", lambda *arguments: pytest.fail("it measured"))
-    record = examine(Setting(precision="bf16"), operators=3)
+    record = diagnose(Setting(precision="bf16"), operators=3)
     assert record["verdict"] == "not now"
     assert record["precisions"] == ["f32"]
     assert any("this CPU has no bf16" in warning for warning in record["warnings"])
 
 
 def test_instructions_are_of_every_precision(own_lock):
-    record = examine(Setting(), operators=3, quick=True)
+    record = diagnose(Setting(), operators=3, quick=True)
     assert set(supported_precisions()) <= set(record["instructions"])
 
 
@@ -514,5 +514,5 @@ def test_a_lock_that_cannot_be_opened_is_an_error(tmp_path):
 
 
 def test_folder_is_the_one_that_is_written_to(own_lock, tmp_path):
-    assert look(("f32",), tmp_path, 0.01).free_bytes is not None
-    assert look(("f32",), Path(tmp_path / "gone"), 0.01).free_bytes is None
+    assert inspect_machine(("f32",), tmp_path, 0.01).free_bytes is not None
+    assert inspect_machine(("f32",), Path(tmp_path / "gone"), 0.01).free_bytes is None

@@ -7,7 +7,7 @@ import pytest
 
 from latlas.errors import EnvironmentMismatchError, UsageError
 from latlas.latency.machine.environment import differing_fields, require_same, told_environment
-from latlas.latency.machine.meanwhile import Meanwhile, Watch, problems
+from latlas.latency.machine.run_conditions import RunConditions, Watch, problems
 from latlas.latency.machine.state import MachineState
 from latlas.latency.machine.system import core_kinds
 from latlas.latency.machine.trouble import listening, tell
@@ -85,23 +85,23 @@ def test_threads_are_counted_against_what_may_be_used(tmp_path, monkeypatch):
     require_threads(1, quota(tmp_path, "30000 100000"), range(16))
 
 
-QUIET = Meanwhile(10.0, 0.0, 0.0, 0, 0.0, 0, [3000.0])
+QUIET = RunConditions(10.0, 0.0, 0.0, 0, 0.0, 0, [3000.0])
 STATE = MachineState(affinity_cpus=4, memory_bytes=2**34, available_bytes=2**33)
 
 
 def test_what_doctor_calls_a_problem_is_one_of_the_measurement():
     assert problems(QUIET, 1, STATE) == []
-    (said,) = problems(replace_meanwhile(throttles=964, throttled_s=7.0), 1, STATE)
+    (said,) = problems(with_changes(throttles=964, throttled_s=7.0), 1, STATE)
     assert said.startswith("a CPU limit stopped the run 964 times, for 7.00 s; such pauses are measured")
-    assert problems(replace_meanwhile(throttles=1, throttled_s=0.1), 1, STATE) == []
+    assert problems(with_changes(throttles=1, throttled_s=0.1), 1, STATE) == []
     (said,) = problems(QUIET, 1, replace(STATE, cpu_quota=0.3))
     assert said.startswith("the container may use 0.3 CPUs; 1 thread(s) are stopped again and again")
     (said,) = problems(QUIET, 2, replace(STATE, affinity_cpus=1, allowed_cpus="0"))
     assert said.startswith("this process may use 1 CPU(s): 0; 2 threads would take turns on them")
 
 
-def replace_meanwhile(**changes):
-    return Meanwhile(**{name: getattr(QUIET, name) for name in Meanwhile.__slots__} | changes)
+def with_changes(**changes):
+    return RunConditions(**{name: getattr(QUIET, name) for name in RunConditions.__slots__} | changes)
 
 
 def test_a_watch_counts_what_a_limit_stopped_since_it_was_made(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from latlas.latency.machine.checks import Sight, state_checks
+from latlas.latency.machine.checks import MachineReport, state_checks
 from latlas.latency.machine.power import Power, power
 from latlas.latency.machine.state import MachineState, machine_state
 
@@ -37,8 +37,8 @@ def laptop(root, *, online="0", status="Discharging", profile="low-power", cap="
 
 
 def checks_of(root):
-    sight = Sight(machine_state(root, allowed=[0]), power=power(root))
-    return {check.name: check for check in state_checks(sight, 1, "f32")}
+    report = MachineReport(machine_state(root, allowed=[0]), power=power(root))
+    return {check.name: check for check in state_checks(report, 1, "f32")}
 
 
 def test_a_laptop_on_battery_in_a_low_power_profile(tmp_path):
@@ -69,5 +69,5 @@ def test_a_battery_that_is_not_discharging_is_not_the_source(tmp_path, status):
 
 def test_a_machine_that_says_nothing(tmp_path):
     assert power(tmp_path) == Power()
-    (check,) = (one for one in state_checks(Sight(MachineState()), 1, "f32") if one.name == "power")
+    (check,) = (one for one in state_checks(MachineReport(MachineState()), 1, "f32") if one.name == "power")
     assert check.status == "unknown"

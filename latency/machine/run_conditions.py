@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from latlas.latency.machine import system
-from latlas.latency.machine.checks import OK, PROBLEM, UNKNOWN, WARNING, Check, Sight, state_checks, steal_check
+from latlas.latency.machine.checks import OK, PROBLEM, UNKNOWN, WARNING, Check, MachineReport, state_checks, steal_check
 from latlas.latency.machine.load import LoadMeter, StealMeter
 from latlas.latency.machine.state import MachineState, machine_state
 
@@ -21,7 +21,7 @@ _STATE_PROBLEMS = ("affinity", "cgroup_quota", "memory", "core_kinds")
 
 
 @dataclass(slots=True)
-class Meanwhile:
+class RunConditions:
     """What the machine did during a measurement; a field is None where the system does not say."""
 
     seconds: float = 0.0
@@ -41,9 +41,9 @@ class Watch:
         self._steal, self._load, self._started = StealMeter(root), LoadMeter(), time.monotonic()
         self._throttling, self._heat = system.cgroup_throttling(root), system.thermal_throttles(root)
 
-    def read(self, clocks_mhz: Sequence[float] = ()) -> Meanwhile:
+    def read(self, clocks_mhz: Sequence[float] = ()) -> RunConditions:
         """What was seen since the watch was made; `clocks_mhz` are the clocks that the caller noted in this time."""
-        seen = Meanwhile(time.monotonic() - self._started, self._steal.read(), self._load.read())
+        seen = RunConditions(time.monotonic() - self._started, self._steal.read(), self._load.read())
         after, heat = system.cgroup_throttling(self._root), system.thermal_throttles(self._root)
         if self._throttling is not None and after is not None:
             seen.throttles, seen.throttled_s = after[0] - self._throttling[0], after[1] - self._throttling[1]
@@ -53,23 +53,23 @@ class Watch:
         return seen
 
 
-def meanwhile_checks(seen: Meanwhile, cpus: int | None, threads: int) -> list[Check]:
+def run_condition_checks(seen: RunConditions, cpus: int | None, threads: int) -> list[Check]:
     """Checks of what was seen, for a measurement with `threads` threads in a process that may use `cpus` CPUs."""
     return [_stolen(seen), _others(seen, cpus, threads), _throttled(seen), _heat(seen), _clocks(seen)]
 
 
-def problems(seen: Meanwhile, threads: int, state: MachineState | None = None) -> list[str]:
+def problems(seen: RunConditions, threads: int, state: MachineState | None = None) -> list[str]:
     """A line for each problem that `doctor` would report of a measurement with this many threads.
 
     `state` is the machine's state; None reads it now.
     """
     state = machine_state() if state is None else state
-    of_state = [check for check in state_checks(Sight(state), threads, "f32") if check.name in _STATE_PROBLEMS]
-    of_run = meanwhile_checks(seen, state.affinity_cpus, threads)
+    of_state = [check for check in state_checks(MachineReport(state), threads, "f32") if check.name in _STATE_PROBLEMS]
+    of_run = run_condition_checks(seen, state.affinity_cpus, threads)
     return [check.line for check in (*of_state, *of_run) if check.status == PROBLEM]
 
 
-def _stolen(seen: Meanwhile) -> Check:
+def _stolen(seen: RunConditions) -> Check:
     share = seen.steal_share
     if share is None:
         return Check("run_steal", UNKNOWN, None, "time given to other virtual machines during the run is not known")
@@ -78,7 +78,7 @@ def _stolen(seen: Meanwhile) -> Check:
     )
 
 
-def _others(seen: Meanwhile, cpus: int | None, threads: int) -> Check:
+def _others(seen: RunConditions, cpus: int | None, threads: int) -> Check:
     taken, name = seen.other_cpus, "run_other_load"
     if taken is None:
         return Check(name, UNKNOWN, None, "what others took during the run is not known")
@@ -89,7 +89,7 @@ def _others(seen: Meanwhile, cpus: int | None, threads: int) -> Check:
     return Check(name, WARNING, taken, text, "they share caches, memory and clock with what is measured", "stop them")
 
 
-def _throttled(seen: Meanwhile) -> Check:
+def _throttled(seen: RunConditions) -> Check:
     name, value = "run_throttling", {"throttles": seen.throttles, "throttled_s": seen.throttled_s}
     if seen.throttles is None or seen.throttled_s is None:
         return Check(name, UNKNOWN, value, "whether a CPU limit stopped the run is not known")
@@ -100,7 +100,7 @@ def _throttled(seen: Meanwhile) -> Check:
     return Check(name, status, value, text, "such pauses are measured", "raise the container's CPU limit")
 
 
-def _heat(seen: Meanwhile) -> Check:
+def _heat(seen: RunConditions) -> Check:
     count, name = seen.thermal_throttles, "run_heat"
     if count is None:
         return Check(name, UNKNOWN, None, "whether the CPU was slowed for its heat is not known")
@@ -112,7 +112,7 @@ def _heat(seen: Meanwhile) -> Check:
     )
 
 
-def _clocks(seen: Meanwhile) -> Check:
+def _clocks(seen: RunConditions) -> Check:
     clocks, name = seen.clocks_mhz, "run_clock"
     if not clocks:
         return Check(name, UNKNOWN, None, "the clock during the run cannot be read")
