@@ -43,10 +43,12 @@ def tables_import(
 ) -> None:
     """Make a table from another project's latencies; fields of their environment that are not given stay unknown."""
     from latlas.latency.formats.interchange import import_table
-    from latlas.latency.formats.table_format import Told
+    from latlas.latency.formats.table_format import ImportOptions
 
-    told = Told(cpu_model, threads, precision, batch, space, unit, source, latency_column, activation, skip_bad)
-    found = import_table(path, format_name, told, shlex.join(["latlas", *sys.argv[1:]]))
+    asked = ImportOptions(
+        cpu_model, threads, precision, batch, space, unit, source, latency_column, activation, skip_bad
+    )
+    found = import_table(path, format_name, asked, shlex.join(["latlas", *sys.argv[1:]]))
     found.table.write(out, overwrite=force)
     for line in found.failed:
         note(f"failed: {line}")

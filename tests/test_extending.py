@@ -10,7 +10,7 @@ import pytest
 
 from latlas import registry
 from latlas.latency.formats.interchange import export_table, import_table
-from latlas.latency.formats.table_format import FORMATS, Told
+from latlas.latency.formats.table_format import FORMATS, ImportOptions
 from latlas.search.strategies.names import REGISTRY as STRATEGIES
 from latlas.spaces.operators.spec import KINDS, OpSpec
 from latlas.spaces.text import SPACES, parse_space
@@ -42,7 +42,7 @@ def test_the_pages_operator_space_strategy_and_format_work(folder):
     assert {"sweep"} <= {*STRATEGIES.names()}
     lut = folder / "some.pairs"
     lut.write_text("blur 0.5\n")
-    assert export_table(import_table(lut, None, Told()).table, "pairs") == ("blur 0.5\n", [])
+    assert export_table(import_table(lut, None, ImportOptions()).table, "pairs") == ("blur 0.5\n", [])
 
 
 WRONG = """

@@ -27,7 +27,7 @@ from latlas.latency.formats.entry import (
     whole,
 )
 from latlas.latency.formats.ofa import foreign_of, key_of, operator_of, parse_key, says_activation
-from latlas.latency.formats.table_format import Contents, TableFormat, Told
+from latlas.latency.formats.table_format import Contents, ImportOptions, TableFormat
 from latlas.latency.formats.unit import cell_in_unit, unit_in, unit_of
 from latlas.latency.table.manifest import Manifest
 from latlas.latency.table.row import COUNTS, ESTIMATES, NUMBERS, ROW_FIELDS, Row, rows_checksum
@@ -235,18 +235,18 @@ def _foreign(source: str, cells: Mapping[str, str], what: str) -> OpSpec:
     return foreign_operator(source, what, **place, **known)
 
 
-def _read(text: str, path: Path, told: Told) -> Contents:
+def _read(text: str, path: Path, options: ImportOptions) -> Contents:
     read = read_delimited(text, path).require_whole(path)
     if not is_ours(read.header):
         read = read.with_points()
     header, records = read.header, read.records
     if not is_ours(header):
-        entries, ignored = read_others(header, records, path, told.unit, told.column, told.activation)
-        return Contents(rows_of(entries, path, told.skip_bad), ignored)
+        entries, ignored = read_others(header, records, path, options.unit, options.column, options.activation)
+        return Contents(rows_of(entries, path, options.skip_bad), ignored)
     rows, manifest = read_own(records, path)
-    told.require_untold("unit", "column", "activation")
+    options.require_unset("unit", "column", "activation")
     if manifest is not None:
-        told.require_untold("cpu_model", "threads", "precision", "batch", "space", "source")
+        options.require_unset("cpu_model", "threads", "precision", "batch", "space", "source")
     return Contents(rows, manifest=manifest)
 
 

@@ -37,7 +37,7 @@ from latlas.latency.formats.entry import (
     stated_spec,
 )
 from latlas.latency.formats.ofa import key_of
-from latlas.latency.formats.table_format import Contents, TableFormat, Told
+from latlas.latency.formats.table_format import Contents, ImportOptions, TableFormat
 from latlas.latency.formats.unit import unit_of
 from latlas.latency.machine.environment import UNKNOWN
 from latlas.latency.table.row import Row
@@ -300,10 +300,10 @@ def _record(row: Row, batch: int | None, device: str) -> dict[str, object]:
     }
 
 
-def _read(text: str, path: Path, told: Told) -> Contents:
-    told.require_untold("activation")
-    entries, ignored, devices = read_fbnet(text, path, told.unit, told.column)
-    return Contents(rows_of(entries, path, told.skip_bad), ignored, devices)
+def _read(text: str, path: Path, options: ImportOptions) -> Contents:
+    options.require_unset("activation")
+    entries, ignored, devices = read_fbnet(text, path, options.unit, options.column)
+    return Contents(rows_of(entries, path, options.skip_bad), ignored, devices)
 
 
 def _write(table: Table, pairs: Sequence[tuple[Row, float]]) -> str:

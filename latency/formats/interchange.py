@@ -16,7 +16,15 @@ from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import one_line
 from latlas.latency.formats.ofa import operator_of, parse_key
 from latlas.latency.formats.other_files import looks_like, what_else
-from latlas.latency.formats.table_format import FORMATS, VALUES, Contents, TableFormat, Told, format_of, format_to_write
+from latlas.latency.formats.table_format import (
+    FORMATS,
+    VALUES,
+    Contents,
+    ImportOptions,
+    TableFormat,
+    format_of,
+    format_to_write,
+)
 from latlas.latency.machine.environment import UNKNOWN, told_environment
 from latlas.latency.table.manifest import Manifest
 from latlas.latency.table.row import Row
@@ -46,12 +54,12 @@ class Imported:
 
     @property
     def undecided(self) -> int:
-        """How many rows are foreign only because nothing says their activation (`Told.activation`)."""
+        """How many rows are foreign only because nothing says their activation (`ImportOptions.activation`)."""
         keys = (parse_key(row.source) for row in self.table if row.spec.kind == FOREIGN)
         return sum(key is not None and operator_of(key, "relu", False) is not None for key in keys)
 
 
-def import_table(path: Path, format_name: str | None, told: Told, command: str = "") -> Imported:
+def import_table(path: Path, format_name: str | None, options: ImportOptions, command: str = "") -> Imported:
     """The table of another project's file, or of a CSV that Latlas wrote; every entry becomes a row.
 
     Raises:
@@ -67,10 +75,10 @@ def import_table(path: Path, format_name: str | None, told: Told, command: str =
     one = format_of(format_name) if format_name else guess_format(path, text)
     if one.read is None:
         raise UsageError(f"--format is {one.name}; Latlas writes it, and does not read it")
-    contents = one.read(text, path, told)
+    contents = one.read(text, path, options)
     if contents.manifest is not None:
         return Imported(_table(contents.rows, contents.manifest, path), one.name, ())
-    return _imported(path, contents, told, one.name, content, command)
+    return _imported(path, contents, options, one.name, content, command)
 
 
 def guess_format(path: Path, text: str) -> TableFormat:
@@ -88,18 +96,23 @@ def _readable() -> list[str]:
     return [one.name for one in FORMATS.loadable() if one.read is not None]
 
 
-def _imported(path: Path, contents: Contents, told: Told, format_name: str, content: bytes, command: str) -> Imported:
+def _imported(
+    path: Path, contents: Contents, options: ImportOptions, format_name: str, content: bytes, command: str
+) -> Imported:
     (device,) = contents.devices if len(contents.devices) == 1 else (UNKNOWN,)
     environment = told_environment(
-        cpu_model=told.cpu_model or device, threads=told.threads, precision=told.precision or UNKNOWN, batch=told.batch
+        cpu_model=options.cpu_model or device,
+        threads=options.threads,
+        precision=options.precision or UNKNOWN,
+        batch=options.batch,
     )
-    said = [f"{path.name}, {format_name}, sha256 {hashlib.sha256(content).hexdigest()}", told.source]
-    if told.activation:
-        said.append(f"keys without an activation taken as {told.activation}")
+    said = [f"{path.name}, {format_name}, sha256 {hashlib.sha256(content).hexdigest()}", options.source]
+    if options.activation:
+        said.append(f"keys without an activation taken as {options.activation}")
     manifest = Manifest(
         environment=environment,
         reference=UNKNOWN,
-        space=told.space or UNKNOWN,
+        space=options.space or UNKNOWN,
         command=command,
         seed=None,
         origin="imported",

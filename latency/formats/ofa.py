@@ -33,7 +33,7 @@ from latlas.latency.formats.entry import (
     stated_spec,
     whole,
 )
-from latlas.latency.formats.table_format import Contents, TableFormat, Told
+from latlas.latency.formats.table_format import Contents, ImportOptions, TableFormat
 from latlas.latency.table.row import Row
 from latlas.spaces.operators.spec import OpSpec, make_divisible
 
@@ -288,13 +288,13 @@ def write_ofa(rows: Iterable[tuple[Row, float]]) -> str:
     )
 
 
-def _reader(proxyless: bool) -> Callable[[str, Path, Told], Contents]:
-    def read(text: str, path: Path, told: Told) -> Contents:
-        told.require_untold("column")
+def _reader(proxyless: bool) -> Callable[[str, Path, ImportOptions], Contents]:
+    def read(text: str, path: Path, options: ImportOptions) -> Contents:
+        options.require_unset("column")
         if _is_json(text):
             text = text.replace("\t", " ")  # YAML takes no tabs
-        entries, ignored = read_ofa(text, path, told.unit or "ms", told.activation, proxyless)
-        return Contents(rows_of(entries, path, told.skip_bad), ignored)
+        entries, ignored = read_ofa(text, path, options.unit or "ms", options.activation, proxyless)
+        return Contents(rows_of(entries, path, options.skip_bad), ignored)
 
     return read
 

@@ -30,7 +30,7 @@ VALUES = {"isolated": "latency_ms", "boundary": "boundary_ms", "in-network": "in
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ImportOptions:
     """What the user says about a file that the file does not say itself; a field is None if nothing was said.
 
     `unit` is one of `UNITS`, `column` the column or field of the latencies, `activation` one of `ACTIVATIONS`; `skip_bad` keeps
@@ -54,7 +54,7 @@ class Told:
             if value is not None and value not in known:
                 raise UsageError(f"--{name} is {one_line(value, 60)}; it must be one of {', '.join(known)}")
 
-    def require_untold(self, *names: str) -> None:
+    def require_unset(self, *names: str) -> None:
         """Raises `UsageError` if one of these fields was given although the format or the file says it itself."""
         for name in names:
             if getattr(self, name):
@@ -83,7 +83,7 @@ Writer: TypeAlias = "Callable[[Table, Sequence[tuple[Row, float]]], str]"
 class TableFormat:
     """A format of latency tables.
 
-    `read(text, path, told)` returns the contents of a file; it raises `FileFormatError` for a broken or hostile file, and
+    `read(text, path, options)` returns the contents of a file; it raises `FileFormatError` for a broken or hostile file, and
     `UsageError` if the user must say more. `write(table, pairs)` returns the text of a table's rows, each with the milliseconds
     to write. Either may be missing. A file has the format if its name, in lower case, has one of the `endings`. If no format has
     the file's ending, the format that `recognises` the beginning of the text is taken. `surely` recognises a text whatever
@@ -91,7 +91,7 @@ class TableFormat:
     """
 
     name: str
-    read: Callable[[str, Path, Told], Contents] | None = None
+    read: Callable[[str, Path, ImportOptions], Contents] | None = None
     write: Writer | None = None
     endings: tuple[str, ...] = ()
     recognises: Callable[[str], bool] = lambda text: False

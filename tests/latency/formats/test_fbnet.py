@@ -6,7 +6,7 @@ import pytest
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.latency.formats.interchange import export_table, import_table
-from latlas.latency.formats.table_format import Told
+from latlas.latency.formats.table_format import ImportOptions
 from latlas.latency.table.row import NUMBERS, Row
 from latlas.latency.table.table import Table
 from latlas.spaces.operators.spec import FOREIGN, OpSpec
@@ -38,11 +38,11 @@ def record(op_type="Int8ConvRelu", arguments=None, shapes=((1, 224, 224, 3), (32
     }
 
 
-def read(tmp_path, records, told=None, name="db.json"):
+def read(tmp_path, records, options=None, name="db.json"):
     path = tmp_path / name
     text = records if isinstance(records, str) else "\n".join(json.dumps(one) for one in records)
     path.write_text(text)
-    return import_table(path, None, told or Told())
+    return import_table(path, None, options or ImportOptions())
 
 
 def measured(spec):
@@ -94,14 +94,14 @@ def test_channels_first_unless_quantised_or_said(tmp_path):
 
 
 def test_another_latency_is_chosen(tmp_path):
-    row = read(tmp_path, [record()], Told(column="runtime_us_p0")).table.rows[0]
+    row = read(tmp_path, [record()], ImportOptions(column="runtime_us_p0")).table.rows[0]
     assert (row.latency_ms, row.p50_ms) == (0.9, None)
-    row = read(tmp_path, [record(latency=2)], Told(column="latency", unit="s")).table.rows[0]
+    row = read(tmp_path, [record(latency=2)], ImportOptions(column="latency", unit="s")).table.rows[0]
     assert row.latency_ms == 2000.0
     with pytest.raises(UsageError, match="what unit"):
-        read(tmp_path, [record(latency=2)], Told(column="latency"))
+        read(tmp_path, [record(latency=2)], ImportOptions(column="latency"))
     with pytest.raises(UsageError, match="--activation has no place here"):
-        read(tmp_path, [record()], Told(activation="relu"))
+        read(tmp_path, [record()], ImportOptions(activation="relu"))
 
 
 def test_imported_records_are_written_as_they_were(tmp_path):

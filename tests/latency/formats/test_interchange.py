@@ -17,7 +17,7 @@ from latlas.errors import FileFormatError, LatlasError, UsageError
 from latlas.files.write import write_text
 from latlas.latency.formats.interchange import export_table, guess_format, import_table
 from latlas.latency.formats.ofa import key_of, parse_key
-from latlas.latency.formats.table_format import FORMATS, Told
+from latlas.latency.formats.table_format import FORMATS, ImportOptions
 from latlas.latency.machine.environment import MachineState
 from latlas.latency.table.compare import diff
 from latlas.latency.table.manifest import Manifest
@@ -68,10 +68,10 @@ BasicResidual1x_H32_W64_Cin8_Cout8_stride1_dilation1,BasicResidual1x,32,64,8,8,,
 """
 
 
-def read(tmp_path, name, text, format_name=None, **told):
+def read(tmp_path, name, text, format_name=None, **options):
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return import_table(path, format_name, Told(**told))
+    return import_table(path, format_name, ImportOptions(**options))
 
 
 def by_source(found):
@@ -102,8 +102,8 @@ def test_once_for_all_operators_that_are_ours_become_ours(tmp_path):
 
 
 def test_imported_rows_and_environment_say_what_they_are(tmp_path):
-    told = {"cpu_model": "Intel Core i7-8700K", "threads": 1, "source": "Once-for-All, MIT"}
-    manifest = read(tmp_path, "lut.yaml", OFA, **told).table.manifest
+    options = {"cpu_model": "Intel Core i7-8700K", "threads": 1, "source": "Once-for-All, MIT"}
+    manifest = read(tmp_path, "lut.yaml", OFA, **options).table.manifest
     assert {row.origin for row in read(tmp_path, "lut.yaml", OFA).table} == {"imported"}
     assert manifest.source == f"lut.yaml, ofa, sha256 {hashlib.sha256(OFA.encode()).hexdigest()}; Once-for-All, MIT"
     unknown = manifest.environment.unknown
@@ -207,14 +207,14 @@ def test_column_and_unit_are_chosen_and_names_made(tmp_path):
         "conv-input:8x8x3-output:8x8x5-kernel:3": 1.5,
     }
     assert {row.latency_ms for row in read(tmp_path, "lut.csv", text, column="p99_us").table} == {0.002}
-    for told, message in [
+    for options, message in [
         ({}, "what unit is the column latency_mean"),
         ({"column": "p99_us", "unit": "ms"}, "--unit is ms; the column p99_us says us"),
         ({"column": "gone"}, "no column gone of latencies; choose with --latency-column among op, input"),
         ({"unit": "min"}, "--unit is min; it must be one of s, ms"),
     ]:
         with pytest.raises(UsageError, match=message):
-            read(tmp_path, "lut.csv", text, **told)
+            read(tmp_path, "lut.csv", text, **options)
 
 
 # Hostile and broken files ---------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_too_large_or_missing_files(tmp_path, monkeypatch):
         read(tmp_path, "a.yaml", GOOD)
     for path, message in [(tmp_path / "gone.yaml", "there is no file"), (tmp_path, "cannot read")]:
         with pytest.raises(UsageError, match=message):
-            import_table(path, None, Told())
+            import_table(path, None, ImportOptions())
 
 
 @pytest.mark.parametrize(
@@ -540,9 +540,9 @@ def test_mutated_files_raise_nothing_but_what_is_meant(tmp_path):
                     case _:
                         data[a : a + 30] = data[b : b + 10]
             path.write_bytes(data)
-            told = Told(unit="ms") if format_name == "ofa" else Told()
+            options = ImportOptions(unit="ms") if format_name == "ofa" else ImportOptions()
             try:
-                read_whole += len(import_table(path, format_name, told).table) > 0
+                read_whole += len(import_table(path, format_name, options).table) > 0
             except LatlasError as error:
                 messages.append(str(error))
     assert read_whole > 50

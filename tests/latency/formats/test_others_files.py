@@ -7,7 +7,7 @@ import pytest
 from latlas.cli import run
 from latlas.errors import FileFormatError
 from latlas.latency.formats.interchange import import_table
-from latlas.latency.formats.table_format import Told
+from latlas.latency.formats.table_format import ImportOptions
 from latlas.latency.table.merge import merge
 from latlas.latency.table.table import Table
 
@@ -17,9 +17,9 @@ def key(side, kernel):
     return f"expanded_conv-input:{side}x{side}x24-output:{half}x{half}x40-expand:72-kernel:{kernel}-stride:2-idskip:0-se:1-hs:0"
 
 
-def read(path, content, told=None):
+def read(path, content, options=None):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return import_table(path, None, told or Told())
+    return import_table(path, None, options or ImportOptions())
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ FAILED = {
 def test_failed_entries_are_counted_and_kept_as_failed_where_asked(tmp_path, name):
     with pytest.raises(FileFormatError, match=r"2 of 3 lines are wrong: .*the latency is .*--skip-bad keeps such"):
         read(tmp_path / name, FAILED[name])
-    found = read(tmp_path / name, FAILED[name], Told(skip_bad=True))
+    found = read(tmp_path / name, FAILED[name], ImportOptions(skip_bad=True))
     rows = sorted(found.table, key=lambda row: row.spec.height)
     assert [(row.status, row.latency_ms, row.origin) for row in rows] == [
         ("ok", 1.5, "imported"),
@@ -98,8 +98,8 @@ def test_failed_entries_are_counted_and_kept_as_failed_where_asked(tmp_path, nam
 
 
 def test_two_resolutions_of_one_device_merge(tmp_path):
-    told = Told(cpu_model="Note10", threads=1)
-    tables = [read(tmp_path / f"{side}.yaml", f"{key(side, 3)}: {{mean: 1.5}}\n", told).table for side in (56, 28)]
+    options = ImportOptions(cpu_model="Note10", threads=1)
+    tables = [read(tmp_path / f"{side}.yaml", f"{key(side, 3)}: {{mean: 1.5}}\n", options).table for side in (56, 28)]
     assert len(merge(tables)) == 2
 
 

@@ -5,13 +5,13 @@ import pytest
 from latlas.errors import UsageError
 from latlas.latency.formats.entry import Entry, foreign_operator, milliseconds, rows_of
 from latlas.latency.formats.interchange import export_table, guess_format, import_table
-from latlas.latency.formats.table_format import FORMATS, Contents, TableFormat, Told, register_format
+from latlas.latency.formats.table_format import FORMATS, Contents, ImportOptions, TableFormat, register_format
 from latlas.spaces.operators.spec import FOREIGN
 
 
-def read_lut(text, path, told):
+def read_lut(text, path, options):
     """A line an operator: its name, and its milliseconds."""
-    told.require_untold("unit", "column", "activation")
+    options.require_unset("unit", "column", "activation")
     entries = []
     for line in text.splitlines()[1:]:
         name, value = line.split()
@@ -43,7 +43,7 @@ def path(tmp_path):
 def test_a_registered_format_is_read_by_its_ending_or_its_text(lut, path, name):
     path = path.rename(path.with_name(name))
     assert guess_format(path, path.read_text()) is lut
-    found = import_table(path, None, Told())
+    found = import_table(path, None, ImportOptions())
     assert [(row.spec.kind, row.spec.label, row.latency_ms) for row in found.table] == [
         (FOREIGN, "blur", 0.5),
         (FOREIGN, "sharpen", 1.25),
@@ -53,20 +53,20 @@ def test_a_registered_format_is_read_by_its_ending_or_its_text(lut, path, name):
 
 
 def test_it_is_written_and_read_again(lut, path, tmp_path):
-    text, left_out = export_table(import_table(path, "lut", Told()).table, "lut")
+    text, left_out = export_table(import_table(path, "lut", ImportOptions()).table, "lut")
     assert (text, left_out) == (path.read_text(), [])
 
 
 def test_it_says_what_has_no_place_in_it(lut, path):
     with pytest.raises(UsageError, match="--unit has no place here"):
-        import_table(path, "lut", Told(unit="s"))
+        import_table(path, "lut", ImportOptions(unit="s"))
 
 
 def test_a_format_that_only_writes_or_only_reads_says_so(lut, path):
     register_format(TableFormat("out", write=write_lut))
     with pytest.raises(UsageError, match="--format is out; Latlas writes it, and does not read it"):
-        import_table(path, "out", Told())
-    table = import_table(path, "lut", Told()).table
+        import_table(path, "out", ImportOptions())
+    table = import_table(path, "lut", ImportOptions()).table
     with pytest.raises(
         UsageError,
         match="proxyless, which Latlas reads and does not write; it must be one of ofa, fbnet, csv, lut, out",
