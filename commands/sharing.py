@@ -12,7 +12,7 @@ from latlas.commands.output import note, print_result
 from latlas.errors import UsageError
 
 if TYPE_CHECKING:
-    from latlas.latency.sharing.publish import Placed
+    from latlas.latency.sharing.publish import CopyResult
 
 UrlArgument = Annotated[
     str,
@@ -49,8 +49,8 @@ def tables_publish(
         if problems:
             raise typer.Exit(1)
         return
-    placed = publish(path, tables_dir, force=force, imported=imported)
-    print_result(_record(placed), json, lambda: [_line(placed)])
+    copied = publish(path, tables_dir, force=force, imported=imported)
+    print_result(_record(copied), json, lambda: [_line(copied)])
 
 
 def tables_push(
@@ -63,9 +63,9 @@ def tables_push(
     """Put a table into a shared store. It uses the credentials of the store's own tools, such as AWS_PROFILE."""
     from latlas.latency.sharing.push import push
 
-    placed = push(path, url, force=force, dry_run=dry_run)
+    copied = push(path, url, force=force, dry_run=dry_run)
     print_result(
-        {**_record(placed), "dry_run": dry_run}, json, lambda: [("would be: " if dry_run else "") + _line(placed)]
+        {**_record(copied), "dry_run": dry_run}, json, lambda: [("would be: " if dry_run else "") + _line(copied)]
     )
 
 
@@ -96,9 +96,9 @@ def tables_pull(
         "url": pulled.url,
         "offline": pulled.offline,
         "age_s": pulled.age_s,
-        "tables": [_record(placed) for placed in pulled.tables],
+        "tables": [_record(copied) for copied in pulled.tables],
     }
-    print_result(record, json, lambda: [_line(placed) for placed in pulled.tables])
+    print_result(record, json, lambda: [_line(copied) for copied in pulled.tables])
 
 
 def _space_text(text: str) -> str:
@@ -111,14 +111,14 @@ def _space_text(text: str) -> str:
         return text
 
 
-def _record(placed: Placed) -> dict[str, object]:
-    return {"table": placed.place, "state": placed.state, **placed.entry.to_record()}
+def _record(copied: CopyResult) -> dict[str, object]:
+    return {"table": copied.place, "state": copied.state, **copied.entry.to_record()}
 
 
-def _line(placed: Placed) -> str:
-    entry = placed.entry
+def _line(copied: CopyResult) -> str:
+    entry = copied.entry
     return (
-        f"{placed.place}: {placed.state}, {entry.entries} operators, {entry.cpu_model}, rows {entry.rows_sha256[:12]}"
+        f"{copied.place}: {copied.state}, {entry.entries} operators, {entry.cpu_model}, rows {entry.rows_sha256[:12]}"
     )
 
 

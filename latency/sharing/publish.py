@@ -39,15 +39,15 @@ _SETTLE_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """The result of putting a table somewhere: `state` is `new`, `replaced` or `unchanged`."""
+class CopyResult:
+    """The result of copying a table to a folder or a store: `state` is `new`, `replaced` or `unchanged`."""
 
     state: str
     entry: IndexEntry
     place: str
 
 
-def publish(path: Path | str, folder: Path | str, *, force: bool = False, imported: bool = False) -> Placed:
+def publish(path: Path | str, folder: Path | str, *, force: bool = False, imported: bool = False) -> CopyResult:
     """Put a table into the folder under its name, and make both indexes anew.
 
     Args:
@@ -69,12 +69,12 @@ def publish(path: Path | str, folder: Path | str, *, force: bool = False, import
             "say --imported where it does"
         )
     entries_of(folder, but=loaded.entry.path)  # all other tables must be in order before anything is changed
-    placed = place(loaded, folder, force)
+    copied = place(loaded, folder, force)
     write_indexes(folder)
-    return placed
+    return copied
 
 
-def place(loaded: Loaded, folder: Path, force: bool) -> Placed:
+def place(loaded: Loaded, folder: Path, force: bool) -> CopyResult:
     """Put the table under its name below a folder, whole or not at all.
 
     Raises `UsageError` if another table is there and `force` is false, or if the table cannot be written.
@@ -82,7 +82,7 @@ def place(loaded: Loaded, folder: Path, force: bool) -> Placed:
     target = inside(folder, loaded.entry)
     old = table_at(target)
     if old is not None and (old.content == loaded.content or old.table == loaded.table):
-        return Placed("unchanged", old.entry, str(target))
+        return CopyResult("unchanged", old.entry, str(target))
     exists = os.path.lexists(target)
     if exists and not force:
         raise another_table(str(target), None if old is None else old.entry, loaded.entry)
@@ -90,7 +90,7 @@ def place(loaded: Loaded, folder: Path, force: bool) -> Placed:
         write_bytes(target, loaded.content, overwrite=force)
     except AlreadyExistsError:  # it appeared just now
         raise another_table(str(target), None, loaded.entry) from None
-    return Placed("replaced" if exists else "new", loaded.entry, str(target))
+    return CopyResult("replaced" if exists else "new", loaded.entry, str(target))
 
 
 def another_table(target: str, there: IndexEntry | None, ours: IndexEntry) -> UsageError:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from latlas.errors import FileFormatError, LatlasError, UnreachableError, UsageError
 from latlas.latency.sharing.index import IndexEntry, Loaded, load, require_described
-from latlas.latency.sharing.publish import Placed, another_table, inside, place, table_at
+from latlas.latency.sharing.publish import CopyResult, another_table, inside, place, table_at
 from latlas.latency.sharing.push import ENTRY_SUFFIX, Selection, entries_in
 from latlas.latency.sharing.store import Store, open_store
 from latlas.latency.table.parquet import MAX_FILE_BYTES
@@ -31,7 +31,7 @@ class Pulled:
     asked; then `reason` says why, and `age_s` how long ago the store was last seen to have the oldest of them."""
 
     url: str
-    tables: tuple[Placed, ...]
+    tables: tuple[CopyResult, ...]
     offline: bool = False
     age_s: float | None = None
     reason: str = ""
@@ -89,8 +89,8 @@ def pull(
         where = f"the cache of {store.name}" if offline else store.name
         raise LatlasError(f"{where} has no table of {wanted}; it has {_there(kept if offline else store)}")
     _check_free(loaded, folder, force)
-    placed = tuple(place(one, folder, force) for one in loaded)
-    return Pulled(store.name, placed, offline, age, reason if offline else "")
+    copied = tuple(place(one, folder, force) for one in loaded)
+    return Pulled(store.name, copied, offline, age, reason if offline else "")
 
 
 def _bounded(entries: list[IndexEntry], store: Store) -> list[IndexEntry]:

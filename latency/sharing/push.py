@@ -27,7 +27,7 @@ from latlas.latency.sharing.index import (
     parse_index,
 )
 from latlas.latency.sharing.names import is_table_path, table_path
-from latlas.latency.sharing.publish import Placed, another_table
+from latlas.latency.sharing.publish import CopyResult, another_table
 from latlas.latency.sharing.store import Store, open_store
 from latlas.latency.table.parquet import MAX_FILE_BYTES
 
@@ -69,7 +69,7 @@ def device_of(text: str) -> str | None:
     return None if text == ANY_DEVICE else device_slug(text)
 
 
-def push(path: Path | str, url: str, *, force: bool = False, dry_run: bool = False) -> Placed:
+def push(path: Path | str, url: str, *, force: bool = False, dry_run: bool = False) -> CopyResult:
     """Put a table into a store, and its entry after it; pushing the same table again changes nothing.
 
     Args:
@@ -94,7 +94,7 @@ def push(path: Path | str, url: str, *, force: bool = False, dry_run: bool = Fal
     if dry_run:
         if not store.lists:
             raise UsageError(f"{store.name}: nothing can be pushed over {store.protocol}; push to the store behind it")
-        return Placed(state, loaded.entry, store.url(target))
+        return CopyResult(state, loaded.entry, store.url(target))
     if not same:
         try:
             store.put(target, loaded.content, overwrite=force)
@@ -110,7 +110,7 @@ def push(path: Path | str, url: str, *, force: bool = False, dry_run: bool = Fal
             f"{store.url(target)}: another push replaced it in this moment, by the table of {final.created_at}; push again "
             "if yours is to stay"
         )
-    return Placed(state, final, store.url(target))
+    return CopyResult(state, final, store.url(target))
 
 
 def _stored(store: Store, path: str) -> Loaded | bytes | None:

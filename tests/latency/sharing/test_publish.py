@@ -48,12 +48,12 @@ def test_the_repositorys_own_tables_are_as_their_indexes_say():
 
 def test_table_is_copied_to_its_name_and_listed(tmp_path):
     path, folder = saved(tmp_path), tmp_path / "tables"
-    placed = publish(path, folder)
-    assert (placed.state, placed.place) == ("new", str(folder / NAME))
+    copied = publish(path, folder)
+    assert (copied.state, copied.place) == ("new", str(folder / NAME))
     assert (folder / NAME).read_bytes() == path.read_bytes()
     assert stat.S_IMODE((folder / NAME).stat().st_mode) & 0o044 == 0o044
     (entry,) = parse_index((folder / "index.json").read_bytes(), "index")
-    assert entry == placed.entry == load(path).entry
+    assert entry == copied.entry == load(path).entry
     assert (entry.entries, entry.noisy, entry.failed, entry.noise_floor) == (3, 1, 1, 0.008)
     readme = (folder / "README.md").read_text()
     assert f"[portrait-f32-t1.parquet]({NAME})" in readme
@@ -96,8 +96,8 @@ def test_imported_table_is_published_only_when_told(tmp_path):
     with pytest.raises(UsageError, match=r"is imported .source: a paper, CC BY 4.0.*say --imported"):
         publish(path, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
-    placed = publish(path, tmp_path / "tables", imported=True)
-    assert placed.place.endswith("portrait-f32-t1-imported.parquet")
+    copied = publish(path, tmp_path / "tables", imported=True)
+    assert copied.place.endswith("portrait-f32-t1-imported.parquet")
     assert "| imported 2026-01-02 |" in (tmp_path / "tables" / "README.md").read_text()
 
 

@@ -142,8 +142,8 @@ def test_what_was_pushed_is_pulled(url, tmp_path):
     assert (done.state, done.entry) == ("new", load(path).entry)
     assert done.place.endswith(NAME)
     result = pulled(url, tmp_path / "out")
-    (placed,) = result.tables
-    assert (placed.state, placed.place, result.offline) == ("new", str(tmp_path / "out" / NAME), False)
+    (copied,) = result.tables
+    assert (copied.state, copied.place, result.offline) == ("new", str(tmp_path / "out" / NAME), False)
     assert (tmp_path / "out" / NAME).read_bytes() == path.read_bytes()
     assert files_of(tmp_path / "out") == [NAME]
     assert [one.state for one in pulled(url, tmp_path / "out").tables] == ["unchanged"]
@@ -255,17 +255,17 @@ def test_two_pushes_at_once_of_one_name_leave_one_whole_table(url, tmp_path):
     results = at_once(lambda path: push(path, url), paths)
     assert sum(not isinstance(result, Exception) for result in results) == 1
     assert all(isinstance(result, UsageError) for result in results if isinstance(result, Exception))
-    (placed,) = pulled(url, tmp_path / "out").tables
+    (copied,) = pulled(url, tmp_path / "out").tables
     won = next(result for result in results if not isinstance(result, Exception))
-    assert placed.entry == won.entry
+    assert copied.entry == won.entry
 
 
 def test_two_forced_pushes_at_once_leave_a_table_with_its_entry(url, tmp_path):
     paths = [saved(tmp_path, variant(seed=seed)) for seed in range(4)]
     results = at_once(lambda path: push(path, url, force=True), paths)
     assert all(type(result) is LatlasError for result in results if isinstance(result, Exception))
-    (placed,) = pulled(url, tmp_path / "out").tables
-    assert placed.entry in [load(path).entry for path in paths]
+    (copied,) = pulled(url, tmp_path / "out").tables
+    assert copied.entry in [load(path).entry for path in paths]
 
 
 def at_once(work, items):
@@ -295,7 +295,7 @@ def test_published_and_pushed_tables_of_one_folder_are_all_pulled(tmp_path):
     push(saved(tmp_path, variant(threads=3)), str(folder))
     push(saved(tmp_path, variant(seed=1)), str(folder), force=True)
     tables = pulled(str(folder), tmp_path / "out").tables
-    assert [placed.entry.threads for placed in tables] == [1, 2, 3]
+    assert [copied.entry.threads for copied in tables] == [1, 2, 3]
     assert Table.read(tmp_path / "out" / NAME) == variant(seed=1)
 
 
