@@ -28,7 +28,7 @@ SHARED_OUT = 100
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """The passes of an A/A run, settled, in the order in which they ran.
+    """The passes of an A/A run with their quiet levels, in the order in which they ran.
 
     `pass_seconds` is how long each took, compiling included; `reading_passes` of them make one reading.
     """

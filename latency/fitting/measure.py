@@ -24,7 +24,7 @@ from latlas.latency.runtime.asked import Asked
 from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.latency.runtime.fill import NOISE
 from latlas.latency.runtime.inputs import Input, shape_text
-from latlas.latency.runtime.model_file import settle_files
+from latlas.latency.runtime.model_file import resolve_files
 from latlas.spaces.graph import INPUT
 from latlas.spaces.space import Architecture
 
@@ -83,7 +83,7 @@ def measure_targets(
     if reference_ms is not None and not 0 < reference_ms < math.inf:
         raise UsageError(f"reference_ms is {reference_ms}; it must be a positive number of milliseconds")
     files = [target for target in targets if isinstance(target, Path)]
-    settled = iter(settle_files(files, asked or Asked(), setting.batch, setting.precision))
+    resolved = iter(resolve_files(files, asked or Asked(), setting.batch, setting.precision))
     with scratch_folder() as folder:
         library = setting.library(folder, build_module)
         subjects: list[_Subject] = []
@@ -92,7 +92,7 @@ def measure_targets(
             if isinstance(target, Architecture):
                 subjects.append(_of_architecture(target, label, library, setting.batch))
                 continue
-            file = next(settled)
+            file = next(resolved)
             shapes, fills = tuple(one.shape for one in file.inputs), tuple(one.fill for one in file.inputs)
             network = Network(label, file=str(target.resolve()), shapes=shapes, fills=fills)
             subjects.append(_Subject(target, network, file.inputs, file.batch, file.own.get("architecture")))

@@ -24,7 +24,7 @@ from latlas.latency.measuring.stopwatch import (
     combine,
     controlled,
     disagreement,
-    settle,
+    with_quiet_levels,
 )
 from latlas.latency.measuring.time_left import Progress, TimeLeft
 
@@ -89,7 +89,7 @@ def measure_all(
     own = {network.label: found[network.label] for network in networks}
     time_left = TimeLeft(passes, most, timer.rule, clock)
     for index in range(2 * most):
-        _settle(found)
+        _complete_passes(found)
         order = [networks[i] for i in rng.permutation(len(networks))]
         pending = [n for n in order if _wants(found[n.label], index, passes, most, timer.rule)]
         if pending and along:
@@ -106,7 +106,7 @@ def measure_all(
             time_left.tried()
             if journal is not None:
                 journal.append(record)
-    _settle(found)
+    _complete_passes(found)
     return found
 
 
@@ -118,14 +118,14 @@ def restored(
     for record in records:
         if "boundary" not in record:  # another measurement of the same run
             _restore(found, record, rule, origin)
-    _settle(found)
+    _complete_passes(found)
     return found
 
 
-def _settle(found: dict[str, Measured]) -> None:
+def _complete_passes(found: dict[str, Measured]) -> None:
     """Set what only later passes complete: the reference's quiet level around each pass, and each pass's adjustment."""
-    settled = iter(settle([done for one in found.values() for done in one.passes]))
-    passes = controlled([[next(settled) for _ in one.passes] for one in found.values()])
+    levelled = iter(with_quiet_levels([done for one in found.values() for done in one.passes]))
+    passes = controlled([[next(levelled) for _ in one.passes] for one in found.values()])
     for one, controlled_passes in zip(found.values(), passes, strict=True):
         one.passes = controlled_passes
 

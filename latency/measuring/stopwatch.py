@@ -40,7 +40,7 @@ QUIET_SECONDS = 300.0
 """The quiet level of a pass is taken this far before and after it: busy spells last a minute, drift takes longer."""
 PATIENCE_SHARE = 0.4
 """A pass that is busy for this share of its time is given up: its ratio would not count."""
-SETTLED_PASSES = 20
+ENOUGH_PASSES = 20
 """With this many passes around it, a pass needs no earlier knowledge of its quiet level."""
 
 
@@ -156,25 +156,25 @@ def trimmed_mean(values: Sequence[float] | FloatArray) -> float:
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def settle(passes: Sequence[Pass]) -> list[Pass]:
+def with_quiet_levels(passes: Sequence[Pass]) -> list[Pass]:
     """The same passes, each with the reference's quiet level in the minutes before and after it.
 
     If few passes are around a pass, the level that was known when it ran counts if it is lower: a search has many short
-    campaigns. Passes may be settled again together with later ones; the result is the same as settling all at once.
+    campaigns. This may be done again together with later passes; the result is the same as doing all at once.
     """
     order = sorted(range(len(passes)), key=lambda i: passes[i].at)
     starts = np.array([passes[i].at for i in order])
     levels = np.array([passes[i].reference_level_ms for i in order])
-    settled = list(passes)
+    levelled = list(passes)
     for i in order:
         one = passes[i]
         first, last = np.searchsorted(starts, (one.at - QUIET_SECONDS, one.at + QUIET_SECONDS), side="left")
         around = levels[first : max(last, first + 1)]
         level = quiet_level(around)
-        if len(around) < SETTLED_PASSES:
+        if len(around) < ENOUGH_PASSES:
             level = min(level, one.known_ms or level)
-        settled[i] = replace(one, quiet_ms=level)
-    return settled
+        levelled[i] = replace(one, quiet_ms=level)
+    return levelled
 
 
 def run_pass(

@@ -94,10 +94,10 @@ class Host:
 
 WARM_UP_SECONDS = 0.02
 WARM_UP_RUNS = 3
-SETTLE_RUNS = 3
+CACHE_RUNS = 3
 """Runs before a sample that do not count, because the other network has filled the caches. After a reference of 7 MB, networks
 of 4 to 7 ms took 3 % longer in the first run than back to back, 1.5 % in the second and 0.7 % in the third."""
-SETTLE_ENOUGH_MS = 50.0
+CACHE_ENOUGH_MS = 50.0
 """After this time a network has filled the caches, however few runs it had."""
 BLOCK_MS = 1.5
 """Networks faster than this run several times for each sample, which keeps the cost of clock and call small."""
@@ -110,10 +110,10 @@ def sampler(compiled: runtime.Compiled, samples: int) -> Callable[[], list[float
         warm_up.append(compiled.run())
     least = max(min(warm_up), 1e-3)  # one interrupted run must not decide for all passes of a process
     repeats = max(1, min(100, round(BLOCK_MS / least)))
-    settling = min(SETTLE_RUNS, max(1, round(SETTLE_ENOUGH_MS / least)))
+    cache_runs = min(CACHE_RUNS, max(1, round(CACHE_ENOUGH_MS / least)))
 
     def sample() -> list[float]:
-        for _ in range(settling):
+        for _ in range(cache_runs):
             compiled.run()
         return [sum(compiled.run() for _ in range(repeats)) / repeats for _ in range(samples)]
 

@@ -124,7 +124,7 @@ class AdaptedPredictor(LatencyPredictor):
         groups = _groups(sources.names)
         transfer = Transfer(groups).fit(matrix @ np.array(sources.coef).T, matrix, y, errors)
         self.columns_, self._sources = transfer.columns_, sources
-        self._settle(_Projected(transfer.model_, projection(transfer.columns_, sources), transfer.columns_.unit))
+        self._set_model(_Projected(transfer.model_, projection(transfer.columns_, sources), transfer.columns_.unit))
         return self
 
     def updated(
@@ -149,7 +149,7 @@ class AdaptedPredictor(LatencyPredictor):
             np.concatenate([inner.errors_, errors]),
             inner.spreads_ | spreads,
         )
-        other._settle(_Projected(model, wide, other.columns_.unit))
+        other._set_model(_Projected(model, wide, other.columns_.unit))
         return other
 
     def _quantile(self, confidence: float) -> float:
@@ -190,7 +190,7 @@ class AdaptedPredictor(LatencyPredictor):
         model, wide = BayesianLinear.from_record(record["model"]), projection(predictor.columns_, sources)
         if model.X_.shape[1] != wide.shape[1] or len(model.X_) < MIN_SAMPLES:
             raise ValueError("its samples do not match its sources and features")
-        predictor._settle(_Projected(model, wide, unit))
+        predictor._set_model(_Projected(model, wide, unit))
         return predictor
 
     @property
@@ -199,8 +199,8 @@ class AdaptedPredictor(LatencyPredictor):
         assert isinstance(model, _Projected)
         return model.inner
 
-    def _settle(self, model: BayesianLinear) -> None:
-        super()._settle(model)
+    def _set_model(self, model: BayesianLinear) -> None:
+        super()._set_model(model)
         self.freedom_ = freedom(self._inner)
 
     def _extended(self, graphs: Sequence[Sequence[Node]]) -> tuple[Sources, FloatArray]:

@@ -76,7 +76,7 @@ class LatencyPredictor:
         self.names_ = sorted({name for record in records for name in record})
         matrix, _ = self._matrix(records)
         errors = None if relative_sds is None else np.asarray(relative_sds, dtype=float)
-        self._settle(_model(self.names_).fit(matrix, np.asarray(y, dtype=float), errors))
+        self._set_model(_model(self.names_).fit(matrix, np.asarray(y, dtype=float), errors))
         return self
 
     def updated(
@@ -92,7 +92,7 @@ class LatencyPredictor:
         before = np.zeros((len(self.model_.X_), len(other.names_) + 1))
         before[:, :known], before[:, -1] = self.model_.X_[:, :known], self.model_.X_[:, -1]
         errors = np.zeros(len(y)) if relative_sds is None else np.asarray(relative_sds, dtype=float)
-        other._settle(
+        other._set_model(
             model.fit(
                 np.concatenate([before, matrix]),
                 np.concatenate([self.model_.y_, np.asarray(y, dtype=float)]),
@@ -202,7 +202,7 @@ class LatencyPredictor:
         if len(model.coef_) != len(predictor.names_) + 1:
             raise ValueError("its coefficients do not match its feature names")
         if len(model.X_):
-            predictor._settle(model)
+            predictor._set_model(model)
             return predictor
         predictor.model_, predictor.cv_mape_ = model, float(record["cv_mape"])
         predictor.scores_ = np.sort(np.array([float(score) for score in record["scores"]]))
@@ -213,8 +213,8 @@ class LatencyPredictor:
             raise ValueError("one of its numbers is negative or not finite")
         return predictor
 
-    def _settle(self, model: BayesianLinear) -> None:
-        """Take over a fitted model, and set the learned attributes that follow from it."""
+    def _set_model(self, model: BayesianLinear) -> None:
+        """Set the fitted model and the learned attributes that follow from it."""
         self.model_ = model
         self.range_ms_ = (float(model.y_.min()), float(model.y_.max()))
         left_out = self.bounded(model.left_out_)

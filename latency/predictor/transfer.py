@@ -29,7 +29,7 @@ SCALE_SPREAD, STACK_START = 0.5, 0.3
 """Prior spreads: of `b_0` about 1, and of the `b_j`. The second is only the first value; it is learnt."""
 UNKNOWN_ERROR = 0.02
 """The relative standard error of a measured latency if nobody stated one."""
-SETTLED = 40
+ENOUGH_FOR_RANK = 40
 """From this many samples on, the conformal rank alone decides; at 95 % it is the second largest score."""
 OUTLIER_ERROR = 0.05
 """The least relative error of a network that is twice as fast as the sources say; it grows with the square of their excess.
@@ -168,7 +168,7 @@ def quantile(sorted_scores: FloatArray, degrees: float, confidence: float) -> fl
     """
     found = conformal.quantile(sorted_scores, confidence)
     count = len(sorted_scores)
-    if count >= SETTLED:
+    if count >= ENOUGH_FOR_RANK:
         return found
     from scipy.special import stdtrit
 

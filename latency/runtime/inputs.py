@@ -48,7 +48,7 @@ def name_of(port: Any) -> str:
     return str(names[0] if names else port.get_node().get_friendly_name())
 
 
-def settle_inputs(
+def resolve_inputs(
     path: Path, model: ov.Model, batch: int, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, str]
 ) -> tuple[list[Input], bool]:
     """Every input with its shape and fill, and whether the shape without a name was used.

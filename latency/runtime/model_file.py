@@ -12,7 +12,7 @@ from pathlib import Path
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.write import cannot_write, whole_file
 from latlas.latency.runtime.asked import Asked, asked_of, require_known
-from latlas.latency.runtime.inputs import Input, batch_of, name_of, settle_inputs, shape_text
+from latlas.latency.runtime.inputs import Input, batch_of, name_of, resolve_inputs, shape_text
 from latlas.latency.runtime.model_path import MODEL_SUFFIXES, explain_unreadable, require_model
 from latlas.latency.runtime.plugin import core
 from latlas.latency.runtime.quantise import quantisers
@@ -26,8 +26,8 @@ __all__ = [
     "metadata_of",
     "read",
     "reshaped",
+    "resolve_files",
     "save",
-    "settle_files",
 ]
 
 
@@ -62,7 +62,7 @@ def read(path: Path, shape: Sequence[int] | None = None, batch: int = 1) -> ov.M
     Raises as `load` does, and `UsageError` if a size is left open.
     """
     model = load(path)
-    inputs, used = settle_inputs(path, model, batch, {} if shape is None else {"": tuple(shape)}, {})
+    inputs, used = resolve_inputs(path, model, batch, {} if shape is None else {"": tuple(shape)}, {})
     if shape is not None and not used:
         raise UsageError(_unused(tuple(shape), [(path, inputs)]))
     return reshaped(model, [one.shape for one in inputs], path)
@@ -99,7 +99,7 @@ class ModelFile:
     own: Mapping[str, str]
 
 
-def settle_files(paths: Sequence[Path], asked: Asked, batch: int = 1, precision: str = "f32") -> list[ModelFile]:
+def resolve_files(paths: Sequence[Path], asked: Asked, batch: int = 1, precision: str = "f32") -> list[ModelFile]:
     """Each file with the inputs that it is measured with; all are checked before any timing process is started.
 
     A shape for `NAME` goes to the open inputs of that name or, if no file has one, to the static ones. Raises as `load` does, and
@@ -115,7 +115,7 @@ def settle_files(paths: Sequence[Path], asked: Asked, batch: int = 1, precision:
         own = {name_of(port) for port in model.inputs if port.get_partial_shape().is_dynamic}
         shapes = {name: shape for name, shape in everywhere.items() if name in own or name not in open_names} | shapes
         here, all_values = asked_of(asked.values, paths, index)
-        inputs, took = settle_inputs(path, model, batch, shapes, all_values | here)
+        inputs, took = resolve_inputs(path, model, batch, shapes, all_values | here)
         used |= took
         reshaped(model, [one.shape for one in inputs], path)
         _check(path, model, inputs, batch, precision)
@@ -126,8 +126,8 @@ def settle_files(paths: Sequence[Path], asked: Asked, batch: int = 1, precision:
 
 
 def check_readable(path: Path, shape: Sequence[int] | None = None, batch: int = 1, precision: str = "f32") -> None:
-    """Raises as `settle_files` does for a single file, with the shape of its only open input."""
-    settle_files([path], Asked({} if shape is None else {"": tuple(shape)}), batch, precision)
+    """Raises as `resolve_files` does for a single file, with the shape of its only open input."""
+    resolve_files([path], Asked({} if shape is None else {"": tuple(shape)}), batch, precision)
 
 
 def _check(path: Path, model: ov.Model, inputs: Sequence[Input], batch: int, precision: str) -> None:

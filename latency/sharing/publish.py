@@ -35,7 +35,7 @@ INTRODUCTION = """\
 
 Each table is one Parquet file, `<cpu>/<space>-<precision>-t<threads>.parquet`, of one environment, which the file states.
 """
-_SETTLE_ROUNDS = 20
+_MAX_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def write_indexes(folder: Path | str) -> list[IndexEntry]:
     """
     folder = Path(folder)
     entries = entries_of(folder)
-    for _ in range(_SETTLE_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         for path, text in _indexes(folder, entries).items():
             if _text(path) != text:
                 write_text(path, text, overwrite=True)

@@ -33,7 +33,7 @@ from latlas.latency.table.parquet import MAX_FILE_BYTES
 
 ENTRY_SUFFIX = ".json"
 ANY_DEVICE = "any"
-_SETTLE_ROUNDS = 8
+_MAX_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def push(path: Path | str, url: str, *, force: bool = False, dry_run: bool = Fal
                 store.url(target), there.entry if isinstance(there, Loaded) else None, loaded.entry
             ) from None
     ours = old.entry if same and isinstance(old, Loaded) else loaded.entry
-    final = _settle(store, target)
+    final = _write_matching_entry(store, target)
     if final != ours:
         raise LatlasError(
             f"{store.url(target)}: another push replaced it in this moment, by the table of {final.created_at}; push again "
@@ -124,12 +124,12 @@ def _stored(store: Store, path: str) -> Loaded | bytes | None:
         return content
 
 
-def _settle(store: Store, path: str) -> IndexEntry:
+def _write_matching_entry(store: Store, path: str) -> IndexEntry:
     """Write the entry of the table in the store, again and again until the store still has that table afterwards.
 
     Every push ends with this, so the last one leaves the entry of the last table.
     """
-    for _ in range(_SETTLE_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         content = store.read(path, MAX_FILE_BYTES)
         if content is None:
             break

@@ -43,7 +43,7 @@ def check(
             f"{where}: no mask of {split} has a person pixel{said}; the masks have the values {values_text(found)}"
         )
     if not bool((dataset.masks == 0).any()):
-        brightest = max(max(counts.present, default=1) for counts in found.settled().by_kind.values())
+        brightest = max(max(counts.present, default=1) for counts in found.effective().by_kind.values())
         raise DataError(
             f"{where}: every pixel is person{said}; the masks have the values {values_text(found)}; "
             f"say which is person, such as {OPTION} person={brightest}"

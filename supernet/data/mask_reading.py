@@ -64,7 +64,7 @@ def reading_of(found: Survey, where: str, values: MaskValues | None = None) -> R
 
     Raises `DataError` if their values do not show which pixels are person.
     """
-    found = found.settled()
+    found = found.effective()
     tables: dict[Kind, bytes] = {}
     texts: list[str] = []
     if values is not None:
@@ -86,7 +86,7 @@ def reading_of(found: Survey, where: str, values: MaskValues | None = None) -> R
 
 def values_text(found: Survey) -> str:
     """The values with their shares as text, most frequent first: `0 (56.2 %), 15 (31.6 %), 255 (12.2 %)`."""
-    return ", ".join(_shares(counts) for counts in found.settled().by_kind.values())
+    return ", ".join(_shares(counts) for counts in found.effective().by_kind.values())
 
 
 def _shares(counts: Counts) -> str:

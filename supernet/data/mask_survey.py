@@ -109,7 +109,7 @@ class Survey:
             self.opaque = self.opaque or Survey()
             self.opaque.merge(other.opaque)
 
-    def settled(self) -> Survey:
+    def effective(self) -> Survey:
         """The survey to decide from. Fully opaque files count with their colours, but only if no file uses opacity."""
         if self.opaque is None or "opacity" in self.by_kind:
             return self

@@ -21,7 +21,7 @@ from latlas.latency.measuring.stopwatch import (
     disagreement,
     quiet_level,
     run_pass,
-    settle,
+    with_quiet_levels,
 )
 
 
@@ -142,7 +142,7 @@ def test_a_busy_pass_is_known_by_the_quiet_level_around_it():
     busy = pass_of(1.7, reference=1.5)
     assert busy.quiet
     quiet = [pass_of(2.0, at=60.0 * k) for k in range(1, 4)]
-    first, *others = settle([busy, *quiet])
+    first, *others = with_quiet_levels([busy, *quiet])
     assert not first.quiet
     assert all(one.quiet and one.ratio == 2.0 for one in others)
     assert first.quiet_ms == 1.0
@@ -151,16 +151,16 @@ def test_a_busy_pass_is_known_by_the_quiet_level_around_it():
 def test_a_quiet_level_of_another_hour_does_not_count():
     """Drift is no burst: what is slower for good is measured as it is."""
     before, later = pass_of(2.0), pass_of(2.0, reference=1.3, at=2 * QUIET_SECONDS)
-    assert [one.quiet for one in settle([later, before])] == [True, True]
+    assert [one.quiet for one in with_quiet_levels([later, before])] == [True, True]
 
 
 def test_settling_keeps_the_order_and_a_lower_level_known_before():
     passes = [pass_of(2.0, known_ms=0.5, at=9.0), pass_of(3.0, at=1.0)]
-    settled = settle(passes)
-    assert [one.times_ms for one in settled] == [one.times_ms for one in passes]
-    assert [one.quiet_ms for one in settled] == [0.5, 1.0]
-    assert settle(settled) == settled
-    assert settle([]) == []
+    levelled = with_quiet_levels(passes)
+    assert [one.times_ms for one in levelled] == [one.times_ms for one in passes]
+    assert [one.quiet_ms for one in levelled] == [0.5, 1.0]
+    assert with_quiet_levels(levelled) == levelled
+    assert with_quiet_levels([]) == []
 
 
 def test_a_level_that_was_too_low_for_a_moment_does_not_stay():
@@ -168,9 +168,9 @@ def test_a_level_that_was_too_low_for_a_moment_does_not_stay():
     fast = pass_of(2.0, reference=0.9, at=0.0)
     others = [pass_of(2.0, known_ms=0.9, at=1.0 + k) for k in range(30)]
     assert not any(one.quiet for one in others)
-    once = settle([fast, *others[:5]])
+    once = with_quiet_levels([fast, *others[:5]])
     assert not any(one.quiet for one in once[1:])
-    assert all(one.quiet for one in settle([*once, *others[5:]]))
+    assert all(one.quiet for one in with_quiet_levels([*once, *others[5:]]))
 
 
 def test_busy_passes_count_only_where_there_is_no_other():

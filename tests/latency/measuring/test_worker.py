@@ -31,21 +31,21 @@ def test_a_sample_comes_after_runs_that_are_not_counted():
     network = Scripted(5.0)
     sample = worker.candidate_sampler(network)
     network.times_ms = [9.0, 8.0, 7.0, 5.0, 6.0, 5.0]
-    assert runs_of(network, sample) == ((5.0, 6.0), worker.SETTLE_RUNS + 2)
+    assert runs_of(network, sample) == ((5.0, 6.0), worker.CACHE_RUNS + 2)
 
 
 def test_a_fast_network_is_run_several_times_a_sample_and_a_slow_one_less_beforehand():
     fast, slow = Scripted(0.1), Scripted(60.0)
     (times, runs) = runs_of(fast, worker.candidate_sampler(fast))
     assert times == pytest.approx((0.1, 0.1))
-    assert runs == worker.SETTLE_RUNS + 2 * 15
+    assert runs == worker.CACHE_RUNS + 2 * 15
     assert runs_of(slow, worker.candidate_sampler(slow)) == ((60.0, 60.0), 1 + 2)
 
 
 def test_one_interrupted_warm_up_run_changes_nothing():
     network = Scripted(0.1, 0.1, 80.0, 0.1)
     _, runs = runs_of(network, worker.candidate_sampler(network))
-    assert runs == worker.SETTLE_RUNS + 2 * 15
+    assert runs == worker.CACHE_RUNS + 2 * 15
 
 
 def test_what_openvino_says_is_one_line_without_its_sources_and_once():

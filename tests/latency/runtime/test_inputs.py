@@ -25,8 +25,8 @@ def model_of(tmp_path, name, **inputs):
     return tmp_path / name
 
 
-def settled(paths, *shapes, values=(), batch=1):
-    return model_file.settle_files(paths, parse_asked(shapes, values), batch)
+def resolved(paths, *shapes, values=(), batch=1):
+    return model_file.resolve_files(paths, parse_asked(shapes, values), batch)
 
 
 F32, I64 = ov.Type.f32, ov.Type.i64
@@ -42,25 +42,25 @@ def test_shapes_are_read_in_every_usual_form():
 def test_a_shape_without_a_name_leaves_a_static_file_as_it_is(tmp_path):
     dynamic = model_of(tmp_path, "dynamic.xml", x=([-1, 3, -1, -1], F32))
     static = model_of(tmp_path, "static.xml", x=([1, 3, 16, 16], F32))
-    first, second = settled([dynamic, static], "1,3,8,8")
+    first, second = resolved([dynamic, static], "1,3,8,8")
     assert (first.inputs[0].shape, first.batch) == ((1, 3, 8, 8), 1)
     assert (second.inputs[0].shape, second.inputs[0].reshaped) == ((1, 3, 16, 16), False)
     with pytest.raises(UsageError, match=r"no input took it; .* x \[1,3,16,16\], .* name it: --shape x=1,3,8,8"):
-        settled([static], "1,3,8,8")
-    assert settled([static], "1,3,16,16")[0].inputs[0].reshaped is False  # it is that already
+        resolved([static], "1,3,8,8")
+    assert resolved([static], "1,3,16,16")[0].inputs[0].reshaped is False  # it is that already
 
 
 def test_a_static_input_is_reshaped_where_it_is_named_and_the_result_says_so(tmp_path):
     static = model_of(tmp_path, "static.xml", x=([1, 3, 16, 16], F32))
     dynamic = model_of(tmp_path, "dynamic.xml", x=([-1, 3, -1, -1], F32))
-    (one,) = settled([static], "x=1,3,8,8")
+    (one,) = resolved([static], "x=1,3,8,8")
     assert (one.inputs[0].shape, one.inputs[0].reshaped) == ((1, 3, 8, 8), True)
     assert str(one.inputs[0]) == "x [1,3,8,8] f32 (the file's own: [1,3,16,16]), noise 0..1"
     # The name alone is for the open input of that name; the file's name says it of the static one.
-    both = settled([static, dynamic], "x=1,3,8,8")
+    both = resolved([static, dynamic], "x=1,3,8,8")
     assert [one.inputs[0].shape for one in both] == [(1, 3, 16, 16), (1, 3, 8, 8)]
     for file in ("static.xml", str(static)):
-        both = settled([static, dynamic], "x=1,3,8,8", f"{file}:x=1,3,4,4")
+        both = resolved([static, dynamic], "x=1,3,8,8", f"{file}:x=1,3,4,4")
         assert [one.inputs[0].shape for one in both] == [(1, 3, 4, 4), (1, 3, 8, 8)]
 
 
@@ -68,32 +68,32 @@ def test_several_inputs_by_name(tmp_path):
     path = model_of(tmp_path, "two.xml", src=([-1, 3, -1, -1], F32), ids=([-1, -1], I64))
     told = r"inputs src \[\?,3,\?,\?\] f32, ids \[\?,\?\] i64 have dynamic sizes.*--shape src=1,3,256,256 --shape ids=1,128"
     with pytest.raises(UsageError, match=told):
-        settled([path])
+        resolved([path])
     with pytest.raises(UsageError, match=r"\[1,3,8,8\] does not say which is meant"):
-        settled([path], "1,3,8,8")
-    (one,) = settled([path], "src=2,3,8,8", "two.xml:ids=2,5", values=["ids=0..99"], batch=2)
+        resolved([path], "1,3,8,8")
+    (one,) = resolved([path], "src=2,3,8,8", "two.xml:ids=2,5", values=["ids=0..99"], batch=2)
     assert [(i.name, i.shape, i.type, i.fill) for i in one.inputs] == [
         ("src", (2, 3, 8, 8), "f32", "noise 0..1"),
         ("ids", (2, 5), "i64", "0..99"),
     ]
     assert one.batch == 2
     with pytest.raises(UsageError, match=r"--shape names 'bgr'; the inputs are src, ids"):
-        settled([path], "bgr=1,3,8,8")
+        resolved([path], "bgr=1,3,8,8")
     with pytest.raises(UsageError, match=r"--values names 'x'; the inputs of two\.xml are src, ids"):
-        settled([path], values=["two.xml:x=0"])
+        resolved([path], values=["two.xml:x=0"])
     with pytest.raises(UsageError, match=r"shape \[2,4,8,8\] does not fit its input src \[\?,3,\?,\?\]"):
-        settled([path], "src=2,4,8,8", "ids=1,5")
+        resolved([path], "src=2,4,8,8", "ids=1,5")
 
 
 def test_names_with_colons_and_blanks(tmp_path):
     path = model_of(tmp_path, "a b:c.xml", **{"in:0": ([-1, 4], F32)})
     for asked in ("in:0=3,4", "a b:c.xml:in:0=3,4", f"{path}=3,4", "3,4"):
-        assert settled([path], asked, batch=3)[0].inputs[0].shape == (3, 4)
+        assert resolved([path], asked, batch=3)[0].inputs[0].shape == (3, 4)
 
 
 def test_the_batch_is_said_only_where_the_inputs_say_it(tmp_path):
     def batch(**inputs):
-        return settled([model_of(tmp_path, "b.xml", **inputs)])[0].batch
+        return resolved([model_of(tmp_path, "b.xml", **inputs)])[0].batch
 
     assert batch(boxes=([4, 4, 2, 2], F32), image=([1, 3, 8, 8], F32)) is None
     assert batch(x=([8, 1, 64, 64], F32)) is None  # a sequence, or eight grey images
@@ -107,7 +107,7 @@ def test_the_layout_says_where_the_batch_is(tmp_path):
     image = opset13.parameter(ov.PartialShape([8, 1, 6]), np.float32)
     image.set_layout(ov.Layout("TNC"))
     ov.save_model(ov.Model([opset13.relu(image)], [image]), tmp_path / "a.xml")
-    assert settled([tmp_path / "a.xml"])[0].batch == 1
+    assert resolved([tmp_path / "a.xml"])[0].batch == 1
 
 
 @pytest.mark.parametrize("text", ["", "x", "5..1", "1..", "nan", "0..inf", "gone.npy"])
@@ -126,22 +126,22 @@ def test_a_shape_that_is_none_or_given_twice():
 def test_an_array_fills_an_input_and_gives_its_shape(tmp_path):
     path = model_of(tmp_path, "a.xml", ids=([-1, -1], I64))
     np.save(tmp_path / "ids.npy", np.arange(6).reshape(2, 3))
-    (one,) = settled([path], values=[f"ids={tmp_path}/ids.npy"], batch=2)
+    (one,) = resolved([path], values=[f"ids={tmp_path}/ids.npy"], batch=2)
     assert one.inputs[0].shape == (2, 3)
     model = model_file.reshaped(model_file.load(path), [one.inputs[0].shape], path)
     compiled = Compiled(model, CompileOptions(), fills=[one.inputs[0].fill])
     compiled.run()
     np.testing.assert_array_equal(compiled._request.get_input_tensor(0).data, [[0, 1, 2], [3, 4, 5]])
     with pytest.raises(UsageError, match=r"ids\.npy is \[2,3\]; the input ids .* is \[2,4\]"):
-        settled([path], "ids=2,4", values=[f"ids={tmp_path}/ids.npy"], batch=2)
+        resolved([path], "ids=2,4", values=[f"ids={tmp_path}/ids.npy"], batch=2)
     np.save(tmp_path / "half.npy", np.full((2, 3), 0.5))
     with pytest.raises(UsageError, match=r"half\.npy holds float64; the input ids .* is i64"):
-        settled([path], values=[f"ids={tmp_path}/half.npy"], batch=2)
+        resolved([path], values=[f"ids={tmp_path}/half.npy"], batch=2)
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(FileFormatError, match="no array of numbers"):
         parse_asked([], [f"ids={tmp_path}/objects.npy"])
     with pytest.raises(UsageError, match=r"--values 0\.5: the input ids .* is i64, of whole numbers"):
-        settled([path], "ids=1,4", values=["0.5"])
+        resolved([path], "ids=1,4", values=["0.5"])
 
 
 def filled(kind, fill="", shape=(2, 500)):
