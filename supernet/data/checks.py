@@ -12,7 +12,7 @@ from torch import Tensor
 
 from latlas.errors import DataError, LatlasError
 from latlas.supernet.data.dataset import Dataset
-from latlas.supernet.data.mask_reading import OPTION, Reading, values_text
+from latlas.supernet.data.mask_decoder import OPTION, MaskDecoder, values_text
 from latlas.supernet.data.mask_survey import Survey
 from latlas.supernet.data.mask_values import PERSON, VOID, MaskValues
 from latlas.supernet.data.orientation import Fit
@@ -27,7 +27,7 @@ def check(
     dataset: Dataset,
     fits: Sequence[Fit],
     found: Survey,
-    reading: Reading,
+    decoder: MaskDecoder,
     values: MaskValues | None,
     where: str,
     sheet: Path | None = None,
@@ -48,9 +48,9 @@ def check(
             f"{where}: every pixel is person{said}; the masks have the values {values_text(found)}; "
             f"say which is person, such as {OPTION} person={brightest}"
         )
-    warnings = [*_looks_inverted(dataset, where, reading, values), *_fit_warnings(fits, where)]
+    warnings = [*_looks_inverted(dataset, where, decoder, values), *_fit_warnings(fits, where)]
     if warnings:
-        warnings = [f"{warning}; {_look(dataset, sheet)}" for warning in warnings]
+        warnings = [f"{warning}; {_where_to_look(dataset, sheet)}" for warning in warnings]
     warnings += _repeated(dataset, where)
     for warning in warnings:
         log.warning("%s", warning)
@@ -75,7 +75,7 @@ def _share(masks: Iterable[Tensor]) -> float:
     return person / max(1, known)
 
 
-def _looks_inverted(dataset: Dataset, where: str, reading: Reading, values: MaskValues | None = None) -> list[str]:
+def _looks_inverted(dataset: Dataset, where: str, decoder: MaskDecoder, values: MaskValues | None = None) -> list[str]:
     """A warning if person lies where a background would be: at the upper borders more than in the middle."""
     masks = dataset.masks
     height, width = masks.shape[1:]
@@ -87,7 +87,7 @@ def _looks_inverted(dataset: Dataset, where: str, reading: Reading, values: Mask
     advice = f"say {OPTION} person=0" if values is None else f"name another value than {OPTION} {values.text}"
     return [
         f"{where}: the masks look inverted: person is {person_share(dataset):.0%} of all pixels, {border:.0%} of the upper "
-        f"borders and {middle:.0%} of the middle ({reading.text}); if background is marked, {advice}"
+        f"borders and {middle:.0%} of the middle ({decoder.text}); if background is marked, {advice}"
     ]
 
 
@@ -109,7 +109,7 @@ def _fit_warnings(fits: Sequence[Fit], where: str) -> list[str]:
     return warnings
 
 
-def _look(dataset: Dataset, sheet: Path | None) -> str:
+def _where_to_look(dataset: Dataset, sheet: Path | None) -> str:
     if sheet is None:
         return "look at a few with latlas.supernet.data.sheet.write_sheet(data, 'masks.png')"
     try:

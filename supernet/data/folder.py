@@ -1,4 +1,4 @@
-"""Reads the images and masks of a folder at one size. `mask_reading` decides how masks are read."""
+"""Reads the images and masks of a folder at one size. `mask_decoder` decides how masks are read."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from latlas.supernet.data.checks import check
 from latlas.supernet.data.dataset import Dataset, empty_arrays
 from latlas.supernet.data.images import Mask, read_image
 from latlas.supernet.data.layouts import SPLITS, pairs_of, require_data
+from latlas.supernet.data.mask_decoder import MaskDecoder, decoder_of
 from latlas.supernet.data.mask_file import read_mask_file
-from latlas.supernet.data.mask_reading import Reading, reading_of
 from latlas.supernet.data.mask_survey import Survey, survey
 from latlas.supernet.data.mask_values import PERSON, VOID, MaskValues, parse_mask_values
 from latlas.supernet.data.orientation import Fit, fitted
@@ -42,7 +42,7 @@ def load_folder(
 ) -> Dataset:
     """The samples of one split, `train` or `val`, resized to `(height, width)`.
 
-    `layouts.pairs_of` finds the images and masks, and `mask_reading.reading_of` decides how masks are read. A mask has the
+    `layouts.pairs_of` finds the images and masks, and `mask_decoder.decoder_of` decides how masks are read. A mask has the
     shape of its image; if its size differs, it is scaled. The data's `warnings` say what looks wrong.
 
     Args:
@@ -74,12 +74,12 @@ def load_folder(
     where = f"{folder}, {split}"
     chosen = np.unique(np.linspace(0, len(pairs) - 1, min(SURVEYED, len(pairs))).astype(int))
     found = survey(_each([pairs[index][1] for index in chosen], read_mask_file))
-    reading = reading_of(found, where, values)
+    decoder = decoder_of(found, where, values)
     if len(pairs) == len(chosen):
-        loaded = _load(pairs, height, width, keep_native, reading)
+        loaded = _load(pairs, height, width, keep_native, decoder)
     else:
-        loaded, reading, found = _load_many(pairs, height, width, keep_native, reading, where, values)
-    return check(loaded.dataset, loaded.fits, found, reading, values, where, sheet)
+        loaded, decoder, found = _load_many(pairs, height, width, keep_native, decoder, where, values)
+    return check(loaded.dataset, loaded.fits, found, decoder, values, where, sheet)
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,14 @@ def _load_many(
     height: int,
     width: int,
     keep_native: bool,
-    reading: Reading,
+    decoder: MaskDecoder,
     where: str,
     values: MaskValues | None,
-) -> tuple[_Loaded, Reading, Survey]:
-    """What `_load` gives. It reads the data again if all masks together lead to another reading than the surveyed ones."""
-    loaded = _load(pairs, height, width, keep_native, reading, count=True)
-    known = reading_of(loaded.found, where, values)
-    if known != reading:
+) -> tuple[_Loaded, MaskDecoder, Survey]:
+    """What `_load` gives. It reads the data again if all masks together lead to another decoder than the surveyed ones."""
+    loaded = _load(pairs, height, width, keep_native, decoder, count=True)
+    known = decoder_of(loaded.found, where, values)
+    if known != decoder:
         loaded = _load(pairs, height, width, keep_native, known, count=True)
     return loaded, known, loaded.found
 
@@ -111,7 +111,7 @@ def _load(
     height: int,
     width: int,
     keep_native: bool,
-    reading: Reading,
+    decoder: MaskDecoder,
     count: bool = False,
 ) -> _Loaded:
     images, masks = empty_arrays(len(pairs), height, width)
@@ -120,7 +120,7 @@ def _load(
         path, mask_path, _ = pairs[index]
         image, turned = read_image(path)
         file = read_mask_file(mask_path)
-        mask, fit = fitted(reading.mask(file), file.turned, (image.height, image.width), turned, mask_path)
+        mask, fit = fitted(decoder.mask(file), file.turned, (image.height, image.width), turned, mask_path)
         pixels = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
         images[index] = torch.from_numpy(pixels).permute(2, 0, 1)
         masks[index] = torch.from_numpy(reduced(mask, height, width))

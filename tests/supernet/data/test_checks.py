@@ -61,9 +61,9 @@ def test_persons_that_fill_the_picture_are_not_inverted(tmp_path):
 
 def test_drawn_portraits_do_not_look_inverted():
     from latlas.supernet.data.checks import _looks_inverted
-    from latlas.supernet.data.mask_reading import Reading
+    from latlas.supernet.data.mask_decoder import MaskDecoder
 
-    assert _looks_inverted(synthetic(40, 48, 48), "drawn", Reading()) == []
+    assert _looks_inverted(synthetic(40, 48, 48), "drawn", MaskDecoder()) == []
 
 
 def test_nobody_and_nothing_else(tmp_path):

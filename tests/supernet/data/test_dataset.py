@@ -11,7 +11,7 @@ from PIL import Image
 from latlas.errors import DataError, UsageError
 from latlas.supernet.data.dataset import evaluation_batches, parted, resized, subset, synthetic
 from latlas.supernet.data.folder import load_folder
-from latlas.supernet.data.mask_reading import read_mask
+from latlas.supernet.data.mask_decoder import read_mask
 
 
 def picture(width=20, height=30):

@@ -7,8 +7,8 @@ from PIL import Image, ImageFilter
 
 from latlas.errors import DataError, UsageError
 from latlas.supernet.data.folder import load_folder, reduced
+from latlas.supernet.data.mask_decoder import decoder_of
 from latlas.supernet.data.mask_file import read_mask_file
-from latlas.supernet.data.mask_reading import reading_of
 from latlas.supernet.data.mask_survey import survey
 from latlas.supernet.data.mask_values import MaskValues, parse_mask_values
 
@@ -172,7 +172,7 @@ def test_floats(tmp_path):
     path = tmp_path / "train" / "masks" / "0.tif"
     Image.fromarray(np.where(person(), 0.8, 0.1).astype(np.float32)).save(path)
     file = read_mask_file(path)
-    assert np.array_equal(reading_of(survey([file]), "here").mask(file), person())
+    assert np.array_equal(decoder_of(survey([file]), "here").mask(file), person())
     (tmp_path / "train" / "images").mkdir()
     Image.fromarray(np.full((SIZE, SIZE), 0.5, np.float32)).save(tmp_path / "train" / "images" / "0.tif")
     with pytest.raises(DataError, match=r"images/0\.tif has floats for pixels"):

@@ -26,7 +26,7 @@ _NEAR_EXACT, _NEAR_LOSSY = 4, 32
 
 
 @dataclass(frozen=True)
-class Reading:
+class MaskDecoder:
     """How masks are read. `tables` has, for each kind of file, a table from value to code (0, `PERSON`, `VOID`) as bytes.
 
     `text` describes the tables in words. `colours` are the colours the user named. `cut_out` means that opacity is the mask;
@@ -56,10 +56,10 @@ def read_mask(path: Path) -> Mask:
     Raises `DataError` if the file is broken, or if its values do not show which pixels are person.
     """
     file = read_mask_file(path)
-    return reading_of(survey([file]), str(path)).mask(file)
+    return decoder_of(survey([file]), str(path)).mask(file)
 
 
-def reading_of(found: Survey, where: str, values: MaskValues | None = None) -> Reading:
+def decoder_of(found: Survey, where: str, values: MaskValues | None = None) -> MaskDecoder:
     """How to read the surveyed masks. `where` names them in errors.
 
     Raises `DataError` if their values do not show which pixels are person.
@@ -81,7 +81,7 @@ def reading_of(found: Survey, where: str, values: MaskValues | None = None) -> R
             tables[kind], text = _grey(counts, where)
             texts.append(text)
     named = values if values is not None and values.colours else None
-    return Reading(tables, ", ".join(dict.fromkeys(texts)), named, "opacity" in found.by_kind)
+    return MaskDecoder(tables, ", ".join(dict.fromkeys(texts)), named, "opacity" in found.by_kind)
 
 
 def values_text(found: Survey) -> str:
