@@ -238,13 +238,13 @@ def _read(
     from latlas.latency.predictor.predictor_file import load_predictor
     from latlas.search.run.score import SharedWeights
     from latlas.supernet.backbone.backbone_file import backbone_kind
-    from latlas.supernet.backbone.cut import cut_of
+    from latlas.supernet.backbone.split import split_of
     from latlas.supernet.networks.weights_file import load_supernet, read_metadata
 
     saved = load_predictor(Path(predictor)) if isinstance(predictor, str | Path) else predictor
     if options.backbone is not None:
         backbone_kind(Path(options.backbone))  # it is read whole after the images
-        cut_of(saved.space)
+        split_of(saved.space)
         return saved, saved.space, None, {}
     if not isinstance(options.supernet, str | Path):
         assert options.supernet is not None

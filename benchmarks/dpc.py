@@ -39,9 +39,9 @@ from latlas.spaces.sampling import draw_different
 from latlas.spaces.space import Architecture, SearchSpace
 from latlas.spaces.text import parse_architecture
 from latlas.supernet.backbone.cell_training import CellTraining, ProxyData
-from latlas.supernet.backbone.cut import Backbone, cut_of
 from latlas.supernet.backbone.feature_cache import FeatureCache
 from latlas.supernet.backbone.features import FeaturePlan
+from latlas.supernet.backbone.split import Backbone, split_of
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.dataset import Dataset, parted, subset, synthetic
 from latlas.supernet.data.folder import load_folder
@@ -82,7 +82,7 @@ class Work:
         of = [
             self.task.cache.features(self.task.backbone, *one, "benchmark") for one in zip(images, plans, strict=True)
         ]
-        self._data = ProxyData(self.task.backbone.cut, *of)
+        self._data = ProxyData(self.task.backbone.split, *of)
         return {"bytes": sum(one.size_bytes for one in of)}
 
     def proxy(self, one: Architecture) -> Record:
@@ -119,8 +119,8 @@ def loaded(arguments: argparse.Namespace, space: SearchSpace) -> tuple[ProxyTask
     size = space.input_shape()[1:]
     config = ProxyConfig(arguments.proxy_steps, arguments.copies)
     if arguments.dry:
-        cut = cut_of(space)
-        backbone = Backbone(cut, [timing_operator(node.spec) for node in cut.prefix])
+        split = split_of(space)
+        backbone = Backbone(split, [timing_operator(node.spec) for node in split.prefix])
         cache = FeatureCache(arguments.cache or Path(tempfile.mkdtemp(prefix="latlas-dry-")))
         return ProxyTask(space, backbone, cache, config), synthetic(24, *size, 0), synthetic(8, *size, 1)
     if arguments.train_resolution:

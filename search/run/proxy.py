@@ -22,9 +22,9 @@ from latlas.search.strategies.loop import History
 from latlas.spaces.space import Architecture, SearchSpace
 from latlas.supernet.backbone.backbone_file import load_backbone
 from latlas.supernet.backbone.cell_training import CellTraining, ProxyData
-from latlas.supernet.backbone.cut import Backbone, cut_of
 from latlas.supernet.backbone.feature_cache import FeatureCache
 from latlas.supernet.backbone.features import FeaturePlan, Features, layout_of
+from latlas.supernet.backbone.split import Backbone, split_of
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.batches import fitting_size
 from latlas.supernet.data.dataset import Dataset, weights_sha256
@@ -52,7 +52,7 @@ class ProxyTask:
         cls, path: Path, space: SearchSpace, calibration: list[torch.Tensor], cache: FeatureCache, config: ProxyConfig
     ) -> ProxyTask:
         """The proxy task with the backbone of a file. The space must have a backbone. Raises what `load_backbone` raises."""
-        return cls(space, load_backbone(path, cut_of(space), calibration), cache, config)
+        return cls(space, load_backbone(path, split_of(space), calibration), cache, config)
 
     def identity(self) -> dict[str, Any]:
         """The parts of the proxy task that decide a search's result, as JSON."""
@@ -121,7 +121,7 @@ class ProxyScorer:
         """The features; they are computed now if they are not in the cache."""
         if self._data is None:
             training, scored, calibrating = (self._features(*one) for one in self._sets)
-            self._data = ProxyData(self.task.backbone.cut, training, scored, calibrating)
+            self._data = ProxyData(self.task.backbone.split, training, scored, calibrating)
         return self._data
 
     def score(self, architecture: Architecture) -> float:

@@ -12,8 +12,8 @@ from latlas.errors import EnvironmentMismatchError
 from latlas.spaces.graph import Graph, Node
 from latlas.spaces.lite0 import lite0_encoder
 from latlas.spaces.macro import encoder_nodes
-from latlas.supernet.backbone.cut import Backbone, Cut
 from latlas.supernet.backbone.lite0 import is_torch_file, load_lite0, weights_file
+from latlas.supernet.backbone.split import Backbone, BackboneSplit
 from latlas.supernet.networks.network import Supernet
 from latlas.supernet.networks.weights_file import file_kind, load_subnet, load_supernet
 from latlas.supernet.operators.build import build_operator
@@ -28,8 +28,8 @@ def backbone_kind(path: Path) -> str:
     return "lite0" if is_torch_file(path) else file_kind(path)
 
 
-def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
-    """The backbone before a cut, with the weights that the file's network has at the same nodes.
+def load_backbone(path: Path, split: BackboneSplit, calibration: Sequence[Tensor]) -> Backbone:
+    """The backbone before a split, with the weights that the file's network has at the same nodes.
 
     The path `imagenet` stands for EfficientNet-Lite0's published weights; their package must be installed.
 
@@ -44,14 +44,14 @@ def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbo
     """
     kind, path = backbone_kind(path), weights_file(path)
     if kind == "lite0":
-        return _lite0(path, cut, calibration)
+        return _lite0(path, split, calibration)
     if kind == "supernet":
         supernet = load_supernet(path)
-        modules = [_shared(supernet, index, node, path) for index, node in enumerate(cut.prefix)]
-        return Backbone(cut, modules).recalibrated(calibration)
+        modules = [_shared(supernet, index, node, path) for index, node in enumerate(split.prefix)]
+        return Backbone(split, modules).recalibrated(calibration)
     subnet = load_subnet(path)
     modules = []
-    for index, node in enumerate(cut.prefix):
+    for index, node in enumerate(split.prefix):
         if index >= len(subnet.graph) or _weights_of(subnet.graph[index]) != _weights_of(node):
             found = subnet.graph[index].spec if index < len(subnet.graph) else "nothing"
             raise EnvironmentMismatchError(
@@ -59,22 +59,22 @@ def load_backbone(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbo
                 "backbone, or a space with this network's"
             )
         modules.append(_moved(subnet.nodes[index], node))
-    backbone = Backbone(cut, modules)
-    return backbone if _same(cut.prefix, subnet.graph) else backbone.recalibrated(calibration)
+    backbone = Backbone(split, modules)
+    return backbone if _same(split.prefix, subnet.graph) else backbone.recalibrated(calibration)
 
 
-def _lite0(path: Path, cut: Cut, calibration: Sequence[Tensor]) -> Backbone:
-    first = cut.prefix[0].spec
+def _lite0(path: Path, split: BackboneSplit, calibration: Sequence[Tensor]) -> Backbone:
+    first = split.prefix[0].spec
     stem, blocks = lite0_encoder(first.height, first.width)
     chain = encoder_nodes(stem, blocks)
     weights = [(index, _weights_of(node)) for index, node in enumerate(chain)]
-    if weights != [(index, _weights_of(node)) for index, node in enumerate(cut.prefix)]:
+    if weights != [(index, _weights_of(node)) for index, node in enumerate(split.prefix)]:
         raise EnvironmentMismatchError(
             f"{path}: has EfficientNet-Lite0's weights, but the space's backbone begins with {first}; "
             "name weights of that backbone, or a space with backbone=efficientnet_lite0"
         )
-    backbone = Backbone(cut, load_lite0(path, cut.prefix))
-    return backbone if _same(cut.prefix, tuple(chain)) else backbone.recalibrated(calibration)
+    backbone = Backbone(split, load_lite0(path, split.prefix))
+    return backbone if _same(split.prefix, tuple(chain)) else backbone.recalibrated(calibration)
 
 
 def _same(prefix: Graph, graph: Graph) -> bool:

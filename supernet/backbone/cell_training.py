@@ -1,4 +1,4 @@
-"""The proxy task: it trains the rest of a network, a cell with its decoder, on a frozen backbone's features.
+"""The proxy task: it trains the head of a network, a cell with its decoder, on a frozen backbone's features.
 
 Dense Prediction Cells are compared this way (Chen et al. 2018, arXiv 1809.04184, section 3.3): the backbone's features are
 cached, and the training stops early. Loss, optimiser and schedule are the same as for whole networks.
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from latlas.errors import UsageError
 from latlas.spaces.graph import Graph, graph_hash
-from latlas.supernet.backbone.cut import Backbone, Cut, Rest
 from latlas.supernet.backbone.features import Features
+from latlas.supernet.backbone.split import Backbone, BackboneSplit, NetworkHead
 from latlas.supernet.data.batches import chosen_samples
 from latlas.supernet.data.fitting import require_person_or_not
 from latlas.supernet.networks.loss import segmentation_loss
@@ -34,19 +34,19 @@ CALIBRATED_AT_ONCE = 16
 class ProxyData:
     """The features that cells are trained on, those they are scored on, and those that give their batch statistics."""
 
-    cut: Cut
+    split: BackboneSplit
     training: Features
     scored: Features
     calibration: Features
 
 
 class CellTraining:
-    """The training of one rest. `advance` trains further, `miou` scores the current weights.
+    """The training of one head. `advance` trains further, `miou` scores the current weights.
 
     The same graph, data and config give the same weights at a step, whatever was called before. The crop size of `config`
     is not used (the features have a size), nor are its checkpoints: the training is short enough to be repeated.
 
-    Raises `UsageError` for a graph that does not fit the cut, or that has several classes.
+    Raises `UsageError` for a graph that does not fit the split, or that has several classes.
     """
 
     def __init__(self, graph: Graph, data: ProxyData, config: TrainConfig) -> None:
@@ -55,9 +55,9 @@ class CellTraining:
         self.device = training_device(config.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.rest = Rest(graph, data.cut)
-        self.rest.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-        self._optimizer = adamw(self.rest, config.learning_rate, config.weight_decay)
+            self.head = NetworkHead(graph, data.split)
+        self.head.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+        self._optimizer = adamw(self.head, config.learning_rate, config.weight_decay)
         self._name = f"cell {graph_hash(graph)}"
 
     def advance(self, step: int, before_each: Callable[[], None] = lambda: None) -> CellTraining:
@@ -68,17 +68,17 @@ class CellTraining:
         config, training = self.config, self.data.training
         if not self.step <= step <= config.steps:
             raise UsageError(f"{self._name} is at step {self.step} of {config.steps}; it does not go on to {step}")
-        self.rest.train()
+        self.head.train()
         while self.step < step:
             before_each()
             chosen, epoch = chosen_samples(training.count, config.batch_size, config.seed, self.step)
             features, masks = training.batch(chosen + epoch % training.copies * training.count, self.device)
 
             def loss_of(features: list[Tensor] = features, masks: Tensor = masks) -> Tensor:
-                return segmentation_loss(self.rest.logits(features), masks)
+                return segmentation_loss(self.head.logits(features), masks)
 
             training_step(
-                self.rest,
+                self.head,
                 self._optimizer,
                 loss_of,
                 config.learning_rate_at(self.step, self.step / config.steps),
@@ -97,21 +97,21 @@ class CellTraining:
 
         def passes() -> Iterator[int]:
             for features, masks in self.data.calibration.batches(CALIBRATED_AT_ONCE, self.device):
-                self.rest.logits(features)
+                self.head.logits(features)
                 yield len(masks)
 
-        renew_statistics(self.rest, passes())
+        renew_statistics(self.head, passes())
         found = Confusion()
         with torch.inference_mode():
             for features, masks in self.data.scored.batches(SCORED_AT_ONCE, self.device):
-                seen = self.rest.logits(features) > 0
+                seen = self.head.logits(features) > 0
                 truth = np.asarray(masks.cpu())
                 found.add(np.asarray(seen.cpu()), truth > 0.5, boundary=False, void=truth < 0)
         return found.miou
 
     def network(self, backbone: Backbone) -> Subnet:
-        """The whole network with the current weights, in inference mode: the backbone and the rest."""
-        found = backbone.network(self.rest.graph)
-        for index, module in self.rest.nodes.items():
+        """The whole network with the current weights, in inference mode: the backbone and the head."""
+        found = backbone.network(self.head.graph)
+        for index, module in self.head.nodes.items():
             found.nodes[int(index)].load_state_dict(module.state_dict())
         return found.eval()

@@ -23,8 +23,8 @@ from filelock import FileLock
 
 from latlas.errors import LatlasError, UsageError
 from latlas.files.write import cannot_write, whole_folder
-from latlas.supernet.backbone.cut import Backbone
 from latlas.supernet.backbone.features import FeaturePlan, Features, Layout, computed, identity_of, layout_of, opened
+from latlas.supernet.backbone.split import Backbone
 from latlas.supernet.data.dataset import Dataset
 
 log = logging.getLogger(__name__)

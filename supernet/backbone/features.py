@@ -18,7 +18,7 @@ from torch import Tensor
 
 from latlas.errors import LatlasError, UsageError
 from latlas.spaces.graph import graph_hash
-from latlas.supernet.backbone.cut import Backbone
+from latlas.supernet.backbone.split import Backbone
 from latlas.supernet.data.augment import Augmentation, augment
 from latlas.supernet.data.dataset import Dataset, data_sha256, weights_sha256
 from latlas.supernet.data.mask_values import VOID
@@ -121,8 +121,8 @@ def identity_of(backbone: Backbone, dataset: Dataset, plan: FeaturePlan, version
         "torch": torch.__version__,
         "device": next(backbone.parameters()).device.type,
         "backbone": weights_sha256(backbone),
-        "graph": graph_hash(backbone.cut.prefix),
-        "taps": list(backbone.cut.taps),
+        "graph": graph_hash(backbone.split.prefix),
+        "taps": list(backbone.split.taps),
         "data": data_sha256(dataset),
         "size": list(dataset.images.shape[2:]),
         "augmentation": None if plan.augmentation is None else asdict(plan.augmentation),

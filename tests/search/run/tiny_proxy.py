@@ -25,8 +25,8 @@ from latlas.search.run.proxy import ProxyTask
 from latlas.search.run.search_run import SearchTask
 from latlas.spaces.space import Architecture
 from latlas.spaces.text import parse_space
-from latlas.supernet.backbone.cut import Backbone, cut_of
 from latlas.supernet.backbone.feature_cache import FeatureCache
+from latlas.supernet.backbone.split import Backbone, split_of
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.dataset import synthetic
 from latlas.supernet.operators.build import timing_operator
@@ -41,13 +41,13 @@ SPACE = tiny.SPACE = parse_space(
     "dpc:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,backbone=m3-s3-m3-m3,branches=3,"
     "filters=8,rates=1.6,grids=1.2"
 )
-CUT = cut_of(SPACE)
+SPLIT = split_of(SPACE)
 
 
 def milliseconds(architecture: Architecture) -> float:
     """With weight on the cell, and an error of its own: cells are to differ, as most multiply-adds are the backbone's."""
     own = zlib.crc32(str(architecture).encode()) / 2**32 - 0.5
-    behind = sum(node.spec.macs for node in architecture.graph()[len(CUT.prefix) :])
+    behind = sum(node.spec.macs for node in architecture.graph()[len(SPLIT.prefix) :])
     return (0.1 + (behind - 17_000) / 2e4) * (1 + 0.01 * own)
 
 
@@ -83,7 +83,7 @@ def run(
     OperatorLibrary.describe = lambda self, graph: []  # type: ignore[method-assign]
     comparison.export = tiny.exported
     pipeline.write_report = lambda *arguments: None
-    backbone = Backbone(CUT, [timing_operator(node.spec) for node in CUT.prefix])
+    backbone = Backbone(SPLIT, [timing_operator(node.spec) for node in SPLIT.prefix])
     task = ProxyTask(SPACE, backbone, FeatureCache(cache), proxy)
     data = [synthetic(count, 32, 32, split, keep_native=bool(split)) for split, count in ((0, 16), (1, 8))]
     config = replace(config, seed=seed)

@@ -9,9 +9,9 @@ import torch
 from latlas.errors import DivergedError, UsageError
 from latlas.spaces.text import parse_space
 from latlas.supernet.backbone.cell_training import CellTraining, ProxyData
-from latlas.supernet.backbone.cut import Backbone, cut_of
 from latlas.supernet.backbone.feature_cache import FeatureCache
 from latlas.supernet.backbone.features import FeaturePlan
+from latlas.supernet.backbone.split import Backbone, split_of
 from latlas.supernet.data.augment import Augmentation
 from latlas.supernet.data.batches import chosen_samples, training_batch
 from latlas.supernet.data.dataset import synthetic
@@ -24,7 +24,7 @@ SPACE = parse_space(
     "dpc:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,backbone=m3-s3-m3-m3,branches=2,"
     "filters=8"
 )
-CUT = cut_of(SPACE)
+SPLIT = split_of(SPACE)
 CONFIG = TrainConfig(steps=8, batch_size=4, learning_rate=5e-3, device="cpu")
 ARCHITECTURE = SPACE.baseline("dpc_cityscapes")
 SCORED = synthetic(8, 32, 32, 2)
@@ -32,7 +32,7 @@ SCORED = synthetic(8, 32, 32, 2)
 
 @pytest.fixture(scope="module")
 def backbone():
-    return Backbone(CUT, [timing_operator(node.spec) for node in CUT.prefix])
+    return Backbone(SPLIT, [timing_operator(node.spec) for node in SPLIT.prefix])
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,11 @@ def data(backbone, tmp_path_factory):
     cache = FeatureCache(tmp_path_factory.mktemp("cache"))
     plans = (FeaturePlan(Augmentation(), copies=3, seed=1), FeaturePlan(), FeaturePlan())
     sets = (synthetic(10, 32, 32, 0), SCORED, synthetic(8, 32, 32, 4))
-    return ProxyData(CUT, *(cache.features(backbone, one, plan, "v") for one, plan in zip(sets, plans, strict=True)))
+    return ProxyData(SPLIT, *(cache.features(backbone, one, plan, "v") for one, plan in zip(sets, plans, strict=True)))
 
 
 def weights(training):
-    return [parameter.detach().clone() for parameter in training.rest.parameters()]
+    return [parameter.detach().clone() for parameter in training.head.parameters()]
 
 
 def same(one, other):
@@ -78,9 +78,9 @@ def test_it_learns(data):
     features, masks = data.training.batch(np.arange(10), torch.device("cpu"))
 
     def loss():
-        training.rest.train()
+        training.head.train()
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            return float(segmentation_loss(training.rest.logits(features), masks))
+            return float(segmentation_loss(training.head.logits(features), masks))
 
     before = loss()
     training.advance(80)
@@ -94,30 +94,30 @@ def test_steps_are_those_of_a_whole_network_with_its_backbone_frozen(backbone, t
     with torch.no_grad():  # as they are before they are rounded: at the kink of a ReLU no gradient is near another
         exact = tuple(one.numpy() for one in backbone(images.images.float() / 255))
     features = replace(features, taps=exact)
-    training = CellTraining(SPACE.baseline("aspp").graph(), ProxyData(CUT, features, features, features), CONFIG)
+    training = CellTraining(SPACE.baseline("aspp").graph(), ProxyData(SPLIT, features, features, features), CONFIG)
     whole = training.network(backbone)
-    rest = whole.nodes[len(CUT.prefix) :]
-    for module in rest.modules():
+    head = whole.nodes[len(SPLIT.prefix) :]
+    for module in head.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    for module in training.rest.modules():
+    for module in training.head.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    whole.nodes[: len(CUT.prefix)].requires_grad_(False).eval()
-    rest.train()
-    decayed = [one for one in rest.parameters() if one.ndim > 1]
-    plain = [one for one in rest.parameters() if one.ndim <= 1]
+    whole.nodes[: len(SPLIT.prefix)].requires_grad_(False).eval()
+    head.train()
+    decayed = [one for one in head.parameters() if one.ndim > 1]
+    plain = [one for one in head.parameters() if one.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": CONFIG.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=CONFIG.learning_rate_at(0, 0.0),
     )
     batch = training_batch(images, 4, 0, 0, (32, 32), None, np.random.default_rng(0), torch.device("cpu"))
     segmentation_loss(whole.logits(batch[0]), batch[1]).backward()
-    torch.nn.utils.clip_grad_norm_(rest.parameters(), CONFIG.clip_norm)
-    gradients = [one.grad.clone() for one in rest.parameters() if one.grad is not None]
+    torch.nn.utils.clip_grad_norm_(head.parameters(), CONFIG.clip_norm)
+    gradients = [one.grad.clone() for one in head.parameters() if one.grad is not None]
     optimizer.step()
     training.advance(1)
-    for ours, theirs, gradient in zip(training.rest.parameters(), rest.parameters(), gradients, strict=True):
+    for ours, theirs, gradient in zip(training.head.parameters(), head.parameters(), gradients, strict=True):
         torch.testing.assert_close(ours.grad, gradient, rtol=1e-4, atol=1e-7)
         sure = gradient.abs() > 1e-5  # Adam's first step is the gradient's sign
         torch.testing.assert_close(ours[sure], theirs[sure], rtol=1e-4, atol=1e-6)
@@ -152,7 +152,7 @@ def test_what_cannot_be_is_refused(data):
     with pytest.raises(UsageError, match="has 2 classes"):
         CellTraining(other.baseline("aspp").graph(), data, CONFIG)
     with torch.no_grad():
-        next(training.rest.parameters()).fill_(float("nan"))
+        next(training.head.parameters()).fill_(float("nan"))
     with pytest.raises(
         DivergedError, match=r"cell [0-9a-f]{16}: at step 2 the loss is nan.*lower learning_rate than 0.005"
     ):

@@ -11,9 +11,9 @@ import torch
 
 from latlas.errors import LatlasError, UsageError
 from latlas.spaces.text import parse_space
-from latlas.supernet.backbone.cut import Backbone, Rest, cut_of
 from latlas.supernet.backbone.feature_cache import GB, FeatureCache
 from latlas.supernet.backbone.features import AT_ONCE, FeaturePlan, layout_of
+from latlas.supernet.backbone.split import Backbone, NetworkHead, split_of
 from latlas.supernet.data.augment import Augmentation, augment
 from latlas.supernet.data.dataset import synthetic
 from latlas.supernet.operators.build import timing_operator
@@ -22,7 +22,7 @@ SPACE = parse_space(
     "dpc:resolution=32,stem_channels=8,widths=8.8.16.16,depths=1.1.1.1,decoder_channels=8,backbone=m3-s3-m3-m3,branches=2,"
     "filters=8"
 )
-CUT = cut_of(SPACE)
+SPLIT = split_of(SPACE)
 DATA = synthetic(AT_ONCE + 3, 32, 32, 0)
 CPU = torch.device("cpu")
 AUGMENTED = FeaturePlan(Augmentation(), copies=2, seed=7)
@@ -31,7 +31,7 @@ AUGMENTED = FeaturePlan(Augmentation(), copies=2, seed=7)
 @pytest.fixture(scope="module")
 def backbone():
     """With seeded weights that keep activations at unit scale."""
-    return Backbone(CUT, [timing_operator(node.spec) for node in CUT.prefix])
+    return Backbone(SPLIT, [timing_operator(node.spec) for node in SPLIT.prefix])
 
 
 def size_of(backbone, data=DATA, plan=AUGMENTED):
@@ -43,16 +43,16 @@ def test_features_from_the_cache_and_rest_are_the_whole_network(backbone, tmp_pa
     found = FeatureCache(tmp_path).features(backbone, DATA, FeaturePlan(), "v")
     assert all(isinstance(tap, np.memmap) and tap.dtype == np.float16 for tap in found.taps)
     graph = SPACE.baseline("dpc_cityscapes").graph()
-    rest = Rest(graph, CUT).eval()
+    head = NetworkHead(graph, SPLIT).eval()
     whole = backbone.network(graph)
-    for index, module in rest.nodes.items():
+    for index, module in head.nodes.items():
         whole.nodes[int(index)].load_state_dict(module.state_dict())
     whole.eval()
     images = DATA.images.float() / 255
     with torch.inference_mode():
         expected = whole.logits(images)
         taps, masks = found.batch(slice(None), CPU)
-        got = rest.logits(taps)
+        got = head.logits(taps)
         for tap, exact in zip(taps, backbone(images), strict=True):
             torch.testing.assert_close(tap, exact, rtol=1e-3, atol=1e-6)
     assert torch.equal(masks[:, 0], DATA.masks.float())
@@ -98,7 +98,7 @@ def test_what_is_there_is_not_computed_again(backbone, tmp_path):
 def test_anything_that_decides_the_features_makes_other_ones(backbone, tmp_path):
     cache = FeatureCache(tmp_path)
     cache.features(backbone, DATA, AUGMENTED, "v")
-    other_backbone = Backbone(CUT, [timing_operator(node.spec) for node in CUT.prefix])
+    other_backbone = Backbone(SPLIT, [timing_operator(node.spec) for node in SPLIT.prefix])
     with torch.no_grad():
         next(other_backbone.parameters()).view(-1)[0] += 1e-3
     others = [
@@ -250,7 +250,7 @@ def test_the_sizes_told_are_those_written(backbone, tmp_path):
 
 
 def test_features_beyond_float16_are_refused(tmp_path):
-    backbone = Backbone(CUT, [timing_operator(node.spec) for node in CUT.prefix])
+    backbone = Backbone(SPLIT, [timing_operator(node.spec) for node in SPLIT.prefix])
     with torch.no_grad():
         for layer in [part for part in backbone.modules() if isinstance(part, torch.nn.BatchNorm2d)]:
             layer.weight.mul_(1e3)

@@ -18,8 +18,8 @@ from latlas.spaces.macro import encoder_nodes
 from latlas.spaces.text import parse_space
 from latlas.supernet.backbone import lite0 as efficientnet_lite
 from latlas.supernet.backbone.backbone_file import backbone_kind, load_backbone
-from latlas.supernet.backbone.cut import cut_of
 from latlas.supernet.backbone.lite0 import load_lite0, weights_file
+from latlas.supernet.backbone.split import split_of
 from latlas.supernet.networks.network import Subnet
 from latlas.supernet.networks.weights_file import save_weights
 from latlas.supernet.operators.lite import INPUT_MEAN, INPUT_SCALE, same_padding
@@ -110,8 +110,8 @@ def test_sizes_other_than_the_specs_are_padded_for_themselves(reference):
 @pytest.mark.parametrize("stride", [16, 32])
 def test_a_whole_network_is_the_same_in_openvino(stride):
     """Converted as exports are, at the spec's size."""
-    cut = cut_of(space(stride))
-    backbone = load_backbone(WEIGHTS, cut, [torch.rand(4, 3, 64, 64)])
+    split = split_of(space(stride))
+    backbone = load_backbone(WEIGHTS, split, [torch.rand(4, 3, 64, 64)])
     network = backbone.network(space(stride).baseline("aspp").graph()).eval()
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
@@ -124,7 +124,7 @@ def test_a_whole_network_is_the_same_in_openvino(stride):
 
 def test_held_at_16_statistics_are_taken_anew_and_weights_are_not():
     images = [torch.rand(4, 3, 64, 64)]
-    kept, held = (load_backbone(WEIGHTS, cut_of(space(stride)), images) for stride in (32, 16))
+    kept, held = (load_backbone(WEIGHTS, split_of(space(stride)), images) for stride in (32, 16))
     assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), held.parameters(), strict=True))
     assert not torch.equal(kept.nodes[-1].project[1].running_var, held.nodes[-1].project[1].running_var)
     assert held(images[0])[-1].shape[2:] == (4, 4) and kept(images[0])[-1].shape[2:] == (2, 2)
@@ -144,10 +144,10 @@ def test_imagenet_names_the_packages_file(monkeypatch, tmp_path):
 def test_weights_of_another_backbone_are_refused(tmp_path):
     other = parse_space(f"dpc:{SETTINGS.replace('efficientnet_lite0', 'mobilenetv3_large')}")
     with pytest.raises(EnvironmentMismatchError, match=r"EfficientNet-Lite0's weights.*backbone=efficientnet_lite0"):
-        load_backbone(WEIGHTS, cut_of(other), [])
+        load_backbone(WEIGHTS, split_of(other), [])
     save_weights(Subnet(other.baseline("aspp").graph()), tmp_path / "other.safetensors")
     with pytest.raises(EnvironmentMismatchError, match="node 0 is conv_k3"):
-        load_backbone(tmp_path / "other.safetensors", cut_of(space(32)), [])
+        load_backbone(tmp_path / "other.safetensors", split_of(space(32)), [])
 
 
 def stored(tmp_path, change):
