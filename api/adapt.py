@@ -125,7 +125,7 @@ def _measured(
     sources: Sequence[Source], space: SearchSpace, options: AdaptOptions, journal: Path
 ) -> tuple[list[Measurement], list[Measurement], Environment]:
     """Measured subnets to learn from, others to test on, and this environment."""
-    from latlas.latency.fitting.adapt import Measurement, environment_here, require_adaptable, to_measure
+    from latlas.latency.fitting.adapt import Measurement, local_environment, require_adaptable, to_measure
     from latlas.latency.fitting.fit import collect_these
     from latlas.supernet.operators.timed import timing_operator
 
@@ -133,7 +133,7 @@ def _measured(
         raise UsageError("--environment and --cpu-model are of --samples; what is measured here is of this machine")
     setting = options.setting()
     count, told = SUBNETS if options.subnets is None else options.subnets, options.on_progress or tell_nobody
-    require_adaptable(sources, environment_here(setting))  # before measuring, not after
+    require_adaptable(sources, local_environment(setting))  # before measuring, not after
     asked = to_measure(sources, space, count, options.test, setting.seed)
     made = {"space": space.text, "subnets": count, "test": options.test, "sources": [one.sha256 for one in sources]}
     found, environment = collect_these(

@@ -256,7 +256,7 @@ def _read(
 
 def _require_fitting(saved: SavedPredictor, space: SearchSpace, config: SearchConfig, options: SearchOptions) -> None:
     """Raises if predictor, machine, space and options do not go together; called before images are loaded."""
-    from latlas.latency.fitting.adapt import require_here
+    from latlas.latency.fitting.adapt import require_local
     from latlas.search.baselines import require_baselines
     from latlas.search.optuna.storage import require_storage
     from latlas.search.run.folder import SUPERNET
@@ -264,7 +264,7 @@ def _require_fitting(saved: SavedPredictor, space: SearchSpace, config: SearchCo
 
     saved.require(space.text)
     require_baselines(space, config)
-    require_here(saved.environment, "search with this predictor here")
+    require_local(saved.environment, "search with this predictor here")
     require_searchable(saved.environment.precision, saved.environment.batch)
     require_storage(config, space)
     written = (Path(options.out) / SUPERNET).resolve()

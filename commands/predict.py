@@ -158,9 +158,9 @@ def require_asked(saved: SavedPredictor, here: bool, threads: int | None, precis
         asked["precision"] = precision
     saved.require(saved.space_text, **asked)
     if here:
-        from latlas.latency.fitting.adapt import require_here
+        from latlas.latency.fitting.adapt import require_local
 
-        require_here(saved.environment, "predict for this machine with this predictor")
+        require_local(saved.environment, "predict for this machine with this predictor")
 
 
 def refuse_for_samples(explain: bool, here: bool, threads: int | None, precision: str | None) -> None:

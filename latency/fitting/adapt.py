@@ -23,12 +23,12 @@ from latlas.latency.predictor.adapted import AdaptedPredictor, common_sources
 from latlas.latency.predictor.folder import MANIFEST
 from latlas.latency.predictor.predictor import MIN_SAMPLES as FROM_NOTHING
 from latlas.latency.predictor.predictor import LatencyPredictor
-from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor, load_predictor
+from latlas.latency.predictor.predictor_file import PredictorSample, SavedPredictor, load_predictor
 from latlas.latency.predictor.transfer import MIN_SAMPLES, UNKNOWN_ERROR, expected_error
 from latlas.spaces.space import Architecture, SearchSpace
 
 
-def environment_here(setting: Setting) -> Environment:
+def local_environment(setting: Setting) -> Environment:
     """The environment that this machine would measure in with this setting."""
     from latlas.latency.runtime.plugin import openvino_version
     from latlas.latency.runtime.reference import reference_of
@@ -36,7 +36,7 @@ def environment_here(setting: Setting) -> Environment:
     return setting.environment_of(openvino_version(), reference_of("network").id, None)
 
 
-def require_here(environment: Environment, what: str) -> None:
+def require_local(environment: Environment, what: str) -> None:
     """Raises `EnvironmentMismatchError` if a predictor is of another machine; the message names each key field that differs.
 
     Threads, precision and batch are not compared: the user chooses them, they do not belong to a machine.
@@ -47,7 +47,7 @@ def require_here(environment: Environment, what: str) -> None:
         streams=environment.streams or 1,
         batch=environment.batch or 1,
     )
-    differing = differing_fields(environment, environment_here(setting))
+    differing = differing_fields(environment, local_environment(setting))
     if differing:
         listed = "; ".join(f"{name} is {one!r}, here {other!r}" for name, (one, other) in differing.items())
         raise EnvironmentMismatchError(
@@ -170,7 +170,7 @@ def adapt(
     figures |= _expectations(predictor, space, len(train), goal, seed)
     reasons = _too_few(figures, np.abs(left_out / latencies - 1) - scaled)
     figures |= {"enough": not reasons, "too_few_because": reasons}
-    learnt = [_learnt_from(one, ms, "train") for one, ms in zip(train, left_out, strict=True)]
+    learnt = [_predictor_sample(one, ms, "train") for one, ms in zip(train, left_out, strict=True)]
     if test:
         more, samples = _tested(predictor, test)
         figures |= more
@@ -233,7 +233,7 @@ def _from_nothing(cost_of: Any, graphs: Sequence[Any], latencies: FloatArray, er
     return LatencyPredictor(cost_of).fit(graphs, latencies.tolist(), errors).cv_mape_
 
 
-def _tested(predictor: AdaptedPredictor, test: Sequence[Measurement]) -> tuple[dict[str, Any], list[LearntFrom]]:
+def _tested(predictor: AdaptedPredictor, test: Sequence[Measurement]) -> tuple[dict[str, Any], list[PredictorSample]]:
     measured = np.array([one.latency_ms for one in test])
     predicted, spreads = predictor.predict_spread([one.architecture.graph() for one in test])
     off = np.abs(measured / predicted - 1)
@@ -244,13 +244,13 @@ def _tested(predictor: AdaptedPredictor, test: Sequence[Measurement]) -> tuple[d
         "coverage": coverages["0.95"],
         "confidence": 0.95,
     }
-    return figures, [_learnt_from(one, ms, "test") for one, ms in zip(test, predicted, strict=True)]
+    return figures, [_predictor_sample(one, ms, "test") for one, ms in zip(test, predicted, strict=True)]
 
 
-def _learnt_from(one: Measurement, predicted_ms: float, role: str) -> LearntFrom:
+def _predictor_sample(one: Measurement, predicted_ms: float, role: str) -> PredictorSample:
     lower = one.latency_ms if one.lower_ms is None else one.lower_ms
     upper = one.latency_ms if one.upper_ms is None else one.upper_ms
-    return LearntFrom(str(one.architecture), one.latency_ms, lower, upper, max(float(predicted_ms), 1e-9), role)
+    return PredictorSample(str(one.architecture), one.latency_ms, lower, upper, max(float(predicted_ms), 1e-9), role)
 
 
 def read_measurements(

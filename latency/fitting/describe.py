@@ -15,7 +15,7 @@ from latlas.files.records import one_line
 from latlas.latency.fitting.accuracy import COVERAGES, accuracy
 from latlas.latency.fitting.explain import LAYER, explain
 from latlas.latency.limits.limits import budgets_of
-from latlas.latency.predictor.saved import ROLES, LearntFrom, SavedPredictor
+from latlas.latency.predictor.saved import ROLES, PredictorSample, SavedPredictor
 from latlas.latency.samples.predictor import SavedSamplePredictor
 from latlas.spaces.graph import Graph
 from latlas.spaces.space import Architecture, SearchSpace
@@ -58,7 +58,7 @@ def _budgets(saved: SavedPredictor, space: SearchSpace) -> dict[str, Any] | None
     return {"fastest_ms": found.fastest_ms, "slowest_ms": found.slowest_ms, "networks": space.size, "within": within}
 
 
-def calibration(saved: SavedPredictor, test: Sequence[LearntFrom], space: SearchSpace) -> list[dict[str, float]]:
+def calibration(saved: SavedPredictor, test: Sequence[PredictorSample], space: SearchSpace) -> list[dict[str, float]]:
     """How often intervals of each confidence held test samples; each share has a 95 % interval (Wilson 1927)."""
     predicted, spreads = saved.predictor.predict_spread(graphs_of(test, space))
     off = np.abs(np.array([one.latency_ms for one in test]) / predicted - 1)
@@ -117,7 +117,7 @@ def operators(saved: SavedPredictor, space: SearchSpace, seed: int = 0) -> list[
     return sorted(rows, key=lambda row: -abs(float(str(row["share"]))))
 
 
-def graphs_of(samples: Sequence[LearntFrom], space: SearchSpace) -> list[Graph]:
+def graphs_of(samples: Sequence[PredictorSample], space: SearchSpace) -> list[Graph]:
     """The graphs of samples; raises `FileFormatError` for one that is not of the space."""
     found: list[Architecture] = []
     for sample in samples:
@@ -214,7 +214,7 @@ def _source_lines(source: Any, head: str, depth: int = 0) -> list[str]:
     return lines
 
 
-def _accuracy(samples: Sequence[LearntFrom]) -> dict[str, float | None]:
+def _accuracy(samples: Sequence[PredictorSample]) -> dict[str, float | None]:
     return accuracy(np.array([s.predicted_ms for s in samples]), np.array([s.latency_ms for s in samples]))
 
 

@@ -32,7 +32,7 @@ from latlas.latency.measuring.stopwatch import StopRule, disagreement
 from latlas.latency.measuring.time_left import Progress
 from latlas.latency.predictor.features import CostList, CostOf
 from latlas.latency.predictor.predictor import LatencyPredictor
-from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor
+from latlas.latency.predictor.predictor_file import PredictorSample, SavedPredictor
 from latlas.latency.table.table import Table
 from latlas.spaces.graph import live_nodes
 from latlas.spaces.sampling import draw_different
@@ -232,8 +232,8 @@ def fit_predictor(
         "fit_seconds": time.monotonic() - started,
     }
     learnt = [
-        *(_learnt_from(s, ms, "train") for s, ms in zip(train, predictor.model_.left_out_, strict=True)),
-        *(_learnt_from(s, ms, "test") for s, ms in zip(test, predicted, strict=True)),
+        *(_predictor_sample(s, ms, "train") for s, ms in zip(train, predictor.model_.left_out_, strict=True)),
+        *(_predictor_sample(s, ms, "test") for s, ms in zip(test, predicted, strict=True)),
     ]
     return SavedPredictor(predictor, environment, space.text, figures, tuple(learnt))
 
@@ -243,8 +243,8 @@ def relative_sd(sample: Sample, rule: StopRule | None = None) -> float:
     return relative_sd_of(sample.latency_ms, sample.lower_ms, sample.upper_ms, (rule or StopRule()).confidence)
 
 
-def _learnt_from(sample: Sample, predicted_ms: float, role: str) -> LearntFrom:
-    return LearntFrom(
+def _predictor_sample(sample: Sample, predicted_ms: float, role: str) -> PredictorSample:
+    return PredictorSample(
         str(sample.architecture),
         sample.latency_ms,
         sample.lower_ms,

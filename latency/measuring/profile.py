@@ -45,7 +45,7 @@ def partial_path(out: Path) -> Path:
 
 
 @contextmanager
-def kept_on_stop(journal: Journal, out: Path, wanted: int, so_far: Callable[[], Table | None]) -> Iterator[None]:
+def saved_on_stop(journal: Journal, out: Path, wanted: int, so_far: Callable[[], Table | None]) -> Iterator[None]:
     """On `KeyboardInterrupt`, write the table so far and raise `InterruptedRunError`; without one, delete such a table.
 
     `so_far` makes the table from the journal's records, or returns None if there are none. `wanted` is how many rows the
@@ -183,7 +183,7 @@ def profile(
     with (
         stoppable(),
         Journal(journal_path, header, replaces=force) as journal,
-        kept_on_stop(journal, out, len(wanted), so_far),
+        saved_on_stop(journal, out, len(wanted), so_far),
         timing_lock(),  # converting takes all cores and would disturb another measurement
         scratch_folder() as folder,
     ):

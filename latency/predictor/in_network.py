@@ -27,7 +27,7 @@ import numpy as np
 from latlas.arrays import FloatArray
 from latlas.errors import MissingEntryError, UsageError
 from latlas.latency.predictor.features import CostOf, moved
-from latlas.latency.predictor.marginal import MISFIT, Start, learnt_spreads, posterior
+from latlas.latency.predictor.marginal import MISFIT, Start, most_probable_spreads, posterior
 from latlas.latency.table.manifest import InNetwork
 from latlas.latency.table.table import Table
 from latlas.spaces.graph import Node, distinct_specs, live_nodes
@@ -232,7 +232,7 @@ class _Model:
         seen = {name: shares @ part @ shares.T for name, part in parts.items()}
         learnt = {name: part for name, part in seen.items() if name != "base"}
         starts = {name: Start(spread, *LEARNT_RANGE) for name, spread in START.items()}
-        self.spreads = learnt_spreads(learnt, seen["base"] + np.diag(errors**2), self.residual, starts, START_SD)
+        self.spreads = most_probable_spreads(learnt, seen["base"] + np.diag(errors**2), self.residual, starts, START_SD)
         self.prior = _joined(parts, self.spreads)
         self.noise = np.sqrt(errors**2 + self.spreads[MISFIT] ** 2)
         marginal = _joined(seen, self.spreads) + np.diag(self.noise**2)

@@ -28,7 +28,7 @@ class Start:
     largest: float
 
 
-def learnt_spreads(
+def most_probable_spreads(
     parts: Mapping[str, FloatArray],
     fixed: FloatArray,
     residual: FloatArray,

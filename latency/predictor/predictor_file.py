@@ -20,9 +20,9 @@ from latlas.latency.machine.environment import Environment
 from latlas.latency.predictor.adapted import AdaptedPredictor
 from latlas.latency.predictor.folder import MANIFEST, MAX_BYTES, require_predictor
 from latlas.latency.predictor.predictor import LatencyPredictor
-from latlas.latency.predictor.saved import LearntFrom, SavedPredictor
+from latlas.latency.predictor.saved import PredictorSample, SavedPredictor
 
-__all__ = ["LearntFrom", "SavedPredictor", "load_predictor", "save_predictor"]
+__all__ = ["PredictorSample", "SavedPredictor", "load_predictor", "save_predictor"]
 
 # Version 3 was the first that was published. It keeps the regression's samples, to learn on from, and the test samples.
 SCHEMA_VERSION = 3
@@ -95,7 +95,7 @@ def load_predictor(folder: Path) -> SavedPredictor:
         if kind not in KINDS:
             raise ValueError(f"a predictor of kind {kind!r:.40}, known are {', '.join(KINDS)}")
         environment = Environment.from_record(record["environment"], f"{what}, environment")
-        samples = tuple(LearntFrom.from_record(sample, f"{what}, a sample") for sample in record["samples"])
+        samples = tuple(PredictorSample.from_record(sample, f"{what}, a sample") for sample in record["samples"])
         adapted_from = tuple(dict(source) for source in record["adapted_from"])
         space, figures = record["space"], dict(record["figures"])
         if not isinstance(space, str) or not space or space != one_line(space):

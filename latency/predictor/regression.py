@@ -16,7 +16,7 @@ import numpy as np
 
 from latlas.arrays import FloatArray
 from latlas.errors import UsageError
-from latlas.latency.predictor.marginal import MISFIT, Start, learnt_spreads, posterior
+from latlas.latency.predictor.marginal import MISFIT, Start, most_probable_spreads, posterior
 
 __all__ = ["MISFIT", "BayesianLinear", "Group"]
 
@@ -84,7 +84,7 @@ class BayesianLinear:
         mean = np.zeros(shares.shape[1]) if self.mean is None else np.asarray(self.mean, dtype=float)
         residual = 1.0 - shares @ mean
         parts = {name: _gram(shares[:, list(group.columns)]) for name, group in self.groups.items()}
-        self.spreads_ = self._learnt(parts, residual, own) if spreads is None else dict(spreads)
+        self.spreads_ = self._fitted_spreads(parts, residual, own) if spreads is None else dict(spreads)
         noise = own**2 + self.spreads_[MISFIT] ** 2
         marginal = self._marginal(parts, noise)
         prior = np.zeros(shares.shape[1])
@@ -171,14 +171,16 @@ class BayesianLinear:
     def _marginal(self, parts: Mapping[str, FloatArray], noise: FloatArray) -> FloatArray:
         return np.sum([self.spreads_[name] ** 2 * part for name, part in parts.items()], axis=0) + np.diag(noise)
 
-    def _learnt(self, parts: Mapping[str, FloatArray], residual: FloatArray, own: FloatArray) -> dict[str, float]:
+    def _fitted_spreads(
+        self, parts: Mapping[str, FloatArray], residual: FloatArray, own: FloatArray
+    ) -> dict[str, float]:
         constant = {name: group.start for name, group in self.groups.items() if group.fixed}
         known = np.diag(own**2) + sum(spread**2 * parts[name] for name, spread in constant.items())
         reach = math.exp(LOG_RANGE)
         starts = {name: Start(one.start, one.start / reach, one.start * reach) for name, one in self.groups.items()}
         starts[MISFIT] = Start(MISFIT_START, MISFIT_LEAST, MISFIT_START * reach)
         learnt = {name: part for name, part in parts.items() if name not in constant}
-        return learnt_spreads(learnt, known, residual, starts, LOG_SD) | constant
+        return most_probable_spreads(learnt, known, residual, starts, LOG_SD) | constant
 
 
 def _gram(matrix: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ ROLES = ("train", "test", "search")
 
 
 @dataclass(frozen=True, slots=True)
-class LearntFrom:
+class PredictorSample:
     """A network that a predictor was learnt from or tested on, with its measured and predicted milliseconds.
 
     If the network was learnt from, `predicted_ms` is the prediction from the other networks. `role` is `train`, `test`, or
@@ -51,7 +51,7 @@ class LearntFrom:
         return asdict(self)
 
     @classmethod
-    def from_record(cls, record: object, what: str = "a sample") -> LearntFrom:
+    def from_record(cls, record: object, what: str = "a sample") -> PredictorSample:
         """The sample of a record; raises `FileFormatError` for unknown, missing or impossible fields."""
         return from_record(cls, record, what)
 
@@ -73,7 +73,7 @@ class SavedPredictor:
     environment: Environment
     space_text: str
     figures: dict[str, Any]
-    samples: tuple[LearntFrom, ...] = ()
+    samples: tuple[PredictorSample, ...] = ()
     adapted_from: tuple[dict[str, Any], ...] = field(default=())
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from latlas.latency.runtime.model_file import save
 from latlas.latency.runtime.plugin import core
 from latlas.latency.runtime.quantise import quantise
-from latlas.latency.runtime.silence import nothing_reported, ov
+from latlas.latency.runtime.silence import ov, telemetry_muted
 from latlas.latency.runtime.stitching import require_static, stitch
 from latlas.spaces.graph import INPUT, Node, graph_hash
 from latlas.spaces.operators.spec import OpSpec
@@ -36,7 +36,7 @@ def convert_module(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -
     module.eval()
     examples = tuple(torch.zeros(shape) for shape in input_shapes)
     try:
-        with torch.no_grad(), nothing_reported(), _logging_kept():
+        with torch.no_grad(), telemetry_muted(), _logging_restored():
             model = ov.convert_model(module, example_input=examples, input=[list(shape) for shape in input_shapes])
     finally:
         module.train(was_training)
@@ -58,7 +58,7 @@ def _forget_traces() -> None:
 
 
 @contextmanager
-def _logging_kept() -> Iterator[None]:
+def _logging_restored() -> Iterator[None]:
     """Restore the root logger's level, filters and handlers: a failed conversion leaves it showing errors only."""
     root = logging.getLogger()
     level, filters, handlers = root.level, list(root.filters), list(root.handlers)

@@ -17,7 +17,7 @@ import numpy as np
 
 from latlas.distribution import how_to_install, is_installed
 from latlas.errors import LatlasError, MissingPackageError
-from latlas.latency.runtime.silence import kept_out
+from latlas.latency.runtime.silence import telemetry_hidden
 
 CALIBRATION_INPUTS = 2
 """How many inputs the ranges are taken from; they hardly matter for the latency."""
@@ -72,7 +72,7 @@ def quantisers(model: Any) -> frozenset[str]:
 
 def _nncf() -> ModuleType:
     require_nncf()
-    with kept_out():
+    with telemetry_hidden():
         import nncf
     # NNCF's own set_log_level would also silence our warnings, at the handlers of the root logger.
     logging.getLogger("nncf").setLevel(logging.ERROR)

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from latlas.latency.limits.limits import share_record
-from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor
+from latlas.latency.predictor.predictor_file import PredictorSample, SavedPredictor
 from latlas.search.constraint.constraint import Learnt
 from latlas.search.report.headline import compare
 from latlas.search.run.accuracy_phase import accuracy_record
@@ -35,7 +35,7 @@ def with_learnt(saved: SavedPredictor, learnt: Sequence[Learnt]) -> SavedPredict
         [one.relative_sd for one in learnt],
     )
     samples = tuple(
-        LearntFrom(str(one.architecture), one.latency_ms, one.lower_ms, one.upper_ms, one.predicted_ms, "search")
+        PredictorSample(str(one.architecture), one.latency_ms, one.lower_ms, one.upper_ms, one.predicted_ms, "search")
         for one in learnt
     )
     return replace(saved, predictor=predictor, samples=(*saved.samples, *samples))

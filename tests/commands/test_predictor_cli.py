@@ -11,13 +11,13 @@ import pytest
 
 from latlas import cli
 from latlas.errors import EnvironmentMismatchError
-from latlas.latency.fitting.adapt import environment_here, require_here
+from latlas.latency.fitting.adapt import local_environment, require_local
 from latlas.latency.fitting.explain import explain
 from latlas.latency.machine.environment import detect
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.features import CostList
 from latlas.latency.predictor.predictor import LatencyPredictor
-from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor, load_predictor, save_predictor
+from latlas.latency.predictor.predictor_file import PredictorSample, SavedPredictor, load_predictor, save_predictor
 from latlas.spaces.nasbench201 import NasBench201
 
 SPACE = "portrait:height=32,width=32,stem_channels=8,widths=8.8.16.16,depths=1.2.1.1,decoder_channels=8,aspp_channels=8,skip=True"
@@ -57,7 +57,7 @@ def saved(tiny_space, architectures):
     predictor = LatencyPredictor(costs).fit([a.graph() for a in learnt], ms[:50], [0.01] * 50)
     predicted = [*predictor.model_.left_out_, *predictor.latency_ms([a.graph() for a in held])]
     samples = tuple(
-        LearntFrom(str(a), y, 0.98 * y, 1.02 * y, float(p), "train" if k < 50 else "test")
+        PredictorSample(str(a), y, 0.98 * y, 1.02 * y, float(p), "train" if k < 50 else "test")
         for k, (a, y, p) in enumerate(zip(architectures, ms, predicted, strict=True))
     )
     return SavedPredictor(predictor, environment(), tiny_space.text, {"mape": 0.01}, samples)
@@ -143,7 +143,7 @@ class TestShow:
         assert (code, "no samples to plot" in err) == (2, True), err
 
     def test_samples_of_another_space_are_said(self, tmp_path, saved):
-        odd = LearntFrom("portrait/m3", 1.0, 0.9, 1.1, 1.0, "test")
+        odd = PredictorSample("portrait/m3", 1.0, 0.9, 1.1, 1.0, "test")
         save_predictor(tmp_path / "p", SavedPredictor(saved.predictor, saved.environment, saved.space_text, {}, (odd,)))
         code, _, err = latlas("predictor", "show", tmp_path / "p")
         assert (code, "sample 'portrait/m3'" in err) == (3, True), err
@@ -222,14 +222,14 @@ class TestElsewhere:
         assert "latlas predictor adapt" in err
 
     def test_what_is_of_this_machine_is_accepted_and_each_field_that_is_not_is_named(self):
-        here = environment_here(Setting(precision="bf16", threads=2))
-        require_here(here, "search")
+        here = local_environment(Setting(precision="bf16", threads=2))
+        require_local(here, "search")
         there = replace(here, cpu_model="Another CPU", openvino_version="1.0")
         message = r"cannot search: cpu_model is 'Another CPU', here .*; openvino_version is '1\.0', here"
         with pytest.raises(EnvironmentMismatchError, match=message):
-            require_here(there, "search")
+            require_local(there, "search")
         with pytest.raises(EnvironmentMismatchError, match="cpu_flags is 'unknown'"):
-            require_here(replace(here, cpu_flags="unknown"), "search")
+            require_local(replace(here, cpu_flags="unknown"), "search")
 
 
 class TestAdapt:

@@ -9,7 +9,7 @@ from latlas.errors import UsageError
 from latlas.latency.fitting.anchors import ANCHORS, UNSEEN_SCALE_ERROR, Anchors, anchors_of, session_scale
 from latlas.latency.measuring.campaign import Measured
 from latlas.latency.measuring.stopwatch import Pass, StopRule
-from latlas.latency.predictor.predictor_file import LearntFrom
+from latlas.latency.predictor.predictor_file import PredictorSample
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,9 @@ def saved(tiny_space):
     """As much of a saved predictor as anchors need, which predicts multiply-adds."""
     subnets = tiny_space.sample(40, np.random.default_rng(0))
     samples = tuple(
-        LearntFrom(str(one), one.macs / 1e6, one.macs / 1.1e6, one.macs / 0.9e6, 1.0, "test" if k % 4 == 0 else "train")
+        PredictorSample(
+            str(one), one.macs / 1e6, one.macs / 1.1e6, one.macs / 0.9e6, 1.0, "test" if k % 4 == 0 else "train"
+        )
         for k, one in enumerate(subnets)
     )
     predictor = SimpleNamespace(latency_ms=lambda graphs: np.array([sum(n.spec.macs for n in g) / 1e6 for g in graphs]))

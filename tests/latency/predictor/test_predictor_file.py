@@ -18,7 +18,7 @@ from latlas.latency.predictor.features import CostList
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predictor_file import (
     MANIFEST,
-    LearntFrom,
+    PredictorSample,
     SavedPredictor,
     load_predictor,
     save_predictor,
@@ -50,7 +50,7 @@ def saved(tiny_space, graphs):
         reference_id="reference-1",
         reference_ms=0.5,
     )
-    samples = (LearntFrom("a", 1.0, 0.9, 1.1, 1.05, "train"), LearntFrom("b", 1.0, 0.9, 1.1, 0.97, "test"))
+    samples = (PredictorSample("a", 1.0, 0.9, 1.1, 1.05, "train"), PredictorSample("b", 1.0, 0.9, 1.1, 0.97, "test"))
     return SavedPredictor(
         predictor, environment, tiny_space.text, {"mape": 0.02, "spearman": None}, samples, ({"sha256": "0"},)
     )

@@ -19,7 +19,7 @@ from latlas.latency.predictor.features import CostList
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predictor_file import (
     MANIFEST,
-    LearntFrom,
+    PredictorSample,
     SavedPredictor,
     load_predictor,
     save_predictor,
@@ -73,7 +73,7 @@ def contents(tiny_space, graphs, tmp_path_factory):
         reference_id="reference-1",
         reference_ms=0.5,
     )
-    samples = (LearntFrom("a", 1.0, 0.9, 1.1, 1.05, "train"),)
+    samples = (PredictorSample("a", 1.0, 0.9, 1.1, 1.05, "train"),)
     found = Short()
     for kind, predictor in zip(KINDS, (plain, adapted), strict=True):
         folder = tmp_path_factory.mktemp("made") / kind

@@ -29,7 +29,7 @@ from latlas.errors import InterruptedRunError
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.measuring.stopwatch import Pass
 from latlas.latency.predictor.predictor import LatencyPredictor
-from latlas.latency.predictor.predictor_file import LearntFrom, SavedPredictor
+from latlas.latency.predictor.predictor_file import PredictorSample, SavedPredictor
 from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.latency.runtime.plugin import openvino_version
 from latlas.latency.runtime.reference import reference_of
@@ -119,7 +119,7 @@ def saved_predictor() -> SavedPredictor:
     took = [milliseconds(one) for one in known]
     predictor = LatencyPredictor().fit([one.graph() for one in known], took)
     samples = tuple(
-        LearntFrom(str(a), ms, 0.99 * ms, 1.01 * ms, ms, "train") for a, ms in zip(known, took, strict=True)
+        PredictorSample(str(a), ms, 0.99 * ms, 1.01 * ms, ms, "train") for a, ms in zip(known, took, strict=True)
     )
     environment = SETTING.environment_of(ScriptedBench.openvino_version, ScriptedBench.reference_id, 1.0)
     return SavedPredictor(predictor, environment, SPACE.text, {}, samples)
