@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from latlas.errors import FileFormatError, UsageError
 from latlas.files.records import one_line
@@ -53,10 +54,29 @@ class Imported:
         return [f"{row.source or row.spec}: {row.reason}" for row in self.table if row.status == "failed"]
 
     @property
+    def slowest_ms(self) -> float | None:
+        """The largest latency in milliseconds; None if no row has one."""
+        return max((row.latency_ms for row in self.table if row.latency_ms is not None), default=None)
+
+    @property
     def undecided(self) -> int:
         """How many rows are foreign only because nothing says their activation (`ImportOptions.activation`)."""
         keys = (parse_key(row.source) for row in self.table if row.spec.kind == FOREIGN)
         return sum(key is not None and operator_of(key, "relu", False) is not None for key in keys)
+
+    def to_record(self) -> dict[str, Any]:
+        """The format, the table's origin and counts, what failed, and what is unknown or was not kept."""
+        manifest = self.table.manifest
+        return {
+            "format": self.format,
+            "origin": manifest.origin,
+            "entries": len(self.table),
+            "foreign": self.foreign,
+            "failed": self.failed,
+            "unknown": list(manifest.environment.unknown),
+            "ignored": list(self.ignored),
+            "source": manifest.source,
+        }
 
 
 def import_table(path: Path, format_name: str | None, options: ImportOptions, command: str = "") -> Imported:

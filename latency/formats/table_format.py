@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from latlas.errors import UsageError
 from latlas.files.records import one_line
+from latlas.option import check_options, option, options_of
 from latlas.registry import Registry
 
 if TYPE_CHECKING:
@@ -34,21 +35,24 @@ class ImportOptions:
     """What the user says about a file that the file does not say itself; a field is None if nothing was said.
 
     `unit` is one of `UNITS`, `column` the column or field of the latencies, `activation` one of `ACTIVATIONS`; `skip_bad` keeps
-    entries without a latency as failed rows.
+    entries without a latency as failed rows. Raises `UsageError` for a value that is out of range or not known.
     """
 
-    cpu_model: str | None = None
-    threads: int | None = None
-    precision: str | None = None
-    batch: int | None = None
-    space: str | None = None
-    unit: str | None = None
-    source: str = ""
-    column: str | None = None
-    activation: str | None = None
-    skip_bad: bool = False
+    cpu_model: str | None = option(None, "CPU that it was measured on.")
+    threads: int | None = option(None, "Inference threads.", at_least=1, at_most=4096)
+    precision: str | None = option(None, "Precision, such as f32.")
+    batch: int | None = option(None, "Batch size.", at_least=1, at_most=2**20)
+    space: str | None = option(None, "Search space of the operators.")
+    unit: str | None = option(None, "Unit of the latencies: s, ms, us or ns.")
+    source: str = option("", "Project and licence of the file.")
+    column: str | None = option(None, "Column or field of the latencies.", name="latency-column")
+    activation: str | None = option(
+        None, "Activation, if keys do not say it: relu, hswish, or ofa (Once-for-All's MobileNetV3, by stage)."
+    )
+    skip_bad: bool = option(False, "Keep entries without a latency as failed rows, and list them.")
 
     def __post_init__(self) -> None:
+        check_options(self)
         for name, known in (("unit", tuple(UNITS)), ("activation", ACTIVATIONS)):
             value = getattr(self, name)
             if value is not None and value not in known:
@@ -58,8 +62,8 @@ class ImportOptions:
         """Raises `UsageError` if one of these fields was given although the format or the file says it itself."""
         for name in names:
             if getattr(self, name):
-                option = {"column": "latency-column"}.get(name, name.replace("_", "-"))
-                raise UsageError(f"--{option} has no place here: a file of this format says that itself")
+                shown = options_of(ImportOptions)[name].name or name.replace("_", "-")
+                raise UsageError(f"--{shown} has no place here: a file of this format says that itself")
 
 
 @dataclass(frozen=True, slots=True)
