@@ -333,7 +333,9 @@ def test_a_tampered_folder_is_refused(tmp_path):
         (["--target", "ms", "--space", "nasbench201", "--train", 20, "--in-order"], "--in-order is of --features"),
     ],
 )
-def test_what_samples_need(tmp_path, arguments, message):
+def test_what_samples_need(tmp_path, arguments, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("t.parquet").touch()  # one that is not there is said first
     done = run("fit-predictor", "--samples", table_of(tmp_path, 30).path, "--out", tmp_path / "p", *arguments)
     assert done.exit_code == 2 and message in done.stderr
     assert not (tmp_path / "p").exists()
