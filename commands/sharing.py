@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from latlas.api.sharing import (
+    PublishOptions,
+    PullOptions,
+    PushOptions,
+    publish_table,
+    published_record,
+    pull_tables,
+    push_table,
+)
 from latlas.commands import options
 from latlas.commands.output import note, print_result
+from latlas.commands.parsing.command_line import with_options
 from latlas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +30,10 @@ UrlArgument = Annotated[
 ]
 
 
+@with_options
 def tables_publish(
+    asked: PublishOptions,
     path: Annotated[Path | None, typer.Argument(help="The table. Leave it out with --check.", metavar="TABLE")] = None,
-    tables_dir: Annotated[Path, typer.Option(help="Folder of published tables.")] = Path("tables"),
-    force: options.ForceOption = False,
-    imported: Annotated[
-        bool, typer.Option("--imported", help="Publish a table of others' data; its licence must allow it.")
-    ] = False,
     check: Annotated[
         bool,
         typer.Option("--check", help="Only compare the folder's tables with its indexes; exit code 1 if they differ."),
@@ -34,85 +41,47 @@ def tables_publish(
     json: options.JsonOption = False,
 ) -> None:
     """Put a table into the folder of published tables, and bring its two indexes up to date."""
-    from latlas.latency.sharing.publish import check_published, entries_of, publish
-
     if check == (path is not None):
         raise UsageError("name the table to publish, or --check the folder; one of the two")
     if path is None:
-        problems = check_published(tables_dir)
-        count = 0 if problems else len(entries_of(tables_dir))
-        print_result(
-            {"folder": str(tables_dir), "tables": None if problems else count, "problems": problems},
-            json,
-            lambda: problems or [f"{tables_dir}: {count} tables, as its indexes say"],
-        )
-        if problems:
-            raise typer.Exit(1)
+        _check(asked.tables_dir, json)
         return
-    copied = publish(path, tables_dir, force=force, imported=imported)
-    print_result(_record(copied), json, lambda: [_line(copied)])
+    copied = publish_table(path, asked)
+    print_result(copied.to_record(), json, lambda: [_line(copied)])
 
 
+def _check(folder: Path, json: bool) -> None:
+    record = published_record(folder)
+    print_result(
+        record, json, lambda: record["problems"] or [f"{folder}: {record['tables']} tables, as its indexes say"]
+    )
+    if record["problems"]:
+        raise typer.Exit(1)
+
+
+@with_options
 def tables_push(
+    asked: PushOptions,
     path: Annotated[Path, typer.Argument(help="The table.", metavar="TABLE")],
     url: UrlArgument,
-    force: options.ForceOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and say what would be done.")] = False,
     json: options.JsonOption = False,
 ) -> None:
     """Put a table into a shared store. It uses the credentials of the store's own tools, such as AWS_PROFILE."""
-    from latlas.latency.sharing.push import push
-
-    copied = push(path, url, force=force, dry_run=dry_run)
+    copied = push_table(path, url, asked)
     print_result(
-        {**_record(copied), "dry_run": dry_run}, json, lambda: [("would be: " if dry_run else "") + _line(copied)]
+        {**copied.to_record(), "dry_run": asked.dry_run},
+        json,
+        lambda: [("would be: " if asked.dry_run else "") + _line(copied)],
     )
 
 
-def tables_pull(
-    url: UrlArgument,
-    cpu: Annotated[
-        str,
-        typer.Option(help="CPU of the wanted tables, by name or folder name; `any` for all. Default: this one."),
-    ] = "",
-    space: Annotated[str, typer.Option("--space", help="Only tables of this search space.")] = "",
-    precision: Annotated[str, typer.Option("--precision", help="Only tables of this precision.")] = "",
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Only tables of this many threads.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the tables, each under its name.")] = Path("tables"),
-    force: options.ForceOption = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Use only the cache.")] = False,
-    json: options.JsonOption = False,
-) -> None:
+@with_options
+def tables_pull(asked: PullOptions, url: UrlArgument, json: options.JsonOption = False) -> None:
     """Copy tables from a shared store and check each; if the store cannot be reached, from the cache."""
-    from latlas.latency.machine.environment import cpu_model
-    from latlas.latency.sharing.pull import pull
-    from latlas.latency.sharing.push import Selection, device_of
-
-    wanted = Selection(device_of(cpu or cpu_model()), _space_text(space) or None, precision or None, threads)
-    pulled = pull(url, out, wanted, force=force, offline=offline)
+    pulled = pull_tables(url, asked)
     if pulled.offline:
         note(f"from the cache, last seen in {pulled.url} {_ago(pulled.age_s or 0.0)} ago ({pulled.reason})")
-    record = {
-        "url": pulled.url,
-        "offline": pulled.offline,
-        "age_s": pulled.age_s,
-        "tables": [_record(copied) for copied in pulled.tables],
-    }
-    print_result(record, json, lambda: [_line(copied) for copied in pulled.tables])
-
-
-def _space_text(text: str) -> str:
-    """The space's own text, so that `portrait:resolution=192` is found; for an unknown space the given text."""
-    from latlas.errors import UnknownSpaceError
-
-    try:
-        return options.space_of(text, "").text if text else ""
-    except UnknownSpaceError:
-        return text
-
-
-def _record(copied: CopyResult) -> dict[str, object]:
-    return {"table": copied.place, "state": copied.state, **copied.entry.to_record()}
+    print_result(pulled.to_record(), json, lambda: [_line(copied) for copied in pulled.tables])
 
 
 def _line(copied: CopyResult) -> str:

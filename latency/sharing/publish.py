@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from latlas.errors import AlreadyExistsError, FileFormatError, LatlasError, UsageError
 from latlas.files.listing import files_below
@@ -45,6 +46,10 @@ class CopyResult:
     state: str
     entry: IndexEntry
     place: str
+
+    def to_record(self) -> dict[str, Any]:
+        """Place, state, and all that the entry says."""
+        return {"table": self.place, "state": self.state, **self.entry.to_record()}
 
 
 def publish(path: Path | str, folder: Path | str, *, force: bool = False, imported: bool = False) -> CopyResult:

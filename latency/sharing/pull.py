@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
+from typing import Any
 
 from latlas.errors import FileFormatError, LatlasError, UnreachableError, UsageError
 from latlas.latency.sharing.index import IndexEntry, Loaded, load, require_described
@@ -35,6 +36,15 @@ class Pulled:
     offline: bool = False
     age_s: float | None = None
     reason: str = ""
+
+    def to_record(self) -> dict[str, Any]:
+        """The store, whether it was asked, and a record of each table."""
+        return {
+            "url": self.url,
+            "offline": self.offline,
+            "age_s": self.age_s,
+            "tables": [copied.to_record() for copied in self.tables],
+        }
 
 
 def pull(
