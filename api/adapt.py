@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from latlas.api.fit import require_predictors_place
 from latlas.api.keywords import with_fields
@@ -16,7 +16,8 @@ from latlas.files.places import require_can_write
 from latlas.option import option
 
 if TYPE_CHECKING:
-    from latlas.latency.fitting.adapt import Measurement, Source
+    from latlas.latency.fitting.adapt import Source
+    from latlas.latency.fitting.measurements import Measurement
     from latlas.latency.machine.environment import Environment
     from latlas.latency.predictor.saved import SavedPredictor
     from latlas.spaces.space import SearchSpace
@@ -112,9 +113,9 @@ def adapt_predictor(predictors: Sequence[str | Path], options: AdaptOptions) -> 
     journal = out.with_name(out.name + ".journal")
     with waiting_at_most(options.lock_timeout):
         found = _measured if options.samples is None else _given
-        train, held, there = found(sources, space, options, journal)
+        train, held, there, figures = found(sources, space, options, journal)
     saved = adapt(sources, train, held, there, space, goal=options.goal, seed=options.seed)
-    saved.figures["seconds"] = time.monotonic() - started
+    saved.figures.update(figures, seconds=time.monotonic() - started)
     save_predictor(out, saved, overwrite=options.force)
     if options.samples is None:
         journal.unlink(missing_ok=True)
@@ -123,10 +124,11 @@ def adapt_predictor(predictors: Sequence[str | Path], options: AdaptOptions) -> 
 
 def _measured(
     sources: Sequence[Source], space: SearchSpace, options: AdaptOptions, journal: Path
-) -> tuple[list[Measurement], list[Measurement], Environment]:
-    """Measured subnets to learn from, others to test on, and this environment."""
-    from latlas.latency.fitting.adapt import Measurement, local_environment, require_adaptable, to_measure
+) -> tuple[list[Measurement], list[Measurement], Environment, dict[str, Any]]:
+    """Measured subnets to learn from, others to test on, this environment, and no further figures."""
+    from latlas.latency.fitting.adapt import local_environment, require_adaptable, to_measure
     from latlas.latency.fitting.fit import collect_these
+    from latlas.latency.fitting.measurements import Measurement
     from latlas.supernet.operators.timed import timing_operator
 
     if options.environment is not None or options.cpu_model:
@@ -151,26 +153,28 @@ def _measured(
         [Measurement(s.architecture, s.latency_ms, s.lower_ms, s.upper_ms) for mine, s in both if mine == wanted]
         for wanted in (True, False)
     )
-    return train, held, environment
+    return train, held, environment, {}
 
 
 def _given(
     sources: Sequence[Source], space: SearchSpace, options: AdaptOptions, journal: Path
-) -> tuple[list[Measurement], list[Measurement], Environment]:
-    """The samples of a file to learn from, the others if a count is given, and their environment."""
-    from latlas.latency.fitting.adapt import read_measurements
+) -> tuple[list[Measurement], list[Measurement], Environment, dict[str, Any]]:
+    """The samples of a file to learn from, the others if a count is given, their environment, and figures about the file."""
     from latlas.latency.fitting.choose import most_informative
+    from latlas.latency.fitting.measurements import read_measurements
     from latlas.latency.predictor.adapted import common_sources
 
     assert options.samples is not None
-    found = read_measurements(Path(options.samples), space, options.target, options.column, options.unit)
+    file = read_measurements(Path(options.samples), space, options.target, options.column, options.unit)
+    found, figures = file.measurements, file.figures()
     there, count = _environment_of(options), options.subnets
     if count is None or count >= len(found):
-        return found, [], there
+        return found, [], there, figures
     graphs = [one.architecture.graph() for one in found]
     cost_of, _ = common_sources([one.saved.predictor for one in sources], space.specs())
     order = most_informative(graphs, graphs, [], max(1, count), cost_of=cost_of)
-    return [found[i] for i in order], [one for i, one in enumerate(found) if i not in set(order)], there
+    others = [one for i, one in enumerate(found) if i not in set(order)]
+    return [found[i] for i in order], others, there, figures
 
 
 def _environment_of(options: AdaptOptions) -> Environment:

@@ -10,7 +10,7 @@ from latlas.api.fit import FitOptions, fit_predictor, require_predictors_place
 from latlas.api.fit_samples import SAMPLES, SampleOptions, fit_sample_predictor
 from latlas.api.keywords import keywords
 from latlas.commands import options
-from latlas.commands.output import bar_of, note, print_result, shown, trouble_lines
+from latlas.commands.output import bar_of, note, print_result, repeats_text, shown, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import UsageError
 from latlas.files.places import require_file
@@ -100,16 +100,10 @@ def _samples_line(record: dict[str, Any]) -> str:
         branches = (
             f", at the speed of the lines around; as they stand MAPE {100 * record['without_order']['mape']:.2f} %"
         )
-    repeated = ""
-    if record["repeated"]:
-        repeated = (
-            f"; {record['repeated']} of {record['networks']} networks stand several times, and two of their latencies differ by "
-            f"{shown(record['noise_floor'], 100, 2)} % (noise floor)"
-        )
     left_out = f"; {record['left_out']} lines left out" if record["left_out"] else ""
     return (
         f"{record['predictor']}: learnt {record['target']} from {record['train']} samples ({record['regressor']}{branches}); on "
         f"{record['test']} others MAPE {100 * record['mape']:.2f} %, within 5 %: {100 * record['within_5']:.1f} %, within "
         f"10 %: {100 * record['within_10']:.1f} %, Spearman {shown(record['spearman'], 1, 4)}, 95 % interval "
-        f"+-{100 * record['margin']:.1f} % holds {100 * record['coverage']:.1f} %{repeated}{left_out}"
+        f"+-{100 * record['margin']:.1f} % holds {100 * record['coverage']:.1f} %{repeats_text(record)}{left_out}"
     )

@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from json import dumps
@@ -25,6 +25,16 @@ def note(text: str) -> None:
 def shown(value: float | None, times: float, digits: int) -> str:
     """The number times `times` as text, or `unknown`."""
     return "unknown" if value is None else f"{times * value:.{digits}f}"
+
+
+def repeats_text(record: Mapping[str, Any]) -> str:
+    """What a file's networks with several lines say about its noise, to go at the end of a line; empty if there are none."""
+    if not record.get("repeated"):
+        return ""
+    return (
+        f"; {record['repeated']} of {record['networks']} networks stand several times, and two of their latencies differ by "
+        f"{shown(record['noise_floor'], 100, 2)} % (noise floor)"
+    )
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:

@@ -11,7 +11,7 @@ import typer
 from latlas.api.adapt import AdaptOptions, adapt_predictor
 from latlas.api.keywords import keywords
 from latlas.commands import options
-from latlas.commands.output import bar_of, note, print_result, shown, trouble_lines
+from latlas.commands.output import bar_of, note, print_result, repeats_text, shown, trouble_lines
 from latlas.commands.parsing.command_line import with_options
 from latlas.errors import UsageError
 from latlas.latency.predictor.folder import require_predictor
@@ -75,7 +75,7 @@ def adapted_lines(record: dict[str, Any]) -> list[str]:
     lines = [
         f"{record['predictor']}: adapted with {record['train']} subnets; left out in turn they are missed by "
         f"{100 * record['left_out_mape']:.2f} % (sources merely scaled: {100 * record['scaled_mape']:.2f} %, "
-        f"from these subnets alone: {shown(record['from_nothing_mape'], 100, 2)} %)",
+        f"from these subnets alone: {shown(record['from_nothing_mape'], 100, 2)} %){repeats_text(record)}",
         f"others of the space by {100 * record['expected_mape']:.1f} % as is to be expected, "
         f"95 % interval +-{100 * record['margins']['0.95']:.1f} %",
     ]

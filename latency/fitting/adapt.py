@@ -16,15 +16,15 @@ from latlas.files.records import parse_json
 from latlas.latency.fitting.accuracy import COVERAGES, accuracy
 from latlas.latency.fitting.choose import chosen
 from latlas.latency.fitting.fit import CAMPAIGN_SHIFT
+from latlas.latency.fitting.measurements import Measurement
 from latlas.latency.machine.environment import Environment, differing_fields
-from latlas.latency.measuring.interval import relative_sd_of
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.adapted import AdaptedPredictor, common_sources
 from latlas.latency.predictor.folder import MANIFEST
 from latlas.latency.predictor.predictor import MIN_SAMPLES as FROM_NOTHING
 from latlas.latency.predictor.predictor import LatencyPredictor
 from latlas.latency.predictor.predictor_file import PredictorSample, SavedPredictor, load_predictor
-from latlas.latency.predictor.transfer import MIN_SAMPLES, UNKNOWN_ERROR, expected_error
+from latlas.latency.predictor.transfer import MIN_SAMPLES, expected_error
 from latlas.spaces.space import Architecture, SearchSpace
 
 
@@ -87,23 +87,6 @@ class Source:
             "learnt_from": sum(sample.role != "test" for sample in self.saved.samples),
             "adapted_from": list(self.saved.adapted_from),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """A subnet measured in the new environment; the bounds are its 95 % interval, or None if it is not known."""
-
-    architecture: Architecture
-    latency_ms: float
-    lower_ms: float | None = None
-    upper_ms: float | None = None
-
-    @property
-    def relative_sd(self) -> float:
-        """Relative standard deviation of another reading; see `interval.relative_sd_of`."""
-        if self.lower_ms is None or self.upper_ms is None:
-            return UNKNOWN_ERROR
-        return relative_sd_of(self.latency_ms, self.lower_ms, self.upper_ms)
 
 
 def to_measure(sources: Sequence[Source], space: SearchSpace, count: int, test: int, seed: int) -> list[Architecture]:
@@ -251,28 +234,3 @@ def _predictor_sample(one: Measurement, predicted_ms: float, role: str) -> Predi
     lower = one.latency_ms if one.lower_ms is None else one.lower_ms
     upper = one.latency_ms if one.upper_ms is None else one.upper_ms
     return PredictorSample(str(one.architecture), one.latency_ms, lower, upper, max(float(predicted_ms), 1e-9), role)
-
-
-def read_measurements(
-    path: Path, space: SearchSpace, target: str, column: str = "architecture", unit: str | None = None
-) -> list[Measurement]:
-    """The measurements of a CSV file, each architecture once; `lower_ms` and `upper_ms` are used if `target` is `latency_ms`.
-
-    Raises `UsageError` for a missing file or column, `FileFormatError` for values that cannot be right.
-    """
-    from latlas.latency.samples.read import architectures_of, read_samples, target_of
-
-    samples = read_samples(path)
-    architectures, latencies = architectures_of(samples, space, column), target_of(samples, target, unit)
-    bounds: list[tuple[float | None, float | None]] = [(None, None)] * len(latencies)
-    if target == "latency_ms" and {"lower_ms", "upper_ms"} <= set(samples.header):
-        both = zip(target_of(samples, "lower_ms").tolist(), target_of(samples, "upper_ms").tolist(), strict=True)
-        bounds = [
-            (low, high) if low <= ms <= high else (None, None) for (low, high), ms in zip(both, latencies, strict=True)
-        ]
-    found: dict[Architecture, Measurement] = {}
-    for one, ms, (low, high) in zip(architectures, latencies.tolist(), bounds, strict=True):
-        found.setdefault(one, Measurement(one, ms, low, high))
-    if not all(math.isfinite(one.latency_ms) for one in found.values()):
-        raise UsageError(f"{path}: a latency of {target} is not finite")
-    return list(found.values())

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from latlas import cli
+from latlas.commands.predictors import adapted_lines
 from latlas.errors import EnvironmentMismatchError
 from latlas.latency.fitting.adapt import local_environment, require_local
 from latlas.latency.fitting.explain import explain
+from latlas.latency.fitting.measurements import Measurement, read_measurements
 from latlas.latency.machine.environment import detect
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.features import CostList
@@ -80,6 +82,11 @@ def samples(tmp_path, architectures):
             ms = target_ms(a.graph()) * (1 + 0.01 * rng.normal())
             writer.writerow([a, ms, 0.98 * ms, 1.02 * ms])
     return tmp_path / "there.csv"
+
+
+def write_lines(path, lines):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(lines)
 
 
 class TestShow:
@@ -254,6 +261,30 @@ class TestAdapt:
         code, out, err = latlas("predictor", "show", tmp_path / "there")
         assert code == 0, err
         assert "adapted from  predictor (cpu_model" in out
+
+    def test_a_network_with_several_lines_counts_once_at_its_median(self, folder, samples, tmp_path):
+        with samples.open(newline="") as file:
+            header, (name, *_), *others = list(csv.reader(file))[:21]
+        several = [[name, 6, 5, 8], [name, 2, 1.5, 2.5], *others, [name, 3, 2, 3.5]]
+        write_lines(tmp_path / "several.csv", [header, *several])
+        code, out, err = self.adapt(folder, tmp_path / "several.csv", tmp_path / "there")
+        assert code in (0, 1), err
+        record = json.loads(out)
+        assert (record["train"], record["networks"], record["repeated"]) == (20, 20, 1)
+        # The pairs of 6, 2 and 3 differ by 4, 3 and 1: 8/3 on average, of a mean of 11/3.
+        assert record["noise_floor"] == pytest.approx(8 / 11)
+        sample = load_predictor(tmp_path / "there").samples[0]
+        assert (sample.architecture, sample.latency_ms, sample.lower_ms, sample.upper_ms) == (name, 3.0, 2.0, 3.5)
+        assert "1 of 20 networks stand several times, and two of their latencies differ by 72.73 %" in "".join(
+            adapted_lines({"predictor": "there", **record})
+        )
+
+    def test_a_line_without_bounds_leaves_its_network_without_them(self, tmp_path, tiny_space, architectures):
+        one, other = architectures[:2]
+        header = ["architecture", "latency_ms", "lower_ms", "upper_ms"]
+        write_lines(tmp_path / "bounds.csv", [header, [one, 2, 1, 3], [other, 5, 4, 7], [one, 4, 5, 6]])
+        found = read_measurements(tmp_path / "bounds.csv", tiny_space, "latency_ms")
+        assert found.measurements == [Measurement(one, 3.0), Measurement(other, 5.0, 4.0, 7.0)]
 
     def test_it_may_be_adapted_again_and_remembers_the_chain(self, folder, samples, tmp_path):
         assert self.adapt(folder, samples, tmp_path / "a", "--subnets", 8, "--goal", 0.5)[0] == 0
