@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latlas.errors import UsageError
+from latlas.option import option
 
 if TYPE_CHECKING:
     from latlas.latency.predictor.predictor_file import SavedPredictor
@@ -65,6 +67,46 @@ def any_predictor(folder: str | Path) -> SavedPredictor | SavedSamplePredictor:
     import latlas.latency.samples.predictor as samples
 
     return samples.load_sample_predictor(Path(folder)) or load_predictor(folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowOptions:
+    """Where `describe_predictor` plots, and whether a file that is there is replaced."""
+
+    plot: Path | None = option(None, "Plot predicted against measured latencies into a .png, .svg or .html file.")
+    force: bool = option(False, "Replace what is there.")
+
+
+def describe_predictor(folder: Path, options: ShowOptions) -> dict[str, Any]:
+    """A record of a predictor: its origin, its errors, how often its intervals hold, and which operators cost most.
+
+    The `kind` of a predictor of samples is `samples`; its record is shorter. With `plot` the plot is written too.
+
+    Raises:
+        UsageError: There is no predictor in the folder, the plot cannot be of this kind or is there already, or the predictor
+            has no samples to plot.
+        FileFormatError: The predictor is broken, or a sample is not of its space.
+    """
+    from latlas.latency.fitting.describe import described, described_samples
+    from latlas.latency.predictor.saved import SavedPredictor
+
+    if options.plot is not None:
+        from latlas.latency.fitting.plot import check_plot
+
+        check_plot(options.plot, options.force)
+    saved = any_predictor(folder)
+    if not isinstance(saved, SavedPredictor):
+        if options.plot is not None:
+            raise UsageError("a predictor of somebody's samples does not keep them; there is nothing to plot")
+        return {"predictor": str(folder), **described_samples(saved)}
+    space = saved.space
+    record = {"predictor": str(folder), **described(saved, space)}
+    if options.plot is not None:
+        from latlas.latency.fitting.plot import write_plot
+
+        write_plot(options.plot, saved, space, record)
+        record["plot"] = str(options.plot)
+    return record
 
 
 def predict(

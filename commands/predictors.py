@@ -10,44 +10,25 @@ import typer
 
 from latlas.api.adapt import AdaptOptions, adapt_predictor
 from latlas.api.keywords import keywords
+from latlas.api.predictor import ShowOptions, describe_predictor
 from latlas.commands import options
 from latlas.commands.output import bar_of, note, print_result, repeats_text, shown, trouble_lines
 from latlas.commands.parsing.command_line import with_options
-from latlas.errors import UsageError
 from latlas.latency.predictor.folder import require_predictor
 
 
+@with_options
 def predictor_show(
+    asked: ShowOptions,
     predictor: Annotated[Path, typer.Argument(help="Folder of a predictor.")],
-    plot: Annotated[
-        Path | None, typer.Option(help="Plot predicted against measured latencies into a .png, .svg or .html file.")
-    ] = None,
-    force: options.ForceOption = False,
     json: options.JsonOption = False,
 ) -> None:
     """Show a predictor: its origin, its errors, how often its intervals hold, and which operators cost most."""
-    from latlas.latency.fitting.describe import described, described_lines, described_samples, described_samples_lines
-    from latlas.latency.predictor.predictor_file import load_predictor
-    from latlas.latency.samples.predictor import load_sample_predictor
+    from latlas.latency.fitting.describe import described_lines, described_samples_lines
 
-    if plot is not None:
-        from latlas.latency.fitting.plot import check_plot, write_plot
-
-        check_plot(plot, force)
-    from_samples = load_sample_predictor(predictor)
-    if from_samples is not None:
-        if plot is not None:
-            raise UsageError("a predictor of somebody's samples does not keep them; there is nothing to plot")
-        told = {"predictor": str(predictor), **described_samples(from_samples)}
-        print_result(told, json, lambda: described_samples_lines(told))
-        return
-    saved = load_predictor(predictor)
-    space = saved.space
-    record = {"predictor": str(predictor), **described(saved, space)}
-    if plot is not None:
-        write_plot(plot, saved, space, record)
-        record["plot"] = str(plot)
-    print_result(record, json, lambda: described_lines(record))
+    record = describe_predictor(predictor, asked)
+    lines_of = described_samples_lines if record["kind"] == "samples" else described_lines
+    print_result(record, json, lambda: lines_of(record))
 
 
 @with_options
