@@ -24,9 +24,7 @@ class ImportFileOptions:
         command: What the table's manifest says it was made by.
     """
 
-    format_name: str | None = option(
-        None, f"{', '.join(FORMATS.own())}, or another package's; else by ending or content.", name="format"
-    )
+    format: str | None = option(None, f"{', '.join(FORMATS.own())}, or another package's; else by ending or content.")
     force: bool = option(False, "Replace what is there.")
     command: str = ""
 
@@ -48,7 +46,7 @@ def import_file(path: Path, out: Path, asked: ImportOptions, options: ImportFile
     """
     from latlas.latency.formats.interchange import import_table
 
-    found = import_table(path, options.format_name, asked, options.command)
+    found = import_table(path, options.format, asked, options.command)
     found.table.write(out, overwrite=options.force)
     return found
 
@@ -61,7 +59,7 @@ def hardly_ms(found: Imported, asked: ImportOptions) -> float | None:
     return slowest if slowest < HARDLY_MS else None
 
 
-def export_file(path: Path, format_name: str, out: Path, options: ExportOptions) -> dict[str, Any]:
+def export_file(path: Path, format: str, out: Path, options: ExportOptions) -> dict[str, Any]:
     """A record of a table that was written as another project's file: how many entries it has, and which rows were left out.
 
     Raises:
@@ -69,17 +67,17 @@ def export_file(path: Path, format_name: str, out: Path, options: ExportOptions)
             false.
         FileFormatError: The table is not valid.
     """
-    format_to_write(format_name, options.value)  # before the table is read
+    format_to_write(format, options.value)  # before the table is read
     from latlas.files.write import write_text
     from latlas.latency.formats.interchange import export_table
     from latlas.latency.table.table import Table
 
     table = Table.read(path)
-    text, left_out = export_table(table, format_name, options.value)
+    text, left_out = export_table(table, format, options.value)
     write_text(out, text, overwrite=options.force)
     return {
         "file": str(out),
-        "format": format_name,
+        "format": format,
         "value": options.value,
         "entries": len(table) - len(left_out),
         "left_out": left_out,

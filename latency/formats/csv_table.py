@@ -241,10 +241,10 @@ def _read(text: str, path: Path, options: ImportOptions) -> Contents:
         read = read.with_points()
     header, records = read.header, read.records
     if not is_ours(header):
-        entries, ignored = read_others(header, records, path, options.unit, options.column, options.activation)
+        entries, ignored = read_others(header, records, path, options.unit, options.latency_column, options.activation)
         return Contents(rows_of(entries, path, options.skip_bad), ignored)
     rows, manifest = read_own(records, path)
-    options.require_unset("unit", "column", "activation")
+    options.require_unset("unit", "latency_column", "activation")
     if manifest is not None:
         options.require_unset("cpu_model", "threads", "precision", "batch", "space", "source")
     return Contents(rows, manifest=manifest)

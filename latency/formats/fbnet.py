@@ -302,7 +302,7 @@ def _record(row: Row, batch: int | None, device: str) -> dict[str, object]:
 
 def _read(text: str, path: Path, options: ImportOptions) -> Contents:
     options.require_unset("activation")
-    entries, ignored, devices = read_fbnet(text, path, options.unit, options.column)
+    entries, ignored, devices = read_fbnet(text, path, options.unit, options.latency_column)
     return Contents(rows_of(entries, path, options.skip_bad), ignored, devices)
 
 

@@ -290,7 +290,7 @@ def write_ofa(rows: Iterable[tuple[Row, float]]) -> str:
 
 def _reader(proxyless: bool) -> Callable[[str, Path, ImportOptions], Contents]:
     def read(text: str, path: Path, options: ImportOptions) -> Contents:
-        options.require_unset("column")
+        options.require_unset("latency_column")
         if _is_json(text):
             text = text.replace("\t", " ")  # YAML takes no tabs
         entries, ignored = read_ofa(text, path, options.unit or "ms", options.activation, proxyless)

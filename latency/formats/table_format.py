@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from latlas.errors import UsageError
 from latlas.files.records import one_line
-from latlas.option import check_options, option, options_of
+from latlas.option import check_options, option
 from latlas.registry import Registry
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ VALUES = {"isolated": "latency_ms", "boundary": "boundary_ms", "in-network": "in
 class ImportOptions:
     """What the user says about a file that the file does not say itself; a field is None if nothing was said.
 
-    `unit` is one of `UNITS`, `column` the column or field of the latencies, `activation` one of `ACTIVATIONS`; `skip_bad` keeps
-    entries without a latency as failed rows. Raises `UsageError` for a value that is out of range or not known.
+    `unit` is one of `UNITS`, `latency_column` the column or field of the latencies, `activation` one of `ACTIVATIONS`; `skip_bad`
+    keeps entries without a latency as failed rows. Raises `UsageError` for a value that is out of range or not known.
     """
 
     cpu_model: str | None = option(None, "CPU that it was measured on.")
@@ -45,7 +45,7 @@ class ImportOptions:
     space: str | None = option(None, "Search space of the operators.")
     unit: str | None = option(None, "Unit of the latencies: s, ms, us or ns.")
     source: str = option("", "Project and licence of the file.")
-    column: str | None = option(None, "Column or field of the latencies.", name="latency-column")
+    latency_column: str | None = option(None, "Column or field of the latencies.")
     activation: str | None = option(
         None, "Activation, if keys do not say it: relu, hswish, or ofa (Once-for-All's MobileNetV3, by stage)."
     )
@@ -62,8 +62,9 @@ class ImportOptions:
         """Raises `UsageError` if one of these fields was given although the format or the file says it itself."""
         for name in names:
             if getattr(self, name):
-                shown = options_of(ImportOptions)[name].name or name.replace("_", "-")
-                raise UsageError(f"--{shown} has no place here: a file of this format says that itself")
+                raise UsageError(
+                    f"--{name.replace('_', '-')} has no place here: a file of this format says that itself"
+                )
 
 
 @dataclass(frozen=True, slots=True)

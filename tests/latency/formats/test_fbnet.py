@@ -94,12 +94,12 @@ def test_channels_first_unless_quantised_or_said(tmp_path):
 
 
 def test_another_latency_is_chosen(tmp_path):
-    row = read(tmp_path, [record()], ImportOptions(column="runtime_us_p0")).table.rows[0]
+    row = read(tmp_path, [record()], ImportOptions(latency_column="runtime_us_p0")).table.rows[0]
     assert (row.latency_ms, row.p50_ms) == (0.9, None)
-    row = read(tmp_path, [record(latency=2)], ImportOptions(column="latency", unit="s")).table.rows[0]
+    row = read(tmp_path, [record(latency=2)], ImportOptions(latency_column="latency", unit="s")).table.rows[0]
     assert row.latency_ms == 2000.0
     with pytest.raises(UsageError, match="what unit"):
-        read(tmp_path, [record(latency=2)], ImportOptions(column="latency"))
+        read(tmp_path, [record(latency=2)], ImportOptions(latency_column="latency"))
     with pytest.raises(UsageError, match="--activation has no place here"):
         read(tmp_path, [record()], ImportOptions(activation="relu"))
 

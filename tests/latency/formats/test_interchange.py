@@ -206,11 +206,11 @@ def test_column_and_unit_are_chosen_and_names_made(tmp_path):
         "conv-input:8x8x3-output:8x8x4-kernel:3": 2.0,
         "conv-input:8x8x3-output:8x8x5-kernel:3": 1.5,
     }
-    assert {row.latency_ms for row in read(tmp_path, "lut.csv", text, column="p99_us").table} == {0.002}
+    assert {row.latency_ms for row in read(tmp_path, "lut.csv", text, latency_column="p99_us").table} == {0.002}
     for options, message in [
         ({}, "what unit is the column latency_mean"),
-        ({"column": "p99_us", "unit": "ms"}, "--unit is ms; the column p99_us says us"),
-        ({"column": "gone"}, "no column gone of latencies; choose with --latency-column among op, input"),
+        ({"latency_column": "p99_us", "unit": "ms"}, "--unit is ms; the column p99_us says us"),
+        ({"latency_column": "gone"}, "no column gone of latencies; choose with --latency-column among op, input"),
         ({"unit": "min"}, "--unit is min; it must be one of s, ms"),
     ]:
         with pytest.raises(UsageError, match=message):

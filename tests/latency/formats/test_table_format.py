@@ -11,7 +11,7 @@ from latlas.spaces.operators.spec import FOREIGN
 
 def read_lut(text, path, options):
     """A line an operator: its name, and its milliseconds."""
-    options.require_unset("unit", "column", "activation")
+    options.require_unset("unit", "latency_column", "activation")
     entries = []
     for line in text.splitlines()[1:]:
         name, value = line.split()
