@@ -153,13 +153,13 @@ def adapt(
     figures |= _expectations(predictor, space, len(train), goal, seed)
     reasons = _too_few(figures, np.abs(left_out / latencies - 1) - scaled)
     figures |= {"enough": not reasons, "too_few_because": reasons}
-    learnt = [_predictor_sample(one, ms, "train") for one, ms in zip(train, left_out, strict=True)]
+    all_samples = [_predictor_sample(one, ms, "train") for one, ms in zip(train, left_out, strict=True)]
     if test:
         more, samples = _tested(predictor, test)
         figures |= more
-        learnt += samples
+        all_samples += samples
     chain = tuple(one.to_record() for one in sources)
-    return SavedPredictor(predictor, environment, space.text, figures, tuple(learnt), chain)
+    return SavedPredictor(predictor, environment, space.text, figures, tuple(all_samples), chain)
 
 
 def _expectations(

@@ -32,13 +32,13 @@ UNSEEN_SCALE_ERROR = 0.02
 
 def anchors_of(saved: SavedPredictor, count: int = ANCHORS) -> list[Architecture]:
     """Architectures that the predictor was learnt from, spread over their latencies; empty if the file names none."""
-    learnt = sorted((one for one in saved.samples if one.role == "train"), key=lambda one: one.latency_ms)
-    if not learnt:
+    train_samples = sorted((one for one in saved.samples if one.role == "train"), key=lambda one: one.latency_ms)
+    if not train_samples:
         return []
     # Only the middle nine tenths: at the ends a predictor is least sure.
-    places = np.rint(np.linspace(0.05, 0.95, count) * (len(learnt) - 1)).astype(int)
+    places = np.rint(np.linspace(0.05, 0.95, count) * (len(train_samples) - 1)).astype(int)
     space = saved.space
-    return [parse_architecture(learnt[place].architecture, space) for place in dict.fromkeys(places.tolist())]
+    return [parse_architecture(train_samples[place].architecture, space) for place in dict.fromkeys(places.tolist())]
 
 
 def session_scale(
@@ -114,5 +114,5 @@ class Anchors:
         # However many calm campaigns there were, a run that continues on another day has a scale like none of them.
         between = (SCALE_DF * before + max(raw**2 - error**2, 0.0)) / (SCALE_DF + 1)
         self.scales.append((raw, error))
-        kept = between / (between + error**2)
-        return math.exp(kept * raw), math.sqrt(kept) * error
+        weight = between / (between + error**2)
+        return math.exp(weight * raw), math.sqrt(weight) * error

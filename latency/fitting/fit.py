@@ -231,11 +231,11 @@ def fit_predictor(
         "spreads": predictor.model_.spreads_,
         "fit_seconds": time.monotonic() - started,
     }
-    learnt = [
+    all_samples = [
         *(_predictor_sample(s, ms, "train") for s, ms in zip(train, predictor.model_.left_out_, strict=True)),
         *(_predictor_sample(s, ms, "test") for s, ms in zip(test, predicted, strict=True)),
     ]
-    return SavedPredictor(predictor, environment, space.text, figures, tuple(learnt))
+    return SavedPredictor(predictor, environment, space.text, figures, tuple(all_samples))
 
 
 def relative_sd(sample: Sample, rule: StopRule | None = None) -> float:

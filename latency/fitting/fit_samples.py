@@ -66,21 +66,23 @@ def fit_tabular(
     seen = TabularFeatures(columns_of(samples, features))
     matrix = matrix_of(samples, seen.columns)
     repeats = Repeats.of(matrix)
-    learnt, held_out = repeats.split(train, test, seed)
-    kept = np.flatnonzero(np.ptp(matrix[learnt], axis=0) > 0)
-    if not len(kept):
+    train_lines, held_out = repeats.split(train, test, seed)
+    used_columns = np.flatnonzero(np.ptp(matrix[train_lines], axis=0) > 0)
+    if not len(used_columns):
         raise UsageError("every feature is the same in all samples to learn from; name others with --features")
-    groups = np.array(seen.groups)[kept]
-    heads, medians, place = repeats.collapsed(learnt, latencies)
-    regressor = choose_regressor(matrix[heads][:, kept], medians, seed, groups=groups.tolist())
+    groups = np.array(seen.groups)[used_columns]
+    heads, medians, place = repeats.collapsed(train_lines, latencies)
+    regressor = choose_regressor(matrix[heads][:, used_columns], medians, seed, groups=groups.tolist())
     if not in_order:
-        return _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, repeats, started)
+        return _fitted(
+            seen, used_columns, regressor, matrix, latencies, target, train_lines, held_out, repeats, started
+        )
     residuals = np.full(len(latencies), np.nan)
-    residuals[learnt] = np.log(latencies[learnt] / regressor.left_out_[place])
+    residuals[train_lines] = np.log(latencies[train_lines] / regressor.left_out_[place])
     steady = latencies / speed_along(residuals)
-    _, medians, _ = repeats.collapsed(learnt, steady)
-    regressor = choose_regressor(matrix[heads][:, kept], medians, seed, groups=groups.tolist())
-    done = _fitted(seen, kept, regressor, matrix, steady, target, learnt, held_out, repeats, started)
+    _, medians, _ = repeats.collapsed(train_lines, steady)
+    regressor = choose_regressor(matrix[heads][:, used_columns], medians, seed, groups=groups.tolist())
+    done = _fitted(seen, used_columns, regressor, matrix, steady, target, train_lines, held_out, repeats, started)
     done.figures["without_order"] = accuracy(done.predictor.predict(matrix[held_out]), latencies[held_out])
     return done
 
@@ -108,13 +110,13 @@ def fit_graphs(
     latencies = target_of(samples, target, unit)
     codes = space.encode(architectures_of(samples, space, column))
     repeats = Repeats.of(codes)
-    learnt, held_out = repeats.split(train, test, seed)
-    heads, medians, _ = repeats.collapsed(learnt, latencies)
+    train_lines, held_out = repeats.split(train, test, seed)
+    heads, medians, _ = repeats.collapsed(train_lines, latencies)
     found: dict[str, tuple[GraphFeatures, IntArray, Regressor]] = {}
     for option in DEAD_BRANCHES if dead_branches == AUTO else (dead_branches,):
         seen = GraphFeatures(space.text, option)
-        matrix, group, kept = design(seen.blocks(space.template(), codes[heads]))
-        if not len(kept):
+        matrix, group, used_columns = design(seen.blocks(space.template(), codes[heads]))
+        if not len(used_columns):
             raise UsageError("the networks to learn from do not differ; give other samples")
         candidates: list[Regressor] = []
         if len(heads) <= MAX_SAMPLES:
@@ -122,14 +124,14 @@ def fit_graphs(
         if len(heads) > MAX_SAMPLES:
             candidates.append(LightGBMRegressor(seed))
         regressor = choose_regressor(matrix, medians, seed, candidates=candidates)
-        found[option] = seen, kept, regressor
+        found[option] = seen, used_columns, regressor
         if on_note is not None:
             error = left_out_error(regressor, medians)
             on_note(f"dead branches {option}: left-out error {100 * error:.2f} % ({regressor.name})")
     chosen = min(found, key=lambda option: left_out_error(found[option][2], medians))
-    seen, kept, regressor = found[chosen]
+    seen, used_columns, regressor = found[chosen]
     matrix = graph_matrix(seen, space, codes)
-    done = _fitted(seen, kept, regressor, matrix, latencies, target, learnt, held_out, repeats, started)
+    done = _fitted(seen, used_columns, regressor, matrix, latencies, target, train_lines, held_out, repeats, started)
     done.figures["dead_branches"] = chosen
     done.figures["left_out_error"] = {
         option: left_out_error(regressor, medians) for option, (_, _, regressor) in found.items()
@@ -144,23 +146,23 @@ def graph_matrix(features: GraphFeatures, space: SearchSpace, codes: npt.ArrayLi
 
 def _fitted(
     features: SampleFeatures,
-    kept: IntArray,
+    used_columns: IntArray,
     regressor: Regressor,
     matrix: FloatArray,
     latencies: FloatArray,
     target: str,
-    learnt: IntArray,
+    train_lines: IntArray,
     held_out: IntArray,
     repeats: Repeats,
     started: float,
     confidence: float = 0.95,
 ) -> Fitted:
-    _, medians, place = repeats.collapsed(learnt, latencies)
+    _, medians, place = repeats.collapsed(train_lines, latencies)
     factor = centre_of(regressor, medians)
-    scores = scores_of(regressor, latencies[learnt], factor, place)
-    predictor = SamplePredictor(features, tuple(int(k) for k in kept), regressor, scores, target, factor)
+    scores = scores_of(regressor, latencies[train_lines], factor, place)
+    predictor = SamplePredictor(features, tuple(int(k) for k in used_columns), regressor, scores, target, factor)
     measured = latencies[held_out]
-    figures: dict[str, Any] = {"train": len(learnt), "test": len(held_out)}
+    figures: dict[str, Any] = {"train": len(train_lines), "test": len(held_out)}
     for asked in (0.9, 0.95):
         predicted, lower, upper = predictor.predict_interval(matrix[held_out], asked)
         if asked == 0.9:
@@ -178,13 +180,13 @@ def _fitted(
             "coverage": figures["coverage_95"],
             "confidence": confidence,
             "margin": figures["width_95"] / 2,
-            "cv_mape": float(np.mean(np.abs(factor * regressor.left_out_[place] / latencies[learnt] - 1))),
+            "cv_mape": float(np.mean(np.abs(factor * regressor.left_out_[place] / latencies[train_lines] - 1))),
             "additive_mape": None,
             "lightgbm": regressor.name == LightGBMRegressor.name,
             "regressor": regressor.name,
             "target": target,
             "fit_seconds": time.monotonic() - started,
         },
-        learnt,
+        train_lines,
         held_out,
     )

@@ -69,8 +69,8 @@ def add_in_network(
         plain_sum(table.latency_ms, architecture.graph())
     what = f"add to table {table.name} what is measured here"
     with setting.bench() as bench:
-        here = setting.environment(bench, 1.0)
-    require_same(table.manifest.environment, here, what, but=("reference_id",))
+        measuring_in = setting.environment(bench, 1.0)
+    require_same(table.manifest.environment, measuring_in, what, but=("reference_id",))
     samples, environment = collect_these(
         architectures,
         {"space": space.text},

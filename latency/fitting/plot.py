@@ -139,10 +139,10 @@ def _margins(saved: SavedPredictor, space: SearchSpace | None) -> FloatArray:
     """
     margins = np.zeros(len(saved.samples))
     tested = [index for index, sample in enumerate(saved.samples) if sample.role == "test"]
-    learnt = [index for index, sample in enumerate(saved.samples) if sample.role != "test"]
+    trained_on = [index for index, sample in enumerate(saved.samples) if sample.role != "test"]
     spread = np.asarray(getattr(getattr(saved.predictor, "model_", None), "left_out_spread_", ()))
-    if learnt and len(spread) == len(learnt):
-        margins[learnt] = saved.predictor.margins(spread, CONFIDENCE)
+    if trained_on and len(spread) == len(trained_on):
+        margins[trained_on] = saved.predictor.margins(spread, CONFIDENCE)
     if tested and space is not None:
         spreads = saved.predictor.predict_spread(graphs_of([saved.samples[index] for index in tested], space))[1]
         margins[tested] = saved.predictor.margins(spreads, CONFIDENCE)

@@ -128,16 +128,16 @@ def extreme(terms: Additive, sign: int = 1) -> Extreme:
     for frontier, column, gone, array in taken_in(terms):
         wide = sign * array + best[..., None]
         whole = (*frontier, column)
-        kept = tuple(one for one in whole if one not in gone)
-        order = [whole.index(one) for one in (*kept, *gone)]
-        flat = wide.transpose(order).reshape(*(wide.shape[axis] for axis in order[: len(kept)]), -1)
+        remaining = tuple(one for one in whole if one not in gone)
+        order = [whole.index(one) for one in (*remaining, *gone)]
+        flat = wide.transpose(order).reshape(*(wide.shape[axis] for axis in order[: len(remaining)]), -1)
         choice = flat.argmin(axis=-1)
         best = np.take_along_axis(flat, choice[..., None], axis=-1)[..., 0]
-        steps.append((kept, gone, choice))
+        steps.append((remaining, gone, choice))
     codes = [0] * len(terms.unary)
-    for kept, gone_now, choice in reversed(steps):
+    for remaining, gone_now, choice in reversed(steps):
         found = np.unravel_index(
-            choice[tuple(codes[one] for one in kept)], [terms.sizes[one] for one in gone_now] or [1]
+            choice[tuple(codes[one] for one in remaining)], [terms.sizes[one] for one in gone_now] or [1]
         )
         for one, code in zip(gone_now, found, strict=False):
             codes[one] = int(code)

@@ -212,8 +212,8 @@ def combine(passes: Sequence[Pass], rule: StopRule, campaign_sd: float = CAMPAIG
     if not passes:
         raise UsageError("no pass to combine")
     quiet = [one for one in passes if one.quiet]
-    kept = quiet or list(passes)
-    ratios = np.sort([one.ratio for one in kept])
+    counted = quiet or list(passes)
+    ratios = np.sort([one.ratio for one in counted])
     count, cut = len(ratios), int(TRIM * len(ratios))
     estimate = trimmed_mean(ratios)
     degrees = PASS_DF + count - 2 * cut - 1
@@ -231,7 +231,7 @@ def combine(passes: Sequence[Pass], rule: StopRule, campaign_sd: float = CAMPAIG
         lower=max(estimate - half, estimate * 1e-3),
         upper=estimate + half,
         passes=count,
-        rounds=sum(one.rounds for one in kept),
+        rounds=sum(one.rounds for one in counted),
         discarded=sum(one.rounds for one in passes if not one.quiet),
         status="ok" if quiet and own <= rule.relative_half_width else "noisy",
     )

@@ -178,9 +178,9 @@ class _Terms:
 
         self.coef = np.concatenate([predictor.model_.coef_, np.zeros(len(unseen))])
         prior = [predictor.prior_spread(name) ** 2 for name in unseen]
-        learnt = predictor.model_.covariance_
-        self.covariance = np.diag(np.concatenate([np.zeros(len(learnt)), prior]))
-        self.covariance[: len(learnt), : len(learnt)] = learnt
+        known_covariance = predictor.model_.covariance_
+        self.covariance = np.diag(np.concatenate([np.zeros(len(known_covariance)), prior]))
+        self.covariance[: len(known_covariance), : len(known_covariance)] = known_covariance
         self.sizes = template.sizes
         self.constant = vector({CONSTANT: 1.0})
         self.unary = [np.zeros((size, len(column))) for size in template.sizes]

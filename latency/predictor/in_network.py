@@ -230,9 +230,11 @@ class _Model:
         self.shares, self.errors, self.parts = shares, errors, parts
         self.residual = 1.0 - shares.sum(axis=1)
         seen = {name: shares @ part @ shares.T for name, part in parts.items()}
-        learnt = {name: part for name, part in seen.items() if name != "base"}
+        free_parts = {name: part for name, part in seen.items() if name != "base"}
         starts = {name: Start(spread, *LEARNT_RANGE) for name, spread in START.items()}
-        self.spreads = most_probable_spreads(learnt, seen["base"] + np.diag(errors**2), self.residual, starts, START_SD)
+        self.spreads = most_probable_spreads(
+            free_parts, seen["base"] + np.diag(errors**2), self.residual, starts, START_SD
+        )
         self.prior = _joined(parts, self.spreads)
         self.noise = np.sqrt(errors**2 + self.spreads[MISFIT] ** 2)
         marginal = _joined(seen, self.spreads) + np.diag(self.noise**2)

@@ -49,18 +49,18 @@ def most_probable_spreads(
 
     names = [*parts, MISFIT]
     start = np.log([starts[name].spread for name in names])
-    learnt = np.stack([*parts.values(), np.eye(len(residual))])
+    covariances = np.stack([*parts.values(), np.eye(len(residual))])
 
     def loss(logs: FloatArray) -> tuple[float, FloatArray]:
         """Negative log marginal likelihood and its gradient (Rasmussen and Williams, 5.8 and 5.9)."""
         squares = np.exp(2 * logs)
-        factor = cho_factor(fixed + np.tensordot(squares, learnt, axes=1), lower=True)
+        factor = cho_factor(fixed + np.tensordot(squares, covariances, axes=1), lower=True)
         inverse = cho_solve(factor, np.eye(len(residual)))
         solved = inverse @ residual
         away = (logs - start) / log_sd
         value = residual @ solved / 2 + np.log(np.diag(factor[0])).sum() + away @ away / 2
         outer = inverse - np.outer(solved, solved)
-        gradient = np.array([s * np.vdot(outer, part) for s, part in zip(squares, learnt, strict=True)])
+        gradient = np.array([s * np.vdot(outer, part) for s, part in zip(squares, covariances, strict=True)])
         return float(value), gradient + away / log_sd
 
     bounds = [(np.log(starts[name].least), np.log(starts[name].largest)) for name in names]

@@ -91,7 +91,7 @@ def load_predictor(folder: Path) -> SavedPredictor:
         raise FileFormatError(f"{what}: its checksum does not match; it was damaged or edited, fit it again")
     broken = "it was damaged or edited, fit it again"
     try:
-        kind, learnt = record["kind"], dict(record["predictor"])
+        kind, predictor_record = record["kind"], dict(record["predictor"])
         if kind not in KINDS:
             raise ValueError(f"a predictor of kind {kind!r:.40}, known are {', '.join(KINDS)}")
         environment = Environment.from_record(record["environment"], f"{what}, environment")
@@ -100,7 +100,7 @@ def load_predictor(folder: Path) -> SavedPredictor:
         space, figures = record["space"], dict(record["figures"])
         if not isinstance(space, str) or not space or space != one_line(space):
             raise ValueError("its space is no line of text")
-        predictor = KINDS[kind](learnt)
+        predictor = KINDS[kind](predictor_record)
     except FileFormatError:
         raise
     except UnknownOperatorError as error:  # the operator is another package's; the file is whole

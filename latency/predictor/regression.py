@@ -179,8 +179,8 @@ class BayesianLinear:
         reach = math.exp(LOG_RANGE)
         starts = {name: Start(one.start, one.start / reach, one.start * reach) for name, one in self.groups.items()}
         starts[MISFIT] = Start(MISFIT_START, MISFIT_LEAST, MISFIT_START * reach)
-        learnt = {name: part for name, part in parts.items() if name not in constant}
-        return most_probable_spreads(learnt, known, residual, starts, LOG_SD) | constant
+        free_parts = {name: part for name, part in parts.items() if name not in constant}
+        return most_probable_spreads(free_parts, known, residual, starts, LOG_SD) | constant
 
 
 def _gram(matrix: FloatArray) -> FloatArray:

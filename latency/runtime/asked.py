@@ -90,15 +90,15 @@ def asked_of(asks: Mapping[str, Any], files: Sequence[Path], index: int) -> tupl
 
     The name `""` stands for a text that names no input.
     """
-    here: dict[str, Any] = {}
-    everywhere: dict[str, Any] = {}
+    for_file: dict[str, Any] = {}
+    for_all: dict[str, Any] = {}
     for text, value in asks.items():
         owners, name = _split(text, files)
         if owners is None:
-            everywhere[name] = value
+            for_all[name] = value
         elif index in owners:
-            here[name] = value
-    return here, everywhere
+            for_file[name] = value
+    return for_file, for_all
 
 
 def _split(text: str, files: Sequence[Path]) -> tuple[set[int] | None, str]:

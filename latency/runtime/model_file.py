@@ -114,8 +114,8 @@ def resolve_files(paths: Sequence[Path], asked: Asked, batch: int = 1, precision
         shapes, everywhere = asked_of(asked.shapes, paths, index)
         own = {name_of(port) for port in model.inputs if port.get_partial_shape().is_dynamic}
         shapes = {name: shape for name, shape in everywhere.items() if name in own or name not in open_names} | shapes
-        here, all_values = asked_of(asked.values, paths, index)
-        inputs, took = resolve_inputs(path, model, batch, shapes, all_values | here)
+        own_values, all_values = asked_of(asked.values, paths, index)
+        inputs, took = resolve_inputs(path, model, batch, shapes, all_values | own_values)
         used |= took
         reshaped(model, [one.shape for one in inputs], path)
         _check(path, model, inputs, batch, precision)
@@ -155,8 +155,8 @@ def metadata_of(model: ov.Model) -> dict[str, str]:
     """The metadata that `stitch` stored under `latlas`; empty for a model that Latlas did not make."""
     if not model.has_rt_info("latlas"):
         return {}
-    kept = model.get_rt_info(["latlas"])
-    return {str(key): str(getattr(value, "value", value)) for key, value in getattr(kept, "value", kept).items()}
+    stored = model.get_rt_info(["latlas"])
+    return {str(key): str(getattr(value, "value", value)) for key, value in getattr(stored, "value", stored).items()}
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def _quietly() -> Iterator[None]:
     """Hide what OpenVINO's readers write to standard error: every reader tries each file and complains."""
     try:
         sys.stderr.flush()
-        kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        standard_error, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     except (OSError, ValueError, AttributeError):
         yield
         return
@@ -172,8 +172,8 @@ def _quietly() -> Iterator[None]:
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
         os.close(silence)
 
 

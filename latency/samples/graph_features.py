@@ -197,12 +197,12 @@ def design(
     if like is None:
         spread = matrix.std(axis=0)
         unit = (matrix - matrix.mean(axis=0)) / np.where(spread > 1e-12, spread, 1)
-        kept: list[int] = []
+        used: list[int] = []
         seen: set[tuple[int, bytes]] = set()
         for column in range(matrix.shape[1]):
             key = (int(group[column]), np.round(unit[:, column], 9).tobytes())
             if spread[column] > 1e-12 and key not in seen:
                 seen.add(key)
-                kept.append(column)
-        like = np.array(kept, dtype=np.int64)
+                used.append(column)
+        like = np.array(used, dtype=np.int64)
     return matrix[:, like], group[like], like

@@ -51,15 +51,15 @@ class Repeats:
             )
         sizes = np.bincount(self.group)
         order = np.random.default_rng(seed).permutation(len(sizes))
-        learnt, others = _filled(order, sizes, train)
+        train_networks, others = _filled(order, sizes, train)
         held_out = others if test is None else _filled(others, sizes, test)[0]
-        lines = int(sizes[learnt].sum())
+        lines = int(sizes[train_networks].sum())
         if lines < MIN_TRAIN or not len(held_out):
             raise UsageError(
                 f"{count} samples are of {len(sizes)} different networks, all lines of one on one side: {lines} lines would be "
                 f"learnt from and {int(sizes[held_out].sum())} tested on; give more networks, or another --train than {train}"
             )
-        return np.flatnonzero(np.isin(self.group, learnt)), np.flatnonzero(np.isin(self.group, held_out))
+        return np.flatnonzero(np.isin(self.group, train_networks)), np.flatnonzero(np.isin(self.group, held_out))
 
     def collapsed(self, lines: IntArray, latencies: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
         """One line for each network among `lines`, the median of its latencies, and the network that each line belongs to.

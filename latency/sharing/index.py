@@ -108,13 +108,13 @@ def load(path: Path | str, content: bytes | None = None) -> Loaded:
     Raises as `Table.read` does.
     """
     name, path = str(path), Path(path)
-    here = content is None
+    from_disk = content is None
     content = read_bytes(path) if content is None else content
     try:
         rows, manifest = read_rows(path, content)
     except FileFormatError as error:  # a Path makes one slash of a URL's two
         raise FileFormatError(str(error).replace(str(path), name, 1)) from None
-    table = Table(tuple(rows), manifest, path if here else None)
+    table = Table(tuple(rows), manifest, path if from_disk else None)
     its = manifest.environment
     entry = IndexEntry(
         path=str(manifest_path(manifest)),

@@ -78,26 +78,26 @@ def pull(
     # Names of stores have no credentials, so the cache has none either.
     store, folder = open_store(url), Path(folder)
     at = (cache_folder() if cache is None else cache) / "tables" / hashlib.sha256(store.name.encode()).hexdigest()[:16]
-    kept = open_store(str(at))
+    cache_store = open_store(str(at))
     found: list[IndexEntry] = []
     loaded: list[Loaded] = []
     reason, age = "as told", None
     if not offline:
         try:
             found = _bounded(entries_in(store, wanted), store)
-            loaded = [_fetched(store, entry, kept) for entry in found]
+            loaded = [_fetched(store, entry, cache_store) for entry in found]
         except UnreachableError as error:
             offline, reason = True, str(error)
-            had = {entry.path for entry in entries_in(kept, wanted)}
+            had = {entry.path for entry in entries_in(cache_store, wanted)}
             if not had or any(entry.path not in had for entry in found):
                 raise UnreachableError(f"{error}; the cache has not all of that either") from None
     if offline:
-        found = _bounded(entries_in(kept, wanted), kept)
-        loaded = [_checked(kept, entry) for entry in found]
+        found = _bounded(entries_in(cache_store, wanted), cache_store)
+        loaded = [_checked(cache_store, entry) for entry in found]
         age = max((_age_s(at / entry.path) for entry in found), default=None)
     if not loaded:
         where = f"the cache of {store.name}" if offline else store.name
-        raise LatlasError(f"{where} has no table of {wanted}; it has {_there(kept if offline else store)}")
+        raise LatlasError(f"{where} has no table of {wanted}; it has {_there(cache_store if offline else store)}")
     _check_free(loaded, folder, force)
     copied = tuple(place(one, folder, force) for one in loaded)
     return Pulled(store.name, copied, offline, age, reason if offline else "")
@@ -124,14 +124,14 @@ def _check_free(tables: Iterable[Loaded], folder: Path, force: bool) -> None:
             raise another_table(str(target), there.entry if there else None, one.entry)
 
 
-def _fetched(store: Store, entry: IndexEntry, kept: Store) -> Loaded:
+def _fetched(store: Store, entry: IndexEntry, cache: Store) -> Loaded:
     """The table of an entry: from the cache if that has this very file, else from the store, and then also put into the cache."""
     found = None
     with suppress(LatlasError):
-        found = _checked(kept, entry)
+        found = _checked(cache, entry)
     if found is None:
         found = _checked(store, entry)
-    _keep(kept, found)
+    _put_in_cache(cache, found)
     return found
 
 
@@ -152,13 +152,13 @@ def _checked(store: Store, entry: IndexEntry) -> Loaded:
     return loaded
 
 
-def _keep(kept: Store, loaded: Loaded) -> None:
+def _put_in_cache(cache: Store, loaded: Loaded) -> None:
     """Put a table that its store has now into the cache; a cache that cannot be written is no error."""
     with suppress(LatlasError):
-        if kept.read(loaded.entry.path, MAX_FILE_BYTES) != loaded.content:
-            kept.put(loaded.entry.path, loaded.content, overwrite=True)
+        if cache.read(loaded.entry.path, MAX_FILE_BYTES) != loaded.content:
+            cache.put(loaded.entry.path, loaded.content, overwrite=True)
         text = dumps(loaded.entry.to_record(), allow_nan=False).encode()
-        kept.put(loaded.entry.path + ENTRY_SUFFIX, text, overwrite=True)  # the file's time is when the table was seen
+        cache.put(loaded.entry.path + ENTRY_SUFFIX, text, overwrite=True)  # the file's time is when the table was seen
 
 
 def _age_s(path: Path) -> float:

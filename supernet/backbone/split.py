@@ -110,8 +110,8 @@ class Backbone(nn.Module):
         """A whole network, ready to be trained, that begins with a copy of these weights. The head is freshly initialised
         from torch's global generator. Raises `UsageError` for a graph that does not fit the split."""
         self.split.require(graph)
-        kept = [copy.deepcopy(module).requires_grad_(True) for module in self.nodes]
-        return Subnet(graph, [*kept, *(build_operator(node.spec) for node in graph[len(kept) :])])
+        backbone = [copy.deepcopy(module).requires_grad_(True) for module in self.nodes]
+        return Subnet(graph, [*backbone, *(build_operator(node.spec) for node in graph[len(backbone) :])])
 
 
 class NetworkHead(nn.Module):

@@ -72,9 +72,9 @@ def gate_gradients(
     space = supernet.space
     slots, sizes = space.template().slots, space.template().sizes
     (active,) = space.encode([architecture]).tolist()
-    kept = [list(range(size)) for size in sizes] if pair is None else _checked(pair, active, sizes)
+    allowed = [list(range(size)) for size in sizes] if pair is None else _checked(pair, active, sizes)
     gates = []
-    for column, options in enumerate(kept):
+    for column, options in enumerate(allowed):
         gate = torch.tensor([float(option == active[column]) for option in options], dtype=images.dtype)
         gates.append(gate.to(images.device).requires_grad_())
 
@@ -83,9 +83,9 @@ def gate_gradients(
         if slot.column is None:
             return supernet.operator(index, slot.options[0])
         column = slot.column
-        operators = [_operator(supernet, index, slot, option) for option in kept[column]]
+        operators = [_operator(supernet, index, slot, option) for option in allowed[column]]
         mixture = _one_path if mode == "recompute" else _all_paths
-        return mixture(operators, kept[column].index(active[column]), gates[column])
+        return mixture(operators, allowed[column].index(active[column]), gates[column])
 
     with _weights_fixed(supernet), batch_statistics(supernet), torch.enable_grad():
         value = loss(run_graph(logits_graph(architecture.graph()), operator, images), masks)
@@ -94,7 +94,7 @@ def gate_gradients(
             # After a path of zeros, no gate has an effect on the loss.
             found = torch.autograd.grad(value, gates, allow_unused=True, materialize_grads=True)
     gradients = [np.zeros(size) for size in sizes]
-    for gradient, options, one in zip(gradients, kept, found, strict=True):
+    for gradient, options, one in zip(gradients, allowed, found, strict=True):
         gradient[options] = one.double().cpu().numpy()
     return float(value.item()), gradients
 
@@ -103,7 +103,7 @@ def _checked(pair: Sequence[Sequence[int]], active: Sequence[int], sizes: Sequen
     """The different options of each column's pair, in ascending order."""
     if len(pair) != len(sizes):
         raise UsageError(f"pairs of {len(pair)} columns were given; the space has {len(sizes)}")
-    kept = []
+    allowed = []
     for column, (options, code, size) in enumerate(zip(pair, active, sizes, strict=True)):
         different = sorted({int(option) for option in options})
         fits = len(different) == min(2, size) and different[0] >= 0 and different[-1] < size
@@ -111,8 +111,8 @@ def _checked(pair: Sequence[Sequence[int]], active: Sequence[int], sizes: Sequen
             raise UsageError(
                 f"the pair of column {column} is {tuple(options)}; it must be two of its {size} options, {code} one of them"
             )
-        kept.append(different)
-    return kept
+        allowed.append(different)
+    return allowed
 
 
 def _operator(supernet: Supernet, index: int, slot: Slot, option: int) -> nn.Module:

@@ -146,8 +146,8 @@ class Shuffle(nn.Module):
         self.channels = half
 
     def forward(self, x: Tensor) -> Tensor:
-        kept, worked = (x[:, : self.channels], x[:, self.channels :]) if self.splits else (x, x)
-        return F.channel_shuffle(torch.cat((self.projection(kept), self.main(worked)), dim=1), 2)
+        bypass, worked = (x[:, : self.channels], x[:, self.channels :]) if self.splits else (x, x)
+        return F.channel_shuffle(torch.cat((self.projection(bypass), self.main(worked)), dim=1), 2)
 
 
 class ASPP(nn.Module):
