@@ -9,6 +9,9 @@ used (PEP 562), so `import latlas` is quick and loads neither numpy, torch nor o
     table = latlas.profile(space, "table.parquet", precision="f32", threads=1)
     predictor = latlas.fit_predictor(space, table, subnets=150, out="predictor")
     predictor.predict(["portrait/mobilenetv3_large"])
+
+Command line and library share their error messages. A message names an option as on the command line: `--relative-error` is the
+keyword `relative_error`, `--force` is `force=True`.
 """
 
 from __future__ import annotations
