@@ -28,16 +28,19 @@ def convert(module: nn.Module, spec: OpSpec, batch: int = 1) -> ov.Model:
 def convert_module(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -> ov.Model:
     """The OpenVINO model of any torch module whose inputs have these shapes `(N, C, H, W)`.
 
-    The module is converted in evaluation mode and left in the mode it was in.
+    The module is converted in evaluation mode and left in the mode it was in. It is traced once: torch would trace it again
+    to see that nothing in it is random, which took half of a conversion's time.
     """
     import torch
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     was_training = module.training
     module.eval()
     examples = tuple(torch.zeros(shape) for shape in input_shapes)
     try:
         with torch.no_grad(), telemetry_muted(), _logging_restored():
-            model = ov.convert_model(module, example_input=examples, input=[list(shape) for shape in input_shapes])
+            traced = TorchScriptPythonDecoder(module, example_input=examples, trace_kwargs={"check_trace": False})
+            model = ov.convert_model(traced, example_input=examples, input=[list(shape) for shape in input_shapes])
     finally:
         module.train(was_training)
         _forget_traces()
