@@ -52,7 +52,7 @@ def node(index, name):
 
 
 SPACE = Chain()
-BUDGETS, SEEDS, TRAIN = 15, 2, 120
+BUDGETS, SEEDS, TRAIN = 8, 2, 120
 EVALUATIONS, DRAWS, RETURNED = 60, 1000, 3
 
 
