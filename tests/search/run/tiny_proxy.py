@@ -28,7 +28,6 @@ from latlas.spaces.text import parse_space
 from latlas.supernet.backbone.feature_cache import FeatureCache
 from latlas.supernet.backbone.split import Backbone, split_of
 from latlas.supernet.data.augment import Augmentation
-from latlas.supernet.data.dataset import synthetic
 from latlas.supernet.operators.build import timing_operator
 
 _spec = importlib.util.spec_from_file_location("tiny_search", Path(__file__).with_name("tiny_search.py"))
@@ -85,7 +84,7 @@ def run(
     pipeline.write_report = lambda *arguments: None
     backbone = Backbone(SPLIT, [timing_operator(node.spec) for node in SPLIT.prefix])
     task = ProxyTask(SPACE, backbone, FeatureCache(cache), proxy)
-    data = [synthetic(count, 32, 32, split, keep_native=bool(split)) for split, count in ((0, 16), (1, 8))]
+    data = tiny.portraits()
     config = replace(config, seed=seed)
     return search(
         SearchTask(tiny.saved_predictor(), task, data[0], data[1], tiny.SETTING, config, Augmentation(), "drawn"), out
@@ -120,7 +119,7 @@ def damaged(cache: Path) -> None:
 def main(folder: Path) -> None:
     """Do every scenario in a folder of the same name, and print what each of them left."""
     out, cache, found = folder / "run", folder / "cache", {}
-    tiny.saved_predictor()
+    tiny.ready()
 
     def forked(*arguments: Any, before: Callable[[], object] = tiny.nothing) -> int:
         return int(tiny.in_a_fork(lambda: (before(), run(out, cache, *arguments))))

@@ -7,6 +7,7 @@ journal, kills. Each run is a process of its own, forked of this one before anyt
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -47,7 +48,7 @@ from latlas.search.run.search_run import Listener, SearchTask
 from latlas.spaces.portrait import PortraitSpace
 from latlas.spaces.space import Architecture
 from latlas.spaces.text import parse_architecture
-from latlas.supernet.data.dataset import synthetic, weights_sha256
+from latlas.supernet.data.dataset import Dataset, synthetic, weights_sha256
 from latlas.supernet.networks.network import Subnet, Supernet
 from latlas.supernet.networks.weights_file import save_weights
 from latlas.supernet.training.train import TrainProgress
@@ -125,6 +126,29 @@ def saved_predictor() -> SavedPredictor:
     return SavedPredictor(predictor, environment, SPACE.text, {}, samples)
 
 
+@cache
+def untrained() -> Supernet:
+    """The weights of all runs."""
+    torch.set_num_threads(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return Supernet(SPACE).eval()
+
+
+@cache
+def portraits() -> list[Dataset]:
+    """What all runs train on, and what they score on."""
+    return [synthetic(count, 32, 32, split, keep_native=bool(split)) for split, count in ((0, 16), (1, 8))]
+
+
+def ready() -> None:
+    """Make what all runs share, before the first fork; a killed process loses nothing that it wrote, so nothing is synced."""
+    saved_predictor(), portraits()
+    os.fsync = lambda fd: None
+    gc.collect()
+    gc.freeze()  # or each process would copy what it only looks at
+
+
 def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = None, seed: int = 0) -> dict[str, Any]:
     """One search in this process, on the scripted machine."""
     torch.set_num_threads(1)
@@ -135,10 +159,7 @@ def run(out: Path, config: SearchConfig = CONFIG, listener: Listener | None = No
     comparison.export = exported
     accuracy_phase.phase_config = by_ridge
     pipeline.write_report = lambda *arguments: None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        supernet = Supernet(SPACE).eval()
-    data = [synthetic(count, 32, 32, split, keep_native=bool(split)) for split, count in ((0, 16), (1, 8))]
+    supernet, data = untrained(), portraits()
     before = weights_sha256(supernet)
     scoring, config = SharedWeights(supernet), replace(config, seed=seed)
     task = SearchTask(saved_predictor(), scoring, data[0], data[1], SETTING, config, None, "drawn")
@@ -273,7 +294,8 @@ def main(folder: Path) -> None:
         "by Ctrl-C while training": (lambda: killed_in_training("winner", 2, interrupt), nothing),
         "on a slower day": (lambda: killed_at_record(2, False), slowed),
     }
-    saved_predictor()
+    ready()
+    untrained()
     in_a_fork(lambda: run(out))
     found["unbroken"] = whole(out)
     for name, (before, after) in scenarios.items():
