@@ -53,6 +53,14 @@ def _own_temporary_folder(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_synced():
+    """No test cuts the power: what a killed process wrote is there without a disk's having been waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_space():
     """A portrait space small enough to convert and train in a test."""
