@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from importlib import metadata
@@ -27,14 +26,13 @@ from latlas.latency.measuring.profile import Setting
 from latlas.latency.measuring.stopwatch import Pass
 from latlas.latency.predictor.predictor_file import load_predictor
 from latlas.latency.runtime.conversion import OperatorLibrary
-from latlas.latency.runtime.plugin import openvino_version
-from latlas.latency.runtime.reference import reference_of
 from latlas.latency.table.table import Table
 from latlas.search.run import campaigns
 from latlas.search.strategies.names import REGISTRY as STRATEGIES
 from latlas.spaces.operators.spec import KINDS
-from latlas.spaces.text import SPACES, parse_architecture, parse_space
+from latlas.spaces.text import SPACES, parse_space
 from latlas.supernet.operators.build import timing_operator
+from tests.scripted_bench import ScriptedBench
 
 # Measuring on a machine that does other things too.
 pytestmark = pytest.mark.timeout(600)
@@ -45,29 +43,16 @@ QUICK = ("--relative-error", "0.2")
 TRAIN = ("--images", "16", "--batch-size", "2", "--device", "cpu")
 
 
-class ScriptedBench(Bench):
-    """A bench without a process: what it times takes what its multiply-adds say, a constant where its label says none."""
+class RibbonBench(ScriptedBench):
+    """As the networks' multiply-adds say."""
 
-    def __enter__(self) -> Bench:
-        self.openvino_version, self.reference_id = openvino_version(), reference_of(self.reference).id
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def time(self, network: Any) -> Pass:
-        label = network.label.removeprefix("anchor ")
-        macs = parse_architecture(label).macs if label.startswith("ribbon") else 20_000
-        return Pass((1.0,) * 3, (0.05 + macs / 1e7,) * 3, at=time.time())
-
-    def node_times(self, network: Any) -> dict[str, Any]:
-        return {"call_us": 1.0, "samples": [{"border_us": [1.0], "inner_us": [6.0], "wall_us": 8.0}] * 3}
+    spaces = ("ribbon",)
 
 
 class BenchOfGhosts(Bench):
     """A real bench for the package's own operators; what Latlas' operators take is scripted, as it says nothing here."""
 
-    script = ScriptedBench()
+    script = RibbonBench()
 
     def time(self, network: Any) -> Pass:
         return super().time(network) if network.label.startswith("ghost") else self.script.time(network)
@@ -148,7 +133,7 @@ def job(request, tmp_path_factory, installed):
         measured = request.param == "entry points"
 
         def bench(self: Setting, reference: str = "network") -> Bench:
-            kind = BenchOfGhosts if measured and reference == "operator" else ScriptedBench
+            kind = BenchOfGhosts if measured and reference == "operator" else RibbonBench
             return kind(reference=reference, rule=self.rule, precision=self.precision, threads=self.threads)
 
         patch.setattr(Setting, "bench", bench)

@@ -27,12 +27,14 @@ from latlas import cli
 from latlas.api import in_network as api_in_network
 from latlas.api import search as api_search
 from latlas.api import setting
+from latlas.latency.measuring.bench import Bench
 from latlas.latency.measuring.profile import Setting
 from latlas.latency.predictor.predictor_file import load_predictor
 from latlas.latency.runtime.conversion import OperatorLibrary
 from latlas.latency.runtime.model_file import metadata_of, read
 from latlas.latency.table.row import NUMBERS
 from latlas.latency.table.table import Table
+from latlas.search.run import campaigns, comparison
 from latlas.spaces.portrait import PortraitSpace
 from latlas.spaces.text import parse_space
 from latlas.supernet.data.drawn.portraits import generate_portrait
@@ -40,6 +42,7 @@ from latlas.supernet.networks.network import Supernet
 from latlas.supernet.networks.weights_file import save_weights
 from latlas.supernet.operators.build import timing_operator
 from tests.documents import page, shown_commands
+from tests.scripted_bench import ScriptedBench
 
 # Measuring a table's worth of operators on a machine that does other things too.
 pytestmark = pytest.mark.timeout(600)
@@ -116,6 +119,8 @@ def _surroundings(tmp_path_factory):
         patch.setenv("TMPDIR", str(folder))
         patch.setattr(OperatorLibrary, "path", lambda self, spec: path(shared, spec))
         hasten(patch)
+        patch.setattr(campaigns, "SETTLE_SECONDS", 0.0)
+        patch.setattr(comparison, "FINAL_PAUSE_SECONDS", 0.0)
         patch.setattr(PortraitSpace, "baselines", ("mobilenetv3_large",))
         for name in [name for name in os.environ if name.startswith("LATLAS_")]:
             patch.delenv(name)
@@ -390,7 +395,19 @@ SMALLER = {
 """What is appended to a command of docs/main-job.md, where a later option replaces an earlier one, so that it takes seconds."""
 
 
-def test_the_documents_own_commands_run_in_their_order(tmp_path):
+class PortraitBench(ScriptedBench):
+    """As the networks' multiply-adds say."""
+
+    spaces = ("portrait",)
+
+
+def test_the_documents_own_commands_run_in_their_order(tmp_path, monkeypatch):
+    """Whether they are right, not what they measure: the main job above measures."""
+
+    def bench(self: Setting, reference: str = "network") -> Bench:
+        return PortraitBench(reference=reference, rule=self.rule, precision=self.precision, threads=self.threads)
+
+    monkeypatch.setattr(Setting, "bench", bench)
     photographs(tmp_path / "photos")
     lines = [shlex.split(line)[1:] for line in shown_commands(page("main-job.md"), "latlas")]
     assert {words[0] for words in lines} == set(SMALLER)
