@@ -39,6 +39,7 @@ class CostList:
             ) from None
 
 
+@lru_cache(maxsize=65536)
 def unit_cost(spec: OpSpec) -> float:
     """Rough milliseconds of an operator without a table: 20 multiply-adds or 2 moved elements take a nanosecond."""
     return spec.macs / 20e6 + moved(spec) / 2e6 + 1e-3
@@ -54,6 +55,7 @@ def _names(spec: OpSpec) -> tuple[str, str, str]:
     return f"kind {spec.name}", f"place {spec.name} {spec.height}x{spec.width}", f"spec {spec}"
 
 
+@lru_cache(maxsize=65536)
 def node_features(spec: OpSpec, cost: float) -> dict[str, float]:
     """What one node with a cost of `cost` milliseconds adds to the network's features."""
     base = {TOTAL: cost, "base macs": spec.macs / 1e8, "base moved": moved(spec) / 1e7, "base nodes": 0.01}
