@@ -114,13 +114,14 @@ def select(
     rounds: int = ROUNDS,
     least_use: float = LEAST_USE,
     more_groups: int = MORE_GROUPS,
+    certain_use: float | None = None,
 ) -> list[Finalist[A]]:
     """The networks of `ranked` (best first) that are within the budget when measured anew; empty if there are none.
 
     `count` of them are measured at once. If none of these keeps the budget, the next `count` are measured. If some keep it but
     none uses the share `least_use`, up to `more_groups` further groups are measured, of networks that are now predicted to use
-    it. If a network uses `least_use` and is certifiable, all networks that are not certifiable are left out. Networks that use
-    `least_use` come first; within each part the order is that of `ranked`.
+    it. If a network is certifiable and uses the share `certain_use` (None: `least_use`), all networks that are not certifiable
+    are left out. Networks that use `least_use` come first; within each part the order is that of `ranked`.
     """
     left, kept, further = list(ranked), list[Finalist[A]](), 0
     while left and further <= more_groups:
@@ -134,7 +135,8 @@ def select(
         if any(one.interval.latency_ms >= least_use * constraint.budget_ms for one in kept):
             break
     sure = [one for one in kept if one.certifiable(constraint.budget_ms)]
-    if any(one.interval.latency_ms >= least_use * constraint.budget_ms for one in sure):
+    enough = least_use if certain_use is None else certain_use
+    if any(one.interval.latency_ms >= enough * constraint.budget_ms for one in sure):
         kept = sure
     return sorted(kept, key=lambda one: one.interval.latency_ms < least_use * constraint.budget_ms)
 

@@ -91,7 +91,7 @@ def explore(run: SearchRun) -> Explored:
     comparable = scorer.comparable(history)
     front = measured_front(comparable, constraint, session, run.note) if config.front else []
     file.add("front", front, journal.seconds())
-    finalists = confirm_finalists(comparable, constraint, session, config.finalists, run.note)
+    finalists = confirm_finalists(comparable, constraint, session, config.finalists, config.min_use, run.note)
     file.add("finalist", finalists, journal.seconds())
     return Explored(constraint, session, landmarks, history, finalists, file, front, accuracy, gradient, shared)
 

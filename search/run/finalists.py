@@ -34,9 +34,12 @@ def confirm_finalists(
     constraint: LatencyConstraint,
     session: Session,
     at_once: int,
+    min_use: float,
     on_note: Callable[[str], None],
 ) -> list[Candidate]:
     """The finalists that are surely within the budget when measured anew, best first.
+
+    A network that can be certified and uses the share `min_use` of the budget is preferred to all that cannot.
 
     If none is, the candidates ranked after them are measured, and so on; see `verify.select`. Raises `LatlasError` if no
     candidate keeps the budget.
@@ -48,7 +51,7 @@ def confirm_finalists(
         on_note(f"measuring {len(architectures)} finalists")
         return session.measure(architectures, session.setting.careful_passes)
 
-    within = select(constraint, list(by_architecture), at_once, measure)
+    within = select(constraint, list(by_architecture), at_once, measure, certain_use=min_use)
     if within:
         return [
             replace(

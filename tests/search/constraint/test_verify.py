@@ -116,3 +116,6 @@ def test_where_one_can_be_certified_and_uses_the_budget_those_that_hardly_can_ar
     chosen = select(constraint_of(10.0, margin=0.04), [edge, small], 2, watch)
     assert [one.architecture for one in chosen] == [edge, small]
     assert chosen[0].within and not chosen[0].certifiable(10.0)
+    watch = Stopwatch({edge: [9.9], small: [9.0]}, half=0.008)  # unless so little is enough
+    chosen = select(constraint_of(10.0, margin=0.04), [edge, small], 2, watch, certain_use=0.9)
+    assert [one.architecture for one in chosen] == [small]
