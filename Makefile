@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 test: env
-	$(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 demo: env
 	$(BIN)/latlas demo --out runs/demo

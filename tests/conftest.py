@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,26 @@ def pytest_configure(config):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--cpu") == "avx2":  # before torch is loaded; both libraries read it once
         os.environ |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2"}
+
+
+LONGEST = (
+    "commands/test_cli.py",
+    "search/run/test_resume.py",
+    "search/run/test_search_cli.py",
+    "search/run/test_proxy_search.py",
+    "benchmarks/test_strategies.py",
+    "latency/test_robust.py",
+    "benchmarks/test_ranking.py",
+    "search/constraint/test_promise.py",
+    "test_example.py",
+    "test_extending.py",
+)
+"""The files that take longest come first, so that no process is left with one of them when the others are done."""
+
+
+def pytest_collection_modifyitems(items):
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 
 import json
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
@@ -25,6 +26,7 @@ from latlas.search.run.session import Session
 from latlas.search.strategies.front import front, hypervolume
 from latlas.spaces.portrait import PortraitSpace
 from latlas.spaces.text import parse_architecture
+from latlas.supernet.data import dataset
 from latlas.supernet.networks.network import Supernet
 from latlas.supernet.networks.weights_file import load_supernet, read_metadata, save_weights
 
@@ -48,6 +50,7 @@ def _machine(tiny):
         patch.setattr(campaigns, "SETTLE_SECONDS", 0.0)
         patch.setattr(PortraitSpace, "baselines", ("mobilenetv3_large",))
         patch.setattr(accuracy_phase, "phase_config", tiny.by_ridge)
+        patch.setattr(dataset, "synthetic", cache(dataset.synthetic))
         yield
     torch.set_num_threads(threads)
 
