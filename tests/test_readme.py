@@ -1,17 +1,21 @@
 """Every command that the README, a page of docs/ or a help text shows is one that there is."""
 
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import typer
 
+import latlas
+from latlas.api.search import search as latlas_search
 from latlas.cli import app
 from latlas.errors import UsageError
-from tests.documents import PAGES, ROOT, shown_commands
+from tests.documents import PAGES, ROOT, blocks, shown_commands
 
 README = ROOT / "README.md"
 SHELL = {"|", ">", ">>", "<", "&&", "||", ";", "&", "2>"}
@@ -67,11 +71,38 @@ def test_every_make_target_of_a_page_exists(path):
 
 
 @pytest.mark.parametrize(
-    "path", [*PAGES, *ROOT.glob("[A-Z]*.md"), *(ROOT / "tables").glob("*.md")], ids=lambda path: path.name
+    "path",
+    [*PAGES, *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md")), *(ROOT / "tables").glob("*.md")],
+    ids=lambda path: path.name,
 )
 def test_every_link_to_a_file_leads_to_one(path):
     links = [link for link in LINK.findall(text_of(path)) if "://" not in link]
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_readme_is_short():
+    assert len(text_of(README).split()) < 1200
+
+
+class Front:
+    """`latlas` for code that is only checked: each call must fit the real function's parameters, and gives a stand-in."""
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(latlas, name)
+
+        def called(*arguments: Any, **options: Any) -> Any:
+            inspect.signature(latlas_search if name == "search" else real).bind(*arguments, **options)
+            return MagicMock()
+
+        return called
+
+
+def test_the_readmes_python_calls_what_there_is():
+    (code,) = blocks(text_of(README), "python")
+    exec(code.replace("import latlas\n", ""), {"latlas": Front()})
+    assert code.count("latlas.") >= 6
+    with pytest.raises(TypeError):
+        exec("latlas.profile(nosuch=1)", {"latlas": Front()})
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])
@@ -129,3 +160,24 @@ def test_a_line_that_cannot_be_parsed_is_noticed(line):
 def test_a_command_that_is_none_is_noticed(line):
     with pytest.raises(AssertionError, match="has no command"):
         check_line(line)
+
+
+def types_of_the_architecture() -> list[tuple[str, str]]:
+    """`(folder, name)` of each type in the table of ARCHITECTURE.md, with the folder that the row or one above names."""
+    table = text_of(ROOT / "ARCHITECTURE.md").split("## Types")[1].split("##")[0]
+    rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("|")][2:]
+    found, folder = [], ""
+    for room, _, names in rows:
+        folder = room.strip().strip("`") or folder
+        found += [(folder, name) for name in re.findall(r"`(\w+)`", names)]
+    return found
+
+
+@pytest.mark.parametrize(("folder", "name"), types_of_the_architecture())
+def test_the_types_of_the_architecture_stand_where_it_says(folder, name):
+    sources = "".join(text_of(path) for path in (ROOT / folder).rglob("*.py"))
+    assert re.search(rf"^(class|def) {name}\b|^{name}\b(: \w+)? =", sources, re.MULTILINE)
+
+
+def test_the_architecture_has_many_types():
+    assert len(types_of_the_architecture()) > 30
