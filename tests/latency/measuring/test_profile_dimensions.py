@@ -15,8 +15,10 @@ CONV = OpSpec("conv", 16, 16, 16, 16, kernel_size=3, activation="relu")
 SKIP = OpSpec("skip", 16, 16, 16, 16)
 
 
-@pytest.mark.parametrize("precision", runtime.supported_precisions())
+@pytest.mark.parametrize("precision", ["f32", "bf16", "int8"])
 def test_a_table_of_each_precision_has_latencies_without_borders(tmp_path, monkeypatch, precision):
+    if precision not in runtime.supported_precisions():
+        pytest.skip(f"this CPU has no {precision}")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     setting = replace(
         Setting(precision=precision, batch=2, rule=StopRule(relative_half_width=0.5)), passes=2, max_passes=2
